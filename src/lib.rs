@@ -1,0 +1,29 @@
+//! tagkeeper keeps `repository:latest` on the newest version that has proved itself on this host, and the disk free of
+//! the images that nobody wants.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//!   policy ──┐
+//!   state ───┼──> decide ──> plan ──> pass ──> engine
+//!   world ───┤                 │
+//!   now ─────┘                 └────> report
+//! ```
+//!
+//! - [`policy`]: what the operator wants, from TOML.
+//! - [`state`]: what is remembered between passes; locked, versioned, durably saved.
+//! - [`image`]: names of images, parsed; [`world`]: what was observed at one instant. Plain data.
+//! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
+//! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness.
+//! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
+//! - [`report`]: plan and status as text and JSON, the status line, the log.
+
+pub mod decide;
+pub mod engine;
+pub mod image;
+pub mod pass;
+pub mod policy;
+pub mod ready;
+pub mod report;
+pub mod state;
+pub mod world;

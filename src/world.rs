@@ -1,0 +1,169 @@
+//! What was observed at one instant: plain data, in the words of the engine, without judgement.
+//!
+//! Filled by `engine` (the lists and inspects) and `pass` (the `ready` commands), read by `decide`. No I/O, no clock.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{ImageId, Reference};
+use crate::policy::WorkloadName;
+
+/// The id of a container, 64 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContainerId(String);
+
+impl ContainerId {
+    /// An id as the engine printed it.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Everything that a decision may know about the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct World {
+    /// Every image on the disk, each id once.
+    pub images: Vec<Image>,
+    /// Every container, in any state.
+    pub containers: Vec<Container>,
+    /// What an inspect told of the containers that the decision asked about (`decide::inquiries`).
+    pub details: BTreeMap<ContainerId, Details>,
+    /// What the `ready` commands said; a workload that is absent was not asked.
+    pub readiness: BTreeMap<WorkloadName, Readiness>,
+}
+
+/// One image on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// Its identity.
+    pub id: ImageId,
+    /// Its names that parse: tags and digests.
+    pub references: Vec<Reference>,
+    /// Names that do not parse as references. They belong to no workload, but the image is not nameless.
+    pub foreign_names: usize,
+    /// Size on disk in bytes, shared layers included.
+    pub size_bytes: u64,
+}
+
+impl Image {
+    /// Whether nothing names the image: neither tag nor digest.
+    pub fn is_nameless(&self) -> bool {
+        self.references.is_empty() && self.foreign_names == 0
+    }
+
+    /// Its tags, `latest` included.
+    pub fn tags(&self) -> impl Iterator<Item = &Reference> {
+        self.references.iter().filter(|r| !r.is_digest())
+    }
+}
+
+/// One container, in any state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its identity.
+    pub id: ContainerId,
+    /// Its names, without the engine's leading slash.
+    pub names: Vec<String>,
+    /// The image it was created from.
+    pub image: ImageId,
+    /// The reference it was created from; none once the engine has rewritten it to a bare id.
+    pub reference: Option<Reference>,
+    /// What the engine says it does.
+    pub state: ContainerState,
+    /// When it was created, in seconds of the engine's wall clock; only compared with other containers'.
+    pub created_secs: i64,
+}
+
+impl Container {
+    /// The name for people: the first, or the id of a container without one.
+    pub fn name(&self) -> &str {
+        self.names.first().map_or(self.id.as_str(), String::as_str)
+    }
+}
+
+/// What the engine says a container does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContainerState {
+    /// Made and never started.
+    Created,
+    /// Up. The only state that counts as running (design 4.1).
+    Running,
+    /// Frozen by the engine.
+    Paused,
+    /// Between two starts.
+    Restarting,
+    /// Ended.
+    Exited,
+    /// On its way out.
+    Removing,
+    /// Could not be removed.
+    Dead,
+    /// On its way to `exited` (Podman).
+    Stopping,
+    /// The engine gave no state.
+    Unknown,
+}
+
+impl ContainerState {
+    /// The engine's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Restarting => "restarting",
+            Self::Exited => "exited",
+            Self::Removing => "removing",
+            Self::Dead => "dead",
+            Self::Stopping => "stopping",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What only an inspect of a container tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Details {
+    /// When this incarnation started, as the engine prints it; opaque, only compared for equality.
+    pub started_at: String,
+    /// What the engine's health check says; none where there is no health check.
+    pub health: Option<Health>,
+    /// The last exit code.
+    pub exit_code: Option<i64>,
+    /// How long the last, ended incarnation was up, in seconds of the engine's wall clock; for people.
+    pub ran_secs: Option<u64>,
+}
+
+/// The engine's health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The check succeeds.
+    Healthy,
+    /// The check fails.
+    Unhealthy,
+    /// No verdict yet.
+    Starting,
+}
+
+/// What a workload's `ready` command said (design 4.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Exit 0.
+    Ready,
+    /// Anything else; why, for people.
+    NotReady(String),
+}
