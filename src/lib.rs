@@ -25,5 +25,6 @@ pub mod pass;
 pub mod policy;
 pub mod ready;
 pub mod report;
+mod span;
 pub mod state;
 pub mod world;

@@ -1,0 +1,77 @@
+//! From verdicts to actions: what a round does, in the order tags, containers, images (design 4.6).
+
+use std::collections::BTreeMap;
+
+use crate::image::ImageId;
+use crate::policy::WorkloadName;
+
+use super::case::Case;
+use super::plan::{Action, Reason, TagPurpose, Verdict};
+
+/// Which workloads want an image kept by its id.
+pub(crate) struct Claims(BTreeMap<ImageId, Vec<WorkloadName>>);
+
+impl Claims {
+    /// Whether a workload other than this one wants the image.
+    pub(crate) fn claimed_by_other(&self, name: &WorkloadName, image: &ImageId) -> bool {
+        self.0.get(image).is_some_and(|claimants| claimants.iter().any(|claimant| claimant != name))
+    }
+}
+
+/// Gathers what every workload wants by id.
+pub(crate) fn claims_of(cases: &[Case<'_>]) -> Claims {
+    let mut claims: BTreeMap<ImageId, Vec<WorkloadName>> = BTreeMap::new();
+    for case in cases {
+        let pending = case.state.pending.iter();
+        let of_pending = pending.flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
+        for id in case.state.lineage.iter().map(|proven| &proven.image).chain(of_pending) {
+            claims.entry(id.clone()).or_default().push(case.name.clone());
+        }
+    }
+    Claims(claims)
+}
+
+impl Case<'_> {
+    /// The round's actions. In the round that moves `latest` nothing else is done: the next round sees the world as it
+    /// then is.
+    pub(crate) fn actions(&self) -> Vec<Action> {
+        if self.workload.hold {
+            return Vec::new();
+        }
+        if !self.latest_move.is_empty() {
+            return self.latest_move.clone();
+        }
+        let mut actions: Vec<Action> = self.judgements.iter().filter_map(|j| self.adoption(j)).collect();
+        actions.extend(self.container_removal());
+        let removals = self.judgements.iter().filter(|j| j.verdict() == Verdict::Remove);
+        actions.extend(removals.map(|judgement| Action::RemoveImage {
+            reference: judgement.reference.clone(),
+            image: judgement.image.clone(),
+            reason: judgement.reason,
+        }));
+        actions
+    }
+
+    /// R2, if it applies in this round.
+    pub(crate) fn container_removal(&self) -> Option<Action> {
+        self.stale_local.map(|local| Action::RemoveContainer {
+            container: self.workload.container.clone(),
+            id: local.id.clone(),
+            image: local.image.clone(),
+        })
+    }
+
+    fn adoption(&self, judgement: &super::plan::Judgement) -> Option<Action> {
+        if judgement.reason != Reason::Adopt {
+            return None;
+        }
+        let reference = judgement.reference.as_ref()?;
+        let fallback = self.adopter(self.scene.image(&judgement.image)?, reference)?;
+        Some(Action::Tag {
+            image: fallback.image.clone(),
+            reference: reference.clone(),
+            replaces: Some(judgement.image.clone()),
+            purpose: TagPurpose::Adopt,
+        })
+    }
+}

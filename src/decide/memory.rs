@@ -1,0 +1,141 @@
+//! What was seen is written down: arrivals, holds, sightings, dry runs, what was rolled out, and the lineage's cut.
+
+use crate::image::Reference;
+use crate::state::{Proven, Sighting};
+use crate::world::Image;
+
+use super::case::Case;
+use super::serving;
+
+impl Case<'_> {
+    /// Brings the memory up to the world, before anything is decided from it.
+    pub(crate) fn remember(&mut self) {
+        let strange_disk = self.is_disk_strange();
+        self.note_hold();
+        self.note_images(strange_disk);
+        self.note_dry_runs(strange_disk);
+        self.note_rolled_out();
+        if !self.workload.hold {
+            self.cut_lineage();
+        }
+    }
+
+    /// Time on hold does not count as idle (design 4.5): when the hold ends, idle times move by what it lasted.
+    fn note_hold(&mut self) {
+        match (self.workload.hold, self.state.held_since_ms) {
+            (true, None) => self.state.held_since_ms = Some(self.now.ms()),
+            (false, Some(since_ms)) => {
+                for sighting in self.state.images.values_mut() {
+                    if let Some(idle_since_ms) = &mut sighting.idle_since_ms {
+                        let held_ms = self.now.ms().saturating_sub(since_ms.max(*idle_since_ms));
+                        *idle_since_ms = idle_since_ms.saturating_add(held_ms);
+                    }
+                }
+                self.state.held_since_ms = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// First sights, and marks of what was inherited. An image that has left the disk, or bears only names that are not
+    /// the workload's, is forgotten: when it comes back it is a new image (design 4.5).
+    fn note_images(&mut self, strange_disk: bool) {
+        let newly_in = self.state.came_in.is_none();
+        if newly_in {
+            self.state.came_in = Some(self.now.moment());
+        }
+        let new_repository = |reference: &Reference| !self.state.repositories.contains(reference.repository());
+        let mut seen = Vec::with_capacity(self.cast.images.len());
+        for &image in &self.cast.images {
+            let mut own_names = image.references.iter().filter(|r| self.cast.named.contains_key(r)).peekable();
+            if own_names.peek().is_none() && !image.is_nameless() {
+                continue;
+            }
+            seen.push((image, newly_in || own_names.any(new_repository)));
+        }
+        if !strange_disk {
+            let present: std::collections::HashSet<_> = seen.iter().map(|(image, _)| &image.id).collect();
+            self.state.images.retain(|id, _| present.contains(id));
+            self.state.retired.retain(|id| present.contains(id));
+        }
+        for (image, arrived_with_repository) in seen {
+            let first_seen_ms = self.now.ms();
+            let known = self.state.images.contains_key(&image.id);
+            let sighting = self.state.images.entry(image.id.clone()).or_insert(Sighting {
+                first_seen_ms,
+                idle_since_ms: None,
+                inherited: false,
+                times_pending: 0,
+            });
+            sighting.inherited |= arrived_with_repository || (strange_disk && !known);
+        }
+        self.state.repositories = self.workload.repositories().cloned().collect();
+    }
+
+    fn note_dry_runs(&mut self, strange_disk: bool) {
+        if !strange_disk && !self.state.dry_runs.is_empty() {
+            let containers = &self.scene.world.containers;
+            self.state.dry_runs.retain(|id| containers.iter().any(|c| c.id == *id));
+        }
+        for container in serving::running_dry(self.workload, &self.state, self.cast) {
+            self.state.dry_runs.insert(container.id.clone());
+        }
+    }
+
+    /// Marks what the orchestrator is known to hold. Never unset (design 4.4).
+    fn note_rolled_out(&mut self) {
+        let mut lineage = std::mem::take(&mut self.state.lineage);
+        for proven in &mut lineage {
+            proven.rolled_out |= self.is_held_by_remote(proven);
+        }
+        self.state.lineage = lineage;
+        if let Some(mut pending) = self.state.pending.take() {
+            if let Some(stand_in) = &mut pending.stand_in {
+                stand_in.rolled_out |= self.is_held_by_remote(stand_in);
+            }
+            self.state.pending = Some(pending);
+        }
+    }
+
+    fn is_held_by_remote(&self, proven: &Proven) -> bool {
+        !proven.rolled_out && self.scene.image(&proven.image).is_some_and(|image| self.is_rolled_out(image))
+    }
+
+    /// Whether a remote tag or digest of the image, or a remote tag equal to one of its tags, is on the disk. `latest`
+    /// is no version (design 4.2) and says nothing about one.
+    pub(crate) fn is_rolled_out(&self, image: &Image) -> bool {
+        image.references.iter().any(|r| self.workload.remotes.contains(r.repository()))
+            || image.tags().filter_map(Reference::version_tag).any(|tag| {
+                self.workload.remotes.iter().any(|remote| self.cast.named.contains_key(&remote.with_tag(tag)))
+            })
+    }
+
+    /// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired.
+    pub(crate) fn cut_lineage(&mut self) {
+        let cut: Vec<_> = self.lineage_on_disk().skip(1 + self.workload.fallbacks).map(|p| p.image.clone()).collect();
+        self.state.lineage.retain(|proven| !cut.contains(&proven.image));
+        self.state.retired.extend(cut);
+    }
+
+    /// Since when each image is idle, for the grace period: a container that goes in this round does not count.
+    pub(crate) fn settle_idleness(&mut self) {
+        let mut images = std::mem::take(&mut self.state.images);
+        for (id, sighting) in &mut images {
+            if !self.is_on_disk(id) {
+                continue;
+            }
+            if self.is_in_use(id) {
+                sighting.idle_since_ms = None;
+            } else {
+                sighting.idle_since_ms.get_or_insert(self.now.ms());
+            }
+        }
+        self.state.images = images;
+    }
+
+    /// Whether any container, in any state, uses the image; a stale local container that goes in this round aside.
+    pub(crate) fn is_in_use(&self, id: &crate::image::ImageId) -> bool {
+        let leaves = |c: &crate::world::Container| self.stale_local.is_some_and(|stale| stale.id == c.id);
+        self.scene.users(id).iter().any(|c| !leaves(c))
+    }
+}

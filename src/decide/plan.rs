@@ -1,0 +1,346 @@
+//! What a decision says: the plan that `plan` prints and `reconcile` applies, and the events that went with it.
+//!
+//! Plain data. Every image gets a reason from one enum, and that enum is what text, JSON and logs print.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::image::{ImageId, Reference, Version};
+use crate::policy::WorkloadName;
+use crate::state::{Failure, Moment, Proven, Rejected};
+use crate::world::ContainerId;
+
+/// The next round, workload by workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// One plan for each workload of the policy.
+    pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
+}
+
+impl Plan {
+    /// Every action of the round in the order of design 4.6: tags, then containers, then images.
+    pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
+        let mut actions: Vec<_> =
+            self.workloads.iter().flat_map(|(name, plan)| plan.actions.iter().map(move |a| (name, a))).collect();
+        actions.sort_by_key(|(_, action)| action.phase());
+        actions
+    }
+}
+
+/// One workload: how it stands, what becomes of each image, and what to do about it in the next round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadPlan {
+    /// What `repository:latest` names.
+    pub latest: Option<Latest>,
+    /// The lineage behind the head, as far as it is on the disk.
+    pub fallbacks: Vec<Proven>,
+    /// Who does the workload's work, if that can be told.
+    pub serving: Option<Serving>,
+    /// What a person should know: why nothing serves, what was moved by hand.
+    pub notes: Vec<String>,
+    /// The pending upgrade.
+    pub pending: Option<PendingView>,
+    /// Upgrades that failed, newest first.
+    pub failures: Vec<Failure>,
+    /// Images that a rollback rejected.
+    pub rejected: BTreeMap<ImageId, Rejected>,
+    /// Since when the records of the workload go back.
+    pub since: Option<Moment>,
+    /// Whether the policy holds the workload.
+    pub hold: bool,
+    /// Every name (and nameless image) with its verdict.
+    pub images: Vec<Judgement>,
+    /// The next round's actions: tags, then containers, then images.
+    pub actions: Vec<Action>,
+}
+
+/// What `repository:latest` names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    /// Its version.
+    pub version: Version,
+    /// Its identity.
+    pub image: ImageId,
+    /// Whether it is the head of the lineage.
+    pub proven: bool,
+    /// When it was promoted, RFC 3339, for people.
+    pub promoted_at: Option<String>,
+}
+
+/// The serving container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// Its name.
+    pub container: String,
+    /// Its identity.
+    pub id: ContainerId,
+    /// The image it runs.
+    pub image: ImageId,
+    /// The version of that image.
+    pub version: Version,
+    /// Whether it is the local container.
+    pub local: bool,
+}
+
+/// The pending upgrade as people see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingView {
+    /// Version that would be promoted.
+    pub version: Version,
+    /// Image that would be promoted.
+    pub image: ImageId,
+    /// Name of the container that serves it.
+    pub container: String,
+    /// Its identity.
+    pub id: ContainerId,
+    /// How long the incarnation has soaked, in milliseconds.
+    pub up_ms: u64,
+    /// How long it must, in milliseconds.
+    pub soak_ms: u64,
+    /// Incarnations of the same image before this one.
+    pub restarts: u32,
+    /// When the upgrade began, RFC 3339, for people.
+    pub began_at: String,
+}
+
+/// What becomes of one name, or of a nameless image, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The name; none for a nameless image.
+    pub reference: Option<Reference>,
+    /// The image it names.
+    pub image: ImageId,
+    /// Size of the image in bytes.
+    pub size_bytes: u64,
+    /// Why; the verdict follows from it.
+    pub reason: Reason,
+    /// The same in a sentence for people.
+    pub detail: String,
+}
+
+impl Judgement {
+    /// What becomes of it.
+    pub fn verdict(&self) -> Verdict {
+        self.reason.verdict()
+    }
+}
+
+/// What becomes of a name on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// It stays.
+    Keep,
+    /// It goes.
+    Remove,
+    /// It moves to another image.
+    Retag,
+}
+
+/// The rows of the verdict table (design 4.5), in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// The workload is on hold.
+    Held,
+    /// It is `repository:latest`, or names the same image.
+    Latest,
+    /// The image of the pending upgrade.
+    Pending,
+    /// A remote name of a fallback's version on an image that never ran: the name moves to the fallback (R4).
+    Adopt,
+    /// The local name of a fallback that bears a remote tag too (R4).
+    Renamed,
+    /// Its image is in the lineage.
+    Fallback,
+    /// The same version as the head, the pending upgrade or its stand-in, under another image id (R7).
+    Twin,
+    /// A container uses its image.
+    InUse,
+    /// A promotion made it obsolete (R3).
+    Retired,
+    /// It was there before tagkeeper, and no promotion has replaced anything since.
+    Inherited,
+    /// Idle for less than the grace period.
+    Grace,
+    /// Idle for the grace period, and proven by nothing.
+    Idle,
+}
+
+impl Reason {
+    /// The column of the verdict table that belongs to the reason.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Adopt => Verdict::Retag,
+            Self::Renamed | Self::Retired | Self::Idle => Verdict::Remove,
+            Self::Held
+            | Self::Latest
+            | Self::Pending
+            | Self::Fallback
+            | Self::Twin
+            | Self::InUse
+            | Self::Inherited
+            | Self::Grace => Verdict::Keep,
+        }
+    }
+
+    /// The word for it in text, JSON and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Latest => "latest",
+            Self::Pending => "pending",
+            Self::Adopt => "adopt",
+            Self::Renamed => "renamed",
+            Self::Fallback => "fallback",
+            Self::Twin => "twin",
+            Self::InUse => "in-use",
+            Self::Retired => "retired",
+            Self::Inherited => "inherited",
+            Self::Grace => "grace",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+impl Verdict {
+    /// The word for it in text, JSON and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Remove => "remove",
+            Self::Retag => "retag",
+        }
+    }
+}
+
+/// One change to the engine. Each carries what it was decided for; right before acting that is asked again (4.6).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Give a name to an image, moving it from another if need be. One engine call.
+    Tag {
+        /// The image that gets the name.
+        image: ImageId,
+        /// The name.
+        reference: Reference,
+        /// What the name meant when this was decided.
+        replaces: Option<ImageId>,
+        /// What for.
+        purpose: TagPurpose,
+    },
+    /// Remove the stale local container (R2).
+    RemoveContainer {
+        /// Its name.
+        container: String,
+        /// Its identity.
+        id: ContainerId,
+        /// The image it was created from.
+        image: ImageId,
+    },
+    /// Remove one name of an image, or a nameless image by its id.
+    RemoveImage {
+        /// The name; none to remove by id.
+        reference: Option<Reference>,
+        /// The image that the name must still mean.
+        image: ImageId,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+impl Action {
+    /// Tags come before containers, containers before images.
+    pub fn phase(&self) -> u8 {
+        match self {
+            Self::Tag { .. } => 0,
+            Self::RemoveContainer { .. } => 1,
+            Self::RemoveImage { .. } => 2,
+        }
+    }
+
+    /// The image that the action was decided for.
+    pub fn image(&self) -> &ImageId {
+        match self {
+            Self::Tag { image, .. } | Self::RemoveContainer { image, .. } | Self::RemoveImage { image, .. } => image,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag { image, reference, .. } => write!(f, "tag {} as {reference}", image.short()),
+            Self::RemoveContainer { container, .. } => write!(f, "remove container {container}"),
+            Self::RemoveImage { reference: Some(reference), .. } => write!(f, "remove image {reference}"),
+            Self::RemoveImage { reference: None, image, .. } => write!(f, "remove image {} by id", image.short()),
+        }
+    }
+}
+
+/// What a name is given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TagPurpose {
+    /// `latest` moves to an image that has soaked: the commit point of a promotion (4.4).
+    Promote,
+    /// `latest` goes back to the proven head: somebody took the name, or a rollback asks for it (4.4).
+    Restore,
+    /// The image that `latest` leaves would lose its last tag; this one keeps it findable (4.4).
+    KeepName,
+    /// R4: the remote name moves to the fallback that really ran.
+    Adopt,
+}
+
+/// One thing that changed, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// Whose it is.
+    pub workload: WorkloadName,
+    /// The version concerned.
+    pub version: Option<Version>,
+    /// The image concerned.
+    pub image: Option<ImageId>,
+    /// The sentence for people, without the workload's name.
+    pub message: String,
+    /// Whether a person should look at it.
+    pub warning: bool,
+}
+
+/// The `EVENT=` field of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKind {
+    /// A pending upgrade began.
+    Pending,
+    /// The pending upgrade's soak began again.
+    Restarted,
+    /// A pending upgrade ended without a promotion.
+    Failed,
+    /// An image became latest and the head of the lineage.
+    Promoted,
+    /// A name was moved or given, other than `latest`.
+    Retagged,
+    /// An image, a name or a container was removed.
+    Removed,
+    /// `latest` was put back on the proven head.
+    Restored,
+    /// Something was left for a later pass.
+    Deferred,
+    /// A person rolled back.
+    RolledBack,
+}
+
+impl EventKind {
+    /// The word in the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Restarted => "restarted",
+            Self::Failed => "failed",
+            Self::Promoted => "promoted",
+            Self::Retagged => "retagged",
+            Self::Removed => "removed",
+            Self::Restored => "restored",
+            Self::Deferred => "deferred",
+            Self::RolledBack => "rolled-back",
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Who belongs (design 4.1): the world, sorted by workload once, so that every later step is a look-up.
+//!
+//! Identity first: an image belongs by its names or because the state knows its id; a container belongs because its
+//! image does, and only then by the reference it was created from.
+
+use std::collections::HashMap;
+
+use crate::image::{ImageId, Reference, Repository};
+use crate::policy::{Policy, Workload, WorkloadName};
+use crate::state::{State, WorkloadState};
+use crate::world::{Container, Image, World};
+
+/// The world, sorted by workload.
+pub(crate) struct Scene<'a> {
+    pub(crate) world: &'a World,
+    images: HashMap<&'a ImageId, &'a Image>,
+    users: HashMap<&'a ImageId, Vec<&'a Container>>,
+    casts: HashMap<&'a WorkloadName, Cast<'a>>,
+}
+
+/// What belongs to one workload.
+#[derive(Default)]
+pub(crate) struct Cast<'a> {
+    /// Its images on the disk.
+    pub(crate) images: Vec<&'a Image>,
+    /// The same by id.
+    pub(crate) by_id: HashMap<&'a ImageId, &'a Image>,
+    /// What each of its names means. Only names in the workload's own repositories.
+    pub(crate) named: HashMap<&'a Reference, &'a Image>,
+    /// What `repository:latest` names.
+    pub(crate) latest: Option<&'a Image>,
+    /// The local container, in any state, whatever image it runs.
+    pub(crate) local: Option<&'a Container>,
+    /// The orchestrated containers that the policy wants looked at, in any state.
+    pub(crate) orchestrated: Vec<&'a Container>,
+}
+
+impl<'a> Scene<'a> {
+    pub(crate) fn new(policy: &'a Policy, state: &'a State, world: &'a World) -> Self {
+        let repositories: HashMap<&Repository, &WorkloadName> =
+            policy.workloads.iter().flat_map(|(name, w)| w.repositories().map(move |r| (r, name))).collect();
+        let mut casts: HashMap<_, _> = policy.workloads.keys().map(|name| (name, Cast::default())).collect();
+        let owners = assign_images(policy, state, world, &repositories, &mut casts);
+        assign_containers(policy, world, &repositories, &owners, &mut casts);
+
+        let mut users: HashMap<&ImageId, Vec<&Container>> = HashMap::new();
+        for container in &world.containers {
+            users.entry(&container.image).or_default().push(container);
+        }
+        let images = world.images.iter().map(|image| (&image.id, image)).collect();
+        Self { world, images, users, casts }
+    }
+
+    /// What belongs to a workload of the policy.
+    pub(crate) fn cast(&self, name: &WorkloadName) -> Option<&Cast<'a>> {
+        self.casts.get(name)
+    }
+
+    /// An image on the disk.
+    pub(crate) fn image(&self, id: &ImageId) -> Option<&'a Image> {
+        self.images.get(id).copied()
+    }
+
+    /// The containers, in any state, that use an image.
+    pub(crate) fn users(&self, id: &ImageId) -> &[&'a Container] {
+        self.users.get(id).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Whether the state knows the image by its id: design 4.1.
+pub(crate) fn is_remembered(state: &WorkloadState, id: &ImageId) -> bool {
+    claims(state, id) || state.retired.contains(id) || state.rejected.contains_key(id)
+}
+
+/// Whether the workload wants the image kept by its id: lineage, pending upgrade, or what stands in for a lineage.
+pub(crate) fn claims(state: &WorkloadState, id: &ImageId) -> bool {
+    state.lineage.iter().any(|proven| proven.image == *id)
+        || state.pending.as_ref().is_some_and(|p| {
+            p.image == *id || p.stand_in.as_ref().is_some_and(|stand_in| stand_in.image == *id)
+        })
+}
+
+type Owners<'a> = HashMap<&'a ImageId, Vec<&'a WorkloadName>>;
+
+fn assign_images<'a>(
+    policy: &'a Policy,
+    state: &'a State,
+    world: &'a World,
+    repositories: &HashMap<&Repository, &'a WorkloadName>,
+    casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
+) -> Owners<'a> {
+    let mut remembered: Owners = HashMap::new();
+    for name in policy.workloads.keys() {
+        let Some(known) = state.workloads.get(name) else { continue };
+        for id in remembered_ids(known) {
+            remembered.entry(id).or_default().push(name);
+        }
+    }
+    let mut owners: Owners = HashMap::new();
+    for image in &world.images {
+        let mut of_image: Vec<&WorkloadName> = Vec::new();
+        for reference in &image.references {
+            let Some(&name) = repositories.get(reference.repository()) else { continue };
+            of_image.push(name);
+            if let Some(cast) = casts.get_mut(name) {
+                cast.named.insert(reference, image);
+                if policy.workloads.get(name).is_some_and(|w| is_latest(w, reference)) {
+                    cast.latest = Some(image);
+                }
+            }
+        }
+        of_image.extend(remembered.get(&image.id).into_iter().flatten().copied());
+        of_image.sort_unstable();
+        of_image.dedup();
+        for &name in &of_image {
+            if let Some(cast) = casts.get_mut(name) {
+                cast.images.push(image);
+                cast.by_id.insert(&image.id, image);
+            }
+        }
+        if !of_image.is_empty() {
+            owners.insert(&image.id, of_image);
+        }
+    }
+    owners
+}
+
+fn remembered_ids(known: &WorkloadState) -> impl Iterator<Item = &ImageId> {
+    let pending = known.pending.iter().flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
+    known.lineage.iter().map(|p| &p.image).chain(pending).chain(&known.retired).chain(known.rejected.keys())
+}
+
+fn is_latest(workload: &Workload, reference: &Reference) -> bool {
+    reference.tag() == Some(crate::image::LATEST) && *reference.repository() == workload.repository
+}
+
+fn assign_containers<'a>(
+    policy: &'a Policy,
+    world: &'a World,
+    repositories: &HashMap<&Repository, &'a WorkloadName>,
+    owners: &Owners<'a>,
+    casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
+) {
+    let locals: HashMap<&str, &WorkloadName> =
+        policy.workloads.iter().map(|(name, w)| (w.container.as_str(), name)).collect();
+    for container in &world.containers {
+        if let Some(name) = container.names.iter().find_map(|n| locals.get(n.as_str())) {
+            if let Some(cast) = casts.get_mut(name) {
+                cast.local = Some(container);
+            }
+            continue;
+        }
+        let by_reference =
+            || container.reference.as_ref().and_then(|r| repositories.get(r.repository())).copied();
+        let name = match owners.get(&container.image).map(Vec::as_slice) {
+            None | Some([]) => by_reference(),
+            Some([only]) => Some(*only),
+            Some(several) => by_reference().filter(|name| several.contains(name)),
+        };
+        let Some(name) = name else { continue };
+        let glob = policy.workloads.get(name).and_then(|w| w.orchestrated.as_ref());
+        if glob.is_none_or(|glob| container.names.iter().any(|n| glob.matches(n)))
+            && let Some(cast) = casts.get_mut(name)
+        {
+            cast.orchestrated.push(container);
+        }
+    }
+}
