@@ -16,6 +16,7 @@
 //! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
+//! - [`span`]: spans of time for people.
 //! - [`report`]: plan and status as text and JSON, the status line, the log.
 
 pub mod decide;
@@ -25,6 +26,6 @@ pub mod pass;
 pub mod policy;
 pub mod ready;
 pub mod report;
-mod span;
+pub mod span;
 pub mod state;
 pub mod world;

@@ -6,7 +6,8 @@ use crate::image::ImageId;
 use crate::policy::WorkloadName;
 
 use super::case::Case;
-use super::plan::{Action, Reason, TagPurpose, Verdict};
+use super::plan::{Action, Judgement, Reason, TagPurpose, Verdict};
+use super::scene::claimed_ids;
 
 /// Which workloads want an image kept by its id.
 pub(crate) struct Claims(BTreeMap<ImageId, Vec<WorkloadName>>);
@@ -22,9 +23,7 @@ impl Claims {
 pub(crate) fn claims_of(cases: &[Case<'_>]) -> Claims {
     let mut claims: BTreeMap<ImageId, Vec<WorkloadName>> = BTreeMap::new();
     for case in cases {
-        let pending = case.state.pending.iter();
-        let of_pending = pending.flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
-        for id in case.state.lineage.iter().map(|proven| &proven.image).chain(of_pending) {
+        for id in claimed_ids(&case.state) {
             claims.entry(id.clone()).or_default().push(case.name.clone());
         }
     }
@@ -61,7 +60,7 @@ impl Case<'_> {
         })
     }
 
-    fn adoption(&self, judgement: &super::plan::Judgement) -> Option<Action> {
+    fn adoption(&self, judgement: &Judgement) -> Option<Action> {
         if judgement.reason != Reason::Adopt {
             return None;
         }

@@ -1,8 +1,10 @@
 //! What was seen is written down: arrivals, holds, sightings, dry runs, what was rolled out, and the lineage's cut.
 
-use crate::image::Reference;
+use std::collections::HashSet;
+
+use crate::image::{ImageId, Reference};
 use crate::state::{Proven, Sighting};
-use crate::world::Image;
+use crate::world::{Container, Image};
 
 use super::case::Case;
 use super::serving;
@@ -54,7 +56,7 @@ impl Case<'_> {
             seen.push((image, newly_in || own_names.any(new_repository)));
         }
         if !strange_disk {
-            let present: std::collections::HashSet<_> = seen.iter().map(|(image, _)| &image.id).collect();
+            let present: HashSet<_> = seen.iter().map(|(image, _)| &image.id).collect();
             self.state.images.retain(|id, _| present.contains(id));
             self.state.retired.retain(|id| present.contains(id));
         }
@@ -134,8 +136,8 @@ impl Case<'_> {
     }
 
     /// Whether any container, in any state, uses the image; a stale local container that goes in this round aside.
-    pub(crate) fn is_in_use(&self, id: &crate::image::ImageId) -> bool {
-        let leaves = |c: &crate::world::Container| self.stale_local.is_some_and(|stale| stale.id == c.id);
+    pub(crate) fn is_in_use(&self, id: &ImageId) -> bool {
+        let leaves = |c: &Container| self.stale_local.is_some_and(|stale| stale.id == c.id);
         self.scene.users(id).iter().any(|c| !leaves(c))
     }
 }

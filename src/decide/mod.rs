@@ -27,7 +27,7 @@ mod view;
 
 use std::collections::BTreeMap;
 
-use crate::policy::Policy;
+use crate::policy::{Policy, WorkloadName};
 use crate::state::{Now, State, WorkloadState};
 use crate::world::World;
 
@@ -97,7 +97,7 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
 }
 
 /// A workload that is not in the policy keeps its lineage and its rejections; the rest goes (design 4.5).
-fn departed(policy: &Policy, state: &State) -> BTreeMap<crate::policy::WorkloadName, WorkloadState> {
+fn departed(policy: &Policy, state: &State) -> BTreeMap<WorkloadName, WorkloadState> {
     let gone = state.workloads.iter().filter(|(name, _)| !policy.workloads.contains_key(*name));
     gone.map(|(name, known)| {
         let kept = WorkloadState {

@@ -1,5 +1,6 @@
 //! The pending upgrade (design 4.3): it begins, starts again, goes on, or fails.
 
+use crate::image::ImageId;
 use crate::span;
 use crate::state::{Failure, Pending, Proven};
 use crate::world::{Container, ContainerState, Details, Health, Readiness};
@@ -12,7 +13,7 @@ use super::serving::Serves;
 /// Exit codes of a container that was told to stop: none at all, SIGTERM, SIGKILL.
 const STOPPED_EXIT_CODES: [i64; 3] = [0, 128 + 15, 128 + 9];
 
-impl<'a> Case<'a> {
+impl Case<'_> {
     /// Follows the upgrade through one round: a promotion that was committed is recorded, the pending upgrade is brought
     /// up to the world, and one that has proved itself is promoted.
     pub(crate) fn follow_upgrade(&mut self) {
@@ -79,7 +80,7 @@ impl<'a> Case<'a> {
     }
 
     /// What is latest now, to become the fallback in place of a lineage that is not on the disk.
-    fn stand_in(&self, upgrade: &crate::image::ImageId) -> Option<Proven> {
+    fn stand_in(&self, upgrade: &ImageId) -> Option<Proven> {
         let latest = self.cast.latest.filter(|image| image.id != *upgrade && self.head().is_none())?;
         Some(Proven {
             version: self.version_of(latest),
@@ -135,7 +136,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    fn count_sighting(&mut self, image: &crate::image::ImageId) {
+    fn count_sighting(&mut self, image: &ImageId) {
         if let Some(sighting) = self.state.images.get_mut(image) {
             sighting.times_pending = (sighting.times_pending + 1).min(2);
         }

@@ -1,6 +1,6 @@
 //! Promotion (design 4.4): what has soaked becomes latest and the head of the lineage. Nothing else changes either.
 
-use crate::image::Version;
+use crate::image::{ImageId, LATEST, Version};
 use crate::policy::LocalFallback;
 use crate::span;
 use crate::state::{Pending, Proven};
@@ -18,7 +18,7 @@ impl Case<'_> {
         if !self.workload.hold
             && let Some(pending) = self.state.pending.take_if(committed)
         {
-            self.record_promotion(pending);
+            self.record_promotion(&pending);
         }
     }
 
@@ -30,7 +30,7 @@ impl Case<'_> {
         if !soaked || self.workload.hold {
             self.state.pending = Some(pending);
         } else if self.latest_id() == Some(&pending.image) {
-            self.record_promotion(pending);
+            self.record_promotion(&pending);
         } else {
             pending.soaked = true;
             self.latest_move = self.move_latest(&pending.image, TagPurpose::Promote);
@@ -38,10 +38,10 @@ impl Case<'_> {
         }
     }
 
-    fn record_promotion(&mut self, promoted: Pending) {
+    fn record_promotion(&mut self, promoted: &Pending) {
         let old: Vec<Proven> = match self.lineage_on_disk().cloned().collect::<Vec<_>>() {
             lineage if !lineage.is_empty() => lineage,
-            _ => self.usable_stand_in(&promoted).into_iter().collect(),
+            _ => self.usable_stand_in(promoted).into_iter().collect(),
         };
         let replaced = old.first().filter(|proven| proven.image != promoted.image).cloned();
         let known = old.iter().find(|proven| proven.image == promoted.image);
@@ -55,7 +55,7 @@ impl Case<'_> {
         let behind = old.into_iter().filter(|proven| proven.image != promoted.image);
         self.state.lineage = std::iter::once(head).chain(behind).collect();
         if replaced.is_some() {
-            self.retire_outsiders(&promoted);
+            self.retire_outsiders(promoted);
             if promoted.orchestrated {
                 self.strike_never_rolled_out();
             }
@@ -63,7 +63,7 @@ impl Case<'_> {
         self.cut_lineage();
         let lineage = &self.state.lineage;
         self.state.retired.retain(|id| lineage.iter().all(|proven| proven.image != *id));
-        self.announce(&promoted, replaced.as_ref());
+        self.announce(promoted, replaced.as_ref());
     }
 
     fn usable_stand_in(&self, promoted: &Pending) -> Option<Proven> {
@@ -127,7 +127,7 @@ impl Case<'_> {
 
     /// The actions that move `latest`. An image that would lose its last tag gets a name first: a fallback without a
     /// name is the prey of every garbage collector.
-    pub(crate) fn move_latest(&self, to: &crate::image::ImageId, purpose: TagPurpose) -> Vec<Action> {
+    pub(crate) fn move_latest(&self, to: &ImageId, purpose: TagPurpose) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(left) = self.cast.latest
             && left.tags().count() == 1
@@ -145,7 +145,7 @@ impl Case<'_> {
 
     fn keep_name(&self, image: &Image) -> Action {
         let free = |version: &Version| {
-            version.as_str() != crate::image::LATEST
+            version.as_str() != LATEST
                 && !self.cast.named.contains_key(&self.workload.repository.with_tag(version.as_str()))
         };
         let version = Some(self.version_of(image)).filter(free).unwrap_or_else(|| image.id.short_version());

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::image::{ImageId, Reference, Repository};
+use crate::image::{ImageId, LATEST, Reference, Repository};
 use crate::policy::{Policy, Workload, WorkloadName};
 use crate::state::{State, WorkloadState};
 use crate::world::{Container, Image, World};
@@ -67,19 +67,6 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Whether the state knows the image by its id: design 4.1.
-pub(crate) fn is_remembered(state: &WorkloadState, id: &ImageId) -> bool {
-    claims(state, id) || state.retired.contains(id) || state.rejected.contains_key(id)
-}
-
-/// Whether the workload wants the image kept by its id: lineage, pending upgrade, or what stands in for a lineage.
-pub(crate) fn claims(state: &WorkloadState, id: &ImageId) -> bool {
-    state.lineage.iter().any(|proven| proven.image == *id)
-        || state.pending.as_ref().is_some_and(|p| {
-            p.image == *id || p.stand_in.as_ref().is_some_and(|stand_in| stand_in.image == *id)
-        })
-}
-
 type Owners<'a> = HashMap<&'a ImageId, Vec<&'a WorkloadName>>;
 
 fn assign_images<'a>(
@@ -125,13 +112,20 @@ fn assign_images<'a>(
     owners
 }
 
+/// The images that the state knows by their ids, whatever their names (design 4.1).
 fn remembered_ids(known: &WorkloadState) -> impl Iterator<Item = &ImageId> {
-    let pending = known.pending.iter().flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
-    known.lineage.iter().map(|p| &p.image).chain(pending).chain(&known.retired).chain(known.rejected.keys())
+    claimed_ids(known).chain(&known.retired).chain(known.rejected.keys())
+}
+
+/// The images that a workload wants kept by their ids: the lineage, the pending upgrade, what stands in for a lineage.
+pub(crate) fn claimed_ids(known: &WorkloadState) -> impl Iterator<Item = &ImageId> {
+    let pending = known.pending.iter();
+    let of_pending = pending.flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
+    known.lineage.iter().map(|proven| &proven.image).chain(of_pending)
 }
 
 fn is_latest(workload: &Workload, reference: &Reference) -> bool {
-    reference.tag() == Some(crate::image::LATEST) && *reference.repository() == workload.repository
+    reference.tag() == Some(LATEST) && *reference.repository() == workload.repository
 }
 
 fn assign_containers<'a>(
