@@ -1,0 +1,77 @@
+//! The seam to the container engine: one small trait, in the words of `world`.
+//!
+//! [`docker`] is the only file that knows bollard; tests put other engines behind the trait. The engine knows no
+//! policy. There is no way to ask for `force` or a prune through it (design section 8).
+
+mod docker;
+
+use crate::image::{ImageId, Reference};
+use crate::world::{Container, ContainerId, ContainerState, Details, Image, World};
+
+pub use docker::Docker;
+
+/// What tagkeeper asks of a container engine. Each call is one round trip with a deadline.
+///
+/// An error means that the answer is not known: nothing may be concluded from it.
+pub trait Engine {
+    /// Every image and every container: two calls, whatever there is. `details` and `readiness` stay empty.
+    fn observe(&mut self) -> anyhow::Result<World>;
+
+    /// Every container, in any state.
+    fn containers(&mut self) -> anyhow::Result<Vec<Container>>;
+
+    /// One container; none if there is no such container.
+    fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>>;
+
+    /// The image that a name or an id means now; none if there is no such image.
+    fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>>;
+
+    /// Gives a name to an image, taking it from another if need be. One call, so a crash cannot lose the name.
+    fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer>;
+
+    /// Removes a container that does not run; its volumes stay.
+    fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer>;
+
+    /// Removes one name of an image (and with the last one the image), or a nameless image by its id.
+    fn remove_image(&mut self, name: &ImageName) -> anyhow::Result<Answer>;
+}
+
+/// How an image is named in a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ImageName {
+    /// By tag or digest.
+    Reference(Reference),
+    /// By id.
+    Id(ImageId),
+}
+
+impl std::fmt::Display for ImageName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reference(reference) => reference.fmt(f),
+            Self::Id(id) => id.fmt(f),
+        }
+    }
+}
+
+/// How the engine answered a request to change something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done,
+    /// There is no such thing: for a removal that is success (design section 7).
+    Gone,
+    /// Something uses it (409): deferred, no error. What the engine said.
+    InUse(String),
+}
+
+/// A container as an inspect tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// The image that it was created from.
+    pub image: ImageId,
+    /// What it does at this instant.
+    pub state: ContainerState,
+    /// The rest.
+    pub details: Details,
+}

@@ -1,0 +1,156 @@
+//! A pass: rounds of observe, decide, save, act, until nothing is left to do (design 4.6).
+//!
+//! Knows no bollard and no file: the engine, the store and the witness are behind traits, so that a model host can
+//! drive this very code. It decides nothing: it carries out what `decide` said, asking the engine once more before
+//! each change. It may be killed at any instruction; the next pass goes on.
+
+mod act;
+mod observe;
+mod person;
+
+use std::collections::BTreeSet;
+
+use anyhow::anyhow;
+
+use crate::decide::{self, Action, Event, Plan, Reason};
+use crate::engine::Engine;
+use crate::policy::{Policy, WorkloadName};
+use crate::state::{Now, State};
+
+pub use observe::{AskReady, look};
+pub use person::{RolledBack, roll_back};
+
+/// A pass that needs more rounds than this is going in circles, which is a bug (design 4.6).
+pub const MAX_ROUNDS: usize = 6;
+
+/// Where the state is kept. `save` returns once the state is durable.
+pub trait Store {
+    /// Saves the state: afterwards either the old or the new one is on the disk, whole.
+    fn save(&mut self, state: &State) -> anyhow::Result<()>;
+}
+
+/// Who is told what happens, as it happens.
+pub trait Witness {
+    /// Something changed.
+    fn event(&mut self, event: &Event);
+    /// Something went wrong; the pass goes on. `workload` is none where it concerns them all.
+    fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error);
+    /// A removal comes next, and may take long.
+    fn before_removal(&mut self) {}
+}
+
+/// What a pass works with.
+pub struct Pass<'a, E, S, W> {
+    /// What the operator wants.
+    pub policy: &'a Policy,
+    /// The present, read once.
+    pub now: &'a Now,
+    /// The engine.
+    pub engine: &'a mut E,
+    /// The state's store; whoever holds it holds the lock.
+    pub store: &'a mut S,
+    /// The log.
+    pub witness: &'a mut W,
+    /// The `ready` commands.
+    pub ask_ready: AskReady<'a>,
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How the workloads stand at the end.
+    pub plan: Plan,
+    /// Actions that failed; the next pass tries again.
+    pub failed_actions: usize,
+}
+
+/// Why a pass broke off.
+#[derive(Debug)]
+pub enum PassError {
+    /// The engine could not be observed, and nothing has been changed on it.
+    Unobserved(anyhow::Error),
+    /// Anything else, or after something was changed.
+    Broken(anyhow::Error),
+}
+
+impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
+    /// Runs the pass from a loaded state.
+    pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
+        let mut record = Record::default();
+        for _ in 0..MAX_ROUNDS {
+            let world = observe::observe(self.engine, self.policy, &state, self.now, Some(&mut *self.ask_ready));
+            let world = world.map_err(|error| record.broke_off(error))?;
+            let decision = decide::decide(self.policy, &state, &world, self.now);
+            if decision.save {
+                if let Err(error) = self.store.save(&decision.state) {
+                    self.make_room(&state, &decision.plan, &mut record);
+                    self.store.save(&decision.state).map_err(|_| PassError::Broken(error))?;
+                }
+                state = decision.state;
+            }
+            for event in &decision.events {
+                self.witness.event(event);
+            }
+            if !self.act(&decision.plan, &mut record) {
+                return Ok(Outcome { plan: decision.plan, failed_actions: record.failed_actions });
+            }
+        }
+        Err(PassError::Broken(anyhow!(
+            "the pass has not come to rest within {MAX_ROUNDS} rounds, which is a bug: please report it with `tagkeeper plan`"
+        )))
+    }
+
+    /// Acts on everything of the plan that this pass has not tried. Whether there was anything.
+    fn act(&mut self, plan: &Plan, record: &mut Record) -> bool {
+        let mut acted = false;
+        for (workload, action) in plan.actions() {
+            if record.may_try(workload, action) {
+                acted = true;
+                self.try_action(workload, action, record);
+            }
+        }
+        acted
+    }
+
+    /// The state could not be saved, most likely because the disk is full: the removals that the *saved* state already
+    /// calls for go ahead (design 5.1).
+    fn make_room(&mut self, saved: &State, plan: &Plan, record: &mut Record) {
+        for (workload, action) in plan.actions() {
+            if is_called_for(saved, workload, action) && record.may_try(workload, action) {
+                self.try_action(workload, action, record);
+            }
+        }
+    }
+}
+
+fn is_called_for(saved: &State, workload: &WorkloadName, action: &Action) -> bool {
+    let (Action::RemoveImage { image, reason, .. }, Some(known)) = (action, saved.workloads.get(workload)) else {
+        return false;
+    };
+    match reason {
+        Reason::Retired => known.retired.contains(image),
+        Reason::Idle => known.images.get(image).is_some_and(|sighting| sighting.idle_since_ms.is_some()),
+        _ => false,
+    }
+}
+
+/// What a pass has tried so far: an action that failed or was dropped is not tried again in it.
+#[derive(Default)]
+pub(crate) struct Record {
+    tried: BTreeSet<(WorkloadName, Action)>,
+    /// Workloads where a name could not be given: no name may be taken from an image that needed it.
+    stuck: BTreeSet<WorkloadName>,
+    failed_actions: usize,
+    changed: bool,
+}
+
+impl Record {
+    fn may_try(&mut self, workload: &WorkloadName, action: &Action) -> bool {
+        let moves_a_name = matches!(action, Action::Tag { .. });
+        !(moves_a_name && self.stuck.contains(workload)) && self.tried.insert((workload.clone(), action.clone()))
+    }
+
+    fn broke_off(&self, error: anyhow::Error) -> PassError {
+        if self.changed || self.failed_actions > 0 { PassError::Broken(error) } else { PassError::Unobserved(error) }
+    }
+}

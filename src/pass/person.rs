@@ -1,0 +1,66 @@
+//! What a person asked for: `rollback`, carried out at once (design section 7).
+
+use anyhow::anyhow;
+
+use crate::decide::{self, Refusal};
+use crate::engine::Engine;
+use crate::image::Version;
+use crate::policy::WorkloadName;
+use crate::state::State;
+
+use super::{MAX_ROUNDS, Pass, PassError, Record, Store, Witness, observe};
+
+/// What a rollback did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolledBack {
+    /// The version that is rejected now.
+    pub rejected: Version,
+    /// What latest was moved to; none where it stayed.
+    pub latest: Option<Version>,
+    /// Actions that failed; the next pass goes on.
+    pub failed_actions: usize,
+}
+
+/// Rolls one workload back: the state with the rejection is saved first, then `latest` moves, then R2 applies.
+///
+/// # Errors
+/// The inner refusal means that nothing was changed.
+pub fn roll_back<E: Engine, S: Store, W: Witness>(
+    pass: &mut Pass<'_, E, S, W>,
+    state: &State,
+    name: &WorkloadName,
+) -> Result<Result<RolledBack, Refusal>, PassError> {
+    let mut record = Record::default();
+    let world = observe::observe(pass.engine, pass.policy, state, pass.now, None);
+    let mut world = world.map_err(|error| record.broke_off(error))?;
+    // Brought up to the world first: an upgrade that no pass has seen yet is what must be rejected.
+    let current = decide::decide(pass.policy, state, &world, pass.now);
+    let rollback = match decide::rollback(pass.policy, &current.state, &world, pass.now, name) {
+        Ok(rollback) => rollback,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    pass.store.save(&rollback.state).map_err(PassError::Broken)?;
+    pass.witness.event(&rollback.event);
+
+    let target = rollback.target.as_ref().map(|(_, image)| image);
+    for _ in 0..MAX_ROUNDS {
+        let actions = decide::rollback_actions(pass.policy, &rollback.state, &world, pass.now, name, target);
+        let mut acted = false;
+        for action in &actions {
+            if record.may_try(name, action) {
+                acted = true;
+                pass.try_action(name, action, &mut record);
+            }
+        }
+        if !acted {
+            return Ok(Ok(RolledBack {
+                rejected: rollback.rejected,
+                latest: rollback.target.map(|(version, _)| version),
+                failed_actions: record.failed_actions,
+            }));
+        }
+        let seen = observe::observe(pass.engine, pass.policy, &rollback.state, pass.now, None);
+        world = seen.map_err(PassError::Broken)?;
+    }
+    Err(PassError::Broken(anyhow!("the rollback has not come to rest within {MAX_ROUNDS} rounds, which is a bug")))
+}
