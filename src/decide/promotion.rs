@@ -44,6 +44,7 @@ impl Case<'_> {
             _ => self.usable_stand_in(promoted).into_iter().collect(),
         };
         let replaced = old.first().filter(|proven| proven.image != promoted.image).cloned();
+        let was_head = old.first().is_some_and(|proven| proven.image == promoted.image);
         let known = old.iter().find(|proven| proven.image == promoted.image);
         let by_remote = self.scene.image(&promoted.image).is_some_and(|image| self.is_rolled_out(image));
         let head = Proven {
@@ -63,7 +64,7 @@ impl Case<'_> {
         self.cut_lineage();
         let lineage = &self.state.lineage;
         self.state.retired.retain(|id| lineage.iter().all(|proven| proven.image != *id));
-        self.announce(promoted, replaced.as_ref());
+        self.announce(promoted, replaced.as_ref(), was_head);
     }
 
     fn usable_stand_in(&self, promoted: &Pending) -> Option<Proven> {
@@ -98,8 +99,13 @@ impl Case<'_> {
         self.state.retired.extend(behind.into_iter().map(|(_, struck)| struck.image));
     }
 
-    fn announce(&mut self, promoted: &Pending, replaced: Option<&Proven>) {
+    fn announce(&mut self, promoted: &Pending, replaced: Option<&Proven>, was_head: bool) {
         let up = span::compact(self.up_ms(promoted));
+        if was_head {
+            let message = format!("latest is back on {}, which has soaked for {up}: it had been moved by hand", promoted.version);
+            self.warning(EventKind::Restored, &promoted.version, &promoted.image, message);
+            return;
+        }
         let message = match (replaced, self.fallbacks().next()) {
             (None, _) => format!("{} is proven after {up}: it is latest, and nothing was replaced", promoted.version),
             (Some(_), Some(fallback)) => {

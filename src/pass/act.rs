@@ -4,11 +4,12 @@ use anyhow::Context;
 
 use crate::decide::{Action, Event, EventKind, TagPurpose};
 use crate::engine::{Answer, Engine, ImageName};
-use crate::image::{ImageId, Reference};
+use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
-use crate::world::{ContainerState, Image};
+use crate::state::Store;
+use crate::world::{ContainerId, ContainerState, Image};
 
-use super::{Pass, Record, Store, Witness};
+use super::{Pass, Record, Witness};
 
 /// What became of an action.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     fn remove_container(
         &mut self,
         name: &str,
-        id: &crate::world::ContainerId,
+        id: &ContainerId,
         image: &ImageId,
     ) -> anyhow::Result<Acted> {
         let Some(found) = self.engine.inspect_container(id)? else { return Ok(Acted::Gone) };
@@ -144,7 +145,7 @@ fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event
     };
     let version = match action {
         Action::Tag { reference, .. } | Action::RemoveImage { reference: Some(reference), .. } => {
-            reference.version_tag().map(crate::image::Version::new)
+            reference.version_tag().map(Version::new)
         }
         Action::RemoveContainer { .. } | Action::RemoveImage { reference: None, .. } => None,
     };

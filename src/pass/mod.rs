@@ -15,19 +15,13 @@ use anyhow::anyhow;
 use crate::decide::{self, Action, Event, Plan, Reason};
 use crate::engine::Engine;
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State};
+use crate::state::{Now, State, Store};
 
-pub use observe::{AskReady, look};
+pub use observe::{ReadyAsker, look};
 pub use person::{RolledBack, roll_back};
 
 /// A pass that needs more rounds than this is going in circles, which is a bug (design 4.6).
 pub const MAX_ROUNDS: usize = 6;
-
-/// Where the state is kept. `save` returns once the state is durable.
-pub trait Store {
-    /// Saves the state: afterwards either the old or the new one is on the disk, whole.
-    fn save(&mut self, state: &State) -> anyhow::Result<()>;
-}
 
 /// Who is told what happens, as it happens.
 pub trait Witness {
@@ -52,7 +46,7 @@ pub struct Pass<'a, E, S, W> {
     /// The log.
     pub witness: &'a mut W,
     /// The `ready` commands.
-    pub ask_ready: AskReady<'a>,
+    pub ready: ReadyAsker<'a>,
 }
 
 /// How a pass ended.
@@ -78,7 +72,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
         let mut record = Record::default();
         for _ in 0..MAX_ROUNDS {
-            let world = observe::observe(self.engine, self.policy, &state, self.now, Some(&mut *self.ask_ready));
+            let world = observe::observe(self.engine, self.policy, &state, self.now, Some(&mut self.ready));
             let world = world.map_err(|error| record.broke_off(error))?;
             let decision = decide::decide(self.policy, &state, &world, self.now);
             if decision.save {

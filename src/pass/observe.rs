@@ -1,14 +1,32 @@
 //! Observing: the two lists, then what the decision asks about them.
 
+use std::collections::BTreeMap;
+
 use crate::decide::{self, Decision, Inquiry};
 use crate::engine::Engine;
-use crate::policy::{Policy, Ready};
+use crate::policy::{Policy, Ready, WorkloadName};
 use crate::state::{Now, State};
-use crate::world::{Readiness, World};
+use crate::world::{ContainerId, Readiness, World};
 
-/// Runs a workload's `ready` command. Called at most once for each workload and container in a pass by whoever
-/// remembers the answers.
-pub type AskReady<'a> = &'a mut dyn FnMut(&Ready, &Inquiry) -> Readiness;
+/// Asks the workloads whether they are ready, each container at most once in a pass (design 4.3).
+pub struct ReadyAsker<'a> {
+    run: &'a mut dyn FnMut(&Ready, &Inquiry) -> Readiness,
+    answers: BTreeMap<(WorkloadName, ContainerId), Readiness>,
+}
+
+impl<'a> ReadyAsker<'a> {
+    /// An asker that runs commands by `run`.
+    pub fn new(run: &'a mut dyn FnMut(&Ready, &Inquiry) -> Readiness) -> Self {
+        Self { run, answers: BTreeMap::new() }
+    }
+
+    fn answer(&mut self, ready: &Ready, inquiry: &Inquiry) -> Option<(WorkloadName, Readiness)> {
+        let Inquiry::AskReady { workload, container, .. } = inquiry else { return None };
+        let key = (workload.clone(), container.clone());
+        let answer = self.answers.entry(key).or_insert_with(|| (self.run)(ready, inquiry));
+        Some((workload.clone(), answer.clone()))
+    }
+}
 
 /// Observes the engine until the decision has no more questions.
 pub(crate) fn observe<E: Engine>(
@@ -16,7 +34,7 @@ pub(crate) fn observe<E: Engine>(
     policy: &Policy,
     state: &State,
     now: &Now,
-    mut ask_ready: Option<AskReady<'_>>,
+    mut asker: Option<&mut ReadyAsker<'_>>,
 ) -> anyhow::Result<World> {
     let mut world = engine.observe()?;
     loop {
@@ -37,9 +55,9 @@ pub(crate) fn observe<E: Engine>(
                 }
                 Inquiry::AskReady { workload, .. } => {
                     let ready = policy.workloads.get(workload).and_then(|w| w.ready.as_ref());
-                    if let (Some(ask), Some(ready)) = (ask_ready.as_mut(), ready) {
+                    if let (Some(asker), Some(ready)) = (asker.as_mut(), ready) {
                         answered = true;
-                        world.readiness.insert(workload.clone(), ask(ready, &inquiry));
+                        world.readiness.extend(asker.answer(ready, &inquiry));
                     }
                 }
             }
@@ -50,7 +68,7 @@ pub(crate) fn observe<E: Engine>(
     }
 }
 
-/// What a pass would do now: observes and decides, and changes nothing. Without `ask_ready` no command is run.
+/// What a pass would do now: observes and decides, and changes nothing. Without an asker no command is run.
 ///
 /// # Errors
 /// The engine could not be observed.
@@ -59,8 +77,8 @@ pub fn look<E: Engine>(
     policy: &Policy,
     state: &State,
     now: &Now,
-    ask_ready: Option<AskReady<'_>>,
+    asker: Option<&mut ReadyAsker<'_>>,
 ) -> anyhow::Result<Decision> {
-    let world = observe(engine, policy, state, now, ask_ready)?;
+    let world = observe(engine, policy, state, now, asker)?;
     Ok(decide::decide(policy, state, &world, now))
 }

@@ -6,9 +6,9 @@ use crate::decide::{self, Refusal};
 use crate::engine::Engine;
 use crate::image::Version;
 use crate::policy::WorkloadName;
-use crate::state::State;
+use crate::state::{State, Store};
 
-use super::{MAX_ROUNDS, Pass, PassError, Record, Store, Witness, observe};
+use super::{MAX_ROUNDS, Pass, PassError, Record, Witness, observe};
 
 /// What a rollback did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,9 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
         Err(refusal) => return Ok(Err(refusal)),
     };
     pass.store.save(&rollback.state).map_err(PassError::Broken)?;
-    pass.witness.event(&rollback.event);
+    for event in current.events.iter().chain([&rollback.event]) {
+        pass.witness.event(event);
+    }
 
     let target = rollback.target.as_ref().map(|(_, image)| image);
     for _ in 0..MAX_ROUNDS {

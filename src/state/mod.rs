@@ -46,6 +46,12 @@ impl State {
     }
 }
 
+/// Where the state is kept.
+pub trait Store {
+    /// Saves the state. Once it returns, the new state is durable; when it fails, the old one still is.
+    fn save(&mut self, state: &State) -> anyhow::Result<()>;
+}
+
 /// A moment: on the clock for decisions, on the wall for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
