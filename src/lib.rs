@@ -18,9 +18,13 @@
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
 //! - [`span`]: spans of time for people.
 //! - [`report`]: plan and status as text and JSON, the status line, the log.
+//! - [`cli`], [`command`], [`exit`]: the command line, what each command does, how it ends.
 
+pub mod cli;
+pub mod command;
 pub mod decide;
 pub mod engine;
+pub mod exit;
 pub mod image;
 pub mod pass;
 pub mod policy;
