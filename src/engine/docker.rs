@@ -59,7 +59,10 @@ impl Docker {
             .enable_time()
             .build()
             .context("failed to set up the connection to the engine")?;
-        let pass_deadline = runtime.block_on(async { Box::pin(tokio::time::sleep(pass_deadline)) });
+        let pass_deadline = {
+            let _inside = runtime.enter();
+            Box::pin(tokio::time::sleep(pass_deadline))
+        };
         Ok(Self { client, socket: path.to_owned(), call_timeout, pass_deadline, runtime })
     }
 
@@ -145,7 +148,7 @@ impl Docker {
     fn negotiate_if_refused(&mut self) -> anyhow::Result<()> {
         let probe = self.call("ask for the engine's version", |client| async move { client.ping().await })?;
         if let Err(Error::DockerResponseServerError { status_code: 400, .. }) = probe {
-            self.client = self.ask("agree on a version", |client| client.negotiate_version())?;
+            self.client = self.ask("agree on a version", bollard::Docker::negotiate_version)?;
         }
         Ok(())
     }
