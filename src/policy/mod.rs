@@ -1,12 +1,15 @@
 //! What the operator wants: a validated [`Policy`] (design section 6).
 //!
-//! `text` turns one TOML file into raw entries, `files` finds and merges the files, `check` validates the whole. All
-//! errors of a policy are found at once; a policy with one error is no policy at all. Reads files; knows no engine.
+//! `files` finds the files, `text` walks each of them, table by table (`section`) and value by value (`value`), `check`
+//! merges them and validates the whole, `diagnostic` says what is wrong and where. All errors of a policy are found at
+//! once; a policy with one error is no policy at all. Reads files (in `files` alone); knows no engine.
 
 mod check;
 mod diagnostic;
 mod files;
+mod section;
 mod text;
+mod value;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -17,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Repository;
 
-pub use diagnostic::{Diagnostic, Refused};
+pub use diagnostic::{Diagnostic, Place, Problem, Refused};
 pub use files::{Roots, Source, load, load_file};
 pub use text::parse_policy;
 

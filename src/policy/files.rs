@@ -1,0 +1,189 @@
+//! Finds, masks and reads the policy files (design section 6). The only part of `policy` that touches a disk.
+//!
+//! Fails closed: what is there but cannot be read refuses the policy. Only what is not there at all is skipped.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Policy;
+use super::diagnostic::{At, Problem, Refused};
+use super::text::examine;
+
+/// One policy file: what to call it in errors, and what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The path, for people.
+    pub label: String,
+    /// The TOML.
+    pub text: String,
+}
+
+/// Where the policy files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// Drop-ins from packages.
+    pub vendor_dir: PathBuf,
+    /// The operator's file.
+    pub file: PathBuf,
+    /// The operator's drop-ins; one here masks one of the same name in `vendor_dir`.
+    pub dropin_dir: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self {
+            vendor_dir: PathBuf::from("/usr/lib/tagkeeper/policy.d"),
+            file: PathBuf::from("/etc/tagkeeper/policy.toml"),
+            dropin_dir: PathBuf::from("/etc/tagkeeper/policy.d"),
+        }
+    }
+}
+
+/// Reads the policy of a host: vendor drop-ins by name, then the operator's file, then the operator's drop-ins by name.
+///
+/// # Errors
+/// Every error of every file, or that there is no file at all.
+pub fn load(roots: &Roots) -> Result<Policy, Refused> {
+    let mut problems = Vec::new();
+    let dropins = list(&roots.dropin_dir, &mut problems);
+    let mut vendor = list(&roots.vendor_dir, &mut problems);
+    // A masked file is not read: it may be masked because it is broken.
+    vendor.retain(|name, _| !dropins.contains_key(name));
+
+    let operator = is_there(&roots.file).then(|| roots.file.clone());
+    let paths: Vec<PathBuf> = vendor
+        .into_values()
+        .chain(operator)
+        .chain(dropins.into_values())
+        .collect();
+    if paths.is_empty() && problems.is_empty() {
+        let looked_at = vec![
+            roots.vendor_dir.join("*.toml"),
+            roots.file.clone(),
+            roots.dropin_dir.join("*.toml"),
+        ];
+        problems.push(Problem::Missing { looked_at });
+    }
+    let sources = paths
+        .iter()
+        .filter_map(|path| keep_problem(read_found(path), &mut problems))
+        .collect::<Vec<_>>();
+    judge(&sources, problems)
+}
+
+/// Reads one file that a person named; it replaces all others. May be a pipe.
+///
+/// # Errors
+/// Every error of the file, or that it cannot be read.
+pub fn load_file(path: &Path) -> Result<Policy, Refused> {
+    let mut problems = Vec::new();
+    let source = keep_problem(read(path), &mut problems);
+    judge(source.as_slice(), problems)
+}
+
+/// The policy, unless anything was wrong with the files or with what is in them.
+fn judge(sources: &[Source], mut problems: Vec<Problem>) -> Result<Policy, Refused> {
+    let (policy, diagnostics) = examine(sources);
+    problems.extend(diagnostics.into_iter().map(Problem::wrong));
+    if problems.is_empty() {
+        Ok(policy)
+    } else {
+        Err(Refused { problems })
+    }
+}
+
+fn keep_problem<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    }
+}
+
+/// The drop-ins of a directory by name: `*.toml`, no dot files. A directory that does not exist has none.
+fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> {
+    let unreadable = |error| Problem::Unreadable {
+        path: dir.to_owned(),
+        error,
+    };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound || is_there(dir) {
+                problems.push(unreadable(error));
+            }
+            return BTreeMap::new();
+        }
+    };
+    let mut found = BTreeMap::new();
+    for entry in entries {
+        match entry {
+            Ok(entry) => {
+                let (name, path) = (entry.file_name(), entry.path());
+                let hidden = name.as_encoded_bytes().starts_with(b".");
+                if !hidden && path.extension().is_some_and(|ext| ext == "toml") {
+                    found.insert(name, path);
+                }
+            }
+            // A listing that breaks off may have hidden a mask.
+            Err(error) => problems.push(unreadable(error)),
+        }
+    }
+    found
+}
+
+/// Whether something has this name, be it a symlink that leads nowhere; what cannot be told counts as there, and
+/// reading it will say why.
+fn is_there(path: &Path) -> bool {
+    match fs::symlink_metadata(path) {
+        Ok(_) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+/// Reads a file that nobody named: a regular one, or `/dev/null`, which masks. A pipe under that name would hang the
+/// pass for ever.
+fn read_found(path: &Path) -> Result<Source, Problem> {
+    let unreadable = |error| Problem::Unreadable {
+        path: path.to_owned(),
+        error,
+    };
+    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    if !kind.is_file() && !fs::canonicalize(path).is_ok_and(|real| real == Path::new("/dev/null")) {
+        return Err(unreadable(io::Error::other(
+            "it is neither a file nor a symlink to /dev/null",
+        )));
+    }
+    read(path)
+}
+
+fn read(path: &Path) -> Result<Source, Problem> {
+    let label = path.to_string_lossy().into_owned();
+    let bytes = fs::read(path).map_err(|error| Problem::Unreadable {
+        path: path.to_owned(),
+        error,
+    })?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { label, text }),
+        Err(error) => {
+            let start = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let source = Source { label, text };
+            // The replacement character stands where the first bad byte was.
+            let at = At {
+                source: &source,
+                span: start..start + char::REPLACEMENT_CHARACTER.len_utf8(),
+            };
+            Err(Problem::wrong(at.error(
+                None,
+                "the file is not UTF-8 text".to_owned(),
+                "save the file as UTF-8".to_owned(),
+            )))
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Finding, merging and masking policy files; and the file that is shipped.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use tagkeeper::policy::{
+    DEFAULT_READY_TIMEOUT_MS, EnginePolicy, Glob, Policy, Problem, Ready, Refused, Roots, Workload,
+    load, load_file,
+};
+
+use super::{parse, repository};
+
+struct Host {
+    _dir: tempfile::TempDir,
+    roots: Roots,
+}
+
+impl Host {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let roots = Roots {
+            vendor_dir: dir.path().join("vendor"),
+            file: dir.path().join("policy.toml"),
+            dropin_dir: dir.path().join("dropin"),
+        };
+        fs::create_dir(&roots.vendor_dir).unwrap();
+        fs::create_dir(&roots.dropin_dir).unwrap();
+        Self { _dir: dir, roots }
+    }
+
+    fn vendor(&self, name: &str) -> PathBuf {
+        self.roots.vendor_dir.join(name)
+    }
+
+    fn dropin(&self, name: &str) -> PathBuf {
+        self.roots.dropin_dir.join(name)
+    }
+
+    fn load(&self) -> Result<Policy, Refused> {
+        load(&self.roots)
+    }
+
+    fn socket(&self) -> String {
+        let socket = self.load().unwrap().engine.socket;
+        socket.to_str().unwrap().to_owned()
+    }
+}
+
+fn write(path: impl AsRef<Path>, text: &str) {
+    fs::write(path, text).unwrap();
+}
+
+fn socket_at(path: &str) -> String {
+    format!("[engine]\nsocket = \"{path}\"\n")
+}
+
+#[test]
+fn later_files_win_key_by_key() {
+    let host = Host::new();
+    let steps = [
+        (host.vendor("20.toml"), "/vendor20"),
+        (host.vendor("90.toml"), "/vendor90"),
+        (host.roots.file.clone(), "/operator"),
+        (host.dropin("10.toml"), "/dropin10"),
+        (host.dropin("30.toml"), "/dropin30"),
+    ];
+    for (path, socket) in &steps {
+        write(path, &socket_at(socket));
+        assert_eq!(host.socket(), *socket);
+    }
+    // Whatever order the directory lists them in.
+    write(
+        host.dropin("05.toml"),
+        "[defaults]\nsoak = \"5s\"\ngrace = \"1h\"\n",
+    );
+    write(
+        host.dropin("40.toml"),
+        "[defaults]\nsoak = \"7s\"\n[workload.app]\nrepository = \"app\"\nfallbacks = 4\n",
+    );
+    write(
+        &host.roots.file,
+        "[engine]\ntimeout = \"7s\"\n[defaults]\nsoak = \"3s\"\nfallbacks = 2\n",
+    );
+    let policy = host.load().unwrap();
+    assert_eq!(policy.engine.timeout_ms, 7_000);
+    assert_eq!(policy.engine.socket, Path::new("/dropin30"));
+    let app = &policy.workloads["app"];
+    assert_eq!(
+        (app.soak_ms, app.grace_ms, app.fallbacks),
+        (7_000, 3_600_000, 4)
+    );
+}
+
+type Mask = dyn Fn(&Path);
+
+#[test]
+fn a_dropin_masks_the_packaged_file_of_its_name() {
+    let broken = "soak = ][";
+    let masks: [(&str, &Mask); 3] = [
+        ("another file", &|p| write(p, &socket_at("/mine"))),
+        ("an empty file", &|p| write(p, "")),
+        ("a symlink to /dev/null", &|p| {
+            symlink("/dev/null", p).unwrap();
+        }),
+    ];
+    for (name, mask) in masks {
+        let host = Host::new();
+        write(host.vendor("app.toml"), broken);
+        assert!(host.load().is_err(), "{name}");
+        mask(&host.dropin("app.toml"));
+        assert!(host.load().is_ok(), "{name}");
+    }
+    // Only the same name masks, and the operator's own file never is masked.
+    let host = Host::new();
+    write(host.vendor("app.toml"), &socket_at("/vendor"));
+    write(host.dropin("app2.toml"), "");
+    assert_eq!(host.socket(), "/vendor");
+    write(&host.roots.file, &socket_at("/operator"));
+    write(host.dropin("policy.toml"), "");
+    assert_eq!(host.socket(), "/operator");
+}
+
+#[test]
+fn only_toml_files_without_a_dot_in_front_are_read() {
+    let host = Host::new();
+    write(&host.roots.file, &socket_at("/operator"));
+    for name in [
+        ".hidden.toml",
+        ".toml",
+        "app.toml~",
+        "app.toml.dpkg-old",
+        "app.conf",
+        "README",
+    ] {
+        write(host.dropin(name), "][");
+        write(host.vendor(name), "][");
+    }
+    assert_eq!(host.socket(), "/operator");
+}
+
+#[test]
+fn no_file_at_all_is_refused_and_names_the_places() {
+    let host = Host::new();
+    for dir in [&host.roots.vendor_dir, &host.roots.dropin_dir] {
+        let refused = host.load().unwrap_err();
+        let printed = refused.to_string();
+        assert!(
+            matches!(refused.problems[..], [Problem::Missing { .. }]),
+            "{printed}"
+        );
+        for path in [
+            &host.vendor("*.toml"),
+            &host.roots.file,
+            &host.dropin("*.toml"),
+        ] {
+            assert!(printed.contains(path.to_str().unwrap()), "{printed}");
+        }
+        assert!(
+            printed.ends_with("\n\n1 error; nothing was done"),
+            "{printed}"
+        );
+        fs::remove_dir(dir).unwrap();
+    }
+    assert!(matches!(
+        host.load().unwrap_err().problems[..],
+        [Problem::Missing { .. }]
+    ));
+    write(&host.roots.file, "");
+    assert_eq!(host.load().unwrap(), parse("").unwrap());
+}
+
+/// "There is none" is not what to say when nobody could look.
+#[test]
+fn an_unreadable_place_is_not_taken_for_an_empty_one() {
+    let host = Host::new();
+    fs::remove_dir(&host.roots.dropin_dir).unwrap();
+    write(&host.roots.dropin_dir, "");
+    let problems = host.load().unwrap_err().problems;
+    assert!(
+        matches!(problems[..], [Problem::Unreadable { .. }]),
+        "{problems:?}"
+    );
+}
+
+/// What is there and cannot be read might have been what said "hold".
+#[test]
+fn what_cannot_be_read_refuses_the_policy() {
+    type Spoil = dyn Fn(&Host) -> PathBuf;
+    let rows: [(&str, &Spoil); 7] = [
+        ("a directory for a file", &|h| {
+            fs::create_dir(h.dropin("x.toml")).unwrap();
+            h.dropin("x.toml")
+        }),
+        ("a dangling drop-in", &|h| {
+            symlink("/nonexistent/x", h.dropin("x.toml")).unwrap();
+            h.dropin("x.toml")
+        }),
+        ("a dangling policy", &|h| {
+            fs::remove_file(&h.roots.file).unwrap();
+            symlink("/nonexistent/x", &h.roots.file).unwrap();
+            h.roots.file.clone()
+        }),
+        ("a pipe", &|h| {
+            let path = h.dropin("x.toml");
+            let kind = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, &path, kind, 0o600.into(), 0).unwrap();
+            path
+        }),
+        ("a file for the drop-ins", &|h| {
+            fs::remove_dir(&h.roots.dropin_dir).unwrap();
+            write(&h.roots.dropin_dir, "");
+            h.roots.dropin_dir.clone()
+        }),
+        ("a dangling directory", &|h| {
+            fs::remove_dir(&h.roots.vendor_dir).unwrap();
+            symlink("/nonexistent/x", &h.roots.vendor_dir).unwrap();
+            h.roots.vendor_dir.clone()
+        }),
+        ("a loop", &|h| {
+            symlink(h.dropin("x.toml"), h.dropin("x.toml")).unwrap();
+            h.dropin("x.toml")
+        }),
+    ];
+    for (name, spoil) in rows {
+        let host = Host::new();
+        write(&host.roots.file, "[defaults]\nsoak = 1\n");
+        let before = host.load().unwrap_err().problems.len();
+        assert_eq!(before, 1, "{name}");
+        let path = spoil(&host);
+        let refused = host.load().unwrap_err();
+        let said = format!("error: failed to read '{}': ", path.display());
+        assert!(refused.to_string().contains(&said), "{name}: {refused}");
+        // The other files' errors are reported all the same.
+        let others = refused.diagnostics().count();
+        assert_eq!(
+            others,
+            usize::from(path != host.roots.file),
+            "{name}: {refused}"
+        );
+    }
+}
+
+#[test]
+fn text_that_is_not_utf_8_is_refused_with_the_place() {
+    let host = Host::new();
+    fs::write(
+        &host.roots.file,
+        b"[defaults]\nsoak = \"\xc3\xa9\xff\" # \xfe\n",
+    )
+    .unwrap();
+    let refused = host.load().unwrap_err();
+    let one = refused.diagnostics().next().unwrap();
+    assert_eq!(
+        (one.place.line, one.place.column, one.length),
+        (2, 10, 1),
+        "{refused}"
+    );
+    assert_eq!(one.place.file, host.roots.file.to_str().unwrap());
+    assert!(one.what.contains("not UTF-8"), "{refused}");
+}
+
+#[test]
+fn a_named_file_replaces_all_others() {
+    let host = Host::new();
+    let path = host.roots.file.with_file_name("mine.conf");
+    write(&path, &socket_at("/mine"));
+    assert_eq!(load_file(&path).unwrap().engine.socket, Path::new("/mine"));
+    assert_eq!(
+        load_file(Path::new("/dev/null")).unwrap(),
+        parse("").unwrap()
+    );
+    let absent = host.roots.file.with_file_name("absent.toml");
+    let refused = load_file(&absent).unwrap_err();
+    assert!(
+        matches!(refused.problems[..], [Problem::Unreadable { .. }]),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("absent.toml"), "{refused}");
+}
+
+const SHIPPED: &str = include_str!("../../config/policy.toml");
+
+/// The shipped file with its settings switched on: `#key` is a setting, `# text` is prose.
+fn uncommented() -> String {
+    SHIPPED
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting,
+            _ => line,
+        })
+        .flat_map(|line| [line, "\n"])
+        .collect()
+}
+
+#[test]
+fn the_shipped_policy_does_nothing() {
+    let policy = parse(SHIPPED).unwrap();
+    assert!(policy.workloads.is_empty());
+    assert_eq!(policy.engine, EnginePolicy::default());
+    assert!(
+        SHIPPED
+            .lines()
+            .all(|line| line.is_empty() || line.starts_with('#'))
+    );
+}
+
+#[test]
+fn the_shipped_policy_shows_the_defaults() {
+    let policy = parse(&uncommented()).unwrap();
+    assert_eq!(policy.engine, EnginePolicy::default());
+    // The keys that have no default are shown by example; every other one is at its default.
+    let expected = Workload {
+        remotes: vec![repository("registry.example/docker-sonic-telemetry")],
+        orchestrated: Some(Glob::parse("k8s_telemetry_*").unwrap()),
+        ready: Some(Ready {
+            command: vec!["/usr/lib/tagkeeper/ready/sonic".to_owned()],
+            timeout_ms: DEFAULT_READY_TIMEOUT_MS,
+        }),
+        ..Workload::new("telemetry", repository("docker-sonic-telemetry"))
+    };
+    assert_eq!(policy.workloads.len(), 1);
+    assert_eq!(policy.workloads["telemetry"], expected);
+}
+
+#[test]
+fn the_shipped_policy_shows_every_key() {
+    let shown = uncommented();
+    for section in [
+        "[defaults]\n",
+        "[engine]\n",
+        "[workload.a]\nrepository = \"a\"\n",
+    ] {
+        let refused = parse(&format!("{section}qqqqqqqq = 1")).unwrap_err();
+        let help = refused.diagnostics().next().unwrap().mend.clone();
+        let keys = help.strip_prefix("the keys here are ").unwrap();
+        for key in keys.split(", ") {
+            let setting = format!("\n{key} = ");
+            assert!(
+                shown.contains(&setting),
+                "'{key}' of {section} is not in config/policy.toml"
+            );
+        }
+    }
+}

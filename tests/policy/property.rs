@@ -1,0 +1,130 @@
+//! Properties of all texts: what is accepted is sound, what is refused is refused with a place and a mend.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use proptest::prelude::*;
+use tagkeeper::policy::{Policy, Refused, Source, Workload, parse_policy};
+
+use super::source;
+
+/// Text that comes close to a policy, so that chance reaches past the first syntax error.
+fn near_policies() -> impl Strategy<Value = String> {
+    let words = prop::sample::select(vec![
+        "[workload.a]\n",
+        "[workload.b]\n",
+        "[workload]\n",
+        "[workload.a.b]\n",
+        "[[workload]]\n",
+        "[defaults]\n",
+        "[engine]\n",
+        "repository = \"a\"\n",
+        "repository = \"docker.io/library/a\"\n",
+        "remotes = [\"a\", \"b\"]\n",
+        "remotes = [\"b\"]\n",
+        "remotes = [",
+        "]\n",
+        "container = \"a\"\n",
+        "container = \"b\"\n",
+        "hold = true\n",
+        "ready = [\"/x\"]\n",
+        "ready = []\n",
+        "ready_timeout = \"1s\"\n",
+        "soak = \"0s\"\n",
+        "soak = \"1s\"\n",
+        "soak = 5\n",
+        "soak =",
+        "fallbacks = 0\n",
+        "fallbacks = 101\n",
+        "grace = \"1h\"\n",
+        "timeout = \"0s\"\n",
+        "socket = \"/s\"\n",
+        "socket = \"s\"\n",
+        "local_fallback = \"keep\"\n",
+        "workload.c.repository = \"c\"\n",
+        "workload = 1\n",
+        "\"\"\"",
+        "'",
+        "\"",
+        "{",
+        "}",
+        "= ",
+        "é",
+        "容",
+        "\u{0}",
+        "\r\n",
+        "\t",
+        "\u{feff}",
+        "# c\n",
+        "x.y",
+        ".",
+        "sok = 1\n",
+        "1979-05-27\n",
+    ]);
+    prop::collection::vec(words, 0..14).prop_map(|words| words.concat())
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        ".*",
+        "\\PC*",
+        "[\\[\\]a-z.=\"'{}\n\r\t# é容-]{0,80}",
+        near_policies(),
+        near_policies(),
+        near_policies()
+    ]
+}
+
+/// What holds of every policy that is accepted; the rest of the program counts on it.
+fn check_accepted(policy: &Policy) {
+    assert!(policy.engine.timeout_ms > 0 && policy.engine.socket.is_absolute());
+    let all: Vec<&Workload> = policy.workloads.values().collect();
+    for (i, one) in all.iter().enumerate() {
+        assert!(one.soak_ms >= 1000 && one.fallbacks <= 100);
+        if let Some(ready) = &one.ready {
+            assert!(ready.timeout_ms > 0 && Path::new(&ready.command[0]).is_absolute());
+        }
+        let own: BTreeSet<_> = one.repositories().collect();
+        assert_eq!(own.len(), 1 + one.remotes.len());
+        for other in &all[i + 1..] {
+            assert_ne!(one.container, other.container);
+            assert!(other.repositories().all(|r| !own.contains(r)));
+        }
+    }
+}
+
+/// What holds of every error: it points into its text, and says what to do.
+fn check_refused(refused: &Refused, sources: &[Source]) {
+    assert!(!refused.problems.is_empty());
+    assert!(refused.to_string().ends_with("nothing was done"));
+    for d in refused.diagnostics() {
+        let source = sources.iter().find(|s| s.label == d.place.file).unwrap();
+        let line = source.text.split('\n').nth(d.place.line - 1).unwrap();
+        assert_eq!(d.source_line, line.trim_end_matches('\r'));
+        let columns = line.chars().count();
+        assert!(d.length >= 1 && (1..=columns + 1).contains(&d.place.column));
+        assert!(!d.what.is_empty() && !d.mend.is_empty());
+        let printed = d.to_string();
+        assert!(printed.contains("\n  --> ") && printed.contains('^'));
+        assert!((6..=7).contains(&printed.lines().count()), "{printed}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_a_sound_policy_or_a_pointed_error(a in any_text(), b in any_text()) {
+        let sources = [source("a.toml", &a), source("b.toml", &b)];
+        match parse_policy(&sources) {
+            Ok(policy) => check_accepted(&policy),
+            Err(refused) => check_refused(&refused, &sources),
+        }
+        // Alone, each is what it is in company, or better.
+        for one in &sources {
+            if parse_policy(std::slice::from_ref(one)).is_err() {
+                prop_assert!(parse_policy(&sources).is_err());
+            }
+        }
+    }
+}
