@@ -1,0 +1,50 @@
+//! The real program against a fake engine that fails in every way that an engine can, and the stories of the design on
+//! a clock that the tests move.
+//!
+//! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
+//! `acting` what it does, `files` what it reads and writes; `idle` counts; `stories`, `ready` and `people` tell what must happen.
+//! Needs root, for the clock.
+
+#[cfg(test)]
+#[path = "support/docker.rs"]
+mod docker;
+#[cfg(test)]
+#[path = "support/fake.rs"]
+mod fake;
+#[cfg(test)]
+#[path = "support/host.rs"]
+mod host;
+#[cfg(test)]
+#[path = "support/names.rs"]
+mod names;
+#[cfg(test)]
+#[path = "support/requests.rs"]
+mod requests;
+
+#[cfg(test)]
+#[path = "faults/acting.rs"]
+mod acting;
+#[cfg(test)]
+#[path = "faults/fake.rs"]
+mod fake_itself;
+#[cfg(test)]
+#[path = "faults/files.rs"]
+mod files;
+#[cfg(test)]
+#[path = "faults/idle.rs"]
+mod idle;
+#[cfg(test)]
+#[path = "faults/observing.rs"]
+mod observing;
+#[cfg(test)]
+#[path = "faults/people.rs"]
+mod people;
+#[cfg(test)]
+#[path = "faults/ready.rs"]
+mod ready;
+#[cfg(test)]
+#[path = "faults/scene.rs"]
+mod scene;
+#[cfg(test)]
+#[path = "faults/stories.rs"]
+mod stories;

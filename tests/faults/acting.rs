@@ -1,0 +1,330 @@
+//! What goes wrong between the decision and its end: races and refusals. Nothing is tried twice in a pass, nothing that
+//! changed since the look is touched, and one failed removal stops no other.
+
+use crate::fake::{Engine, Fault};
+use crate::host::{Host, Outcome};
+use crate::requests::Route;
+use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
+
+/// No path was asked to be removed twice, and `latest` was moved once at most.
+#[track_caller]
+fn assert_nothing_tried_twice(outcome: &Outcome) {
+    let mut tried = outcome.mutations();
+    let count = tried.len();
+    tried.sort();
+    tried.dedup();
+    assert_eq!(
+        tried.len(),
+        count,
+        "something was tried twice: {:#?}",
+        outcome.mutations()
+    );
+}
+
+#[test]
+fn an_image_that_is_gone_already_is_removed() {
+    let host = soaking(POLICY);
+    host.engine().before(Route::RemoveImage, 1, |e| {
+        e.docker.images.remove(&id("a"));
+        e.docker.images.remove(&id("b"));
+    });
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert!(outcome.count(Route::RemoveImage) > 0);
+    assert_nothing_tried_twice(&outcome);
+    assert_promoted(&host);
+}
+
+#[test]
+fn a_container_that_is_gone_already_is_removed() {
+    let host = soaking(POLICY);
+    host.engine().before(Route::RemoveContainer, 1, |e| {
+        e.docker.drop_container("app");
+    });
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_eq!(outcome.count(Route::RemoveContainer), 1);
+    assert_promoted(&host);
+}
+
+#[test]
+fn an_image_that_came_into_use_at_the_last_moment_is_in_use_and_no_error() {
+    let host = soaking(POLICY);
+    let hook = |e: &mut Engine| {
+        e.docker.run("late", "reg.example/app:old-a");
+        e.docker.run("later", "reg.example/app:old-b");
+    };
+    host.engine().before(Route::RemoveImage, 1, hook);
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert!(
+        outcome.count(Route::RemoveImage) > 0,
+        "the engine was asked, and refused"
+    );
+    assert_nothing_tried_twice(&outcome);
+    assert_eq!(
+        (
+            host.id_of("reg.example/app:old-a"),
+            host.id_of("reg.example/app:old-b")
+        ),
+        (id("a"), id("b"))
+    );
+    // Deferred, not cancelled.
+    for name in ["late", "later"] {
+        host.engine().docker.drop_container(name);
+    }
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_promoted(&host);
+}
+
+#[test]
+fn a_local_container_that_started_at_the_last_moment_stays() {
+    let host = soaking(POLICY);
+    host.engine()
+        .before(Route::RemoveContainer, 1, |e| e.docker.restart("app"));
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_eq!(
+        outcome.count(Route::RemoveContainer),
+        1,
+        "asked once, refused with 409"
+    );
+    assert!(host.has_container("app"));
+}
+
+#[test]
+fn a_failed_removal_of_an_image_stops_no_other_and_is_tried_in_the_next_pass() {
+    for (fault, policy) in [
+        (Fault::Status(500, "device busy"), POLICY.to_owned()),
+        (Fault::Closed, POLICY.to_owned()),
+        (Fault::StalledHeaders, impatient()),
+    ] {
+        let host = soaking(&policy);
+        host.engine().fail_about(Route::RemoveImage, "old-a", fault);
+        let outcome = host.pass_at(RIPE).expect_code(1);
+        assert_eq!(
+            (outcome.removals_of("old-a"), outcome.removals_of("old-b")),
+            (1, 1),
+            "{fault:?}"
+        );
+        assert_nothing_tried_twice(&outcome);
+        assert_eq!(
+            (
+                host.id_of("reg.example/app:old-b"),
+                host.has_container("app")
+            ),
+            (String::new(), false)
+        );
+        host.engine().heal();
+        host.pass_at(RIPE + 15).expect_code(0);
+        assert_promoted(&host);
+    }
+}
+
+#[test]
+fn a_failed_removal_of_a_container_stops_no_other() {
+    let host = soaking(POLICY);
+    host.engine()
+        .fail(Route::RemoveContainer, Fault::Status(500, "device busy"));
+    let outcome = host.pass_at(RIPE).expect_code(1);
+    assert!(outcome.stderr.contains("device busy"), "{outcome:#?}");
+    assert_eq!(outcome.count(Route::RemoveContainer), 1);
+    assert_eq!(
+        (outcome.removals_of("old-a"), outcome.removals_of("old-b")),
+        (1, 1)
+    );
+    assert_nothing_tried_twice(&outcome);
+    host.engine().heal();
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_promoted(&host);
+}
+
+#[test]
+fn without_the_tag_nothing_is_retired() {
+    let host = soaking(POLICY);
+    let names = host.names();
+    host.engine()
+        .fail(Route::Tag, Fault::Status(500, "read-only file system"));
+    let outcome = host.pass_at(RIPE).expect_code(1);
+    assert_eq!(outcome.mutations().len(), 1, "the tag, once: {outcome:#?}");
+    assert_eq!(host.names(), names);
+    assert!(host.has_container("app"));
+    host.engine().heal();
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_promoted(&host);
+}
+
+#[test]
+fn a_tag_that_was_set_though_the_answer_was_lost_is_found_by_the_next_pass() {
+    let host = soaking(POLICY);
+    host.engine().fail(Route::Tag, Fault::Closed);
+    host.pass_at(RIPE).expect_code(1);
+    assert_eq!(
+        host.id_of("app:latest"),
+        id("v2"),
+        "the engine had moved it"
+    );
+    host.engine().heal();
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_promoted(&host);
+}
+
+#[test]
+fn nothing_is_removed_in_the_round_that_moves_latest() {
+    const DAY: u64 = 86_400;
+    let host = promoted();
+    host.engine()
+        .docker
+        .image("lost", &["reg.example/app:lost"]);
+    host.pass_at(1_000).expect_code(0);
+    host.engine().docker.exit("k8s_app_1", 0);
+    host.engine().docker.image("v3", &["reg.example/app:v3"]);
+    host.engine().docker.run("k8s_app_3", "reg.example/app:v3");
+    host.pass_at(DAY + 900).expect_code(0);
+    // In one pass the soak of v3 and the grace of the lost image are over; but the tag cannot be moved.
+    host.engine()
+        .fail(Route::Tag, Fault::Status(500, "read-only file system"));
+    let outcome = host.pass_at(DAY + 900 + RIPE).expect_code(1);
+    assert_eq!(
+        outcome.mutations().len(),
+        1,
+        "the tag and nothing else: {:#?}",
+        outcome.mutations()
+    );
+    host.engine().heal();
+    host.pass_at(DAY + 900 + RIPE + 5).expect_code(0);
+    assert_eq!(
+        (host.id_of("app:latest"), host.id_of("reg.example/app:lost")),
+        (id("v3"), String::new())
+    );
+}
+
+/// A host that is promoted but for its removals: the next pass decides on them at its first look.
+fn before_the_removals() -> Host {
+    let host = soaking(POLICY);
+    host.engine()
+        .fail(Route::RemoveImage, Fault::Status(500, "device busy"));
+    host.engine()
+        .fail(Route::RemoveContainer, Fault::Status(500, "device busy"));
+    host.pass_at(RIPE).expect_code(1);
+    host.engine().heal();
+    assert_eq!(host.id_of("app:latest"), id("v2"));
+    host
+}
+
+#[test]
+fn without_a_race_that_host_is_cleaned() {
+    let host = before_the_removals();
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_promoted(&host);
+}
+
+#[test]
+fn a_name_that_moved_between_look_and_act_is_not_removed() {
+    let host = before_the_removals();
+    host.engine().after_lists(|e| {
+        e.docker.image("fresh", &["reg.example/app:old-a"]);
+    });
+    let outcome = host.pass_at(RIPE + 5).expect_code(0);
+    assert_eq!(
+        outcome.removals_of("old-a"),
+        0,
+        "the name means another image now: {:#?}",
+        outcome.mutations()
+    );
+    assert_eq!(host.id_of("reg.example/app:old-a"), id("fresh"));
+    assert_eq!(
+        host.id_of("reg.example/app:old-b"),
+        "",
+        "the other removal went ahead"
+    );
+}
+
+#[test]
+fn an_image_that_came_into_use_between_look_and_act_is_not_even_asked_for() {
+    let host = before_the_removals();
+    host.engine().after_lists(|e| {
+        e.docker.run("debug", "reg.example/app:old-a");
+    });
+    let outcome = host.pass_at(RIPE + 5).expect_code(0);
+    assert_eq!(
+        outcome.removals_of("old-a"),
+        0,
+        "{:#?}",
+        outcome.mutations()
+    );
+    assert_eq!(host.id_of("reg.example/app:old-a"), id("a"));
+    assert_eq!(
+        host.id_of("reg.example/app:old-b"),
+        "",
+        "the other removal went ahead"
+    );
+}
+
+#[test]
+fn a_stopped_container_counts_as_a_user_too() {
+    let host = before_the_removals();
+    host.engine().after_lists(|e| {
+        e.docker.run("debug", "reg.example/app:old-a");
+        e.docker.exit("debug", 0);
+    });
+    let outcome = host.pass_at(RIPE + 5).expect_code(0);
+    assert_eq!(
+        outcome.removals_of("old-a"),
+        0,
+        "{:#?}",
+        outcome.mutations()
+    );
+}
+
+#[test]
+fn a_local_container_that_started_between_look_and_act_stays() {
+    let host = before_the_removals();
+    host.engine().after_lists(|e| e.docker.restart("app"));
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert!(host.has_container("app"));
+}
+
+#[test]
+fn a_latest_that_somebody_moved_between_look_and_act_is_not_overwritten() {
+    let host = soaking(POLICY);
+    host.engine().after_lists(|e| {
+        e.docker.image("v3", &["reg.example/app:v3", "app:latest"]);
+    });
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_eq!(
+        host.id_of("app:latest"),
+        id("v3"),
+        "{:#?}",
+        outcome.mutations()
+    );
+    assert_eq!(
+        outcome.count(Route::RemoveImage),
+        0,
+        "without a promotion nothing is retired"
+    );
+}
+
+#[test]
+fn the_promoted_image_that_vanished_at_the_last_moment_promotes_nothing() {
+    let host = soaking(POLICY);
+    host.engine().before(Route::Tag, 1, |e| {
+        e.docker.drop_container("k8s_app_1");
+        e.docker.images.remove(&id("v2"));
+    });
+    let outcome = host.pass_at(RIPE);
+    assert!(
+        [0, 1].contains(&outcome.code),
+        "not taken for an engine that is down: {outcome:#?}"
+    );
+    assert_eq!(
+        outcome.mutations().len(),
+        1,
+        "the tag, refused with 404: {outcome:#?}"
+    );
+    let old = [
+        ("app:latest", "v1"),
+        ("reg.example/app:old-a", "a"),
+        ("reg.example/app:old-b", "b"),
+    ];
+    assert_names(
+        &host,
+        &[old.as_slice(), &[("reg.example/app:v1", "v1")]].concat(),
+    );
+}

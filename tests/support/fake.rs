@@ -1,0 +1,327 @@
+//! A fake container engine on a unix socket: HTTP/1.1 by hand, one thread a connection, and faults on demand.
+//!
+//! What it answers comes from `docker`; this module knows requests, records each of them, and spoils the answers that a
+//! test asks it to. It holds the program to what design section 8 forbids: a request that forces, prunes or takes
+//! volumes along, or that the fake does not know, fails the test when the fake is dropped.
+
+use std::io::{self, BufReader, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::docker::{Answer, Docker, refusal};
+use crate::requests::{API_MINOR, Request, Route, read_request, versionless};
+
+/// How an answer is spoilt. But for [`Fault::Status`], the engine has done what was asked, and only the answer is bad.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// This status with this message; the engine does nothing.
+    Status(u16, &'static str),
+    /// Status 200 with this body.
+    Body(&'static str),
+    /// Half of the body, then the end of the connection.
+    Truncated,
+    /// Silence.
+    StalledHeaders,
+    /// Half of the body, then silence.
+    StalledBody,
+    /// The body at two bytes a second: each arrives in time, all of them never do.
+    Dripping,
+    /// The connection ends without an answer.
+    Closed,
+}
+
+type Hook = Box<dyn FnOnce(&mut Engine) + Send>;
+
+/// What happens when: a fault on each request that fits, or on the nth; a hook once.
+struct Rule {
+    route: Route,
+    about: Option<&'static str>,
+    nth: Option<usize>,
+    seen: usize,
+    effect: Effect,
+}
+
+enum Effect {
+    Fault(Fault),
+    Hook(Option<Hook>),
+}
+
+/// The engine behind the socket: its disk, the faults to come, the requests so far.
+#[derive(Default)]
+pub(crate) struct Engine {
+    pub(crate) docker: Docker,
+    rules: Vec<Rule>,
+    /// Waits until both lists have been answered, then for the next request.
+    after_lists: Option<(Vec<Route>, Hook)>,
+    log: Vec<Request>,
+    offences: Vec<String>,
+    /// The next connection ends the listener.
+    ended: bool,
+}
+
+impl Engine {
+    /// Spoils every answer of a route.
+    pub(crate) fn fail(&mut self, route: Route, fault: Fault) {
+        self.add_rule(route, None, None, Effect::Fault(fault));
+    }
+
+    /// Spoils the nth answer of a route, counted from now and from one.
+    pub(crate) fn fail_nth(&mut self, route: Route, nth: usize, fault: Fault) {
+        self.add_rule(route, None, Some(nth), Effect::Fault(fault));
+    }
+
+    /// Spoils the answers of a route to requests with this text in their path.
+    pub(crate) fn fail_about(&mut self, route: Route, about: &'static str, fault: Fault) {
+        self.add_rule(route, Some(about), None, Effect::Fault(fault));
+    }
+
+    /// Runs a hook right before the nth request of a route is answered, counted from now and from one.
+    pub(crate) fn before(
+        &mut self,
+        route: Route,
+        nth: usize,
+        hook: impl FnOnce(&mut Self) + Send + 'static,
+    ) {
+        self.add_rule(route, None, Some(nth), Effect::Hook(Some(Box::new(hook))));
+    }
+
+    /// Runs a hook once between a look and an act: when both lists have been answered and another request comes in.
+    pub(crate) fn after_lists(&mut self, hook: impl FnOnce(&mut Self) + Send + 'static) {
+        self.after_lists = Some((
+            vec![Route::ListImages, Route::ListContainers],
+            Box::new(hook),
+        ));
+    }
+
+    /// No more faults and hooks.
+    pub(crate) fn heal(&mut self) {
+        self.rules.clear();
+        self.after_lists = None;
+    }
+
+    /// The requests since the last call of this.
+    pub(crate) fn take_log(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// The offences since the last call of this; whoever takes them has to judge them.
+    pub(crate) fn take_offences(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.offences)
+    }
+
+    fn add_rule(
+        &mut self,
+        route: Route,
+        about: Option<&'static str>,
+        nth: Option<usize>,
+        effect: Effect,
+    ) {
+        self.rules.push(Rule {
+            route,
+            about,
+            nth,
+            seen: 0,
+            effect,
+        });
+    }
+
+    fn take_request(&mut self, request: &Request) -> (Answer, Option<Fault>) {
+        if let Some(offence) = request.offence() {
+            self.offences.push(format!("{request}: {offence}"));
+        }
+        self.log.push(request.clone());
+        self.run_after_lists(request.route);
+        let fault = self.apply_rules(request);
+        if let Some(Fault::Status(status, message)) = fault {
+            return (refusal(status, message), None);
+        }
+        (self.answer(request), fault)
+    }
+
+    fn run_after_lists(&mut self, route: Route) {
+        if let Some((_, hook)) = self.after_lists.take_if(|(missing, _)| missing.is_empty()) {
+            hook(self);
+        } else if let Some((missing, _)) = &mut self.after_lists {
+            missing.retain(|r| *r != route);
+        }
+    }
+
+    fn apply_rules(&mut self, request: &Request) -> Option<Fault> {
+        let mut hooks = Vec::new();
+        let mut fault = None;
+        for rule in &mut self.rules {
+            if rule.route != request.route || rule.about.is_some_and(|a| !request.path.contains(a))
+            {
+                continue;
+            }
+            rule.seen += 1;
+            if rule.nth.is_some_and(|nth| nth != rule.seen) {
+                continue;
+            }
+            match &mut rule.effect {
+                Effect::Fault(f) => fault = fault.or(Some(*f)),
+                Effect::Hook(hook) => hooks.extend(hook.take()),
+            }
+        }
+        for hook in hooks {
+            hook(self);
+        }
+        fault
+    }
+
+    fn answer(&mut self, request: &Request) -> Answer {
+        let docker = &mut self.docker;
+        match request.route {
+            Route::Ping => (200, Some(Value::from("OK"))),
+            Route::Version => (200, Some(version())),
+            Route::ListImages => docker.list_images(),
+            Route::ListContainers => docker.list_containers(request.is_set("all")),
+            Route::InspectImage => docker.inspect_image(request.subject()),
+            Route::InspectContainer => docker.inspect_container(request.subject()),
+            Route::Tag => docker.tag(
+                request.subject(),
+                request.value("repo"),
+                request.value("tag"),
+            ),
+            Route::RemoveImage => docker.remove_image(request.subject()),
+            Route::RemoveContainer => docker.remove_container(request.subject()),
+            Route::Unknown => refusal(404, "page not found"),
+        }
+    }
+}
+
+fn version() -> Value {
+    json!({
+        "Version": "20.10.24", "ApiVersion": format!("1.{API_MINOR}"), "MinAPIVersion": "1.12", "GitCommit": "5d6db84",
+        "GoVersion": "go1.19.8", "Os": "linux", "Arch": "amd64", "KernelVersion": "6.1.0", "BuildTime": "2026-01-01",
+        "Platform": {"Name": "Docker Engine"}, "Components": [],
+    })
+}
+
+/// The engine and its socket. Dropping it ends the listener and judges the requests.
+pub(crate) struct Fake {
+    socket: PathBuf,
+    engine: Arc<Mutex<Engine>>,
+}
+
+impl Fake {
+    /// Listens on a socket that does not exist yet.
+    pub(crate) fn start(socket: &Path) -> Self {
+        let listener = UnixListener::bind(socket).expect("the socket's directory is writable");
+        let engine = Arc::new(Mutex::new(Engine::default()));
+        let shared = Arc::clone(&engine);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if shared.lock().is_ok_and(|engine| engine.ended) {
+                    break;
+                }
+                let (stream, shared) = (stream.expect("accept works"), Arc::clone(&shared));
+                // A client that goes away in the middle of an answer is what the faults provoke.
+                thread::spawn(move || serve(stream, &shared).unwrap_or_default());
+            }
+        });
+        Self {
+            socket: socket.to_owned(),
+            engine,
+        }
+    }
+
+    /// The engine, for a look or a change; locked while the guard lives.
+    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().expect("no hook panics")
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        if let Ok(mut engine) = self.engine.lock() {
+            engine.ended = true;
+        }
+        drop(UnixStream::connect(&self.socket));
+        if !thread::panicking() {
+            let offences = self.engine().take_offences();
+            assert!(
+                offences.is_empty(),
+                "requests that must never be made: {offences:#?}"
+            );
+        }
+    }
+}
+
+/// Answers requests until the client closes the connection or a fault does.
+fn serve(mut stream: UnixStream, engine: &Mutex<Engine>) -> io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    while let Some((method, target)) = read_request(&mut reader)? {
+        let (request, fault, reply) = match versionless(&target) {
+            Ok(target) => {
+                let request = Request::parse(&method, target);
+                let (answer, fault) = engine
+                    .lock()
+                    .expect("no hook panics")
+                    .take_request(&request);
+                (Some(request), fault, answer)
+            }
+            Err(message) => (None, None, refusal(400, &message)),
+        };
+        let is_ping = request.is_some_and(|r| r.route == Route::Ping);
+        let body = match (&reply.1, is_ping) {
+            (_, true) => "OK".to_owned(),
+            (None, _) => String::new(),
+            (Some(value), _) => value.to_string(),
+        };
+        let Some(fault) = fault else {
+            write_answer(&mut stream, reply.0, &body, body.len())?;
+            continue;
+        };
+        spoil(&mut stream, fault, reply.0, &body)?;
+        match fault {
+            Fault::Body(_) => {}
+            Fault::StalledHeaders | Fault::StalledBody => {
+                io::copy(&mut reader, &mut io::sink())?;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+fn spoil(stream: &mut UnixStream, fault: Fault, status: u16, body: &str) -> io::Result<()> {
+    let half = &body[..body.len() / 2];
+    match fault {
+        Fault::Body(instead) => write_answer(stream, 200, instead, instead.len()),
+        Fault::Truncated | Fault::StalledBody => write_answer(stream, status, half, body.len()),
+        Fault::Dripping => {
+            write_answer(stream, status, "", body.len())?;
+            for byte in body.bytes() {
+                stream.write_all(&[byte])?;
+                thread::sleep(Duration::from_millis(500));
+            }
+            Ok(())
+        }
+        Fault::Status(..) | Fault::StalledHeaders | Fault::Closed => Ok(()),
+    }
+}
+
+fn write_answer(
+    stream: &mut UnixStream,
+    status: u16,
+    body: &str,
+    announced_bytes: usize,
+) -> io::Result<()> {
+    let length = if status == 204 {
+        String::new()
+    } else {
+        format!("Content-Length: {announced_bytes}\r\n")
+    };
+    let head = format!(
+        "HTTP/1.1 {status} Some Reason\r\nApi-Version: 1.{API_MINOR}\r\nContent-Type: application/json\r\n\
+         Ostype: linux\r\nServer: Docker/20.10.24 (linux)\r\n{length}\r\n"
+    );
+    stream.write_all(format!("{head}{body}").as_bytes())
+}

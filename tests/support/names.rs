@@ -1,0 +1,65 @@
+//! Names and ids as the fake engine reads them: by its own rules, not by those of the program under test.
+
+/// 64 hexadecimal digits that follow from the label: FNV-1a, run on through four words.
+pub(crate) fn hex_id(label: &str) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut next = |word: u8| {
+        for byte in label.bytes().chain([word]) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        format!("{hash:016x}")
+    };
+    (0..4).map(&mut next).collect()
+}
+
+/// Whether a request names this id, whole or by its first digits, with or without the algorithm.
+pub(crate) fn is_id_prefix(id: &str, name: &str) -> bool {
+    let digits = |text: &str| text.strip_prefix("sha256:").unwrap_or(text).to_owned();
+    let (id, name) = (digits(id), digits(name));
+    name.len() >= 4 && id.starts_with(&name)
+}
+
+/// A reference as the engine prints it: without the default registry, with `latest` where there is no tag.
+pub(crate) fn short_form(name: &str) -> String {
+    let bare = name.strip_prefix("index.").unwrap_or(name);
+    let bare = bare.strip_prefix("docker.io/").unwrap_or(bare);
+    let bare = bare.strip_prefix("library/").unwrap_or(bare);
+    let has_tag = bare
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains(':'));
+    if has_tag || bare.contains('@') {
+        bare.to_owned()
+    } else {
+        format!("{bare}:latest")
+    }
+}
+
+/// The repository of a reference: what stands before the digest or the tag. A registry's port is no tag.
+pub(crate) fn repository_of(reference: &str) -> &str {
+    let name = reference
+        .split_once('@')
+        .map_or(reference, |(name, _)| name);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
+    }
+}
+
+/// Undoes percent-encoding; in a query `+` is a space.
+pub(crate) fn decode(text: &str, is_query: bool) -> String {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => {
+                let hex: Vec<u8> = bytes.by_ref().take(2).collect();
+                let hex = std::str::from_utf8(&hex).expect("percent-encoding is ASCII");
+                u8::from_str_radix(hex, 16).expect("percent-encoding is two hexadecimal digits")
+            }
+            b'+' if is_query => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).expect("names are UTF-8")
+}
