@@ -1,0 +1,66 @@
+# What a person types here. `make` alone lists it.
+
+PREFIX      ?= /usr
+BINDIR      ?= $(PREFIX)/bin
+SYSCONFDIR  ?= /etc
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+DESTDIR     ?=
+CARGO       ?= cargo
+
+binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
+policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
+
+.PHONY: help build test demo size install uninstall root toolchain
+
+help:
+	@echo 'make build      the release binary, $(binary)'
+	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
+	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
+	@echo 'make size       what the binary weighs, on disk and in memory'
+	@echo 'make install    binary, units, policy, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
+	@echo '                UNITDIR=$(UNITDIR) SYSUSERSDIR=$(SYSUSERSDIR)'
+	@echo 'make uninstall  takes back what install put there; policy and state stay'
+
+build:
+	$(CARGO) build --release --locked
+
+# A compile error shows before an engine is started.
+test: root toolchain
+	scripts/install-test-packages
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked --no-run
+	scripts/with-engine $(CARGO) test --locked
+
+demo: root
+	scripts/install-test-packages
+	$(CARGO) build --release --locked
+	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
+
+size: build
+	scripts/size $(binary)
+
+root:
+	@test "$$(id -u)" = 0 || { echo 'make: the tests start a container engine: run this as root' >&2; exit 1; }
+
+toolchain:
+	@$(CARGO) --version >/dev/null || { echo 'make: cargo is missing: install a Rust toolchain' >&2; exit 1; }
+	@$(CARGO) fmt --version >/dev/null || { echo 'make: rustfmt is missing: rustup component add rustfmt' >&2; exit 1; }
+	@$(CARGO) clippy --version >/dev/null || { echo 'make: clippy is missing: rustup component add clippy' >&2; exit 1; }
+
+# Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
+install:
+	@test -x $(binary) || { echo 'make: $(binary) is missing: run `make build` first' >&2; exit 1; }
+	install -D -m 755 $(binary) $(DESTDIR)$(BINDIR)/tagkeeper
+	install -d -m 755 $(DESTDIR)$(UNITDIR)
+	sed 's|/usr/bin/tagkeeper|$(BINDIR)/tagkeeper|g' units/tagkeeper.service >$(DESTDIR)$(UNITDIR)/tagkeeper.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/tagkeeper.service
+	install -D -m 644 units/tagkeeper.timer $(DESTDIR)$(UNITDIR)/tagkeeper.timer
+	install -D -m 644 units/tagkeeper.conf $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
+	@if test -e $(policy); then echo '$(policy) is there already and stays as it is'; \
+	else set -x; install -D -m 644 config/policy.toml $(policy); fi
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
+		$(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
