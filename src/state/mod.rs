@@ -1,11 +1,15 @@
 //! What is remembered between passes (design section 5): plain data, versioned.
 //!
-//! `file` reads and writes it durably under the lock. The decision makes a new [`State`] from an old one; nobody else
+//! `file` reads it, `lock` gives the right to write it, `save` does so durably, `validate` tells what makes no sense.
+//! Files are touched there and nowhere else. The decision makes a new [`State`] from an old one; nobody else
 //! changes it. Every time in here is `clock_ms`, host uptime added up over reboots; wall times are for people.
 
 mod clock;
+mod error;
 mod file;
 mod lock;
+mod save;
+mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +20,10 @@ use crate::policy::WorkloadName;
 use crate::world::ContainerId;
 
 pub use clock::{Clock, Now, Reading};
-pub use file::{LoadError, Loaded, SaveError, StateDir};
+pub use error::FileError;
+pub use file::{LoadError, Loaded, StateDir, parse_state};
 pub use lock::{Lock, LockError};
+pub use save::SaveError;
 
 /// The format that this program writes. A file with a newer one is refused (design 5.1).
 pub const FORMAT_VERSION: u32 = 1;

@@ -1,0 +1,135 @@
+//! Disks that are full or may not be written.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use tagkeeper::state::{LockError, StateDir};
+
+use crate::support::{MOUNTS, mount_ext4, mount_tmpfs, run, saved, spare, state, under};
+
+/// Writes until there is no room for another byte, in blocks of every size, and it is on the disk.
+fn fill(mount: &Path) {
+    for attempt in 0..5 {
+        for bytes in [1 << 20, 1 << 14, 4096, 1] {
+            let path = mount.join(format!("filler-{attempt}-{bytes}"));
+            let mut file = OpenOptions::new().create(true).append(true).open(path);
+            while let Ok(file) = &mut file
+                && file.write_all(&vec![b'x'; bytes]).is_ok()
+            {}
+        }
+        // What was freed lately can be had once the journal is written.
+        rustix::fs::syncfs(File::open(mount).unwrap()).unwrap();
+    }
+    let probe = mount.join("probe");
+    let full = fs::write(&probe, [b'x'; 4096]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let _ = fs::remove_file(probe);
+}
+
+/// The story of a full disk: saves go on, within what is reserved; without a reserve they fail and the state stays.
+fn survives_a_full_disk(mount: &Path) {
+    let dir = StateDir::new(mount.join("state"));
+    let mut lock = dir.lock().unwrap();
+    lock.save(&state('a', 6000)).unwrap();
+    fill(mount);
+
+    // The same size, growing into the slack (of 12 KiB), shrinking, and growing again.
+    for (marker, bytes) in ('b'..='z').zip([
+        6000, 6000, 6500, 8000, 8100, 11_000, 11_900, 11_900, 6000, 6000, 11_900,
+    ]) {
+        let state = state(marker, bytes);
+        lock.save(&state)
+            .unwrap_or_else(|e| panic!("{marker}, {bytes} bytes: {e:?}"));
+        assert_eq!(saved(&dir), state, "{marker}");
+    }
+
+    // Beyond the reserve there is no room. The state stays, and so does the ability to save.
+    let last = saved(&dir);
+    let error = lock.save(&state('A', 200_000)).unwrap_err();
+    assert!(error.is_disk_full(), "{error:?}");
+    assert_eq!(saved(&dir), last);
+    lock.save(&state('B', 6000)).unwrap();
+    assert_eq!(saved(&dir), state('B', 6000));
+
+    // No spare and no room.
+    fs::remove_file(spare(&dir)).unwrap();
+    fill(mount);
+    let error = lock.save(&state('C', 6000)).unwrap_err();
+    assert!(error.is_disk_full(), "{error:?}");
+    assert_eq!(saved(&dir), state('B', 6000));
+
+    // Removals make room.
+    for entry in fs::read_dir(mount).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("filler")
+        {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    lock.save(&state('D', 6000)).unwrap();
+    assert_eq!(saved(&dir), state('D', 6000));
+}
+
+#[test]
+fn a_full_ext4_stops_no_save() {
+    under(MOUNTS, "disk::a_full_ext4_stops_no_save", |scratch| {
+        survives_a_full_disk(&mount_ext4(scratch));
+    });
+}
+
+#[test]
+fn a_full_tmpfs_stops_no_save() {
+    under(MOUNTS, "disk::a_full_tmpfs_stops_no_save", |scratch| {
+        survives_a_full_disk(&mount_tmpfs(scratch));
+    });
+}
+
+#[test]
+fn a_read_only_disk_gives_no_lock_and_keeps_the_state() {
+    under(
+        MOUNTS,
+        "disk::a_read_only_disk_gives_no_lock_and_keeps_the_state",
+        |scratch| {
+            let mount = mount_tmpfs(scratch);
+            let dir = StateDir::new(mount.join("state"));
+            dir.lock().unwrap().save(&state('a', 6000)).unwrap();
+            run("mount", &["-o", "remount,ro", mount.to_str().unwrap()]);
+            match dir.lock() {
+                Err(LockError::Io(e)) => {
+                    assert_eq!(e.io_error().kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(saved(&dir), state('a', 6000));
+        },
+    );
+}
+
+#[test]
+fn a_directory_that_may_not_be_changed_keeps_the_state() {
+    under(
+        MOUNTS,
+        "disk::a_directory_that_may_not_be_changed_keeps_the_state",
+        |scratch| {
+            let mount = mount_ext4(scratch);
+            let dir = StateDir::new(mount.join("state"));
+            let mut lock = dir.lock().unwrap();
+            lock.save(&state('a', 6000)).unwrap();
+            run("chattr", &["+i", dir.path().to_str().unwrap()]);
+            let error = lock.save(&state('b', 6000)).unwrap_err();
+            assert!(!error.is_disk_full(), "{error:?}");
+            assert_eq!(saved(&dir), state('a', 6000));
+            assert!(lock.set_aside("2026-11-22T23:18:00Z").is_err());
+            assert_eq!(saved(&dir), state('a', 6000));
+            run("chattr", &["-i", dir.path().to_str().unwrap()]);
+            lock.save(&state('b', 6000)).unwrap();
+            assert_eq!(saved(&dir), state('b', 6000));
+        },
+    );
+}

@@ -1,0 +1,119 @@
+//! The lock: one holder, no traces.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tagkeeper::state::{LockError, StateDir};
+
+use crate::support::{lock_again, run, stat, touched};
+
+#[test]
+fn one_holder_at_a_time() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let lock = dir.lock().unwrap();
+    assert_eq!(lock.dir(), &dir);
+    assert!(matches!(
+        StateDir::new(temp.path()).lock(),
+        Err(LockError::Held)
+    ));
+    drop(lock);
+    drop(lock_again(&dir));
+}
+
+#[test]
+fn waiting_ends_when_the_holder_does() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let lock = dir.lock().unwrap();
+    let (send, got_it) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| send.send(dir.lock_waiting().is_ok()).unwrap());
+        assert!(
+            got_it.recv_timeout(Duration::from_millis(100)).is_err(),
+            "did not wait"
+        );
+        drop(lock);
+        assert!(got_it.recv_timeout(Duration::from_secs(10)).unwrap());
+    });
+}
+
+#[test]
+fn taking_it_touches_no_time_stamp() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    drop(dir.lock().unwrap());
+    let file = temp.path().join("lock");
+    let all = || {
+        (
+            touched(temp.path()),
+            touched(&file),
+            stat(&file).atime_nsec(),
+            stat(temp.path()).atime_nsec(),
+        )
+    };
+    let before = all();
+    // Longer than the tick of the kernel's file clock, so that a touch shows.
+    std::thread::sleep(Duration::from_millis(20));
+    drop(lock_again(&dir));
+    drop(dir.lock_waiting().unwrap());
+    assert_eq!(all(), before);
+}
+
+#[test]
+fn it_makes_the_directory_and_its_parents() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("a/b/c");
+    let lock = StateDir::new(&path).lock().unwrap();
+    assert!(matches!(StateDir::new(&path).lock(), Err(LockError::Held)));
+    assert_eq!(stat(&path).permissions().mode() & 0o7777, 0o755);
+    assert_eq!(stat(path.join("lock")).permissions().mode() & 0o7777, 0o644);
+    drop(lock);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_says_which() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("file");
+    fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below"), file.join("a/b")] {
+        match StateDir::new(&path).lock() {
+            Err(LockError::Io(e)) => assert!(e.path().starts_with(&file), "{e}"),
+            other => panic!("{}: {other:?}", path.display()),
+        }
+    }
+}
+
+/// A command that outlives the pass, such as a `ready` command's child, must not hold the next pass up.
+#[test]
+fn programs_that_are_started_do_not_inherit_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let lock = dir.lock().unwrap();
+    let out = Command::new("ls")
+        .args(["-l", "/proc/self/fd"])
+        .output()
+        .unwrap();
+    let open = String::from_utf8(out.stdout).unwrap();
+    assert!(open.contains("/proc/"), "nothing was listed: {open}");
+    assert!(!open.contains(temp.path().to_str().unwrap()), "{open}");
+    drop(lock);
+}
+
+/// In a directory of another user, root must not be led to make files elsewhere, or to wait for ever.
+#[test]
+fn only_a_plain_file_is_locked() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let target = temp.path().join("elsewhere");
+    let file = temp.path().join("lock");
+    symlink(&target, &file).unwrap();
+    assert!(matches!(dir.lock(), Err(LockError::Io(_))));
+    assert!(!target.exists());
+    fs::remove_file(&file).unwrap();
+    run("mkfifo", &[file.to_str().unwrap()]);
+    assert!(matches!(dir.lock(), Err(LockError::Io(_))));
+}

@@ -1,0 +1,160 @@
+//! What the tests share: states of any size, a look at files, and other circumstances to run a test in.
+
+use std::env;
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tagkeeper::image::{ImageId, Version};
+use tagkeeper::policy::WorkloadName;
+use tagkeeper::state::{
+    Clock, Failure, Loaded, Lock, LockError, Moment, State, StateDir, WorkloadState,
+};
+use tempfile::TempDir;
+
+pub(crate) const FIXTURE: &str = include_str!("../fixtures/state-v1.json");
+const SCRATCH: &str = "TAGKEEPER_TEST_SCRATCH";
+
+/// A state that differs from any other `marker`'s all over, and takes about `bytes` on disk.
+pub(crate) fn state(marker: char, bytes: usize) -> State {
+    let moment = Moment {
+        clock_ms: 1,
+        at: marker.to_string(),
+    };
+    let failure = Failure {
+        version: Version::new(marker),
+        image: ImageId::new(marker),
+        attempts: 1,
+        up_secs: 1,
+        reason: marker.to_string().repeat(bytes.saturating_sub(500)),
+        at: marker.to_string(),
+    };
+    let workload = WorkloadState {
+        came_in: Some(moment),
+        failures: vec![failure],
+        ..WorkloadState::default()
+    };
+    State {
+        clock: Clock {
+            clock_ms: 1,
+            monotonic_ms: 1,
+        },
+        workloads: [(WorkloadName::new("telemetry"), workload)].into(),
+        ..State::fresh()
+    }
+}
+
+pub(crate) fn saved(dir: &StateDir) -> State {
+    match dir.load() {
+        Ok(Loaded::State(state)) => state,
+        other => panic!("no state: {other:?}"),
+    }
+}
+
+/// Takes a lock that was just let go. A program that another test starts at this moment has a copy of it between its
+/// fork and its exec, so it may take a few tries.
+pub(crate) fn lock_again(dir: &StateDir) -> Lock {
+    for _ in 0..1000 {
+        match dir.lock() {
+            Err(LockError::Held) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other.unwrap(),
+        }
+    }
+    panic!("the lock was not let go");
+}
+
+pub(crate) fn spare(dir: &StateDir) -> PathBuf {
+    dir.path().join("state.json.spare")
+}
+
+pub(crate) fn stat(path: impl AsRef<Path>) -> Metadata {
+    let path = path.as_ref();
+    fs::symlink_metadata(path).unwrap_or_else(|e| panic!("no {}: {e}", path.display()))
+}
+
+/// What changes when a file is touched in any way. Reading may move the access time.
+pub(crate) fn touched(path: impl AsRef<Path>) -> [i64; 5] {
+    let m = stat(path);
+    [
+        m.ino().cast_signed(),
+        m.mtime(),
+        m.mtime_nsec(),
+        m.ctime(),
+        m.ctime_nsec(),
+    ]
+}
+
+pub(crate) fn run(program: &str, args: &[&str]) {
+    let out = Command::new(program).args(args).output();
+    let out = out.unwrap_or_else(|e| panic!("this test needs '{program}': {e}"));
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        out.status.success(),
+        "this test needs '{program} {}' to work: {stderr}",
+        args.join(" ")
+    );
+}
+
+/// Runs a test again as a process of its own under `wrapper`, with an empty directory for it. What the process mounts
+/// in a namespace of its own, or gives up, ends with it. `name` is the test's own. Returns the directory outside, to look
+/// at what the process left there; nothing inside.
+pub(crate) fn under(wrapper: &[&str], name: &str, test: impl FnOnce(&Path)) -> Option<TempDir> {
+    if let Some(scratch) = env::var_os(SCRATCH) {
+        test(Path::new(&scratch));
+        return None;
+    }
+    let scratch = tempfile::tempdir().unwrap();
+    let mut command = Command::new(wrapper[0]);
+    command
+        .args(&wrapper[1..])
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", name]);
+    let out = command.env(SCRATCH, scratch.path()).output();
+    let out = out.unwrap_or_else(|e| panic!("this test needs '{}': {e}", wrapper[0]));
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr),
+    );
+    // A name that matches nothing would pass as well, without having tested anything.
+    let ran = out.status.success() && stdout.contains("1 passed");
+    assert!(
+        ran,
+        "under {wrapper:?}, as root: {}\n{stdout}\n{stderr}",
+        out.status
+    );
+    Some(scratch)
+}
+
+/// In a mount namespace of its own.
+pub(crate) const MOUNTS: &[&str] = &["unshare", "--mount", "--propagation", "private"];
+
+/// Mounts a fresh ext4 of 32 MiB, by way of a loop device, under `scratch`.
+pub(crate) fn mount_ext4(scratch: &Path) -> PathBuf {
+    let (image, mount) = (scratch.join("image"), scratch.join("ext4"));
+    fs::create_dir(&mount).unwrap();
+    fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    let (image, at) = (image.to_str().unwrap(), mount.to_str().unwrap());
+    run("mkfs.ext4", &["-q", "-F", "-b", "4096", "-m", "0", image]);
+    run("mount", &["-t", "ext4", "-o", "loop", image, at]);
+    mount
+}
+
+/// Mounts a fresh tmpfs of 1 MiB under `scratch`.
+pub(crate) fn mount_tmpfs(scratch: &Path) -> PathBuf {
+    let mount = scratch.join("tmpfs");
+    fs::create_dir(&mount).unwrap();
+    run(
+        "mount",
+        &[
+            "-t",
+            "tmpfs",
+            "-o",
+            "size=1M",
+            "tmpfs",
+            mount.to_str().unwrap(),
+        ],
+    );
+    mount
+}
