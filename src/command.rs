@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 
-use crate::cli::{Cli, Command, Format};
-use crate::decide::{Event, Plan};
+use crate::cli::{Cli, Command, Format, Options};
+use crate::decide::{Decision, Event};
 use crate::engine::Docker;
 use crate::exit::Exit;
 use crate::image::Version;
 use crate::pass::{self, Pass, PassError, ReadyAsker, Witness};
-use crate::policy::{self, Policy, WorkloadName};
-use crate::report;
+use crate::notify;
+use crate::policy::{self, Policy, Refused, WorkloadName};
+use crate::report::{self, Preface};
 use crate::state::{LoadError, Loaded, Lock, LockError, Now, Reading, State, StateDir, Store};
 
 /// Where the state lives when neither the command line nor systemd says.
@@ -42,23 +43,25 @@ impl Stop {
 
 /// Runs what the command line asks for. `reading` is the one look at the clocks.
 pub fn run(cli: &Cli, reading: &Reading) -> Exit {
+    let options = &cli.options;
     let ended = match &cli.command {
-        Command::Reconcile => reconcile(cli, reading),
-        Command::Plan => show(cli, reading, View::Plan),
-        Command::Status => show(cli, reading, View::Status),
-        Command::Check => check(cli),
-        Command::Rollback { workload } => rollback(cli, reading, workload),
-        Command::Accept { workload, version } => accept(cli, reading, workload, version),
+        Command::Reconcile => reconcile(options, reading),
+        Command::Plan => show(options, reading, View::Plan),
+        Command::Status => show(options, reading, View::Status),
+        Command::Check => check(options),
+        Command::Rollback { workload } => rollback(options, reading, workload),
+        Command::Accept { workload, version } => accept(options, reading, workload, version),
     };
     ended.unwrap_or_else(|stop| {
-        report::log::error(None, &stop.error);
+        report::log::log_error(None, &stop.error);
+        notify::status(&format!("{:#}", stop.error));
         stop.exit
     })
 }
 
-fn reconcile(cli: &Cli, reading: &Reading) -> Result<Exit, Stop> {
-    let policy = load_policy(cli)?;
-    let dir = state_dir(cli);
+fn reconcile(options: &Options, reading: &Reading) -> Result<Exit, Stop> {
+    let policy = load_policy(options)?;
+    let dir = state_dir(options);
     let mut lock = dir.lock().map_err(|error| match error {
         LockError::Held => Stop::new(Exit::Locked, anyhow::Error::new(error)),
         other => Stop::failed(other),
@@ -66,10 +69,10 @@ fn reconcile(cli: &Cli, reading: &Reading) -> Result<Exit, Stop> {
     let (state, set_aside) = load_or_set_aside(&dir, &mut lock, reading)?;
     let now = state.clock.advance(reading);
     if policy.workloads.is_empty() {
-        report::log::idle_policy();
+        report::log::log_empty_policy(&policy_file(options));
     }
 
-    let mut engine = connect(cli, &policy)?;
+    let mut engine = connect(options, &policy)?;
     let mut witness = Log { call_timeout_ms: policy.engine.timeout_ms };
     let mut run_ready = crate::ready::ask;
     let outcome = Pass {
@@ -82,7 +85,7 @@ fn reconcile(cli: &Cli, reading: &Reading) -> Result<Exit, Stop> {
     }
     .run(state)
     .map_err(stop_of)?;
-    report::notify_status(&outcome.plan);
+    notify::status(&report::status_line(&outcome.plan));
     Ok(if outcome.failed_actions > 0 || set_aside { Exit::Failed } else { Exit::Done })
 }
 
@@ -93,59 +96,59 @@ enum View {
     Status,
 }
 
-fn show(cli: &Cli, reading: &Reading, view: View) -> Result<Exit, Stop> {
-    let policy = load_policy(cli)?;
-    let dir = state_dir(cli);
-    let (state, readable) = match dir.load() {
-        Ok(Loaded::State(state)) => (state, true),
-        Ok(Loaded::Absent) => (State::fresh(), true),
+fn show(options: &Options, reading: &Reading, view: View) -> Result<Exit, Stop> {
+    let policy = load_policy(options)?;
+    let mut preface = Preface::new(policy_file(options));
+    let state = match state_dir(options).load() {
+        Ok(Loaded::State(state)) => state,
+        Ok(Loaded::Absent) => State::fresh(),
         Err(error @ LoadError::Corrupt { .. }) => {
-            let error = anyhow::Error::new(error).context(
-                "the state cannot be read; this is what a fresh start would do, and the next pass sets the file aside",
-            );
-            report::log::error(None, &error);
-            (State::fresh(), false)
+            preface.notes.push(format!("{error}; this is what a fresh start would do, and the next pass sets the file aside"));
+            report::log::log_error(None, &anyhow::Error::new(error));
+            State::fresh()
         }
         Err(error) => return Err(stop_of_load(error)),
     };
     let now = state.clock.advance(reading);
-    let mut engine = connect(cli, &policy)?;
+    let mut engine = connect(options, &policy)?;
     let mut run_ready = crate::ready::ask;
     let mut asker = ReadyAsker::new(&mut run_ready);
     // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
     let asker = (view == View::Plan).then_some(&mut asker);
     let decision = pass::look(&mut engine, &policy, &state, &now, asker)
         .map_err(|error| Stop::new(Exit::Unavailable, error))?;
-    print(&render(&decision.plan, view, cli.format))?;
-    Ok(if readable { Exit::Done } else { Exit::Failed })
+    print(&render(&decision, &preface, view, options.format))?;
+    Ok(if preface.notes.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-fn render(plan: &Plan, view: View, format: Format) -> String {
+fn render(decision: &Decision, preface: &Preface, view: View, format: Format) -> String {
+    let plan = &decision.plan;
     match (view, format) {
-        (View::Plan, Format::Text) => report::plan_text(plan),
-        (View::Plan, Format::Json) => report::plan_json(plan),
-        (View::Status, Format::Text) => report::status_text(plan),
-        (View::Status, Format::Json) => report::status_json(plan),
+        (View::Plan, Format::Text) => report::text::plan(plan, preface),
+        (View::Plan, Format::Json) => report::json::plan(plan, preface),
+        (View::Status, Format::Text) => report::text::status(plan, preface),
+        (View::Status, Format::Json) => report::json::status(plan, preface),
     }
 }
 
-fn check(cli: &Cli) -> Result<Exit, Stop> {
-    let policy = load_policy(cli)?;
-    print(&match cli.format {
-        Format::Text => report::check_text(&policy),
-        Format::Json => report::check_json(&policy),
-    })?;
-    Ok(Exit::Done)
+fn check(options: &Options) -> Result<Exit, Stop> {
+    let loaded = read_policy(options);
+    match (&loaded, options.format) {
+        (Ok(policy), Format::Text) => print(&report::text::check(policy, &Preface::new(policy_file(options))))?,
+        (loaded, Format::Json) => print(&report::json::check(loaded.as_ref()))?,
+        (Err(_), Format::Text) => {}
+    }
+    loaded.map(|_| Exit::Done).map_err(|refused| Stop::new(Exit::Refused, refused))
 }
 
-fn rollback(cli: &Cli, reading: &Reading, workload: &str) -> Result<Exit, Stop> {
-    let policy = load_policy(cli)?;
+fn rollback(options: &Options, reading: &Reading, workload: &WorkloadName) -> Result<Exit, Stop> {
+    let policy = load_policy(options)?;
     let name = known_workload(policy.workloads.keys(), workload)?;
-    let dir = state_dir(cli);
+    let dir = state_dir(options);
     let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
     let state = load_or_fresh(&dir)?;
     let now = state.clock.advance(reading);
-    let mut engine = connect(cli, &policy)?;
+    let mut engine = connect(options, &policy)?;
     let mut witness = Log { call_timeout_ms: policy.engine.timeout_ms };
     let mut run_ready = crate::ready::ask;
     let mut pass = Pass {
@@ -157,18 +160,18 @@ fn rollback(cli: &Cli, reading: &Reading, workload: &str) -> Result<Exit, Stop> 
         ready: ReadyAsker::new(&mut run_ready),
     };
     let done = pass::roll_back(&mut pass, &state, &name).map_err(stop_of)?.map_err(Stop::failed)?;
-    print(&report::rollback_text(&name, &done))?;
+    print(&report::text::rolled_back(&name, &done))?;
     Ok(if done.failed_actions > 0 { Exit::Failed } else { Exit::Done })
 }
 
-fn accept(cli: &Cli, reading: &Reading, workload: &str, version: &str) -> Result<Exit, Stop> {
-    let policy = load_policy(cli)?;
-    let dir = state_dir(cli);
+fn accept(options: &Options, reading: &Reading, workload: &WorkloadName, version: &Version) -> Result<Exit, Stop> {
+    let policy = load_policy(options)?;
+    let dir = state_dir(options);
     let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
     let state = load_or_fresh(&dir)?;
     let name = known_workload(policy.workloads.keys().chain(state.workloads.keys()), workload)?;
     let now = state.clock.advance(reading);
-    let Some(accepted) = crate::decide::accept(&state, &now, &name, &Version::new(version)) else {
+    let Some(accepted) = crate::decide::accept(&state, &now, &name, version) else {
         let rejected = state.workloads.get(&name).map(|known| &known.rejected).into_iter().flatten();
         let versions: Vec<_> = rejected.map(|(_, rejection)| rejection.version.as_str()).collect();
         let known = if versions.is_empty() { "nothing is".to_owned() } else { versions.join(", ") };
@@ -179,18 +182,26 @@ fn accept(cli: &Cli, reading: &Reading, workload: &str, version: &str) -> Result
     Ok(Exit::Done)
 }
 
-fn load_policy(cli: &Cli) -> Result<Policy, Stop> {
-    let loaded = match &cli.policy {
-        Some(file) => policy::load_file(file),
-        None => policy::load(&policy::Roots::default()),
-    };
-    loaded.map_err(|refused| Stop::new(Exit::Refused, refused))
+fn load_policy(options: &Options) -> Result<Policy, Stop> {
+    read_policy(options).map_err(|refused| Stop::new(Exit::Refused, refused))
 }
 
-fn known_workload<'n>(mut known: impl Iterator<Item = &'n WorkloadName> + Clone, name: &str) -> Result<WorkloadName, Stop> {
+fn read_policy(options: &Options) -> Result<Policy, Refused> {
+    match &options.policy {
+        Some(file) => policy::load_file(file),
+        None => policy::load(&policy::Roots::default()),
+    }
+}
+
+/// The file that a person would edit.
+fn policy_file(options: &Options) -> PathBuf {
+    options.policy.clone().unwrap_or_else(|| policy::Roots::default().file)
+}
+
+fn known_workload<'n>(mut known: impl Iterator<Item = &'n WorkloadName> + Clone, name: &WorkloadName) -> Result<WorkloadName, Stop> {
     let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
-    known.find(|workload| workload.as_str() == name).cloned().ok_or_else(|| {
-        let near = names.iter().find(|candidate| strsim::damerau_levenshtein(candidate, name) <= 2);
+    known.find(|workload| *workload == name).cloned().ok_or_else(|| {
+        let near = names.iter().find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
         let hint = match near {
             Some(near) => format!("did you mean '{near}'?"),
             None if names.is_empty() => "the policy names no workload".to_owned(),
@@ -200,13 +211,13 @@ fn known_workload<'n>(mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
     })
 }
 
-fn state_dir(cli: &Cli) -> StateDir {
+fn state_dir(options: &Options) -> StateDir {
     let from_systemd = || {
         // With several directories systemd separates them by colons; the unit asks for one.
         let listed = std::env::var("STATE_DIRECTORY").ok().filter(|dirs| !dirs.is_empty())?;
         listed.split(':').next().map(PathBuf::from)
     };
-    let dir = cli.state_dir.clone().or_else(from_systemd).unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    let dir = options.state_dir.clone().or_else(from_systemd).unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     StateDir::new(dir)
 }
 
@@ -219,7 +230,7 @@ fn load_or_set_aside(dir: &StateDir, lock: &mut Lock, reading: &Reading) -> Resu
             let kept = lock.set_aside(&reading.wall).map_err(Stop::failed)?;
             let error = anyhow::Error::new(error)
                 .context(format!("the state cannot be read; it is kept as '{}', and this is a fresh start", kept.display()));
-            report::log::error(None, &error);
+            report::log::log_error(None, &error);
             Ok((State::fresh(), true))
         }
         Err(error) => Err(stop_of_load(error)),
@@ -244,8 +255,8 @@ fn stop_of_load(error: LoadError) -> Stop {
     Stop::new(exit, error)
 }
 
-fn connect(cli: &Cli, policy: &Policy) -> Result<Docker, Stop> {
-    let socket: &Path = cli.socket.as_deref().unwrap_or(&policy.engine.socket);
+fn connect(options: &Options, policy: &Policy) -> Result<Docker, Stop> {
+    let socket: &Path = options.socket.as_deref().unwrap_or(&policy.engine.socket);
     Docker::connect(socket, Duration::from_millis(policy.engine.timeout_ms), PASS_DEADLINE)
         .map_err(|error| Stop::new(Exit::Unavailable, error))
 }
@@ -272,14 +283,14 @@ struct Log {
 
 impl Witness for Log {
     fn event(&mut self, event: &Event) {
-        report::log::event(event);
+        report::log::log_event(event);
     }
 
     fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error) {
-        report::log::error(workload, error);
+        report::log::log_error(workload, error);
     }
 
     fn before_removal(&mut self) {
-        report::notify_long_call(self.call_timeout_ms);
+        notify::long_call(self.call_timeout_ms);
     }
 }

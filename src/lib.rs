@@ -18,6 +18,7 @@
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
 //! - [`span`]: spans of time for people.
 //! - [`report`]: plan and status as text and JSON, the status line, the log.
+//! - [`notify`]: what systemd is told.
 //! - [`cli`], [`command`], [`exit`]: the command line, what each command does, how it ends.
 
 pub mod cli;
@@ -26,6 +27,7 @@ pub mod decide;
 pub mod engine;
 pub mod exit;
 pub mod image;
+pub mod notify;
 pub mod pass;
 pub mod policy;
 pub mod ready;
