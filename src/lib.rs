@@ -10,6 +10,7 @@
 //!   now ─────┘                 └────> report
 //! ```
 //!
+//! - [`cli`]: the command line, clap's definitions.
 //! - [`policy`]: what the operator wants, from TOML.
 //! - [`state`]: what is remembered between passes; locked, versioned, durably saved.
 //! - [`image`]: names of images, parsed; [`world`]: what was observed at one instant. Plain data.
@@ -19,6 +20,7 @@
 //! - [`span`]: spans of time for people.
 //! - [`report`]: plan and status as text and JSON, the status line, the log.
 
+pub mod cli;
 pub mod decide;
 pub mod engine;
 pub mod image;
