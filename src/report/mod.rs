@@ -1,12 +1,13 @@
 //! What people and programs get to see: plan and status as text and JSON, the status line, the log.
 //!
 //! Decides nothing: it prints what [`decide`](crate::decide) has decided, in the words of its enums. Text and JSON are
-//! values (`String`) that the caller prints. No clock: what needs the time is in the plan.
+//! values (`String`) that the caller prints; only [`log`] writes anywhere. No clock: what needs the time is in the plan.
 
 use std::path::PathBuf;
 
 pub mod json;
 mod layout;
+pub mod log;
 #[cfg(test)]
 mod sample;
 mod status_line;
