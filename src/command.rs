@@ -13,11 +13,11 @@ use crate::decide::{Decision, Event};
 use crate::engine::Docker;
 use crate::exit::Exit;
 use crate::image::Version;
-use crate::pass::{self, Pass, PassError, ReadyAsker, Witness};
 use crate::notify;
+use crate::pass::{self, Pass, PassError, ReadyAsker, Witness};
 use crate::policy::{self, Policy, Refused, WorkloadName};
 use crate::report::{self, Preface};
-use crate::state::{LoadError, Loaded, Lock, LockError, Now, Reading, State, StateDir, Store};
+use crate::state::{LoadError, Loaded, Lock, LockError, Reading, State, StateDir};
 
 /// Where the state lives when neither the command line nor systemd says.
 const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
@@ -33,7 +33,10 @@ struct Stop {
 
 impl Stop {
     fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
-        Self { exit, error: error.into() }
+        Self {
+            exit,
+            error: error.into(),
+        }
     }
 
     fn failed(error: impl Into<anyhow::Error>) -> Self {
@@ -73,7 +76,9 @@ fn reconcile(options: &Options, reading: &Reading) -> Result<Exit, Stop> {
     }
 
     let mut engine = connect(options, &policy)?;
-    let mut witness = Log { call_timeout_ms: policy.engine.timeout_ms };
+    let mut witness = Log {
+        call_timeout_ms: policy.engine.timeout_ms,
+    };
     let mut run_ready = crate::ready::ask;
     let outcome = Pass {
         policy: &policy,
@@ -86,7 +91,11 @@ fn reconcile(options: &Options, reading: &Reading) -> Result<Exit, Stop> {
     .run(state)
     .map_err(stop_of)?;
     notify::status(&report::status_line(&outcome.plan));
-    Ok(if outcome.failed_actions > 0 || set_aside { Exit::Failed } else { Exit::Done })
+    Ok(if outcome.failed_actions > 0 || set_aside {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
 /// What `plan` and `status` have in common: they look, print, and move nothing.
@@ -118,7 +127,11 @@ fn show(options: &Options, reading: &Reading, view: View) -> Result<Exit, Stop> 
     let decision = pass::look(&mut engine, &policy, &state, &now, asker)
         .map_err(|error| Stop::new(Exit::Unavailable, error))?;
     print(&render(&decision, &preface, view, options.format))?;
-    Ok(if preface.notes.is_empty() { Exit::Done } else { Exit::Failed })
+    Ok(if preface.notes.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
 }
 
 fn render(decision: &Decision, preface: &Preface, view: View, format: Format) -> String {
@@ -134,11 +147,16 @@ fn render(decision: &Decision, preface: &Preface, view: View, format: Format) ->
 fn check(options: &Options) -> Result<Exit, Stop> {
     let loaded = read_policy(options);
     match (&loaded, options.format) {
-        (Ok(policy), Format::Text) => print(&report::text::check(policy, &Preface::new(policy_file(options))))?,
+        (Ok(policy), Format::Text) => print(&report::text::check(
+            policy,
+            &Preface::new(policy_file(options)),
+        ))?,
         (loaded, Format::Json) => print(&report::json::check(loaded.as_ref()))?,
         (Err(_), Format::Text) => {}
     }
-    loaded.map(|_| Exit::Done).map_err(|refused| Stop::new(Exit::Refused, refused))
+    loaded
+        .map(|_| Exit::Done)
+        .map_err(|refused| Stop::new(Exit::Refused, refused))
 }
 
 fn rollback(options: &Options, reading: &Reading, workload: &WorkloadName) -> Result<Exit, Stop> {
@@ -149,7 +167,9 @@ fn rollback(options: &Options, reading: &Reading, workload: &WorkloadName) -> Re
     let state = load_or_fresh(&dir)?;
     let now = state.clock.advance(reading);
     let mut engine = connect(options, &policy)?;
-    let mut witness = Log { call_timeout_ms: policy.engine.timeout_ms };
+    let mut witness = Log {
+        call_timeout_ms: policy.engine.timeout_ms,
+    };
     let mut run_ready = crate::ready::ask;
     let mut pass = Pass {
         policy: &policy,
@@ -159,26 +179,55 @@ fn rollback(options: &Options, reading: &Reading, workload: &WorkloadName) -> Re
         witness: &mut witness,
         ready: ReadyAsker::new(&mut run_ready),
     };
-    let done = pass::roll_back(&mut pass, &state, &name).map_err(stop_of)?.map_err(Stop::failed)?;
+    let done = pass::roll_back(&mut pass, &state, &name)
+        .map_err(stop_of)?
+        .map_err(Stop::failed)?;
     print(&report::text::rolled_back(&name, &done))?;
-    Ok(if done.failed_actions > 0 { Exit::Failed } else { Exit::Done })
+    Ok(if done.failed_actions > 0 {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }
 
-fn accept(options: &Options, reading: &Reading, workload: &WorkloadName, version: &Version) -> Result<Exit, Stop> {
+fn accept(
+    options: &Options,
+    reading: &Reading,
+    workload: &WorkloadName,
+    version: &Version,
+) -> Result<Exit, Stop> {
     let policy = load_policy(options)?;
     let dir = state_dir(options);
     let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
     let state = load_or_fresh(&dir)?;
-    let name = known_workload(policy.workloads.keys().chain(state.workloads.keys()), workload)?;
+    let name = known_workload(
+        policy.workloads.keys().chain(state.workloads.keys()),
+        workload,
+    )?;
     let now = state.clock.advance(reading);
     let Some(accepted) = crate::decide::accept(&state, &now, &name, version) else {
-        let rejected = state.workloads.get(&name).map(|known| &known.rejected).into_iter().flatten();
-        let versions: Vec<_> = rejected.map(|(_, rejection)| rejection.version.as_str()).collect();
-        let known = if versions.is_empty() { "nothing is".to_owned() } else { versions.join(", ") };
-        return Err(Stop::failed(anyhow!("version '{version}' of '{name}' is not rejected (rejected: {known})")));
+        let rejected = state
+            .workloads
+            .get(&name)
+            .map(|known| &known.rejected)
+            .into_iter()
+            .flatten();
+        let versions: Vec<_> = rejected
+            .map(|(_, rejection)| rejection.version.as_str())
+            .collect();
+        let known = if versions.is_empty() {
+            "nothing is".to_owned()
+        } else {
+            versions.join(", ")
+        };
+        return Err(Stop::failed(anyhow!(
+            "version '{version}' of '{name}' is not rejected (rejected: {known})"
+        )));
     };
     lock.save(&accepted).map_err(Stop::failed)?;
-    print(&format!("{name}: {version} is accepted again; it is soaked when it serves\n"))?;
+    print(&format!(
+        "{name}: {version} is accepted again; it is soaked when it serves\n"
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -195,41 +244,67 @@ fn read_policy(options: &Options) -> Result<Policy, Refused> {
 
 /// The file that a person would edit.
 fn policy_file(options: &Options) -> PathBuf {
-    options.policy.clone().unwrap_or_else(|| policy::Roots::default().file)
+    options
+        .policy
+        .clone()
+        .unwrap_or_else(|| policy::Roots::default().file)
 }
 
-fn known_workload<'n>(mut known: impl Iterator<Item = &'n WorkloadName> + Clone, name: &WorkloadName) -> Result<WorkloadName, Stop> {
+fn known_workload<'n>(
+    mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
+    name: &WorkloadName,
+) -> Result<WorkloadName, Stop> {
     let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
-    known.find(|workload| *workload == name).cloned().ok_or_else(|| {
-        let near = names.iter().find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
-        let hint = match near {
-            Some(near) => format!("did you mean '{near}'?"),
-            None if names.is_empty() => "the policy names no workload".to_owned(),
-            None => format!("the policy names {}", names.join(", ")),
-        };
-        Stop::new(Exit::Usage, anyhow!("there is no workload '{name}': {hint}"))
-    })
+    known
+        .find(|workload| *workload == name)
+        .cloned()
+        .ok_or_else(|| {
+            let near = names
+                .iter()
+                .find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
+            let hint = match near {
+                Some(near) => format!("did you mean '{near}'?"),
+                None if names.is_empty() => "the policy names no workload".to_owned(),
+                None => format!("the policy names {}", names.join(", ")),
+            };
+            Stop::new(
+                Exit::Usage,
+                anyhow!("there is no workload '{name}': {hint}"),
+            )
+        })
 }
 
 fn state_dir(options: &Options) -> StateDir {
     let from_systemd = || {
         // With several directories systemd separates them by colons; the unit asks for one.
-        let listed = std::env::var("STATE_DIRECTORY").ok().filter(|dirs| !dirs.is_empty())?;
+        let listed = std::env::var("STATE_DIRECTORY")
+            .ok()
+            .filter(|dirs| !dirs.is_empty())?;
         listed.split(':').next().map(PathBuf::from)
     };
-    let dir = options.state_dir.clone().or_else(from_systemd).unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    let dir = options
+        .state_dir
+        .clone()
+        .or_else(from_systemd)
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     StateDir::new(dir)
 }
 
 /// A pass goes on without a state that cannot be read, but the file is kept, and the pass counts as failed.
-fn load_or_set_aside(dir: &StateDir, lock: &mut Lock, reading: &Reading) -> Result<(State, bool), Stop> {
+fn load_or_set_aside(
+    dir: &StateDir,
+    lock: &mut Lock,
+    reading: &Reading,
+) -> Result<(State, bool), Stop> {
     match dir.load() {
         Ok(Loaded::State(state)) => Ok((state, false)),
         Ok(Loaded::Absent) => Ok((State::fresh(), false)),
         Err(error @ LoadError::Corrupt { .. }) => {
             let kept = lock.set_aside(&reading.wall).map_err(Stop::failed)?;
-            let error = anyhow::Error::new(error)
-                .context(format!("the state cannot be read; it is kept as '{}', and this is a fresh start", kept.display()));
+            let error = anyhow::Error::new(error).context(format!(
+                "the state cannot be read; it is kept as '{}', and this is a fresh start",
+                kept.display()
+            ));
             report::log::log_error(None, &error);
             Ok((State::fresh(), true))
         }
@@ -251,19 +326,29 @@ fn load_or_fresh(dir: &StateDir) -> Result<State, Stop> {
 }
 
 fn stop_of_load(error: LoadError) -> Stop {
-    let exit = if matches!(error, LoadError::Newer { .. }) { Exit::Refused } else { Exit::Failed };
+    let exit = if matches!(error, LoadError::Newer { .. }) {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    };
     Stop::new(exit, error)
 }
 
 fn connect(options: &Options, policy: &Policy) -> Result<Docker, Stop> {
     let socket: &Path = options.socket.as_deref().unwrap_or(&policy.engine.socket);
-    Docker::connect(socket, Duration::from_millis(policy.engine.timeout_ms), PASS_DEADLINE)
-        .map_err(|error| Stop::new(Exit::Unavailable, error))
+    Docker::connect(
+        socket,
+        Duration::from_millis(policy.engine.timeout_ms),
+        PASS_DEADLINE,
+    )
+    .map_err(|error| Stop::new(Exit::Unavailable, error))
 }
 
 fn stop_of(error: PassError) -> Stop {
     match error {
-        PassError::Unobserved(error) => Stop::new(Exit::Unavailable, error.context("nothing was changed")),
+        PassError::Unobserved(error) => {
+            Stop::new(Exit::Unavailable, error.context("nothing was changed"))
+        }
         PassError::Broken(error) => Stop::failed(error),
     }
 }
@@ -272,7 +357,9 @@ fn print(text: &str) -> Result<(), Stop> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has seen enough (`tagkeeper status | head`) is no failure.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.context("failed to write to standard output").map_err(Stop::failed),
+        other => other
+            .context("failed to write to standard output")
+            .map_err(Stop::failed),
     }
 }
 

@@ -162,7 +162,10 @@ impl Repository {
         if !path.split('/').all(is_path_component) {
             return Err(NameError::Malformed);
         }
-        Ok(Self { written: name.to_owned(), domain_bytes })
+        Ok(Self {
+            written: name.to_owned(),
+            domain_bytes,
+        })
     }
 
     /// The name as it was written.
@@ -180,7 +183,11 @@ impl Repository {
             ),
             None => (HUB, self.written.as_str()),
         };
-        let domain = if domain == "index.docker.io" { HUB } else { domain };
+        let domain = if domain == "index.docker.io" {
+            HUB
+        } else {
+            domain
+        };
         if domain == HUB {
             match path.strip_prefix("library/") {
                 Some(rest) if !rest.contains('/') => (HUB, "library/", rest),
@@ -194,7 +201,10 @@ impl Repository {
 
     /// The reference `repository:tag`.
     pub fn with_tag(&self, tag: &str) -> Reference {
-        Reference { repository: self.clone(), name: Name::Tag(tag.to_owned()) }
+        Reference {
+            repository: self.clone(),
+            name: Name::Tag(tag.to_owned()),
+        }
     }
 
     /// The reference `repository:latest`.
@@ -320,15 +330,24 @@ fn split_name(text: &str) -> (&str, Option<&str>, Option<&str>) {
         None => (text, None),
     };
     let last_component = text.rfind('/').map_or(0, |slash| slash + 1);
-    match text.get(last_component..).and_then(|last| last.split_once(':')) {
-        Some((last, tag)) => (text.get(..last_component + last.len()).unwrap_or_default(), Some(tag), digest),
+    match text
+        .get(last_component..)
+        .and_then(|last| last.split_once(':'))
+    {
+        Some((last, tag)) => (
+            text.get(..last_component + last.len()).unwrap_or_default(),
+            Some(tag),
+            digest,
+        ),
         None => (text, None, digest),
     }
 }
 
 /// Whether the first component of a name is a registry: the engine's rule.
 fn is_domain_like(first: &str) -> bool {
-    first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase())
+    first.contains(['.', ':'])
+        || first == "localhost"
+        || first.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 fn is_domain(domain: &str) -> bool {
@@ -342,7 +361,8 @@ fn is_domain(domain: &str) -> bool {
             && !l.ends_with('-')
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    host.split('.').all(label) && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+    host.split('.').all(label)
+        && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// `[a-z0-9]+` runs joined by one dot, one or two underscores, or any number of dashes.
@@ -355,7 +375,9 @@ fn is_path_component(component: &str) -> bool {
     bytes
         .split(|&b| alnum(b))
         .filter(|separator| !separator.is_empty())
-        .all(|separator| matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|&b| b == b'-'))
+        .all(|separator| {
+            matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|&b| b == b'-')
+        })
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -367,7 +389,9 @@ fn is_tag(tag: &str) -> bool {
 }
 
 fn is_digest(digest: &str) -> bool {
-    let Some((algorithm, hex)) = digest.split_once(':') else { return false };
+    let Some((algorithm, hex)) = digest.split_once(':') else {
+        return false;
+    };
     let wanted = match algorithm {
         "sha256" => 64,
         "sha384" => 96,

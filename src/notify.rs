@@ -14,6 +14,10 @@ pub fn status(line: &str) {
 
 /// A call comes that may take as long as its deadline.
 pub fn long_call(call_timeout_ms: u64) {
-    let micros = call_timeout_ms.saturating_add(SLACK_MS).saturating_mul(1000);
-    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(u32::try_from(micros).unwrap_or(u32::MAX))]);
+    let micros = call_timeout_ms
+        .saturating_add(SLACK_MS)
+        .saturating_mul(1000);
+    let _ = sd_notify::notify(&[NotifyState::ExtendTimeoutUsec(
+        u32::try_from(micros).unwrap_or(u32::MAX),
+    )]);
 }

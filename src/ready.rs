@@ -16,10 +16,19 @@ use crate::world::Readiness;
 
 /// Runs the command with the question in its environment. Its standard error is the caller's, its output is dropped.
 pub fn ask(ready: &Ready, inquiry: &Inquiry) -> Readiness {
-    let Inquiry::AskReady { workload, container, container_name, image, version } = inquiry else {
+    let Inquiry::AskReady {
+        workload,
+        container,
+        container_name,
+        image,
+        version,
+    } = inquiry
+    else {
         return Readiness::Ready;
     };
-    let Some((program, arguments)) = ready.command.split_first() else { return Readiness::Ready };
+    let Some((program, arguments)) = ready.command.split_first() else {
+        return Readiness::Ready;
+    };
     let spawned = Command::new(program)
         .args(arguments)
         .env("TAGKEEPER_WORKLOAD", workload.as_str())
@@ -48,7 +57,10 @@ fn wait(mut child: Child, program: &str, timeout_ms: u64) -> Readiness {
     let answer = match receiver.recv_timeout(Duration::from_millis(timeout_ms)) {
         Ok(Ok(status)) => return judge(status, program),
         Ok(Err(error)) => Readiness::NotReady(format!("failed to wait for '{program}': {error}")),
-        Err(_) => Readiness::NotReady(format!("'{program}' did not end within {}", span::compact(timeout_ms))),
+        Err(_) => Readiness::NotReady(format!(
+            "'{program}' did not end within {}",
+            span::compact(timeout_ms)
+        )),
     };
     if let Some(group) = group {
         // It may have ended in this very moment: then there is nothing left to kill.
@@ -59,5 +71,9 @@ fn wait(mut child: Child, program: &str, timeout_ms: u64) -> Readiness {
 }
 
 fn judge(status: ExitStatus, program: &str) -> Readiness {
-    if status.success() { Readiness::Ready } else { Readiness::NotReady(format!("'{program}': {status}")) }
+    if status.success() {
+        Readiness::Ready
+    } else {
+        Readiness::NotReady(format!("'{program}': {status}"))
+    }
 }

@@ -4,5 +4,7 @@ use std::time::Duration;
 
 /// A span in whole seconds, without spaces: `0s`, `4m12s`, `1day2h`.
 pub fn compact(ms: u64) -> String {
-    humantime::format_duration(Duration::from_secs(ms / 1000)).to_string().replace(' ', "")
+    humantime::format_duration(Duration::from_secs(ms / 1000))
+        .to_string()
+        .replace(' ', "")
 }

@@ -15,7 +15,9 @@ pub(crate) struct Claims(BTreeMap<ImageId, Vec<WorkloadName>>);
 impl Claims {
     /// Whether a workload other than this one wants the image.
     pub(crate) fn claimed_by_other(&self, name: &WorkloadName, image: &ImageId) -> bool {
-        self.0.get(image).is_some_and(|claimants| claimants.iter().any(|claimant| claimant != name))
+        self.0
+            .get(image)
+            .is_some_and(|claimants| claimants.iter().any(|claimant| claimant != name))
     }
 }
 
@@ -24,7 +26,10 @@ pub(crate) fn claims_of(cases: &[Case<'_>]) -> Claims {
     let mut claims: BTreeMap<ImageId, Vec<WorkloadName>> = BTreeMap::new();
     for case in cases {
         for id in claimed_ids(&case.state) {
-            claims.entry(id.clone()).or_default().push(case.name.clone());
+            claims
+                .entry(id.clone())
+                .or_default()
+                .push(case.name.clone());
         }
     }
     Claims(claims)
@@ -40,9 +45,16 @@ impl Case<'_> {
         if !self.latest_move.is_empty() {
             return self.latest_move.clone();
         }
-        let mut actions: Vec<Action> = self.judgements.iter().filter_map(|j| self.adoption(j)).collect();
+        let mut actions: Vec<Action> = self
+            .judgements
+            .iter()
+            .filter_map(|j| self.adoption(j))
+            .collect();
         actions.extend(self.container_removal());
-        let removals = self.judgements.iter().filter(|j| j.verdict() == Verdict::Remove);
+        let removals = self
+            .judgements
+            .iter()
+            .filter(|j| j.verdict() == Verdict::Remove);
         actions.extend(removals.map(|judgement| Action::RemoveImage {
             reference: judgement.reference.clone(),
             image: judgement.image.clone(),

@@ -64,7 +64,10 @@ impl<'a> Case<'a> {
     /// The lineage as far as it is on the disk. The rest is skipped, not forgotten: an engine can come up with its data
     /// disk unmounted (design 4.4).
     pub(crate) fn lineage_on_disk(&self) -> impl Iterator<Item = &Proven> {
-        self.state.lineage.iter().filter(|proven| self.is_on_disk(&proven.image))
+        self.state
+            .lineage
+            .iter()
+            .filter(|proven| self.is_on_disk(&proven.image))
     }
 
     /// The first entry of the lineage that is on the disk.
@@ -114,15 +117,34 @@ impl<'a> Case<'a> {
         }
     }
 
-    pub(crate) fn event(&mut self, kind: EventKind, version: &Version, image: &ImageId, message: String) {
+    pub(crate) fn event(
+        &mut self,
+        kind: EventKind,
+        version: &Version,
+        image: &ImageId,
+        message: String,
+    ) {
         self.push_event(kind, version, image, message, false);
     }
 
-    pub(crate) fn warning(&mut self, kind: EventKind, version: &Version, image: &ImageId, message: String) {
+    pub(crate) fn warning(
+        &mut self,
+        kind: EventKind,
+        version: &Version,
+        image: &ImageId,
+        message: String,
+    ) {
         self.push_event(kind, version, image, message, true);
     }
 
-    fn push_event(&mut self, kind: EventKind, version: &Version, image: &ImageId, message: String, warning: bool) {
+    fn push_event(
+        &mut self,
+        kind: EventKind,
+        version: &Version,
+        image: &ImageId,
+        message: String,
+        warning: bool,
+    ) {
         self.events.push(Event {
             kind,
             workload: self.name.clone(),

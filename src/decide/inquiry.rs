@@ -59,7 +59,12 @@ impl Case<'_> {
                 });
             }
         }
-        let ended = self.state.pending.as_ref().map(|p| &p.id).filter(|id| unproven.is_none_or(|c| c.id != **id));
+        let ended = self
+            .state
+            .pending
+            .as_ref()
+            .map(|p| &p.id)
+            .filter(|id| unproven.is_none_or(|c| c.id != **id));
         if let Some(id) = ended
             && !self.scene.world.details.contains_key(id)
             && self.scene.world.containers.iter().any(|c| c.id == *id)

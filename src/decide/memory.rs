@@ -46,10 +46,15 @@ impl Case<'_> {
         if newly_in {
             self.state.came_in = Some(self.now.moment());
         }
-        let new_repository = |reference: &Reference| !self.state.repositories.contains(reference.repository());
+        let new_repository =
+            |reference: &Reference| !self.state.repositories.contains(reference.repository());
         let mut seen = Vec::with_capacity(self.cast.images.len());
         for &image in &self.cast.images {
-            let mut own_names = image.references.iter().filter(|r| self.cast.named.contains_key(r)).peekable();
+            let mut own_names = image
+                .references
+                .iter()
+                .filter(|r| self.cast.named.contains_key(r))
+                .peekable();
             if own_names.peek().is_none() && !image.is_nameless() {
                 continue;
             }
@@ -63,12 +68,16 @@ impl Case<'_> {
         for (image, arrived_with_repository) in seen {
             let first_seen_ms = self.now.ms();
             let known = self.state.images.contains_key(&image.id);
-            let sighting = self.state.images.entry(image.id.clone()).or_insert(Sighting {
-                first_seen_ms,
-                idle_since_ms: None,
-                inherited: false,
-                times_pending: 0,
-            });
+            let sighting = self
+                .state
+                .images
+                .entry(image.id.clone())
+                .or_insert(Sighting {
+                    first_seen_ms,
+                    idle_since_ms: None,
+                    inherited: false,
+                    times_pending: 0,
+                });
             sighting.inherited |= arrived_with_repository || (strange_disk && !known);
         }
         self.state.repositories = self.workload.repositories().cloned().collect();
@@ -77,7 +86,9 @@ impl Case<'_> {
     fn note_dry_runs(&mut self, strange_disk: bool) {
         if !strange_disk && !self.state.dry_runs.is_empty() {
             let containers = &self.scene.world.containers;
-            self.state.dry_runs.retain(|id| containers.iter().any(|c| c.id == *id));
+            self.state
+                .dry_runs
+                .retain(|id| containers.iter().any(|c| c.id == *id));
         }
         for container in serving::running_dry(self.workload, &self.state, self.cast) {
             self.state.dry_runs.insert(container.id.clone());
@@ -100,22 +111,38 @@ impl Case<'_> {
     }
 
     fn is_held_by_remote(&self, proven: &Proven) -> bool {
-        !proven.rolled_out && self.scene.image(&proven.image).is_some_and(|image| self.is_rolled_out(image))
+        !proven.rolled_out
+            && self
+                .scene
+                .image(&proven.image)
+                .is_some_and(|image| self.is_rolled_out(image))
     }
 
     /// Whether a remote tag or digest of the image, or a remote tag equal to one of its tags, is on the disk. `latest`
     /// is no version (design 4.2) and says nothing about one.
     pub(crate) fn is_rolled_out(&self, image: &Image) -> bool {
-        image.references.iter().any(|r| self.workload.remotes.contains(r.repository()))
+        image
+            .references
+            .iter()
+            .any(|r| self.workload.remotes.contains(r.repository()))
             || image.tags().filter_map(Reference::version_tag).any(|tag| {
-                self.workload.remotes.iter().any(|remote| self.cast.named.contains_key(&remote.with_tag(tag)))
+                self.workload
+                    .remotes
+                    .iter()
+                    .any(|remote| self.cast.named.contains_key(&remote.with_tag(tag)))
             })
     }
 
     /// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired.
     pub(crate) fn cut_lineage(&mut self) {
-        let cut: Vec<_> = self.lineage_on_disk().skip(1 + self.workload.fallbacks).map(|p| p.image.clone()).collect();
-        self.state.lineage.retain(|proven| !cut.contains(&proven.image));
+        let cut: Vec<_> = self
+            .lineage_on_disk()
+            .skip(1 + self.workload.fallbacks)
+            .map(|p| p.image.clone())
+            .collect();
+        self.state
+            .lineage
+            .retain(|proven| !cut.contains(&proven.image));
         self.state.retired.extend(cut);
     }
 

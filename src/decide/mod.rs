@@ -36,7 +36,8 @@ use scene::Scene;
 
 pub use inquiry::{Inquiry, inquiries};
 pub use plan::{
-    Action, Event, EventKind, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose, Verdict, WorkloadPlan,
+    Action, Event, EventKind, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose,
+    Verdict, WorkloadPlan,
 };
 pub use rollback::{Refusal, RollbackPlan, accept, rollback, rollback_actions};
 
@@ -90,15 +91,28 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
         plan.workloads.insert(case.name.clone(), case.view());
         workloads.insert(case.name.clone(), case.state);
     }
-    let decided = State { version: state.version, clock: now.clock, workloads };
-    let clock_due = now.ms().saturating_sub(state.clock.clock_ms) >= CLOCK_SAVE_INTERVAL_MS && in_grace(&plan);
+    let decided = State {
+        version: state.version,
+        clock: now.clock,
+        workloads,
+    };
+    let clock_due =
+        now.ms().saturating_sub(state.clock.clock_ms) >= CLOCK_SAVE_INTERVAL_MS && in_grace(&plan);
     let save = decided.differs_from(state) || clock_due;
-    Decision { state: decided, save, plan, events }
+    Decision {
+        state: decided,
+        save,
+        plan,
+        events,
+    }
 }
 
 /// A workload that is not in the policy keeps its lineage and its rejections; the rest goes (design 4.5).
 fn departed(policy: &Policy, state: &State) -> BTreeMap<WorkloadName, WorkloadState> {
-    let gone = state.workloads.iter().filter(|(name, _)| !policy.workloads.contains_key(*name));
+    let gone = state
+        .workloads
+        .iter()
+        .filter(|(name, _)| !policy.workloads.contains_key(*name));
     gone.map(|(name, known)| {
         let kept = WorkloadState {
             lineage: known.lineage.clone(),
@@ -112,5 +126,8 @@ fn departed(policy: &Policy, state: &State) -> BTreeMap<WorkloadName, WorkloadSt
 }
 
 fn in_grace(plan: &Plan) -> bool {
-    plan.workloads.values().flat_map(|w| &w.images).any(|judgement| judgement.reason == Reason::Grace)
+    plan.workloads
+        .values()
+        .flat_map(|w| &w.images)
+        .any(|judgement| judgement.reason == Reason::Grace)
 }

@@ -47,7 +47,9 @@ impl Case<'_> {
             }
             (Some(pending), candidate) => {
                 self.end(&pending);
-                let Some((container, details)) = candidate else { return };
+                let Some((container, details)) = candidate else {
+                    return;
+                };
                 self.begin(container, details)
             }
         };
@@ -81,7 +83,10 @@ impl Case<'_> {
 
     /// What is latest now, to become the fallback in place of a lineage that is not on the disk.
     fn stand_in(&self, upgrade: &ImageId) -> Option<Proven> {
-        let latest = self.cast.latest.filter(|image| image.id != *upgrade && self.head().is_none())?;
+        let latest = self
+            .cast
+            .latest
+            .filter(|image| image.id != *upgrade && self.head().is_none())?;
         Some(Proven {
             version: self.version_of(latest),
             image: latest.id.clone(),
@@ -96,8 +101,17 @@ impl Case<'_> {
         if pending.id == container.id && pending.started_at == details.started_at {
             return pending;
         }
-        let message = format!("{} restarted after {}: the soak starts again", pending.version, self.up_for(&pending));
-        self.event(EventKind::Restarted, &pending.version, &pending.image, message);
+        let message = format!(
+            "{} restarted after {}: the soak starts again",
+            pending.version,
+            self.up_for(&pending)
+        );
+        self.event(
+            EventKind::Restarted,
+            &pending.version,
+            &pending.image,
+            message,
+        );
         container.name().clone_into(&mut pending.container);
         pending.id = container.id.clone();
         pending.started_at.clone_from(&details.started_at);
@@ -115,10 +129,22 @@ impl Case<'_> {
             return pending;
         };
         if pending.soaking_since_ms.is_some() {
-            let message = format!("{} {trouble} after {}: the soak starts again", pending.version, self.up_for(&pending));
-            self.event(EventKind::Restarted, &pending.version, &pending.image, message);
+            let message = format!(
+                "{} {trouble} after {}: the soak starts again",
+                pending.version,
+                self.up_for(&pending)
+            );
+            self.event(
+                EventKind::Restarted,
+                &pending.version,
+                &pending.image,
+                message,
+            );
         }
-        self.notes.push(format!("{} {trouble}: its soak has not begun", pending.version));
+        self.notes.push(format!(
+            "{} {trouble}: its soak has not begun",
+            pending.version
+        ));
         pending.soaking_since_ms = None;
         pending.soaked = false;
         pending
@@ -148,14 +174,26 @@ impl Case<'_> {
             return;
         }
         let (reason, up_secs) = self.why_ended(pending);
-        let message = format!("{} failed after {}: {reason}", pending.version, span::compact(up_secs * 1000));
+        let message = format!(
+            "{} failed after {}: {reason}",
+            pending.version,
+            span::compact(up_secs * 1000)
+        );
         self.warning(EventKind::Failed, &pending.version, &pending.image, message);
-        let seen_twice = self.state.images.get(&pending.image).is_none_or(|s| s.times_pending >= 2);
+        let seen_twice = self
+            .state
+            .images
+            .get(&pending.image)
+            .is_none_or(|s| s.times_pending >= 2);
         if !seen_twice {
             return;
         }
         let incarnations = pending.restarts.saturating_add(1);
-        let known = self.state.failures.iter().position(|f| f.image == pending.image);
+        let known = self
+            .state
+            .failures
+            .iter()
+            .position(|f| f.image == pending.image);
         let before = known.map_or(0, |at| self.state.failures.remove(at).attempts);
         let failure = Failure {
             version: pending.version.clone(),
@@ -171,20 +209,32 @@ impl Case<'_> {
 
     fn why_ended(&self, pending: &Pending) -> (String, u64) {
         let up_secs = self.up_ms(pending) / 1000;
-        let ended = self.scene.world.containers.iter().find(|c| c.id == pending.id);
+        let ended = self
+            .scene
+            .world
+            .containers
+            .iter()
+            .find(|c| c.id == pending.id);
         let details = ended.and_then(|c| self.details(c));
         let exit_code = details.and_then(|d| d.exit_code);
         let ran_secs = details.and_then(|d| d.ran_secs).unwrap_or(up_secs);
-        let replaced = self.serves.container().is_some_and(|c| c.image != pending.image);
+        let replaced = self
+            .serves
+            .container()
+            .is_some_and(|c| c.image != pending.image);
         let reason = match ended.map(|c| c.state) {
-            _ if matches!(self.serves, Serves::SeveralImages(..)) => "several images at once".to_owned(),
-            Some(ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting) => match exit_code {
-                Some(code) if !(replaced && STOPPED_EXIT_CODES.contains(&code)) => {
-                    return (format!("exited ({code})"), ran_secs);
+            _ if matches!(self.serves, Serves::SeveralImages(..)) => {
+                "several images at once".to_owned()
+            }
+            Some(ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting) => {
+                match exit_code {
+                    Some(code) if !(replaced && STOPPED_EXIT_CODES.contains(&code)) => {
+                        return (format!("exited ({code})"), ran_secs);
+                    }
+                    _ if replaced => "replaced".to_owned(),
+                    _ => "exited".to_owned(),
                 }
-                _ if replaced => "replaced".to_owned(),
-                _ => "exited".to_owned(),
-            },
+            }
             _ if replaced => "replaced".to_owned(),
             None => "removed".to_owned(),
             Some(ContainerState::Running) => "serves no longer".to_owned(),
@@ -195,7 +245,9 @@ impl Case<'_> {
 
     /// How long the incarnation has soaked, in milliseconds.
     pub(crate) fn up_ms(&self, pending: &Pending) -> u64 {
-        pending.soaking_since_ms.map_or(0, |since_ms| self.now.ms().saturating_sub(since_ms))
+        pending
+            .soaking_since_ms
+            .map_or(0, |since_ms| self.now.ms().saturating_sub(since_ms))
     }
 
     pub(crate) fn up_for(&self, pending: &Pending) -> String {

@@ -20,8 +20,11 @@ pub struct Plan {
 impl Plan {
     /// Every action of the round in the order of design 4.6: tags, then containers, then images.
     pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
-        let mut actions: Vec<_> =
-            self.workloads.iter().flat_map(|(name, plan)| plan.actions.iter().map(move |a| (name, a))).collect();
+        let mut actions: Vec<_> = self
+            .workloads
+            .iter()
+            .flat_map(|(name, plan)| plan.actions.iter().map(move |a| (name, a)))
+            .collect();
         actions.sort_by_key(|(_, action)| action.phase());
         actions
     }
@@ -259,7 +262,9 @@ impl Action {
     /// The image that the action was decided for.
     pub fn image(&self) -> &ImageId {
         match self {
-            Self::Tag { image, .. } | Self::RemoveContainer { image, .. } | Self::RemoveImage { image, .. } => image,
+            Self::Tag { image, .. }
+            | Self::RemoveContainer { image, .. }
+            | Self::RemoveImage { image, .. } => image,
         }
     }
 }
@@ -267,10 +272,19 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tag { image, reference, .. } => write!(f, "tag {} as {reference}", image.short()),
+            Self::Tag {
+                image, reference, ..
+            } => write!(f, "tag {} as {reference}", image.short()),
             Self::RemoveContainer { container, .. } => write!(f, "remove container {container}"),
-            Self::RemoveImage { reference: Some(reference), .. } => write!(f, "remove image {reference}"),
-            Self::RemoveImage { reference: None, image, .. } => write!(f, "remove image {} by id", image.short()),
+            Self::RemoveImage {
+                reference: Some(reference),
+                ..
+            } => write!(f, "remove image {reference}"),
+            Self::RemoveImage {
+                reference: None,
+                image,
+                ..
+            } => write!(f, "remove image {} by id", image.short()),
         }
     }
 }

@@ -13,8 +13,13 @@ impl Case<'_> {
     /// The soak was noted as over and `latest` names the image: the promotion was committed, by the round before or by a
     /// pass that died right after it, and is recorded whether or not the container still serves.
     pub(crate) fn record_committed_promotion(&mut self) {
-        let committed =
-            |pending: &mut Pending| pending.soaked && self.cast.latest.is_some_and(|image| image.id == pending.image);
+        let committed = |pending: &mut Pending| {
+            pending.soaked
+                && self
+                    .cast
+                    .latest
+                    .is_some_and(|image| image.id == pending.image)
+        };
         if !self.workload.hold
             && let Some(pending) = self.state.pending.take_if(committed)
         {
@@ -25,8 +30,11 @@ impl Case<'_> {
     /// The pending upgrade has stayed up for the soak. If `latest` names it already, by hand, that is recorded; else the
     /// soak is noted as over, to be saved before the one engine call that commits the promotion.
     pub(crate) fn promote_if_soaked(&mut self) {
-        let Some(mut pending) = self.state.pending.take() else { return };
-        let soaked = pending.soaking_since_ms.is_some() && self.up_ms(&pending) >= self.workload.soak_ms;
+        let Some(mut pending) = self.state.pending.take() else {
+            return;
+        };
+        let soaked =
+            pending.soaking_since_ms.is_some() && self.up_ms(&pending) >= self.workload.soak_ms;
         if !soaked || self.workload.hold {
             self.state.pending = Some(pending);
         } else if self.latest_id() == Some(&pending.image) {
@@ -43,17 +51,29 @@ impl Case<'_> {
             lineage if !lineage.is_empty() => lineage,
             _ => self.usable_stand_in(promoted).into_iter().collect(),
         };
-        let replaced = old.first().filter(|proven| proven.image != promoted.image).cloned();
-        let was_head = old.first().is_some_and(|proven| proven.image == promoted.image);
+        let replaced = old
+            .first()
+            .filter(|proven| proven.image != promoted.image)
+            .cloned();
+        let was_head = old
+            .first()
+            .is_some_and(|proven| proven.image == promoted.image);
         let known = old.iter().find(|proven| proven.image == promoted.image);
-        let by_remote = self.scene.image(&promoted.image).is_some_and(|image| self.is_rolled_out(image));
+        let by_remote = self
+            .scene
+            .image(&promoted.image)
+            .is_some_and(|image| self.is_rolled_out(image));
         let head = Proven {
             version: promoted.version.clone(),
             image: promoted.image.clone(),
-            rolled_out: promoted.orchestrated || by_remote || known.is_some_and(|proven| proven.rolled_out),
+            rolled_out: promoted.orchestrated
+                || by_remote
+                || known.is_some_and(|proven| proven.rolled_out),
             promoted_at: Some(self.now.wall.clone()),
         };
-        let behind = old.into_iter().filter(|proven| proven.image != promoted.image);
+        let behind = old
+            .into_iter()
+            .filter(|proven| proven.image != promoted.image);
         self.state.lineage = std::iter::once(head).chain(behind).collect();
         if replaced.is_some() {
             self.retire_outsiders(promoted);
@@ -63,19 +83,26 @@ impl Case<'_> {
         }
         self.cut_lineage();
         let lineage = &self.state.lineage;
-        self.state.retired.retain(|id| lineage.iter().all(|proven| proven.image != *id));
+        self.state
+            .retired
+            .retain(|id| lineage.iter().all(|proven| proven.image != *id));
         self.announce(promoted, replaced.as_ref(), was_head);
     }
 
     fn usable_stand_in(&self, promoted: &Pending) -> Option<Proven> {
         let stand_in = promoted.stand_in.as_ref()?;
-        let usable = self.is_on_disk(&stand_in.image) && !self.state.rejected.contains_key(&stand_in.image);
+        let usable =
+            self.is_on_disk(&stand_in.image) && !self.state.rejected.contains_key(&stand_in.image);
         usable.then(|| stand_in.clone())
     }
 
     /// R3: every image outside the new lineage that was there before this one is retired.
     fn retire_outsiders(&mut self, promoted: &Pending) {
-        let promoted_seen_ms = self.state.images.get(&promoted.image).map_or(0, |s| s.first_seen_ms);
+        let promoted_seen_ms = self
+            .state
+            .images
+            .get(&promoted.image)
+            .map_or(0, |s| s.first_seen_ms);
         for (id, sighting) in &mut self.state.images {
             let inside = self.state.lineage.iter().any(|proven| proven.image == *id);
             if !inside && (sighting.inherited || sighting.first_seen_ms < promoted_seen_ms) {
@@ -96,33 +123,57 @@ impl Case<'_> {
             .enumerate()
             .partition(|(position, proven)| *position == 0 || proven.rolled_out);
         self.state.lineage = head.into_iter().map(|(_, proven)| proven).collect();
-        self.state.retired.extend(behind.into_iter().map(|(_, struck)| struck.image));
+        self.state
+            .retired
+            .extend(behind.into_iter().map(|(_, struck)| struck.image));
     }
 
     fn announce(&mut self, promoted: &Pending, replaced: Option<&Proven>, was_head: bool) {
         let up = span::compact(self.up_ms(promoted));
         if was_head {
-            let message = format!("latest is back on {}, which has soaked for {up}: it had been moved by hand", promoted.version);
-            self.warning(EventKind::Restored, &promoted.version, &promoted.image, message);
+            let message = format!(
+                "latest is back on {}, which has soaked for {up}: it had been moved by hand",
+                promoted.version
+            );
+            self.warning(
+                EventKind::Restored,
+                &promoted.version,
+                &promoted.image,
+                message,
+            );
             return;
         }
         let message = match (replaced, self.fallbacks().next()) {
-            (None, _) => format!("{} is proven after {up}: it is latest, and nothing was replaced", promoted.version),
+            (None, _) => format!(
+                "{} is proven after {up}: it is latest, and nothing was replaced",
+                promoted.version
+            ),
             (Some(_), Some(fallback)) => {
-                format!("{} is latest after {up}; {} is the fallback", promoted.version, fallback.version)
+                format!(
+                    "{} is latest after {up}; {} is the fallback",
+                    promoted.version, fallback.version
+                )
             }
             (Some(old), None) => format!(
                 "{} is latest after {up}, in place of {}; there is no fallback",
                 promoted.version, old.version
             ),
         };
-        self.event(EventKind::Promoted, &promoted.version, &promoted.image, message);
+        self.event(
+            EventKind::Promoted,
+            &promoted.version,
+            &promoted.image,
+            message,
+        );
     }
 
     /// `latest` is missing altogether or names a rejected image, and the head is on the disk: somebody's garbage
     /// collector took the name, or a rollback was killed halfway. The head is proven, so it is tagged again at once.
     pub(crate) fn restore_latest(&mut self) {
-        let lost = self.cast.latest.is_none_or(|image| self.state.rejected.contains_key(&image.id));
+        let lost = self
+            .cast
+            .latest
+            .is_none_or(|image| self.state.rejected.contains_key(&image.id));
         if self.workload.hold || !lost || !self.latest_move.is_empty() {
             return;
         }
@@ -152,9 +203,14 @@ impl Case<'_> {
     fn keep_name(&self, image: &Image) -> Action {
         let free = |version: &Version| {
             version.as_str() != LATEST
-                && !self.cast.named.contains_key(&self.workload.repository.with_tag(version.as_str()))
+                && !self
+                    .cast
+                    .named
+                    .contains_key(&self.workload.repository.with_tag(version.as_str()))
         };
-        let version = Some(self.version_of(image)).filter(free).unwrap_or_else(|| image.id.short_version());
+        let version = Some(self.version_of(image))
+            .filter(free)
+            .unwrap_or_else(|| image.id.short_version());
         Action::Tag {
             image: image.id.clone(),
             reference: self.workload.repository.with_tag(version.as_str()),
@@ -166,8 +222,12 @@ impl Case<'_> {
     /// R2: the stale local container, once the head *is* latest; and never one that runs. Nothing of a workload is
     /// removed in the round that moves its `latest`.
     pub(crate) fn find_stale_local(&mut self) {
-        let Some(latest) = self.latest_id().filter(|latest| self.is_proven(latest)) else { return };
-        let Some(local) = self.cast.local.filter(|local| local.image != *latest) else { return };
+        let Some(latest) = self.latest_id().filter(|latest| self.is_proven(latest)) else {
+            return;
+        };
+        let Some(local) = self.cast.local.filter(|local| local.image != *latest) else {
+            return;
+        };
         match local.state {
             ContainerState::Exited | ContainerState::Dead | ContainerState::Created => {
                 if !self.workload.hold && self.latest_move.is_empty() {
@@ -175,7 +235,10 @@ impl Case<'_> {
                 }
             }
             state => {
-                let promoted_now = self.events.iter().any(|event| event.kind == EventKind::Promoted);
+                let promoted_now = self
+                    .events
+                    .iter()
+                    .any(|event| event.kind == EventKind::Promoted);
                 let version = self.version_run_by(local);
                 let note = format!(
                     "the local container {} is {} with {version}, not latest: it stays until it has stopped",

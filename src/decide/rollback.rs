@@ -49,7 +49,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LocalRuns { workload, container } => write!(
+            Self::LocalRuns {
+                workload,
+                container,
+            } => write!(
                 f,
                 "the local container '{container}' is running, and its service would start the old container again; \
                  nothing was changed. Stop the service, roll back, start the service:\n  \
@@ -57,7 +60,10 @@ impl fmt::Display for Refusal {
                  systemctl start {container}.service"
             ),
             Self::NothingProven(workload) => {
-                write!(f, "nothing is proven for '{workload}' yet, so there is nothing to roll back; nothing was changed")
+                write!(
+                    f,
+                    "nothing is proven for '{workload}' yet, so there is nothing to roll back; nothing was changed"
+                )
             }
             Self::NoFallback { workload, head } => write!(
                 f,
@@ -80,28 +86,48 @@ pub fn rollback(
 ) -> Result<RollbackPlan, Refusal> {
     let nothing_proven = || Refusal::NothingProven(name.clone());
     let scene = Scene::new(policy, state, world);
-    let (key, workload) = policy.workloads.get_key_value(name).ok_or_else(nothing_proven)?;
+    let (key, workload) = policy
+        .workloads
+        .get_key_value(name)
+        .ok_or_else(nothing_proven)?;
     let known = state.workloads.get(name).cloned().unwrap_or_default();
     let mut case = Case::new(key, workload, known, &scene, now).ok_or_else(nothing_proven)?;
     if case.cast.local.is_some_and(is_running) {
-        return Err(Refusal::LocalRuns { workload: name.clone(), container: workload.container.clone() });
+        return Err(Refusal::LocalRuns {
+            workload: name.clone(),
+            container: workload.container.clone(),
+        });
     }
 
     let head = case.head().cloned();
-    let unproven = case.state.pending.take_if(|p| head.as_ref().is_none_or(|head| head.image != p.image));
+    let unproven = case
+        .state
+        .pending
+        .take_if(|p| head.as_ref().is_none_or(|head| head.image != p.image));
     let (version, image, target) = match (unproven, head) {
         (Some(pending), _) => (pending.version, pending.image, None),
         (None, None) => return Err(nothing_proven()),
         (None, Some(head)) => {
-            let next = case.fallbacks().next().map(|next| (next.version.clone(), next.image.clone()));
-            let target =
-                next.ok_or_else(|| Refusal::NoFallback { workload: name.clone(), head: head.version.clone() })?;
+            let next = case
+                .fallbacks()
+                .next()
+                .map(|next| (next.version.clone(), next.image.clone()));
+            let target = next.ok_or_else(|| Refusal::NoFallback {
+                workload: name.clone(),
+                head: head.version.clone(),
+            })?;
             case.state.pending = None;
             (head.version, head.image, Some(target))
         }
     };
     case.state.lineage.retain(|proven| proven.image != image);
-    case.state.rejected.insert(image.clone(), Rejected { version: version.clone(), at: now.wall.clone() });
+    case.state.rejected.insert(
+        image.clone(),
+        Rejected {
+            version: version.clone(),
+            at: now.wall.clone(),
+        },
+    );
 
     let message = match &target {
         Some((to, _)) => format!("rolled back from {version} to {to}; {version} is rejected"),
@@ -115,9 +141,17 @@ pub fn rollback(
         message,
         warning: false,
     };
-    let mut decided = State { clock: now.clock, ..state.clone() };
+    let mut decided = State {
+        clock: now.clock,
+        ..state.clone()
+    };
     decided.workloads.insert(name.clone(), case.state);
-    Ok(RollbackPlan { state: decided, rejected: version, target, event })
+    Ok(RollbackPlan {
+        state: decided,
+        rejected: version,
+        target,
+        event,
+    })
 }
 
 /// What is left to do for a rollback in the world as it is: `latest` moves to its target; then R2 applies. It works on
@@ -131,10 +165,17 @@ pub fn rollback_actions(
     target: Option<&ImageId>,
 ) -> Vec<Action> {
     let scene = Scene::new(policy, state, world);
-    let Some((key, workload)) = policy.workloads.get_key_value(name) else { return Vec::new() };
-    let released = Workload { hold: false, ..workload.clone() };
+    let Some((key, workload)) = policy.workloads.get_key_value(name) else {
+        return Vec::new();
+    };
+    let released = Workload {
+        hold: false,
+        ..workload.clone()
+    };
     let known = state.workloads.get(name).cloned().unwrap_or_default();
-    let Some(mut case) = Case::new(key, &released, known, &scene, now) else { return Vec::new() };
+    let Some(mut case) = Case::new(key, &released, known, &scene, now) else {
+        return Vec::new();
+    };
     match target {
         Some(target) if case.latest_id() != Some(target) && case.is_on_disk(target) => {
             case.latest_move = case.move_latest(target, TagPurpose::Restore);
@@ -150,7 +191,10 @@ pub fn rollback_actions(
 
 /// Lifts the rejections of a version. None if there are none.
 pub fn accept(state: &State, now: &Now, name: &WorkloadName, version: &Version) -> Option<State> {
-    let mut accepted = State { clock: now.clock, ..state.clone() };
+    let mut accepted = State {
+        clock: now.clock,
+        ..state.clone()
+    };
     let rejected = &mut accepted.workloads.get_mut(name)?.rejected;
     let before = rejected.len();
     rejected.retain(|_, rejection| rejection.version != *version);

@@ -37,9 +37,16 @@ pub(crate) struct Cast<'a> {
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(policy: &'a Policy, state: &'a State, world: &'a World) -> Self {
-        let repositories: HashMap<&Repository, &WorkloadName> =
-            policy.workloads.iter().flat_map(|(name, w)| w.repositories().map(move |r| (r, name))).collect();
-        let mut casts: HashMap<_, _> = policy.workloads.keys().map(|name| (name, Cast::default())).collect();
+        let repositories: HashMap<&Repository, &WorkloadName> = policy
+            .workloads
+            .iter()
+            .flat_map(|(name, w)| w.repositories().map(move |r| (r, name)))
+            .collect();
+        let mut casts: HashMap<_, _> = policy
+            .workloads
+            .keys()
+            .map(|name| (name, Cast::default()))
+            .collect();
         let owners = assign_images(policy, state, world, &repositories, &mut casts);
         assign_containers(policy, world, &repositories, &owners, &mut casts);
 
@@ -47,8 +54,17 @@ impl<'a> Scene<'a> {
         for container in &world.containers {
             users.entry(&container.image).or_default().push(container);
         }
-        let images = world.images.iter().map(|image| (&image.id, image)).collect();
-        Self { world, images, users, casts }
+        let images = world
+            .images
+            .iter()
+            .map(|image| (&image.id, image))
+            .collect();
+        Self {
+            world,
+            images,
+            users,
+            casts,
+        }
     }
 
     /// What belongs to a workload of the policy.
@@ -78,7 +94,9 @@ fn assign_images<'a>(
 ) -> Owners<'a> {
     let mut remembered: Owners = HashMap::new();
     for name in policy.workloads.keys() {
-        let Some(known) = state.workloads.get(name) else { continue };
+        let Some(known) = state.workloads.get(name) else {
+            continue;
+        };
         for id in remembered_ids(known) {
             remembered.entry(id).or_default().push(name);
         }
@@ -87,11 +105,17 @@ fn assign_images<'a>(
     for image in &world.images {
         let mut of_image: Vec<&WorkloadName> = Vec::new();
         for reference in &image.references {
-            let Some(&name) = repositories.get(reference.repository()) else { continue };
+            let Some(&name) = repositories.get(reference.repository()) else {
+                continue;
+            };
             of_image.push(name);
             if let Some(cast) = casts.get_mut(name) {
                 cast.named.insert(reference, image);
-                if policy.workloads.get(name).is_some_and(|w| is_latest(w, reference)) {
+                if policy
+                    .workloads
+                    .get(name)
+                    .is_some_and(|w| is_latest(w, reference))
+                {
                     cast.latest = Some(image);
                 }
             }
@@ -114,14 +138,21 @@ fn assign_images<'a>(
 
 /// The images that the state knows by their ids, whatever their names (design 4.1).
 fn remembered_ids(known: &WorkloadState) -> impl Iterator<Item = &ImageId> {
-    claimed_ids(known).chain(&known.retired).chain(known.rejected.keys())
+    claimed_ids(known)
+        .chain(&known.retired)
+        .chain(known.rejected.keys())
 }
 
 /// The images that a workload wants kept by their ids: the lineage, the pending upgrade, what stands in for a lineage.
 pub(crate) fn claimed_ids(known: &WorkloadState) -> impl Iterator<Item = &ImageId> {
     let pending = known.pending.iter();
-    let of_pending = pending.flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
-    known.lineage.iter().map(|proven| &proven.image).chain(of_pending)
+    let of_pending =
+        pending.flat_map(|p| std::iter::once(&p.image).chain(p.stand_in.iter().map(|s| &s.image)));
+    known
+        .lineage
+        .iter()
+        .map(|proven| &proven.image)
+        .chain(of_pending)
 }
 
 fn is_latest(workload: &Workload, reference: &Reference) -> bool {
@@ -135,8 +166,11 @@ fn assign_containers<'a>(
     owners: &Owners<'a>,
     casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
 ) {
-    let locals: HashMap<&str, &WorkloadName> =
-        policy.workloads.iter().map(|(name, w)| (w.container.as_str(), name)).collect();
+    let locals: HashMap<&str, &WorkloadName> = policy
+        .workloads
+        .iter()
+        .map(|(name, w)| (w.container.as_str(), name))
+        .collect();
     for container in &world.containers {
         if let Some(name) = container.names.iter().find_map(|n| locals.get(n.as_str())) {
             if let Some(cast) = casts.get_mut(name) {
@@ -144,15 +178,23 @@ fn assign_containers<'a>(
             }
             continue;
         }
-        let by_reference =
-            || container.reference.as_ref().and_then(|r| repositories.get(r.repository())).copied();
+        let by_reference = || {
+            container
+                .reference
+                .as_ref()
+                .and_then(|r| repositories.get(r.repository()))
+                .copied()
+        };
         let name = match owners.get(&container.image).map(Vec::as_slice) {
             None | Some([]) => by_reference(),
             Some([only]) => Some(*only),
             Some(several) => by_reference().filter(|name| several.contains(name)),
         };
         let Some(name) = name else { continue };
-        let glob = policy.workloads.get(name).and_then(|w| w.orchestrated.as_ref());
+        let glob = policy
+            .workloads
+            .get(name)
+            .and_then(|w| w.orchestrated.as_ref());
         if glob.is_none_or(|glob| container.names.iter().any(|n| glob.matches(n)))
             && let Some(cast) = casts.get_mut(name)
         {

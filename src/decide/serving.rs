@@ -33,7 +33,11 @@ impl<'a> Serves<'a> {
 }
 
 /// Decides who serves, by the three rules of design 4.1.
-pub(crate) fn who_serves<'a>(workload: &Workload, state: &WorkloadState, cast: &Cast<'a>) -> Serves<'a> {
+pub(crate) fn who_serves<'a>(
+    workload: &Workload,
+    state: &WorkloadState,
+    cast: &Cast<'a>,
+) -> Serves<'a> {
     if let Some(local) = cast.local
         && is_running(local)
     {
@@ -42,7 +46,9 @@ pub(crate) fn who_serves<'a>(workload: &Workload, state: &WorkloadState, cast: &
     let running = || cast.orchestrated.iter().copied().filter(|c| is_running(c));
     let mut awake = running().filter(|c| !is_dry_run(workload, state, cast, c));
     let Some(first) = awake.next() else {
-        return running().next().map_or(Serves::NothingRuns, Serves::OnlyDryRuns);
+        return running()
+            .next()
+            .map_or(Serves::NothingRuns, Serves::OnlyDryRuns);
     };
     let mut newest = first;
     for container in awake {
@@ -59,10 +65,17 @@ pub(crate) fn who_serves<'a>(workload: &Workload, state: &WorkloadState, cast: &
 
 /// The orchestrated containers that run dry beside a running local container of the same version, and that stay dry
 /// runs for as long as they exist.
-pub(crate) fn running_dry<'a>(workload: &Workload, state: &WorkloadState, cast: &Cast<'a>) -> Vec<&'a Container> {
-    let Some(local) = cast.local.filter(|local| is_running(local)) else { return Vec::new() };
+pub(crate) fn running_dry<'a>(
+    workload: &Workload,
+    state: &WorkloadState,
+    cast: &Cast<'a>,
+) -> Vec<&'a Container> {
+    let Some(local) = cast.local.filter(|local| is_running(local)) else {
+        return Vec::new();
+    };
     let of_local = container_version(workload, state, cast, local);
-    let idles = |c: &&Container| is_running(c) && container_version(workload, state, cast, c) == of_local;
+    let idles =
+        |c: &&Container| is_running(c) && container_version(workload, state, cast, c) == of_local;
     cast.orchestrated.iter().copied().filter(idles).collect()
 }
 
@@ -72,10 +85,16 @@ pub(crate) fn is_running(container: &Container) -> bool {
 
 /// A container that was seen idling beside the local one stays a dry run for as long as it exists; and while the local
 /// container exists, stopped, one of the same version is a dry run too: nothing says that it has woken up.
-fn is_dry_run(workload: &Workload, state: &WorkloadState, cast: &Cast<'_>, container: &Container) -> bool {
+fn is_dry_run(
+    workload: &Workload,
+    state: &WorkloadState,
+    cast: &Cast<'_>,
+    container: &Container,
+) -> bool {
     state.dry_runs.contains(&container.id)
         || cast.local.is_some_and(|local| {
-            container_version(workload, state, cast, local) == container_version(workload, state, cast, container)
+            container_version(workload, state, cast, local)
+                == container_version(workload, state, cast, container)
         })
 }
 
@@ -89,8 +108,17 @@ pub(crate) fn container_version(
     if let Some(version) = recorded_version(state, &container.image) {
         return version;
     }
-    let still_carried = |r: &&Reference| cast.named.get(r).is_some_and(|image| image.id == container.image);
-    if let Some(tag) = container.reference.as_ref().filter(still_carried).and_then(Reference::version_tag) {
+    let still_carried = |r: &&Reference| {
+        cast.named
+            .get(r)
+            .is_some_and(|image| image.id == container.image)
+    };
+    if let Some(tag) = container
+        .reference
+        .as_ref()
+        .filter(still_carried)
+        .and_then(Reference::version_tag)
+    {
         return Version::new(tag);
     }
     match cast.by_id.get(&container.image) {
@@ -105,7 +133,11 @@ pub(crate) fn image_version(workload: &Workload, state: &WorkloadState, image: &
         return version;
     }
     let tags_in = |is_wanted: &dyn Fn(&Repository) -> bool| {
-        image.tags().filter(|r| is_wanted(r.repository())).filter_map(Reference::version_tag).min()
+        image
+            .tags()
+            .filter(|r| is_wanted(r.repository()))
+            .filter_map(Reference::version_tag)
+            .min()
     };
     tags_in(&|repository| workload.remotes.contains(repository))
         .or_else(|| tags_in(&|repository| *repository == workload.repository))
@@ -114,10 +146,30 @@ pub(crate) fn image_version(workload: &Workload, state: &WorkloadState, image: &
 
 /// The version that the lineage (or the pending upgrade, or its stand-in) has written down; it is not guessed again.
 fn recorded_version(state: &WorkloadState, id: &ImageId) -> Option<Version> {
-    let proven = state.lineage.iter().find(|p| p.image == *id).map(|p| &p.version);
-    let pending = || state.pending.as_ref().filter(|p| p.image == *id).map(|p| &p.version);
-    let stand_in =
-        || state.pending.as_ref().and_then(|p| p.stand_in.as_ref()).filter(|s| s.image == *id).map(|s| &s.version);
+    let proven = state
+        .lineage
+        .iter()
+        .find(|p| p.image == *id)
+        .map(|p| &p.version);
+    let pending = || {
+        state
+            .pending
+            .as_ref()
+            .filter(|p| p.image == *id)
+            .map(|p| &p.version)
+    };
+    let stand_in = || {
+        state
+            .pending
+            .as_ref()
+            .and_then(|p| p.stand_in.as_ref())
+            .filter(|s| s.image == *id)
+            .map(|s| &s.version)
+    };
     let rejected = || state.rejected.get(id).map(|r| &r.version);
-    proven.or_else(pending).or_else(stand_in).or_else(rejected).cloned()
+    proven
+        .or_else(pending)
+        .or_else(stand_in)
+        .or_else(rejected)
+        .cloned()
 }

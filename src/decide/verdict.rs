@@ -29,7 +29,10 @@ impl Case<'_> {
             }
         }
         judgements.sort_by(|a, b| (&a.reference, &a.image).cmp(&(&b.reference, &b.image)));
-        let adopted = judgements.iter().filter(|j| j.reason == Reason::Adopt).map(|j| j.image.clone());
+        let adopted = judgements
+            .iter()
+            .filter(|j| j.reason == Reason::Adopt)
+            .map(|j| j.image.clone());
         self.state.retired.extend(adopted);
         self.judgements = judgements;
     }
@@ -39,9 +42,20 @@ impl Case<'_> {
         if image.is_nameless() {
             return vec![None];
         }
-        let own = || image.references.iter().filter(|r| self.cast.named.contains_key(r));
-        let tagged: BTreeSet<_> = own().filter(|r| !r.is_digest()).map(Reference::repository).collect();
-        own().filter(|r| !r.is_digest() || !tagged.contains(r.repository())).map(Some).collect()
+        let own = || {
+            image
+                .references
+                .iter()
+                .filter(|r| self.cast.named.contains_key(r))
+        };
+        let tagged: BTreeSet<_> = own()
+            .filter(|r| !r.is_digest())
+            .map(Reference::repository)
+            .collect();
+        own()
+            .filter(|r| !r.is_digest() || !tagged.contains(r.repository()))
+            .map(Some)
+            .collect()
     }
 
     fn reason(&self, image: &Image, reference: Option<&Reference>, claims: &Claims) -> Reason {
@@ -64,7 +78,10 @@ impl Case<'_> {
         if self.state.lineage.iter().any(|proven| proven.image == *id) {
             return Reason::Fallback;
         }
-        if reference.and_then(Reference::version_tag).is_some_and(|tag| self.is_wanted_version(tag)) {
+        if reference
+            .and_then(Reference::version_tag)
+            .is_some_and(|tag| self.is_wanted_version(tag))
+        {
             return Reason::Twin;
         }
         if self.is_in_use(id) {
@@ -78,7 +95,9 @@ impl Case<'_> {
 
     fn age_reason(&self, id: &ImageId) -> Reason {
         let sighting = self.state.images.get(id);
-        let idle_ms = sighting.and_then(|s| s.idle_since_ms).map_or(0, |since| self.now.ms().saturating_sub(since));
+        let idle_ms = sighting
+            .and_then(|s| s.idle_since_ms)
+            .map_or(0, |since| self.now.ms().saturating_sub(since));
         if self.state.retired.contains(id) {
             Reason::Retired
         } else if sighting.is_some_and(|s| s.inherited) {
@@ -94,14 +113,22 @@ impl Case<'_> {
     /// version, and the name stands on an image outside the lineage.
     pub(crate) fn adopter(&self, image: &Image, reference: &Reference) -> Option<&Proven> {
         let tag = reference.version_tag()?;
-        let outside = self.state.lineage.iter().all(|proven| proven.image != image.id);
+        let outside = self
+            .state
+            .lineage
+            .iter()
+            .all(|proven| proven.image != image.id);
         if !outside || !self.workload.remotes.contains(reference.repository()) {
             return None;
         }
         let local_name = self.workload.repository.with_tag(tag);
         self.fallbacks().find(|fallback| {
             fallback.version.as_str() == tag
-                && self.cast.named.get(&local_name).is_some_and(|named| named.id == fallback.image)
+                && self
+                    .cast
+                    .named
+                    .get(&local_name)
+                    .is_some_and(|named| named.id == fallback.image)
         })
     }
 
@@ -110,31 +137,51 @@ impl Case<'_> {
         *reference.repository() == self.workload.repository
             && reference.version_tag().is_some()
             && self.fallbacks().any(|fallback| fallback.image == image.id)
-            && image.tags().any(|tag| self.workload.remotes.contains(tag.repository()))
+            && image
+                .tags()
+                .any(|tag| self.workload.remotes.contains(tag.repository()))
     }
 
     /// R7: the version of the head, of the pending upgrade or of its stand-in.
     fn is_wanted_version(&self, tag: &str) -> bool {
         let pending = self.state.pending.as_ref();
         let stand_in = pending.and_then(|p| p.stand_in.as_ref());
-        let versions = [self.head().map(|h| &h.version), pending.map(|p| &p.version), stand_in.map(|s| &s.version)];
-        versions.into_iter().flatten().any(|version| version.as_str() == tag)
+        let versions = [
+            self.head().map(|h| &h.version),
+            pending.map(|p| &p.version),
+            stand_in.map(|s| &s.version),
+        ];
+        versions
+            .into_iter()
+            .flatten()
+            .any(|version| version.as_str() == tag)
     }
 
     /// Whether another workload wants the image by its id and has no tag of its own to keep it by.
     fn would_take_from_other(&self, image: &Image, claims: &Claims) -> bool {
-        let foreign_tag = image.foreign_names > 0 || image.tags().any(|tag| !self.cast.named.contains_key(tag));
+        let foreign_tag =
+            image.foreign_names > 0 || image.tags().any(|tag| !self.cast.named.contains_key(tag));
         !foreign_tag && claims.claimed_by_other(self.name, &image.id)
     }
 
     fn detail(&self, image: &Image, reference: Option<&Reference>, reason: Reason) -> String {
-        let version_of = |id: &ImageId| self.state.lineage.iter().find(|p| p.image == *id).map(|p| p.version.as_str());
+        let version_of = |id: &ImageId| {
+            self.state
+                .lineage
+                .iter()
+                .find(|p| p.image == *id)
+                .map(|p| p.version.as_str())
+        };
         match reason {
             Reason::Held => "the workload is on hold".to_owned(),
             Reason::Latest => "what the local service runs".to_owned(),
             Reason::Pending => "being soaked".to_owned(),
             Reason::Adopt => match reference.and_then(|r| self.adopter(image, r)) {
-                Some(fallback) => format!("moves to {}, which really ran as {}", fallback.image.short(), fallback.version),
+                Some(fallback) => format!(
+                    "moves to {}, which really ran as {}",
+                    fallback.image.short(),
+                    fallback.version
+                ),
                 None => "moves to the fallback".to_owned(),
             },
             Reason::Renamed => "the fallback has its remote name".to_owned(),
@@ -145,11 +192,24 @@ impl Case<'_> {
             Reason::Twin => "the same version as a wanted image, never run here".to_owned(),
             Reason::InUse => self.users_detail(&image.id),
             Reason::Retired => "made obsolete by a promotion".to_owned(),
-            Reason::Inherited => "was here first; no promotion has replaced anything yet".to_owned(),
+            Reason::Inherited => {
+                "was here first; no promotion has replaced anything yet".to_owned()
+            }
             Reason::Grace | Reason::Idle => {
-                let idle_since = self.state.images.get(&image.id).and_then(|s| s.idle_since_ms);
-                let idle_ms = self.now.ms().saturating_sub(idle_since.unwrap_or(self.now.ms()));
-                format!("idle for {} of {}", span::compact(idle_ms), span::compact(self.workload.grace_ms))
+                let idle_since = self
+                    .state
+                    .images
+                    .get(&image.id)
+                    .and_then(|s| s.idle_since_ms);
+                let idle_ms = self
+                    .now
+                    .ms()
+                    .saturating_sub(idle_since.unwrap_or(self.now.ms()));
+                format!(
+                    "idle for {} of {}",
+                    span::compact(idle_ms),
+                    span::compact(self.workload.grace_ms)
+                )
             }
         }
     }
@@ -157,7 +217,12 @@ impl Case<'_> {
     fn users_detail(&self, id: &ImageId) -> String {
         match self.scene.users(id) {
             [only] => format!("used by {} ({})", only.name(), only.state.as_str()),
-            [first, rest @ ..] => format!("used by {} ({}) and {} more", first.name(), first.state.as_str(), rest.len()),
+            [first, rest @ ..] => format!(
+                "used by {} ({}) and {} more",
+                first.name(),
+                first.state.as_str(),
+                rest.len()
+            ),
             [] => "used by a container".to_owned(),
         }
     }

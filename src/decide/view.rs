@@ -74,7 +74,9 @@ impl Case<'_> {
 
     fn explain_serving(&self) -> Option<String> {
         match self.serves {
-            Serves::NothingRuns => Some("nothing serves: no container of this workload is running".to_owned()),
+            Serves::NothingRuns => {
+                Some("nothing serves: no container of this workload is running".to_owned())
+            }
             Serves::OnlyDryRuns(idle) => Some(format!(
                 "nothing serves: {} idles, a dry run of the local container's {}",
                 idle.name(),
@@ -87,7 +89,9 @@ impl Case<'_> {
                 b.name(),
                 self.version_run_by(b)
             )),
-            Serves::Local(container) | Serves::Orchestrated(container) => self.explain_unpromotable(container),
+            Serves::Local(container) | Serves::Orchestrated(container) => {
+                self.explain_unpromotable(container)
+            }
         }
     }
 
@@ -101,19 +105,33 @@ impl Case<'_> {
         }
         let foreign = !self.cast.by_id.contains_key(&container.image);
         foreign.then(|| {
-            let runs = container.reference.as_ref().map_or_else(|| container.image.short().to_owned(), ToString::to_string);
-            format!("{} runs {runs}, which is no image of this workload: it is never promoted", container.name())
+            let runs = container
+                .reference
+                .as_ref()
+                .map_or_else(|| container.image.short().to_owned(), ToString::to_string);
+            format!(
+                "{} runs {runs}, which is no image of this workload: it is never promoted",
+                container.name()
+            )
         })
     }
 
     fn explain_latest(&self) -> Option<String> {
         let repository = &self.workload.repository;
         let Some(latest) = self.cast.latest else {
-            let cure = if self.head().is_some() { "it is restored" } else { "the local service has nothing to start" };
+            let cure = if self.head().is_some() {
+                "it is restored"
+            } else {
+                "the local service has nothing to start"
+            };
             return Some(format!("{repository}:latest is missing: {cure}"));
         };
         let head = self.head().filter(|head| head.image != latest.id)?;
-        let soaked = self.state.pending.as_ref().is_some_and(|p| p.soaked || p.image == latest.id);
+        let soaked = self
+            .state
+            .pending
+            .as_ref()
+            .is_some_and(|p| p.soaked || p.image == latest.id);
         (!soaked && !self.state.rejected.contains_key(&latest.id)).then(|| {
             format!(
                 "{repository}:latest was moved by hand to {}; {} is what is proven",

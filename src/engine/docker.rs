@@ -13,11 +13,12 @@ use anyhow::{Context, anyhow, bail};
 use bollard::API_DEFAULT_VERSION;
 use bollard::errors::Error;
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary, ContainerSummaryStateEnum, HealthStatusEnum,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
+    ContainerSummaryStateEnum, HealthStatusEnum,
 };
 use bollard::query_parameters::{
-    InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions, RemoveImageOptions,
-    TagImageOptions,
+    InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions,
+    RemoveImageOptions, TagImageOptions,
 };
 use chrono::DateTime;
 use tokio::runtime::Runtime;
@@ -49,11 +50,18 @@ impl Docker {
     ///
     /// # Errors
     /// When nothing is at the socket's path.
-    pub fn connect(socket: &Path, call_timeout: Duration, pass_deadline: Duration) -> anyhow::Result<Self> {
-        let path = socket.to_str().with_context(|| format!("the socket path '{}' is not UTF-8", socket.display()))?;
-        let client = bollard::Docker::connect_with_unix(path, BOLLARD_TIMEOUT_SECS, API_DEFAULT_VERSION)
-            .map_err(|error| explain(error, path))
-            .with_context(|| format!("failed to reach the container engine at '{path}'"))?;
+    pub fn connect(
+        socket: &Path,
+        call_timeout: Duration,
+        pass_deadline: Duration,
+    ) -> anyhow::Result<Self> {
+        let path = socket
+            .to_str()
+            .with_context(|| format!("the socket path '{}' is not UTF-8", socket.display()))?;
+        let client =
+            bollard::Docker::connect_with_unix(path, BOLLARD_TIMEOUT_SECS, API_DEFAULT_VERSION)
+                .map_err(|error| explain(error, path))
+                .with_context(|| format!("failed to reach the container engine at '{path}'"))?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -63,11 +71,21 @@ impl Docker {
             let _inside = runtime.enter();
             Box::pin(tokio::time::sleep(pass_deadline))
         };
-        Ok(Self { client, socket: path.to_owned(), call_timeout, pass_deadline, runtime })
+        Ok(Self {
+            client,
+            socket: path.to_owned(),
+            call_timeout,
+            pass_deadline,
+            runtime,
+        })
     }
 
     /// Runs one call to its end, the body included, or to a deadline.
-    fn call<T, F>(&mut self, what: &str, request: impl FnOnce(bollard::Docker) -> F) -> anyhow::Result<Result<T, Error>>
+    fn call<T, F>(
+        &mut self,
+        what: &str,
+        request: impl FnOnce(bollard::Docker) -> F,
+    ) -> anyhow::Result<Result<T, Error>>
     where
         F: Future<Output = Result<T, Error>>,
     {
@@ -84,9 +102,14 @@ impl Docker {
             .await
         };
         let call_timeout = self.call_timeout;
-        match self.runtime.block_on(async { tokio::time::timeout(call_timeout, bounded).await }) {
+        match self
+            .runtime
+            .block_on(async { tokio::time::timeout(call_timeout, bounded).await })
+        {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(anyhow!("failed to {what}: the pass has run for too long and ends here")),
+            Ok(None) => Err(anyhow!(
+                "failed to {what}: the pass has run for too long and ends here"
+            )),
             Err(_) => Err(anyhow!(
                 "failed to {what}: the engine at '{}' did not answer within {}",
                 self.socket,
@@ -96,35 +119,56 @@ impl Docker {
     }
 
     /// A call whose every failure is an error.
-    fn ask<T, F>(&mut self, what: &str, request: impl FnOnce(bollard::Docker) -> F) -> anyhow::Result<T>
+    fn ask<T, F>(
+        &mut self,
+        what: &str,
+        request: impl FnOnce(bollard::Docker) -> F,
+    ) -> anyhow::Result<T>
     where
         F: Future<Output = Result<T, Error>>,
     {
         let answer = self.call(what, request)?;
-        answer.map_err(|error| explain(error, &self.socket)).with_context(|| self.failed_to(what))
+        answer
+            .map_err(|error| explain(error, &self.socket))
+            .with_context(|| self.failed_to(what))
     }
 
     /// A call that may find nothing.
-    fn find<T, F>(&mut self, what: &str, request: impl FnOnce(bollard::Docker) -> F) -> anyhow::Result<Option<T>>
+    fn find<T, F>(
+        &mut self,
+        what: &str,
+        request: impl FnOnce(bollard::Docker) -> F,
+    ) -> anyhow::Result<Option<T>>
     where
         F: Future<Output = Result<T, Error>>,
     {
         match self.call(what, request)? {
             Ok(found) => Ok(Some(found)),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
             Err(error) => Err(explain(error, &self.socket)).with_context(|| self.failed_to(what)),
         }
     }
 
     /// A call that changes something.
-    fn change<T, F>(&mut self, what: &str, request: impl FnOnce(bollard::Docker) -> F) -> anyhow::Result<Answer>
+    fn change<T, F>(
+        &mut self,
+        what: &str,
+        request: impl FnOnce(bollard::Docker) -> F,
+    ) -> anyhow::Result<Answer>
     where
         F: Future<Output = Result<T, Error>>,
     {
         match self.call(what, request)? {
             Ok(_) => Ok(Answer::Done),
-            Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(Answer::Gone),
-            Err(Error::DockerResponseServerError { status_code: 409, message }) => Ok(Answer::InUse(message)),
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(Answer::Gone),
+            Err(Error::DockerResponseServerError {
+                status_code: 409,
+                message,
+            }) => Ok(Answer::InUse(message)),
             Err(error) => Err(explain(error, &self.socket)).with_context(|| self.failed_to(what)),
         }
     }
@@ -135,10 +179,20 @@ impl Docker {
 
     fn images(&mut self) -> anyhow::Result<Vec<Image>> {
         let listed = self.ask("list the images", |client| async move {
-            client.list_images(Some(ListImagesOptions { all: true, ..Default::default() })).await
+            client
+                .list_images(Some(ListImagesOptions {
+                    all: true,
+                    ..Default::default()
+                }))
+                .await
         })?;
         let images = listed.into_iter().map(|summary| {
-            image(summary.id, &summary.repo_tags, &summary.repo_digests, summary.size)
+            image(
+                summary.id,
+                &summary.repo_tags,
+                &summary.repo_digests,
+                summary.size,
+            )
         });
         Ok(images.collect())
     }
@@ -146,8 +200,13 @@ impl Docker {
     /// bollard may speak a newer version than the engine (its issue 736). An engine that says so is asked for its own,
     /// once; the others are spared the round trip.
     fn negotiate_if_refused(&mut self) -> anyhow::Result<()> {
-        let probe = self.call("ask for the engine's version", |client| async move { client.ping().await })?;
-        if let Err(Error::DockerResponseServerError { status_code: 400, .. }) = probe {
+        let probe = self.call("ask for the engine's version", |client| async move {
+            client.ping().await
+        })?;
+        if let Err(Error::DockerResponseServerError {
+            status_code: 400, ..
+        }) = probe
+        {
             self.client = self.ask("agree on a version", bollard::Docker::negotiate_version)?;
         }
         Ok(())
@@ -164,54 +223,92 @@ impl Engine for Docker {
             }
             Err(error) => return Err(error),
         };
-        Ok(World { images, containers: self.containers()?, ..World::default() })
+        Ok(World {
+            images,
+            containers: self.containers()?,
+            ..World::default()
+        })
     }
 
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
         let listed = self.ask("list the containers", |client| async move {
-            client.list_containers(Some(ListContainersOptions { all: true, ..Default::default() })).await
+            client
+                .list_containers(Some(ListContainersOptions {
+                    all: true,
+                    ..Default::default()
+                }))
+                .await
         })?;
-        listed.into_iter().map(container).collect::<anyhow::Result<_>>().with_context(|| self.failed_to("list the containers"))
+        listed
+            .into_iter()
+            .map(container)
+            .collect::<anyhow::Result<_>>()
+            .with_context(|| self.failed_to("list the containers"))
     }
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
         let what = format!("inspect container {id}");
         let found = self.find(&what, |client| async move {
-            client.inspect_container(id.as_str(), None::<InspectContainerOptions>).await
+            client
+                .inspect_container(id.as_str(), None::<InspectContainerOptions>)
+                .await
         })?;
-        found.map(inspected).transpose().with_context(|| self.failed_to(&what))
+        found
+            .map(inspected)
+            .transpose()
+            .with_context(|| self.failed_to(&what))
     }
 
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>> {
         let what = format!("inspect image {name}");
         let text = name.to_string();
-        let found = self.find(&what, |client| async move { client.inspect_image(&text).await })?;
+        let found = self.find(
+            &what,
+            |client| async move { client.inspect_image(&text).await },
+        )?;
         let Some(found) = found else { return Ok(None) };
-        let id = found.id.with_context(|| format!("{}: the answer has no id", self.failed_to(&what)))?;
+        let id = found
+            .id
+            .with_context(|| format!("{}: the answer has no id", self.failed_to(&what)))?;
         let tags = found.repo_tags.unwrap_or_default();
         let digests = found.repo_digests.unwrap_or_default();
-        Ok(Some(image(id, &tags, &digests, found.size.unwrap_or_default())))
+        Ok(Some(image(
+            id,
+            &tags,
+            &digests,
+            found.size.unwrap_or_default(),
+        )))
     }
 
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer> {
-        let Some(tag) = name.tag() else { bail!("failed to tag {image} as {name}: that is a digest") };
-        let options =
-            TagImageOptions { repo: Some(name.repository().to_string()), tag: Some(tag.to_owned()) };
-        self.change(&format!("tag {} as {name}", image.short()), |client| async move {
-            client.tag_image(image.as_str(), Some(options)).await
-        })
+        let Some(tag) = name.tag() else {
+            bail!("failed to tag {image} as {name}: that is a digest")
+        };
+        let options = TagImageOptions {
+            repo: Some(name.repository().to_string()),
+            tag: Some(tag.to_owned()),
+        };
+        self.change(
+            &format!("tag {} as {name}", image.short()),
+            |client| async move { client.tag_image(image.as_str(), Some(options)).await },
+        )
     }
 
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
         self.change(&format!("remove container {id}"), |client| async move {
-            client.remove_container(id.as_str(), None::<RemoveContainerOptions>).await
+            client
+                .remove_container(id.as_str(), None::<RemoveContainerOptions>)
+                .await
         })
     }
 
     fn remove_image(&mut self, name: &ImageName) -> anyhow::Result<Answer> {
         let text = name.to_string();
         // `noprune` spares untagged parents: they may be somebody else's (R10).
-        let options = RemoveImageOptions { noprune: true, ..Default::default() };
+        let options = RemoveImageOptions {
+            noprune: true,
+            ..Default::default()
+        };
         self.change(&format!("remove image {name}"), |client| async move {
             client.remove_image(&text, Some(options), None).await
         })
@@ -257,24 +354,39 @@ fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
 fn image(id: String, tags: &[String], digests: &[String], size: i64) -> Image {
     let mut references = Vec::with_capacity(tags.len() + digests.len());
     let mut foreign_names = 0;
-    for name in tags.iter().chain(digests).filter(|name| !name.starts_with(NO_NAME)) {
+    for name in tags
+        .iter()
+        .chain(digests)
+        .filter(|name| !name.starts_with(NO_NAME))
+    {
         match Reference::parse(name) {
             Ok(reference) => references.push(reference),
             Err(_) => foreign_names += 1,
         }
     }
-    Image { id: ImageId::new(id), references, foreign_names, size_bytes: u64::try_from(size).unwrap_or_default() }
+    Image {
+        id: ImageId::new(id),
+        references,
+        foreign_names,
+        size_bytes: u64::try_from(size).unwrap_or_default(),
+    }
 }
 
 fn container(summary: ContainerSummary) -> anyhow::Result<Container> {
-    let id = summary.id.filter(|id| !id.is_empty()).context("the engine listed a container without an id")?;
+    let id = summary
+        .id
+        .filter(|id| !id.is_empty())
+        .context("the engine listed a container without an id")?;
     let image = summary
         .image_id
         .filter(|image| !image.is_empty())
         .with_context(|| format!("the engine listed container {id} without its image"))?;
     let names = summary.names.unwrap_or_default();
     Ok(Container {
-        names: names.iter().map(|name| name.strip_prefix('/').unwrap_or(name).to_owned()).collect(),
+        names: names
+            .iter()
+            .map(|name| name.strip_prefix('/').unwrap_or(name).to_owned())
+            .collect(),
         reference: summary.image.and_then(|text| created_from(&text, &image)),
         id: ContainerId::new(id),
         image: ImageId::new(image),
@@ -288,14 +400,24 @@ fn container(summary: ContainerSummary) -> anyhow::Result<Container> {
 fn created_from(text: &str, image: &str) -> Option<Reference> {
     let digits = image.strip_prefix("sha256:").unwrap_or(image);
     let is_id = text.starts_with("sha256:") || (!text.is_empty() && digits.starts_with(text));
-    if is_id { None } else { Reference::parse(text).ok() }
+    if is_id {
+        None
+    } else {
+        Reference::parse(text).ok()
+    }
 }
 
 fn inspected(found: ContainerInspectResponse) -> anyhow::Result<Inspected> {
     let id = found.id.unwrap_or_default();
-    let image = found.image.with_context(|| format!("the engine does not say which image container {id} runs"))?;
-    let state = found.state.with_context(|| format!("the engine does not say what container {id} does"))?;
-    let started_at = state.started_at.with_context(|| format!("the engine does not say when container {id} started"))?;
+    let image = found
+        .image
+        .with_context(|| format!("the engine does not say which image container {id} runs"))?;
+    let state = found
+        .state
+        .with_context(|| format!("the engine does not say what container {id} does"))?;
+    let started_at = state
+        .started_at
+        .with_context(|| format!("the engine does not say when container {id} started"))?;
     let finished_at = state.finished_at.filter(|finished| finished != NEVER);
     let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
     let health = match state.health.and_then(|health| health.status) {
@@ -306,8 +428,15 @@ fn inspected(found: ContainerInspectResponse) -> anyhow::Result<Inspected> {
     };
     Ok(Inspected {
         image: ImageId::new(image),
-        state: state.status.map_or(ContainerState::Unknown, inspected_state),
-        details: Details { started_at, health, exit_code: state.exit_code, ran_secs },
+        state: state
+            .status
+            .map_or(ContainerState::Unknown, inspected_state),
+        details: Details {
+            started_at,
+            health,
+            exit_code: state.exit_code,
+            ran_secs,
+        },
     })
 }
 

@@ -24,14 +24,30 @@ enum Acted {
 
 impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     /// Tries one action and tells the witness.
-    pub(super) fn try_action(&mut self, workload: &WorkloadName, action: &Action, record: &mut Record) {
+    pub(super) fn try_action(
+        &mut self,
+        workload: &WorkloadName,
+        action: &Action,
+        record: &mut Record,
+    ) {
         let acted = match action {
-            Action::Tag { image, reference, replaces, .. } => self.tag(image, reference, replaces.as_ref()),
-            Action::RemoveContainer { container, id, image } => {
+            Action::Tag {
+                image,
+                reference,
+                replaces,
+                ..
+            } => self.tag(image, reference, replaces.as_ref()),
+            Action::RemoveContainer {
+                container,
+                id,
+                image,
+            } => {
                 self.witness.before_removal();
                 self.remove_container(container, id, image)
             }
-            Action::RemoveImage { reference, image, .. } => {
+            Action::RemoveImage {
+                reference, image, ..
+            } => {
                 self.witness.before_removal();
                 self.remove_image(reference.as_ref(), image)
             }
@@ -49,18 +65,31 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             }
             Err(error) => {
                 record.failed_actions += 1;
-                self.witness.failure(Some(workload), &error.context(format!("{workload}: {action} failed")));
+                self.witness.failure(
+                    Some(workload),
+                    &error.context(format!("{workload}: {action} failed")),
+                );
             }
         }
     }
 
-    fn tag(&mut self, image: &ImageId, name: &Reference, replaces: Option<&ImageId>) -> anyhow::Result<Acted> {
-        let named = self.engine.find_image(&ImageName::Reference(name.clone()))?.map(|found| found.id);
+    fn tag(
+        &mut self,
+        image: &ImageId,
+        name: &Reference,
+        replaces: Option<&ImageId>,
+    ) -> anyhow::Result<Acted> {
+        let named = self
+            .engine
+            .find_image(&ImageName::Reference(name.clone()))?
+            .map(|found| found.id);
         if named.as_ref() == Some(image) {
             return Ok(Acted::Gone);
         }
         if named.as_ref() != replaces {
-            return Ok(Acted::Deferred(format!("{name} has come to mean something else")));
+            return Ok(Acted::Deferred(format!(
+                "{name} has come to mean something else"
+            )));
         }
         Ok(match self.engine.tag(image, name)? {
             Answer::Done => Acted::Done,
@@ -75,26 +104,46 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         id: &ContainerId,
         image: &ImageId,
     ) -> anyhow::Result<Acted> {
-        let Some(found) = self.engine.inspect_container(id)? else { return Ok(Acted::Gone) };
-        let stopped =
-            matches!(found.state, ContainerState::Exited | ContainerState::Dead | ContainerState::Created);
+        let Some(found) = self.engine.inspect_container(id)? else {
+            return Ok(Acted::Gone);
+        };
+        let stopped = matches!(
+            found.state,
+            ContainerState::Exited | ContainerState::Dead | ContainerState::Created
+        );
         if !stopped || found.image != *image {
-            return Ok(Acted::Deferred(format!("container {name} is {} now", found.state.as_str())));
+            return Ok(Acted::Deferred(format!(
+                "container {name} is {} now",
+                found.state.as_str()
+            )));
         }
         Ok(answer(self.engine.remove_container(id)?))
     }
 
-    fn remove_image(&mut self, reference: Option<&Reference>, image: &ImageId) -> anyhow::Result<Acted> {
-        let name = reference.map_or_else(|| ImageName::Id(image.clone()), |r| ImageName::Reference(r.clone()));
-        let Some(found) = self.engine.find_image(&name)? else { return Ok(Acted::Gone) };
+    fn remove_image(
+        &mut self,
+        reference: Option<&Reference>,
+        image: &ImageId,
+    ) -> anyhow::Result<Acted> {
+        let name = reference.map_or_else(
+            || ImageName::Id(image.clone()),
+            |r| ImageName::Reference(r.clone()),
+        );
+        let Some(found) = self.engine.find_image(&name)? else {
+            return Ok(Acted::Gone);
+        };
         if found.id != *image {
-            return Ok(Acted::Deferred(format!("{name} has come to mean something else")));
+            return Ok(Acted::Deferred(format!(
+                "{name} has come to mean something else"
+            )));
         }
         if reference.is_none() && !found.is_nameless() {
             return Ok(Acted::Deferred("it has a name again".to_owned()));
         }
         if would_delete(&found, reference)
-            && let Some(user) = self.user_of(image).context("failed to see what uses the image")?
+            && let Some(user) = self
+                .user_of(image)
+                .context("failed to see what uses the image")?
         {
             return Ok(Acted::Deferred(format!("container {user} uses it")));
         }
@@ -103,7 +152,10 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
 
     fn user_of(&mut self, image: &ImageId) -> anyhow::Result<Option<String>> {
         let containers = self.engine.containers()?;
-        Ok(containers.iter().find(|container| container.image == *image).map(|container| container.name().to_owned()))
+        Ok(containers
+            .iter()
+            .find(|container| container.image == *image)
+            .map(|container| container.name().to_owned()))
     }
 }
 
@@ -124,31 +176,98 @@ fn answer(answer: Answer) -> Acted {
 /// One line for what changed. The move of `latest` in a promotion has its line when the promotion is recorded.
 fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event> {
     let (kind, message) = match (action, acted) {
-        (_, Acted::Gone) | (Action::Tag { purpose: TagPurpose::Promote, .. }, Acted::Done) => return None,
+        (_, Acted::Gone)
+        | (
+            Action::Tag {
+                purpose: TagPurpose::Promote,
+                ..
+            },
+            Acted::Done,
+        ) => return None,
         (action, Acted::Deferred(why)) => (EventKind::Deferred, format!("did not {action}: {why}")),
-        (Action::Tag { image, reference, purpose: TagPurpose::Restore, .. }, Acted::Done) => {
-            (EventKind::Restored, format!("{reference} is back on the proven image {}", image.short()))
-        }
-        (Action::Tag { image, reference, purpose: TagPurpose::KeepName, .. }, Acted::Done) => {
-            (EventKind::Retagged, format!("image {} is named {reference}, so that it keeps a name", image.short()))
-        }
-        (Action::Tag { image, reference, purpose: TagPurpose::Adopt, .. }, Acted::Done) => {
-            (EventKind::Retagged, format!("{reference} names the image that ran here, {}", image.short()))
-        }
-        (Action::RemoveContainer { container, .. }, Acted::Done) => {
-            (EventKind::Removed, format!("removed the stopped local container {container}: its image is not latest any more"))
-        }
-        (Action::RemoveImage { reference, image, reason }, Acted::Done) => {
-            let name = reference.as_ref().map_or_else(|| format!("image {}", image.short()), ToString::to_string);
-            (EventKind::Removed, format!("removed {name} ({})", reason.as_str()))
+        (
+            Action::Tag {
+                image,
+                reference,
+                purpose: TagPurpose::Restore,
+                ..
+            },
+            Acted::Done,
+        ) => (
+            EventKind::Restored,
+            format!("{reference} is back on the proven image {}", image.short()),
+        ),
+        (
+            Action::Tag {
+                image,
+                reference,
+                purpose: TagPurpose::KeepName,
+                ..
+            },
+            Acted::Done,
+        ) => (
+            EventKind::Retagged,
+            format!(
+                "image {} is named {reference}, so that it keeps a name",
+                image.short()
+            ),
+        ),
+        (
+            Action::Tag {
+                image,
+                reference,
+                purpose: TagPurpose::Adopt,
+                ..
+            },
+            Acted::Done,
+        ) => (
+            EventKind::Retagged,
+            format!(
+                "{reference} names the image that ran here, {}",
+                image.short()
+            ),
+        ),
+        (Action::RemoveContainer { container, .. }, Acted::Done) => (
+            EventKind::Removed,
+            format!(
+                "removed the stopped local container {container}: its image is not latest any more"
+            ),
+        ),
+        (
+            Action::RemoveImage {
+                reference,
+                image,
+                reason,
+            },
+            Acted::Done,
+        ) => {
+            let name = reference
+                .as_ref()
+                .map_or_else(|| format!("image {}", image.short()), ToString::to_string);
+            (
+                EventKind::Removed,
+                format!("removed {name} ({})", reason.as_str()),
+            )
         }
     };
     let version = match action {
-        Action::Tag { reference, .. } | Action::RemoveImage { reference: Some(reference), .. } => {
-            reference.version_tag().map(Version::new)
-        }
-        Action::RemoveContainer { .. } | Action::RemoveImage { reference: None, .. } => None,
+        Action::Tag { reference, .. }
+        | Action::RemoveImage {
+            reference: Some(reference),
+            ..
+        } => reference.version_tag().map(Version::new),
+        Action::RemoveContainer { .. }
+        | Action::RemoveImage {
+            reference: None, ..
+        } => None,
     };
     let warning = kind == EventKind::Restored;
-    Some(Event { kind, workload: workload.clone(), version, image: Some(action.image().clone()), message, warning })
+    Some(Event {
+        kind,
+        workload: workload.clone(),
+        version,
+        image: Some(action.image().clone()),
+        message,
+        warning,
+    })
 }

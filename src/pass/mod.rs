@@ -72,13 +72,21 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
         let mut record = Record::default();
         for _ in 0..MAX_ROUNDS {
-            let world = observe::observe(self.engine, self.policy, &state, self.now, Some(&mut self.ready));
+            let world = observe::observe(
+                self.engine,
+                self.policy,
+                &state,
+                self.now,
+                Some(&mut self.ready),
+            );
             let world = world.map_err(|error| record.broke_off(error))?;
             let decision = decide::decide(self.policy, &state, &world, self.now);
             if decision.save {
                 if let Err(error) = self.store.save(&decision.state) {
                     self.make_room(&state, &decision.plan, &mut record);
-                    self.store.save(&decision.state).map_err(|_| PassError::Broken(error))?;
+                    self.store
+                        .save(&decision.state)
+                        .map_err(|_| PassError::Broken(error))?;
                 }
                 state = decision.state;
             }
@@ -86,7 +94,10 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 self.witness.event(event);
             }
             if !self.act(&decision.plan, &mut record) {
-                return Ok(Outcome { plan: decision.plan, failed_actions: record.failed_actions });
+                return Ok(Outcome {
+                    plan: decision.plan,
+                    failed_actions: record.failed_actions,
+                });
             }
         }
         Err(PassError::Broken(anyhow!(
@@ -118,12 +129,17 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
 }
 
 fn is_called_for(saved: &State, workload: &WorkloadName, action: &Action) -> bool {
-    let (Action::RemoveImage { image, reason, .. }, Some(known)) = (action, saved.workloads.get(workload)) else {
+    let (Action::RemoveImage { image, reason, .. }, Some(known)) =
+        (action, saved.workloads.get(workload))
+    else {
         return false;
     };
     match reason {
         Reason::Retired => known.retired.contains(image),
-        Reason::Idle => known.images.get(image).is_some_and(|sighting| sighting.idle_since_ms.is_some()),
+        Reason::Idle => known
+            .images
+            .get(image)
+            .is_some_and(|sighting| sighting.idle_since_ms.is_some()),
         _ => false,
     }
 }
@@ -141,10 +157,15 @@ pub(crate) struct Record {
 impl Record {
     fn may_try(&mut self, workload: &WorkloadName, action: &Action) -> bool {
         let moves_a_name = matches!(action, Action::Tag { .. });
-        !(moves_a_name && self.stuck.contains(workload)) && self.tried.insert((workload.clone(), action.clone()))
+        !(moves_a_name && self.stuck.contains(workload))
+            && self.tried.insert((workload.clone(), action.clone()))
     }
 
     fn broke_off(&self, error: anyhow::Error) -> PassError {
-        if self.changed || self.failed_actions > 0 { PassError::Broken(error) } else { PassError::Unobserved(error) }
+        if self.changed || self.failed_actions > 0 {
+            PassError::Broken(error)
+        } else {
+            PassError::Unobserved(error)
+        }
     }
 }

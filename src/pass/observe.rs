@@ -17,13 +17,26 @@ pub struct ReadyAsker<'a> {
 impl<'a> ReadyAsker<'a> {
     /// An asker that runs commands by `run`.
     pub fn new(run: &'a mut dyn FnMut(&Ready, &Inquiry) -> Readiness) -> Self {
-        Self { run, answers: BTreeMap::new() }
+        Self {
+            run,
+            answers: BTreeMap::new(),
+        }
     }
 
     fn answer(&mut self, ready: &Ready, inquiry: &Inquiry) -> Option<(WorkloadName, Readiness)> {
-        let Inquiry::AskReady { workload, container, .. } = inquiry else { return None };
+        let Inquiry::AskReady {
+            workload,
+            container,
+            ..
+        } = inquiry
+        else {
+            return None;
+        };
         let key = (workload.clone(), container.clone());
-        let answer = self.answers.entry(key).or_insert_with(|| (self.run)(ready, inquiry));
+        let answer = self
+            .answers
+            .entry(key)
+            .or_insert_with(|| (self.run)(ready, inquiry));
         Some((workload.clone(), answer.clone()))
     }
 }
@@ -45,7 +58,10 @@ pub(crate) fn observe<E: Engine>(
                     answered = true;
                     match engine.inspect_container(id)? {
                         Some(inspected) => {
-                            let listed = world.containers.iter_mut().filter(|container| container.id == *id);
+                            let listed = world
+                                .containers
+                                .iter_mut()
+                                .filter(|container| container.id == *id);
                             listed.for_each(|container| container.state = inspected.state);
                             world.details.insert(id.clone(), inspected.details);
                         }
@@ -54,7 +70,10 @@ pub(crate) fn observe<E: Engine>(
                     }
                 }
                 Inquiry::AskReady { workload, .. } => {
-                    let ready = policy.workloads.get(workload).and_then(|w| w.ready.as_ref());
+                    let ready = policy
+                        .workloads
+                        .get(workload)
+                        .and_then(|w| w.ready.as_ref());
                     if let (Some(asker), Some(ready)) = (asker.as_mut(), ready) {
                         answered = true;
                         world.readiness.extend(asker.answer(ready, &inquiry));

@@ -39,14 +39,17 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
         Ok(rollback) => rollback,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    pass.store.save(&rollback.state).map_err(PassError::Broken)?;
+    pass.store
+        .save(&rollback.state)
+        .map_err(PassError::Broken)?;
     for event in current.events.iter().chain([&rollback.event]) {
         pass.witness.event(event);
     }
 
     let target = rollback.target.as_ref().map(|(_, image)| image);
     for _ in 0..MAX_ROUNDS {
-        let actions = decide::rollback_actions(pass.policy, &rollback.state, &world, pass.now, name, target);
+        let actions =
+            decide::rollback_actions(pass.policy, &rollback.state, &world, pass.now, name, target);
         let mut acted = false;
         for action in &actions {
             if record.may_try(name, action) {
@@ -64,5 +67,7 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
         let seen = observe::observe(pass.engine, pass.policy, &rollback.state, pass.now, None);
         world = seen.map_err(PassError::Broken)?;
     }
-    Err(PassError::Broken(anyhow!("the rollback has not come to rest within {MAX_ROUNDS} rounds, which is a bug")))
+    Err(PassError::Broken(anyhow!(
+        "the rollback has not come to rest within {MAX_ROUNDS} rounds, which is a bug"
+    )))
 }

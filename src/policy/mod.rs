@@ -88,7 +88,10 @@ pub struct EnginePolicy {
 
 impl Default for EnginePolicy {
     fn default() -> Self {
-        Self { socket: PathBuf::from(DEFAULT_SOCKET), timeout_ms: DEFAULT_TIMEOUT_MS }
+        Self {
+            socket: PathBuf::from(DEFAULT_SOCKET),
+            timeout_ms: DEFAULT_TIMEOUT_MS,
+        }
     }
 }
 
@@ -165,7 +168,9 @@ pub struct Glob(glob::Pattern);
 impl Glob {
     /// Parses a pattern.
     pub fn parse(text: &str) -> Result<Self, String> {
-        glob::Pattern::new(text).map(Self).map_err(|e| e.msg.to_owned())
+        glob::Pattern::new(text)
+            .map(Self)
+            .map_err(|e| e.msg.to_owned())
     }
 
     /// Whether a container of this name is looked at.

@@ -38,7 +38,10 @@ impl Now {
 
     /// The moment to write down.
     pub fn moment(&self) -> super::Moment {
-        super::Moment { clock_ms: self.ms(), at: self.wall.clone() }
+        super::Moment {
+            clock_ms: self.ms(),
+            at: self.wall.clone(),
+        }
     }
 }
 
@@ -46,8 +49,17 @@ impl Clock {
     /// The clock at a later reading. Monotonic time that went back means a reboot, and then all of it has passed since;
     /// so the clock never runs backwards and never too fast.
     pub fn advance(self, reading: &Reading) -> Now {
-        let passed_ms = reading.monotonic_ms.checked_sub(self.monotonic_ms).unwrap_or(reading.monotonic_ms);
+        let passed_ms = reading
+            .monotonic_ms
+            .checked_sub(self.monotonic_ms)
+            .unwrap_or(reading.monotonic_ms);
         let clock_ms = self.clock_ms.saturating_add(passed_ms);
-        Now { clock: Self { clock_ms, monotonic_ms: reading.monotonic_ms }, wall: reading.wall.clone() }
+        Now {
+            clock: Self {
+                clock_ms,
+                monotonic_ms: reading.monotonic_ms,
+            },
+            wall: reading.wall.clone(),
+        }
     }
 }

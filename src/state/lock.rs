@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::error::FileError;
 use super::file::StateDir;
+use super::{State, Store};
 
 /// The file that is locked, within the state directory.
 const LOCK_FILE: &str = "lock";
@@ -78,6 +79,12 @@ impl Lock {
     /// The directory that is locked.
     pub fn dir(&self) -> &StateDir {
         &self.dir
+    }
+}
+
+impl Store for Lock {
+    fn save(&mut self, state: &State) -> anyhow::Result<()> {
+        Ok(Self::save(self, state)?)
     }
 }
 

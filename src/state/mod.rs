@@ -43,7 +43,11 @@ pub struct State {
 impl State {
     /// A fresh start.
     pub fn fresh() -> Self {
-        Self { version: FORMAT_VERSION, clock: Clock::default(), workloads: BTreeMap::new() }
+        Self {
+            version: FORMAT_VERSION,
+            clock: Clock::default(),
+            workloads: BTreeMap::new(),
+        }
     }
 
     /// Whether the two differ in anything but the clock: whether a save is called for (design 5.1).
@@ -176,7 +180,10 @@ pub struct Sighting {
     pub times_pending: u8,
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
 fn is_zero(count: &u8) -> bool {
     *count == 0
 }

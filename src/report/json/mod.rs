@@ -1,0 +1,201 @@
+//! Plan, status and check for programs: a documented, versioned interface (design section 7), [`SCHEMA`].
+//!
+//! `schema` documents each field. A field may be added within a schema; one that goes or changes its meaning makes a
+//! new schema. Pure.
+
+use serde::Serialize;
+
+use super::Preface;
+use crate::decide::{self, WorkloadPlan};
+use crate::policy::{Policy, Problem, Refused, WorkloadName};
+
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use schema::{
+    Action, Check, Document, Failure, Judged, Latest, Named, Pending, PolicyError, Rejected,
+    Serving, Workload,
+};
+
+/// The version of the interface.
+pub const SCHEMA: u32 = 1;
+
+/// What `plan --format json` prints. Ends with one newline.
+pub fn plan(plan: &decide::Plan, preface: &Preface) -> String {
+    print(&document(plan, preface, |workload| Some(actions(workload))))
+}
+
+/// What `status --format json` prints: the same without `actions`. Ends with one newline.
+pub fn status(plan: &decide::Plan, preface: &Preface) -> String {
+    print(&document(plan, preface, |_| None))
+}
+
+/// What `check --format json` prints: of a sound policy its workloads, of a refused one every error. Ends with one
+/// newline.
+pub fn check(policy: Result<&Policy, &Refused>) -> String {
+    print(&match policy {
+        Ok(policy) => Check {
+            schema: SCHEMA,
+            ok: true,
+            workloads: policy.workloads.keys().map(WorkloadName::as_str).collect(),
+            errors: Vec::new(),
+        },
+        Err(refused) => Check {
+            schema: SCHEMA,
+            ok: false,
+            workloads: Vec::new(),
+            errors: refused.problems.iter().map(policy_error).collect(),
+        },
+    })
+}
+
+fn policy_error(problem: &Problem) -> PolicyError<'_> {
+    match problem {
+        Problem::Wrong(wrong) => PolicyError {
+            file: Some(&wrong.place.file),
+            line: Some(wrong.place.line),
+            column: Some(wrong.place.column),
+            key: wrong.key.as_deref(),
+            what: wrong.what.clone(),
+            mend: Some(&wrong.mend),
+        },
+        Problem::Unreadable { .. } | Problem::Missing { .. } => PolicyError {
+            file: None,
+            line: None,
+            column: None,
+            key: None,
+            what: problem.to_string(),
+            mend: None,
+        },
+    }
+}
+
+fn document<'a>(
+    plan: &'a decide::Plan,
+    preface: &Preface,
+    actions_of: impl Fn(&'a WorkloadPlan) -> Option<Vec<Action<'a>>>,
+) -> Document<'a> {
+    let workloads = plan.workloads.iter();
+    Document {
+        schema: SCHEMA,
+        note: joined(&preface.notes),
+        workloads: workloads
+            .map(|(name, plan)| (name.as_str(), workload(plan, actions_of(plan))))
+            .collect(),
+    }
+}
+
+fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Workload<'a> {
+    Workload {
+        latest: plan.latest.as_ref().map(|latest| Latest {
+            version: latest.version.as_str(),
+            image: latest.image.as_str(),
+            proven: latest.proven,
+            promoted_at: latest.promoted_at.as_deref(),
+        }),
+        fallbacks: plan.fallbacks.iter().map(fallback).collect(),
+        serving: plan.serving.as_ref().map(serving),
+        note: joined(&plan.notes),
+        pending: plan.pending.as_ref().map(pending),
+        failures: plan.failures.iter().map(failure).collect(),
+        rejected: plan
+            .rejected
+            .iter()
+            .map(|(image, rejected)| Rejected {
+                version: rejected.version.as_str(),
+                image: image.as_str(),
+                at: &rejected.at,
+            })
+            .collect(),
+        since: plan.since.as_ref().map(|since| since.at.as_str()),
+        hold: plan.hold,
+        images: plan.images.iter().map(image).collect(),
+        actions,
+    }
+}
+
+fn fallback(proven: &crate::state::Proven) -> Named<'_> {
+    Named {
+        version: proven.version.as_str(),
+        image: proven.image.as_str(),
+    }
+}
+
+fn serving(serving: &decide::Serving) -> Serving<'_> {
+    Serving {
+        container: &serving.container,
+        id: serving.id.as_str(),
+        image: serving.image.as_str(),
+        version: serving.version.as_str(),
+        local: serving.local,
+    }
+}
+
+fn pending(pending: &decide::PendingView) -> Pending<'_> {
+    Pending {
+        version: pending.version.as_str(),
+        image: pending.image.as_str(),
+        container: &pending.container,
+        id: pending.id.as_str(),
+        up_secs: pending.up_ms / 1000,
+        soak_secs: pending.soak_ms / 1000,
+        restarts: pending.restarts,
+    }
+}
+
+fn failure(failure: &crate::state::Failure) -> Failure<'_> {
+    Failure {
+        version: failure.version.as_str(),
+        image: failure.image.as_str(),
+        attempts: failure.attempts,
+        up_secs: failure.up_secs,
+        reason: &failure.reason,
+        at: &failure.at,
+    }
+}
+
+fn image(judgement: &decide::Judgement) -> Judged<'_> {
+    Judged {
+        reference: judgement.reference.as_ref().map(ToString::to_string),
+        image: judgement.image.as_str(),
+        size_bytes: judgement.size_bytes,
+        verdict: judgement.verdict().as_str(),
+        reason: judgement.reason.as_str(),
+        detail: &judgement.detail,
+    }
+}
+
+fn actions(plan: &WorkloadPlan) -> Vec<Action<'_>> {
+    let actions = plan.actions.iter();
+    actions
+        .map(|action| match action {
+            decide::Action::Tag {
+                image, reference, ..
+            } => Action::Tag {
+                image: image.as_str(),
+                reference: reference.to_string(),
+            },
+            decide::Action::RemoveContainer { container, id, .. } => Action::RemoveContainer {
+                container,
+                id: id.as_str(),
+            },
+            decide::Action::RemoveImage {
+                reference, image, ..
+            } => Action::RemoveImage {
+                reference: reference.as_ref().map(ToString::to_string),
+                image: image.as_str(),
+            },
+        })
+        .collect()
+}
+
+fn joined(notes: &[String]) -> Option<String> {
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// Serializing plain data with names for keys into memory cannot fail; were that ever untrue, a program that reads this
+/// finds no JSON, and not half of it.
+fn print(document: &impl Serialize) -> String {
+    serde_json::to_string_pretty(document).map_or_else(|_| String::new(), |text| text + "\n")
+}

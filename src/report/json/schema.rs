@@ -1,0 +1,206 @@
+//! What the JSON documents look like (design section 7): each struct is an object, each field a key. Plain data.
+//!
+//! They mirror the interface and not the decision's types, so that the one can stay while the other changes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// `plan` and `status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Document<'a> {
+    /// [`SCHEMA`](super::SCHEMA).
+    pub(super) schema: u32,
+    /// What concerns all workloads, such as a state that could not be read; absent on all but a troubled host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
+    /// By name, one for each workload of the policy.
+    pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,
+}
+
+/// One workload.
+#[derive(Debug, Serialize)]
+pub(super) struct Workload<'a> {
+    /// What `repository:latest` names; null if nothing bears that name.
+    pub(super) latest: Option<Latest<'a>>,
+    /// The proven versions behind latest that are on the disk, newest first.
+    pub(super) fallbacks: Vec<Named<'a>>,
+    /// The container that does the workload's work; null if there is none or it cannot be told (`note` says which).
+    pub(super) serving: Option<Serving<'a>>,
+    /// For people: why nothing serves, what was moved by hand, ...; null if there is nothing to say.
+    pub(super) note: Option<String>,
+    /// The upgrade that is being soaked; null if there is none.
+    pub(super) pending: Option<Pending<'a>>,
+    /// The last upgrades that failed, newest first, one entry for each image.
+    pub(super) failures: Vec<Failure<'a>>,
+    /// What rollbacks rejected, by image.
+    pub(super) rejected: Vec<Rejected<'a>>,
+    /// Since when the records of the workload go back, RFC 3339; null if there are none yet.
+    pub(super) since: Option<&'a str>,
+    /// Whether the policy holds the workload: it is looked at and not touched.
+    pub(super) hold: bool,
+    /// Every name on the disk that belongs to the workload, and every nameless image of it; sorted by name and image.
+    pub(super) images: Vec<Judged<'a>>,
+    /// `plan` only: what the next round does, in this order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) actions: Option<Vec<Action<'a>>>,
+}
+
+/// `latest`.
+#[derive(Debug, Serialize)]
+pub(super) struct Latest<'a> {
+    /// The tag it has besides `latest`; where it has none, `sha256-` and twelve digits.
+    pub(super) version: &'a str,
+    /// The image id.
+    pub(super) image: &'a str,
+    /// Whether it proved itself on this host and was promoted.
+    pub(super) proven: bool,
+    /// When it was promoted, RFC 3339; null if it was not.
+    pub(super) promoted_at: Option<&'a str>,
+}
+
+/// An entry of `fallbacks`.
+#[derive(Debug, Serialize)]
+pub(super) struct Named<'a> {
+    /// The version it was promoted as.
+    pub(super) version: &'a str,
+    /// The image id.
+    pub(super) image: &'a str,
+}
+
+/// `serving`.
+#[derive(Debug, Serialize)]
+pub(super) struct Serving<'a> {
+    /// The container's name.
+    pub(super) container: &'a str,
+    /// The container's id.
+    pub(super) id: &'a str,
+    /// Id of the image it runs.
+    pub(super) image: &'a str,
+    /// The version of that image.
+    pub(super) version: &'a str,
+    /// Whether it is the local container.
+    pub(super) local: bool,
+}
+
+/// `pending`.
+#[derive(Debug, Serialize)]
+pub(super) struct Pending<'a> {
+    /// The version that would become latest.
+    pub(super) version: &'a str,
+    /// The image that would.
+    pub(super) image: &'a str,
+    /// Name of the container that serves it.
+    pub(super) container: &'a str,
+    /// Id of that container.
+    pub(super) id: &'a str,
+    /// How long it has soaked, in whole seconds of host uptime.
+    pub(super) up_secs: u64,
+    /// How long it must, in whole seconds.
+    pub(super) soak_secs: u64,
+    /// How often it came up again since the upgrade began; each time the soak started again.
+    pub(super) restarts: u32,
+}
+
+/// An entry of `failures`.
+#[derive(Debug, Serialize)]
+pub(super) struct Failure<'a> {
+    /// The version that failed.
+    pub(super) version: &'a str,
+    /// Its image id.
+    pub(super) image: &'a str,
+    /// Incarnations that did not last.
+    pub(super) attempts: u32,
+    /// How long the last one stayed up, in whole seconds.
+    pub(super) up_secs: u64,
+    /// For people: why the last one ended.
+    pub(super) reason: &'a str,
+    /// When, RFC 3339.
+    pub(super) at: &'a str,
+}
+
+/// An entry of `rejected`.
+#[derive(Debug, Serialize)]
+pub(super) struct Rejected<'a> {
+    /// The version it had; `accept` goes by it.
+    pub(super) version: &'a str,
+    /// The image id; rejections are by it.
+    pub(super) image: &'a str,
+    /// When, RFC 3339.
+    pub(super) at: &'a str,
+}
+
+/// An entry of `images`.
+#[derive(Debug, Serialize)]
+pub(super) struct Judged<'a> {
+    /// The name, `repository:tag` or `repository@digest`; null for a nameless image.
+    pub(super) reference: Option<String>,
+    /// The image id.
+    pub(super) image: &'a str,
+    /// Size on disk in bytes, layers that it shares with other images included.
+    pub(super) size_bytes: u64,
+    /// `keep`, `remove` or `retag`.
+    pub(super) verdict: &'static str,
+    /// The row of the verdict table: `held`, `latest`, `pending`, `adopt`, `renamed`, `fallback`, `twin`, `in-use`,
+    /// `retired`, `inherited`, `grace` or `idle`.
+    pub(super) reason: &'static str,
+    /// The reason in a sentence for people.
+    pub(super) detail: &'a str,
+}
+
+/// An entry of `actions`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub(super) enum Action<'a> {
+    /// Give a name to an image, moving it from another if need be.
+    Tag {
+        /// Id of the image that gets the name.
+        image: &'a str,
+        /// The name.
+        reference: String,
+    },
+    /// Remove the stale local container.
+    RemoveContainer {
+        /// Its name.
+        container: &'a str,
+        /// Its id.
+        id: &'a str,
+    },
+    /// Remove one name of an image, or a nameless image.
+    RemoveImage {
+        /// The name; null to remove a nameless image by its id.
+        reference: Option<String>,
+        /// The image id.
+        image: &'a str,
+    },
+}
+
+/// `check`.
+#[derive(Debug, Serialize)]
+pub(super) struct Check<'a> {
+    /// [`SCHEMA`](super::SCHEMA).
+    pub(super) schema: u32,
+    /// Whether the policy is sound.
+    pub(super) ok: bool,
+    /// The names of its workloads; none of a refused one.
+    pub(super) workloads: Vec<&'a str>,
+    /// Every error; none in a sound one.
+    pub(super) errors: Vec<PolicyError<'a>>,
+}
+
+/// An entry of `errors`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct PolicyError<'a> {
+    /// The file; null if there is none at all.
+    pub(super) file: Option<&'a str>,
+    /// The line, from 1; null if the error has no place in the file.
+    pub(super) line: Option<usize>,
+    /// The column in characters, from 1; null as `line`.
+    pub(super) column: Option<usize>,
+    /// The key, `workload.telemetry.soak`; null if it concerns none.
+    pub(super) key: Option<&'a str>,
+    /// What is wrong.
+    pub(super) what: String,
+    /// What to do about it; null if there is nothing to say.
+    pub(super) mend: Option<&'a str>,
+}

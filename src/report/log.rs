@@ -1,0 +1,325 @@
+//! The log: one line for each thing that changed. The one part of the reports that writes.
+//!
+//! Under systemd it goes to the journal, with fields to search by (`WORKLOAD=`, `EVENT=`, `VERSION=`, `IMAGE=`), and
+//! elsewhere to stderr in plain lines. No time stamps: the journal has its own, and a person sees it happen. Only what
+//! this crate says at level info and above; what libraries have to say is their authors' business. A log that cannot be
+//! written never stops a pass.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use tracing::field::{Field, Visit};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::Registry;
+
+use super::layout;
+use crate::decide::Event;
+use crate::image::{ImageId, Version};
+use crate::policy::WorkloadName;
+
+/// `SYSLOG_IDENTIFIER=`, whatever the file is called that was started: what `journalctl -t` takes.
+const IDENTIFIER: &str = "tagkeeper";
+
+/// Starts the log, for the rest of the program. To be called once; a second call changes nothing.
+///
+/// Info is journal priority notice, and so on upwards: an idle pass logs nothing, so what is logged is worth a notice.
+pub fn init() {
+    let journal = if is_journal(
+        std::env::var("JOURNAL_STREAM").ok().as_deref(),
+        &io::stderr(),
+    ) {
+        tracing_journald::layer().ok()
+    } else {
+        None
+    };
+    // Both fail only where a log has been started already.
+    let _ = match journal {
+        Some(layer) => {
+            let layer = layer
+                .with_field_prefix(None)
+                .with_syslog_identifier(IDENTIFIER.to_owned());
+            tracing::subscriber::set_global_default(
+                Registry::default().with(own_events()).with(layer),
+            )
+        }
+        None => tracing::subscriber::set_global_default(
+            Registry::default()
+                .with(own_events())
+                .with(Lines(to_stderr)),
+        ),
+    };
+}
+
+/// Logs one thing that changed, as a line that begins with the workload's name.
+pub fn log_event(event: &Event) {
+    let workload = event.workload.as_str();
+    let kind = event.kind.as_str();
+    let version = event.version.as_ref().map(Version::as_str);
+    let image = event.image.as_ref().map(ImageId::as_str);
+    let message = layout::one_line(&event.message);
+    if event.warning {
+        tracing::warn!(
+            workload,
+            event = kind,
+            version,
+            image,
+            "{workload}: {message}"
+        );
+    } else {
+        tracing::info!(
+            workload,
+            event = kind,
+            version,
+            image,
+            "{workload}: {message}"
+        );
+    }
+}
+
+/// Logs what went wrong, with its causes. `workload` is none where it concerns them all.
+pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
+    let workload = workload.map(WorkloadName::as_str);
+    let text = format!("{error:#}");
+    // Policy errors bring the word along, as compilers print it; it is the level's to say.
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    tracing::error!(workload, "{text}");
+}
+
+/// Says on a terminal that there is nothing to look after. In the journal that would be a line each minute, for ever.
+pub fn log_empty_policy(policy_file: &Path) {
+    if !is_journal(
+        std::env::var("JOURNAL_STREAM").ok().as_deref(),
+        &io::stderr(),
+    ) {
+        let file = policy_file.display();
+        tracing::info!(
+            "the policy names no workload, so there is nothing to do; add one in '{file}'"
+        );
+    }
+}
+
+fn own_events() -> Targets {
+    Targets::new().with_target(env!("CARGO_CRATE_NAME"), Level::INFO)
+}
+
+fn to_stderr(line: &str) {
+    // Where stderr is closed or full there is nowhere left to say so.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Whether the stream is the one that `$JOURNAL_STREAM` names by device and inode: whether systemd has connected it to
+/// the journal, and nobody has redirected it since.
+fn is_journal(journal_stream: Option<&str>, stream: &impl std::os::fd::AsFd) -> bool {
+    let named = journal_stream.and_then(|text| text.split_once(':'));
+    let (Some((device, inode)), Ok(stat)) = (named, rustix::fs::fstat(stream)) else {
+        return false;
+    };
+    device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
+}
+
+/// Writes each event as one line: the level if it is more than information, and the message.
+struct Lines<W>(W);
+
+impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
+    fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            Level::ERROR => "error: ",
+            Level::WARN => "warning: ",
+            _ => "",
+        };
+        // Errors may have several lines, such as the commands to type; each is cleaned by itself.
+        let lines: Vec<String> = message.0.trim_end().lines().map(layout::clean).collect();
+        (self.0)(&format!("{level}{}\n", lines.join("\n")));
+    }
+}
+
+/// The message of an event, without its fields: they are in the sentence.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Writing into a String does not fail.
+            let _ = write!(self.0, "{value:?}");
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.0.push_str(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::decide::EventKind;
+    use crate::policy::WorkloadName;
+    use crate::report::sample::id;
+
+    fn event(message: &str, warning: bool) -> Event {
+        Event {
+            kind: EventKind::Promoted,
+            workload: WorkloadName::new("telemetry"),
+            version: Some(Version::new("v2")),
+            image: Some(id('b')),
+            message: message.to_owned(),
+            warning,
+        }
+    }
+
+    /// What stderr would get.
+    fn lines_of(say: impl FnOnce()) -> String {
+        let written = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&written);
+        let lines = Lines(move |line: &str| sink.lock().unwrap().push_str(line));
+        tracing::subscriber::with_default(Registry::default().with(own_events()).with(lines), say);
+        let written = written.lock().unwrap();
+        written.clone()
+    }
+
+    #[test]
+    fn a_line_for_people() {
+        let message = "v2 is latest after 10m; v1 is the fallback";
+        for (warning, line) in [
+            (
+                false,
+                "telemetry: v2 is latest after 10m; v1 is the fallback\n",
+            ),
+            (
+                true,
+                "warning: telemetry: v2 is latest after 10m; v1 is the fallback\n",
+            ),
+        ] {
+            assert_eq!(lines_of(|| log_event(&event(message, warning))), line);
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_and_steers_no_terminal() {
+        let logged = lines_of(|| log_event(&event("v2 is not ready (\u{1b}[2J\nno)", false)));
+        assert_eq!(logged, "telemetry: v2 is not ready (\u{fffd}[2J no)\n");
+    }
+
+    #[test]
+    fn levels() {
+        let logged = lines_of(|| {
+            tracing::error!("the engine is gone\u{1b}[2J\n  systemctl start docker\n");
+            tracing::warn!("careful");
+            tracing::info!(other = "field", "said");
+            tracing::debug!("not said");
+        });
+        assert_eq!(
+            logged,
+            "error: the engine is gone\u{fffd}[2J\n  systemctl start docker\nwarning: careful\nsaid\n"
+        );
+    }
+
+    #[test]
+    fn only_this_crate() {
+        let logged = lines_of(|| {
+            tracing::error!(target: "bollard::docker", "not ours");
+            tracing::info!(target: "tagkeeper", "ours");
+            tracing::info!(target: "tagkeeper::pass", "ours too");
+        });
+        assert_eq!(logged, "ours\nours too\n");
+    }
+
+    /// A layer that keeps the fields of each event.
+    struct Fields(Arc<Mutex<Vec<(String, String)>>>);
+
+    impl<S: Subscriber> Layer<S> for Fields {
+        fn on_event(&self, event: &tracing::Event<'_>, _context: Context<'_, S>) {
+            struct Collect<'a>(&'a mut Vec<(String, String)>);
+            impl Visit for Collect<'_> {
+                fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                    self.0.push((field.name().to_owned(), format!("{value:?}")));
+                }
+                fn record_str(&mut self, field: &Field, value: &str) {
+                    self.0.push((field.name().to_owned(), value.to_owned()));
+                }
+            }
+            event.record(&mut Collect(&mut self.0.lock().unwrap()));
+        }
+    }
+
+    #[test]
+    fn fields_to_search_by() {
+        let unknown = Event {
+            version: None,
+            image: None,
+            ..event("gone", false)
+        };
+        let image = id('b');
+        for (logged, expected) in [
+            (
+                event("done", false),
+                vec![
+                    ("event", "promoted"),
+                    ("image", image.as_str()),
+                    ("message", "telemetry: done"),
+                    ("version", "v2"),
+                    ("workload", "telemetry"),
+                ],
+            ),
+            (
+                event("done", true),
+                vec![
+                    ("event", "promoted"),
+                    ("image", image.as_str()),
+                    ("message", "telemetry: done"),
+                    ("version", "v2"),
+                    ("workload", "telemetry"),
+                ],
+            ),
+            (
+                unknown,
+                vec![
+                    ("event", "promoted"),
+                    ("message", "telemetry: gone"),
+                    ("workload", "telemetry"),
+                ],
+            ),
+        ] {
+            let seen = Arc::new(Mutex::new(Vec::new()));
+            let layer = Fields(Arc::clone(&seen));
+            tracing::subscriber::with_default(Registry::default().with(layer), || {
+                log_event(&logged);
+            });
+            let mut seen = seen.lock().unwrap().clone();
+            seen.sort();
+            let seen: Vec<_> = seen
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn the_journal_is_known_by_device_and_inode() {
+        let stream = File::open("/dev/null").unwrap();
+        let (device, inode) = stream.metadata().map(|m| (m.dev(), m.ino())).unwrap();
+        for (named, expected) in [
+            (Some(format!("{device}:{inode}")), true),
+            (Some(format!("{device}:{}", inode + 1)), false),
+            (Some(format!("{}:{inode}", device + 1)), false),
+            (Some(format!("{device}")), false),
+            (Some("a:b".to_owned()), false),
+            (Some(String::new()), false),
+            (None, false),
+        ] {
+            assert_eq!(is_journal(named.as_deref(), &stream), expected, "{named:?}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! One workload's block of `plan`: what the next round changes, then what it leaves alone. Pure.
+
+use crate::decide::{Action, Judgement, Plan, TagPurpose, Verdict, WorkloadPlan};
+use crate::image::{ImageId, Reference};
+use crate::policy::WorkloadName;
+use crate::report::layout::{self, paragraph};
+use crate::report::status_line::summary;
+
+use super::{Row, image_row};
+
+/// A name that an image gets.
+const ADDED: char = '+';
+/// A name that moves.
+const MOVED: char = '~';
+/// What goes.
+const REMOVED: char = '-';
+/// What stays.
+const KEPT: char = ' ';
+
+pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan) -> String {
+    let mut out = paragraph("", 0, &format!("{name}: {}", summary(plan)));
+    out.extend(plan.notes.iter().map(|note| paragraph("  note", 8, note)));
+    if plan.actions.is_empty() {
+        out.push_str("  nothing to do\n");
+    }
+    out.extend(plan.actions.iter().map(|action| change(plan, action)));
+    let untouched = || {
+        plan.images
+            .iter()
+            .filter(|judgement| touching(plan, judgement).is_none())
+    };
+    // In the round that moves latest nothing else is done; the next round judges anew.
+    let later: Vec<_> = untouched()
+        .filter(|j| j.verdict() != Verdict::Keep)
+        .collect();
+    if !later.is_empty() {
+        out.push_str("  not in the next round, which judges them anew:\n");
+        out.extend(
+            later
+                .into_iter()
+                .map(|judgement| image_row(KEPT, judgement)),
+        );
+    }
+    out.extend(
+        untouched()
+            .filter(|j| j.verdict() == Verdict::Keep)
+            .map(|judgement| image_row(KEPT, judgement)),
+    );
+    out
+}
+
+/// How many changes there are in all; empty where there are none.
+pub(super) fn total(plan: &Plan) -> String {
+    let marks: Vec<char> = plan
+        .actions()
+        .into_iter()
+        .map(|(_, action)| mark(action))
+        .collect();
+    if marks.is_empty() {
+        return String::new();
+    }
+    let count = |mark: char| marks.iter().filter(|m| **m == mark).count();
+    let counted = format!(
+        "next round: {} to tag, {} to retag, {} to remove; nothing has been changed. `tagkeeper reconcile` does \
+         it, and then whatever is left to do.",
+        count(ADDED),
+        count(MOVED),
+        count(REMOVED)
+    );
+    paragraph("", 0, &counted)
+}
+
+fn mark(action: &Action) -> char {
+    match action {
+        Action::Tag { replaces: None, .. } => ADDED,
+        Action::Tag {
+            replaces: Some(_), ..
+        } => MOVED,
+        Action::RemoveContainer { .. } | Action::RemoveImage { .. } => REMOVED,
+    }
+}
+
+/// The action that changes what a judged name means, if there is one.
+fn touching<'p>(plan: &'p WorkloadPlan, judgement: &Judgement) -> Option<&'p Action> {
+    plan.actions.iter().find(|action| match action {
+        Action::Tag { reference, .. } => judgement.reference.as_ref() == Some(reference),
+        Action::RemoveImage {
+            reference, image, ..
+        } => judgement.reference == *reference && judgement.image == *image,
+        Action::RemoveContainer { .. } => false,
+    })
+}
+
+fn change(plan: &WorkloadPlan, action: &Action) -> String {
+    let judged = plan
+        .images
+        .iter()
+        .find(|j| touching(plan, j) == Some(action));
+    let mark = mark(action);
+    match action {
+        Action::Tag {
+            image,
+            reference,
+            replaces,
+            purpose,
+        } => {
+            let tagging = Tagging {
+                image,
+                reference,
+                replaces: replaces.as_ref(),
+                purpose: *purpose,
+            };
+            tagging.print(mark, plan, judged)
+        }
+        Action::RemoveContainer {
+            container,
+            id,
+            image,
+        } => Row {
+            mark,
+            verdict: "remove",
+            reason: "stale",
+            name: &format!("container {container}"),
+            facts: id.as_str().get(..12).unwrap_or(id.as_str()),
+            detail: &format!(
+                "the stopped local container, made from {}, which is not latest",
+                image.short()
+            ),
+        }
+        .print(),
+        Action::RemoveImage {
+            reference,
+            image,
+            reason,
+        } => match judged {
+            Some(judgement) => image_row(mark, judgement),
+            None => Row {
+                mark,
+                verdict: "remove",
+                reason: reason.as_str(),
+                name: &layout::name(reference.as_ref()),
+                facts: image.short(),
+                detail: "",
+            }
+            .print(),
+        },
+    }
+}
+
+struct Tagging<'p> {
+    image: &'p ImageId,
+    reference: &'p Reference,
+    replaces: Option<&'p ImageId>,
+    purpose: TagPurpose,
+}
+
+impl Tagging<'_> {
+    fn print(&self, mark: char, plan: &WorkloadPlan, judged: Option<&Judgement>) -> String {
+        let (verdict, facts) = match self.replaces {
+            Some(old) => (
+                "retag",
+                format!("{} -> {}", old.short(), self.image.short()),
+            ),
+            None => ("tag", self.image.short().to_owned()),
+        };
+        let (reason, why) = self.why(plan, judged);
+        let name = layout::name(Some(self.reference));
+        Row {
+            mark,
+            verdict,
+            reason,
+            name: &name,
+            facts: &facts,
+            detail: &why,
+        }
+        .print()
+    }
+
+    fn why(&self, plan: &WorkloadPlan, judged: Option<&Judgement>) -> (&'static str, String) {
+        match self.purpose {
+            TagPurpose::Promote => {
+                let pending = plan
+                    .pending
+                    .as_ref()
+                    .filter(|pending| pending.image == *self.image);
+                let version = pending.map_or_else(
+                    || self.image.short_version(),
+                    |pending| pending.version.clone(),
+                );
+                (
+                    "promote",
+                    format!("{version} has soaked: it becomes latest"),
+                )
+            }
+            TagPurpose::Restore => ("restore", "the proven head becomes latest again".to_owned()),
+            TagPurpose::KeepName => (
+                "keep-name",
+                "latest leaves this image: it keeps a name".to_owned(),
+            ),
+            TagPurpose::Adopt => {
+                let detail = judged.map_or("moves to the fallback that really ran", |judgement| {
+                    &judgement.detail
+                });
+                ("adopt", detail.to_owned())
+            }
+        }
+    }
+}
