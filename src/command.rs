@@ -67,7 +67,7 @@ fn reconcile(options: &Options, reading: &Reading) -> Result<Exit, Stop> {
     let dir = state_dir(options);
     let mut lock = dir.lock().map_err(|error| match error {
         LockError::Held => Stop::new(Exit::Locked, anyhow::Error::new(error)),
-        other => Stop::failed(other),
+        LockError::Io(_) => Stop::failed(error),
     })?;
     let (state, set_aside) = load_or_set_aside(&dir, &mut lock, reading)?;
     let now = state.clock.advance(reading);
@@ -108,15 +108,19 @@ enum View {
 fn show(options: &Options, reading: &Reading, view: View) -> Result<Exit, Stop> {
     let policy = load_policy(options)?;
     let mut preface = Preface::new(policy_file(options));
-    let state = match state_dir(options).load() {
+    let dir = state_dir(options);
+    let state = match dir.load() {
         Ok(Loaded::State(state)) => state,
         Ok(Loaded::Absent) => State::fresh(),
         Err(error @ LoadError::Corrupt { .. }) => {
-            preface.notes.push(format!("{error}; this is what a fresh start would do, and the next pass sets the file aside"));
-            report::log::log_error(None, &anyhow::Error::new(error));
+            let error = about_file(&dir, error);
+            preface.notes.push(format!(
+                "{error:#}; this is what a fresh start would do, and the next pass sets the file aside"
+            ));
+            report::log::log_error(None, &error);
             State::fresh()
         }
-        Err(error) => return Err(stop_of_load(error)),
+        Err(error) => return Err(stop_of_load(&dir, error)),
     };
     let now = state.clock.advance(reading);
     let mut engine = connect(options, &policy)?;
@@ -301,14 +305,14 @@ fn load_or_set_aside(
         Ok(Loaded::Absent) => Ok((State::fresh(), false)),
         Err(error @ LoadError::Corrupt { .. }) => {
             let kept = lock.set_aside(&reading.wall).map_err(Stop::failed)?;
-            let error = anyhow::Error::new(error).context(format!(
+            let error = about_file(dir, error).context(format!(
                 "the state cannot be read; it is kept as '{}', and this is a fresh start",
                 kept.display()
             ));
             report::log::log_error(None, &error);
             Ok((State::fresh(), true))
         }
-        Err(error) => Err(stop_of_load(error)),
+        Err(error) => Err(stop_of_load(dir, error)),
     }
 }
 
@@ -318,20 +322,25 @@ fn load_or_fresh(dir: &StateDir) -> Result<State, Stop> {
         Ok(Loaded::State(state)) => Ok(state),
         Ok(Loaded::Absent) => Ok(State::fresh()),
         Err(error @ LoadError::Corrupt { .. }) => Err(Stop::failed(
-            anyhow::Error::new(error)
+            about_file(dir, error)
                 .context("the state cannot be read; run `tagkeeper reconcile`, which sets it aside, and try again"),
         )),
-        Err(error) => Err(stop_of_load(error)),
+        Err(error) => Err(stop_of_load(dir, error)),
     }
 }
 
-fn stop_of_load(error: LoadError) -> Stop {
+fn stop_of_load(dir: &StateDir, error: LoadError) -> Stop {
     let exit = if matches!(error, LoadError::Newer { .. }) {
         Exit::Refused
     } else {
         Exit::Failed
     };
-    Stop::new(exit, error)
+    Stop::new(exit, about_file(dir, error))
+}
+
+fn about_file(dir: &StateDir, error: LoadError) -> anyhow::Error {
+    let file = dir.state_file();
+    anyhow::Error::new(error).context(format!("failed to read '{}'", file.display()))
 }
 
 fn connect(options: &Options, policy: &Policy) -> Result<Docker, Stop> {

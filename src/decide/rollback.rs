@@ -129,18 +129,7 @@ pub fn rollback(
         },
     );
 
-    let message = match &target {
-        Some((to, _)) => format!("rolled back from {version} to {to}; {version} is rejected"),
-        None => format!("{version} is rejected; latest stays"),
-    };
-    let event = Event {
-        kind: EventKind::RolledBack,
-        workload: name.clone(),
-        version: Some(version.clone()),
-        image: Some(image),
-        message,
-        warning: false,
-    };
+    let event = rolled_back(name, &version, image, target.as_ref());
     let mut decided = State {
         clock: now.clock,
         ..state.clone()
@@ -152,6 +141,26 @@ pub fn rollback(
         target,
         event,
     })
+}
+
+fn rolled_back(
+    name: &WorkloadName,
+    version: &Version,
+    image: ImageId,
+    target: Option<&(Version, ImageId)>,
+) -> Event {
+    let message = match target {
+        Some((to, _)) => format!("rolled back from {version} to {to}; {version} is rejected"),
+        None => format!("{version} is rejected; latest stays"),
+    };
+    Event {
+        kind: EventKind::RolledBack,
+        workload: name.clone(),
+        version: Some(version.clone()),
+        image: Some(image),
+        message,
+        warning: false,
+    }
 }
 
 /// What is left to do for a rollback in the world as it is: `latest` moves to its target; then R2 applies. It works on

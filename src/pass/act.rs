@@ -175,82 +175,63 @@ fn answer(answer: Answer) -> Acted {
 
 /// One line for what changed. The move of `latest` in a promotion has its line when the promotion is recorded.
 fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event> {
-    let (kind, message) = match (action, acted) {
-        (_, Acted::Gone)
-        | (
-            Action::Tag {
-                purpose: TagPurpose::Promote,
-                ..
-            },
-            Acted::Done,
-        ) => return None,
-        (action, Acted::Deferred(why)) => (EventKind::Deferred, format!("did not {action}: {why}")),
-        (
-            Action::Tag {
-                image,
-                reference,
-                purpose: TagPurpose::Restore,
-                ..
-            },
-            Acted::Done,
-        ) => (
-            EventKind::Restored,
-            format!("{reference} is back on the proven image {}", image.short()),
-        ),
-        (
-            Action::Tag {
-                image,
-                reference,
-                purpose: TagPurpose::KeepName,
-                ..
-            },
-            Acted::Done,
-        ) => (
-            EventKind::Retagged,
-            format!(
-                "image {} is named {reference}, so that it keeps a name",
-                image.short()
+    let (kind, message) = match acted {
+        Acted::Gone => return None,
+        Acted::Deferred(why) => (EventKind::Deferred, format!("did not {action}: {why}")),
+        Acted::Done => told_when_done(action)?,
+    };
+    Some(Event {
+        kind,
+        workload: workload.clone(),
+        version: named_version(action),
+        image: Some(action.image().clone()),
+        message,
+        warning: kind == EventKind::Restored,
+    })
+}
+
+fn told_when_done(action: &Action) -> Option<(EventKind, String)> {
+    let short = action.image().short();
+    Some(match action {
+        Action::Tag {
+            reference, purpose, ..
+        } => match purpose {
+            TagPurpose::Promote => return None,
+            TagPurpose::Restore => (
+                EventKind::Restored,
+                format!("{reference} is back on the proven image {short}"),
             ),
-        ),
-        (
-            Action::Tag {
-                image,
-                reference,
-                purpose: TagPurpose::Adopt,
-                ..
-            },
-            Acted::Done,
-        ) => (
-            EventKind::Retagged,
-            format!(
-                "{reference} names the image that ran here, {}",
-                image.short()
+            TagPurpose::KeepName => (
+                EventKind::Retagged,
+                format!("image {short} is named {reference}, so that it keeps a name"),
             ),
-        ),
-        (Action::RemoveContainer { container, .. }, Acted::Done) => (
+            TagPurpose::Adopt => (
+                EventKind::Retagged,
+                format!("{reference} names the image that ran here, {short}"),
+            ),
+        },
+        Action::RemoveContainer { container, .. } => (
             EventKind::Removed,
             format!(
                 "removed the stopped local container {container}: its image is not latest any more"
             ),
         ),
-        (
-            Action::RemoveImage {
-                reference,
-                image,
-                reason,
-            },
-            Acted::Done,
-        ) => {
+        Action::RemoveImage {
+            reference, reason, ..
+        } => {
             let name = reference
                 .as_ref()
-                .map_or_else(|| format!("image {}", image.short()), ToString::to_string);
+                .map_or_else(|| format!("image {short}"), ToString::to_string);
             (
                 EventKind::Removed,
                 format!("removed {name} ({})", reason.as_str()),
             )
         }
-    };
-    let version = match action {
+    })
+}
+
+fn named_version(action: &Action) -> Option<Version> {
+    match action {
         Action::Tag { reference, .. }
         | Action::RemoveImage {
             reference: Some(reference),
@@ -260,14 +241,5 @@ fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event
         | Action::RemoveImage {
             reference: None, ..
         } => None,
-    };
-    let warning = kind == EventKind::Restored;
-    Some(Event {
-        kind,
-        workload: workload.clone(),
-        version,
-        image: Some(action.image().clone()),
-        message,
-        warning,
-    })
+    }
 }

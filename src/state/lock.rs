@@ -19,8 +19,10 @@ use super::{State, Store};
 
 /// The file that is locked, within the state directory.
 const LOCK_FILE: &str = "lock";
-/// Mode of the files in the state directory.
+/// Mode of the state and its spare: anybody may look.
 pub(super) const FILE_MODE: u32 = 0o644;
+/// Mode of the lock: whoever can open it can hold it, and with it every pass.
+const LOCK_MODE: u32 = 0o600;
 /// Mode of a state directory that had to be made; the umask may take from it.
 const DIR_MODE: u32 = 0o755;
 
@@ -97,10 +99,10 @@ fn open_lock_file(dir_fd: &File) -> io::Result<File> {
         dir_fd,
         LOCK_FILE,
         flags,
-        Mode::from_raw_mode(FILE_MODE),
+        Mode::from_raw_mode(LOCK_MODE),
     )?);
     if file.metadata()?.is_file() {
-        adopt(dir_fd, &file)?;
+        adopt(dir_fd, &file, LOCK_MODE)?;
         return Ok(file);
     }
     Err(io::Error::new(
@@ -109,20 +111,20 @@ fn open_lock_file(dir_fd: &File) -> io::Result<File> {
     ))
 }
 
-/// Gives a file the directory's owner and the mode of a state file, so that a command that root ran by hand leaves
+/// Gives a file the directory's owner and its mode, so that a command that root ran by hand leaves
 /// nothing behind that the service cannot use. No call is made where both are right already.
 ///
 /// A process that is not allowed to (no `CAP_CHOWN`, an owner that its user namespace does not know, NFS) leaves the
 /// file as it is. That is better than no save: the owner of the directory needs no right to a state file in order to
 /// exchange it, and replaces a spare that he cannot open.
-pub(super) fn adopt(dir_fd: &File, file: &File) -> io::Result<()> {
+pub(super) fn adopt(dir_fd: &File, file: &File, mode: u32) -> io::Result<()> {
     let (dir, meta) = (dir_fd.metadata()?, file.metadata()?);
     if meta.nlink() != 1 {
         return Ok(()); // a hard link: this inode is somebody else's as well
     }
     // The mode first: once the file is another's, changing it takes one more capability.
-    if meta.mode() & 0o7777 != FILE_MODE {
-        unless_forbidden(file.set_permissions(std::fs::Permissions::from_mode(FILE_MODE)))?;
+    if meta.mode() & 0o7777 != mode {
+        unless_forbidden(file.set_permissions(std::fs::Permissions::from_mode(mode)))?;
     }
     if (meta.uid(), meta.gid()) != (dir.uid(), dir.gid()) {
         unless_forbidden(std::os::unix::fs::fchown(

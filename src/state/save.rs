@@ -92,7 +92,7 @@ impl Lock {
         self.sync_dir().map_err(SaveError::Io)?;
         // The state is safe. That there is no room for another one just now must not turn this save into a failure.
         let _ = self.open_spare().and_then(|spare| {
-            adopt(&self.dir_fd, &spare)?;
+            adopt(&self.dir_fd, &spare, FILE_MODE)?;
             reserve(&spare, capacity_bytes)
         });
         Ok(())
@@ -127,7 +127,7 @@ impl Lock {
         if spare.metadata()?.size() > length_bytes {
             spare.set_len(length_bytes)?;
         }
-        adopt(&self.dir_fd, &spare)?;
+        adopt(&self.dir_fd, &spare, FILE_MODE)?;
         let _ = reserve(&spare, capacity_bytes);
         spare.sync_all()
     }

@@ -70,7 +70,7 @@ fn it_makes_the_directory_and_its_parents() {
     let lock = StateDir::new(&path).lock().unwrap();
     assert!(matches!(StateDir::new(&path).lock(), Err(LockError::Held)));
     assert_eq!(stat(&path).permissions().mode() & 0o7777, 0o755);
-    assert_eq!(stat(path.join("lock")).permissions().mode() & 0o7777, 0o644);
+    assert_eq!(stat(path.join("lock")).permissions().mode() & 0o7777, 0o600);
     drop(lock);
 }
 

@@ -143,6 +143,11 @@ fn owners(dir: &StateDir) -> [(u32, u32, u32); 3] {
     })
 }
 
+/// What [`owners`] finds when all is right: anybody may read the state, and only the owner may hold the lock.
+fn owned_by(uid: u32, gid: u32) -> [(u32, u32, u32); 3] {
+    [(uid, gid, 0o600), (uid, gid, 0o644), (uid, gid, 0o644)]
+}
+
 #[test]
 fn the_files_are_the_directorys_owners() {
     let wrapper = ["sh", "-c", r#"umask 077; exec "$0" "$@""#];
@@ -155,7 +160,7 @@ fn the_files_are_the_directorys_owners() {
             let mut lock = dir.lock().unwrap();
             for marker in ['a', 'b'] {
                 lock.save(&state(marker, 600)).unwrap();
-                assert_eq!(owners(&dir), [(1234, 1235, 0o644); 3], "{marker}");
+                assert_eq!(owners(&dir), owned_by(1234, 1235), "{marker}");
             }
         },
     );
@@ -172,10 +177,7 @@ fn without_the_right_to_give_files_away_a_save_still_succeeds() {
         lock.save(&state('a', 600)).unwrap();
         lock.save(&state('b', 600)).unwrap();
         assert_eq!(saved(&dir), state('b', 600));
-        assert_eq!(
-            (stat(scratch).uid(), owners(&dir)),
-            (1234, [(0, 0, 0o644); 3])
-        );
+        assert_eq!((stat(scratch).uid(), owners(&dir)), (1234, owned_by(0, 0)));
     });
 }
 
@@ -200,7 +202,7 @@ fn a_spare_that_may_not_be_opened_is_replaced() {
             );
             lock.save(&state('b', 600)).unwrap();
             assert_eq!(saved(&dir), state('b', 600));
-            assert_eq!(owners(&dir), [(0, 0, 0o644); 3]);
+            assert_eq!(owners(&dir), owned_by(0, 0));
         },
     );
 }

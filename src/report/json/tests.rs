@@ -193,7 +193,7 @@ fn check_where_there_is_no_policy() {
         }],
     };
     let shown = parsed(&check(Err(&missing)));
-    assert_eq!(shown["errors"][0]["line"], serde_json::Value::Null);
+    assert_eq!(shown["errors"][0]["line"], Value::Null);
     assert!(
         shown["errors"][0]["what"]
             .as_str()
