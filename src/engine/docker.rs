@@ -1,8 +1,8 @@
 //! Docker's API over its unix socket, and Podman's compatible one: the only file that knows bollard.
 //!
 //! Every call is wrapped in a deadline of its own, because bollard's covers headers only and a stalled body would hang
-//! for ever (design section 8), and in the deadline of the pass. Answers become plain `world` data here; what cannot be
-//! understood is an error and never a guess.
+//! for ever (design section 8), and in the deadline of the pass. `answer` makes plain `world` data of what comes back;
+//! what cannot be understood is an error and never a guess.
 
 use std::future::Future;
 use std::path::Path;
@@ -12,29 +12,23 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use bollard::API_DEFAULT_VERSION;
 use bollard::errors::Error;
-use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, HealthStatusEnum,
-};
+use bollard::models::{ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions,
     RemoveImageOptions, TagImageOptions,
 };
-use chrono::DateTime;
+use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
 use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
+use crate::world::{Container, ContainerId, Image, World};
 
+use super::answer::{Found, FoundHealth, FoundState, Listed, image};
 use super::{Answer, Engine, ImageName, Inspected};
 
 /// bollard's own timeout in seconds: longer than any of ours, so that ours is the one that ends a call.
 const BOLLARD_TIMEOUT_SECS: u64 = 24 * 60 * 60;
-/// How the engine prints a moment that never was.
-const NEVER: &str = "0001-01-01T00:00:00Z";
-/// What Docker lists as the name of an image without one.
-const NO_NAME: &str = "<none>";
 
 /// An engine behind a unix socket.
 pub struct Docker {
@@ -231,30 +225,31 @@ impl Engine for Docker {
     }
 
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
-        let listed = self.ask("list the containers", |client| async move {
-            client
-                .list_containers(Some(ListContainersOptions {
-                    all: true,
-                    ..Default::default()
-                }))
-                .await
+        let listed: Vec<Listed> = self.ask("list the containers", |client| async move {
+            let options = ListContainersOptions {
+                all: true,
+                ..Default::default()
+            };
+            let asked = client.list_containers(Some(options));
+            let whole =
+                |listed: Vec<ContainerSummary>| listed.into_iter().map(Listed::from).collect();
+            asked.await.map(whole).or_else(read_again)
         })?;
         listed
             .into_iter()
-            .map(container)
+            .map(Container::try_from)
             .collect::<anyhow::Result<_>>()
             .with_context(|| self.failed_to("list the containers"))
     }
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
         let what = format!("inspect container {id}");
-        let found = self.find(&what, |client| async move {
-            client
-                .inspect_container(id.as_str(), None::<InspectContainerOptions>)
-                .await
+        let found: Option<Found> = self.find(&what, |client| async move {
+            let asked = client.inspect_container(id.as_str(), None::<InspectContainerOptions>);
+            asked.await.map(Found::from).or_else(read_again)
         })?;
         found
-            .map(inspected)
+            .map(Inspected::try_from)
             .transpose()
             .with_context(|| self.failed_to(&what))
     }
@@ -351,126 +346,49 @@ fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
     None
 }
 
-fn image(id: String, tags: &[String], digests: &[String], size: i64) -> Image {
-    let mut references = Vec::with_capacity(tags.len() + digests.len());
-    let mut foreign_names = 0;
-    for name in tags
-        .iter()
-        .chain(digests)
-        .filter(|name| !name.starts_with(NO_NAME))
-    {
-        match Reference::parse(name) {
-            Ok(reference) => references.push(reference),
-            Err(_) => foreign_names += 1,
+/// bollard reads a whole answer or nothing of it: one container in a state that it has no word for (Podman's `stopped`)
+/// fails the list of all of them, for as long as that container exists. Such an answer is whole all the same, and bollard
+/// hands it over (its feature `json_data_content`): it is read once more, for what decisions need alone. What cannot be
+/// read that way either stays the failure that it was.
+fn read_again<T: DeserializeOwned>(error: Error) -> Result<T, Error> {
+    let Error::JsonDataError { contents, .. } = &error else {
+        return Err(error);
+    };
+    // bollard puts this character where the answer was not UTF-8; then it may be anywhere, in an id for one.
+    if contents.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(error);
+    }
+    serde_json::from_str(contents).map_err(|_| error)
+}
+
+impl From<ContainerSummary> for Listed {
+    fn from(summary: ContainerSummary) -> Self {
+        Self {
+            id: summary.id,
+            names: summary.names,
+            image: summary.image,
+            image_id: summary.image_id,
+            state: summary.state.map(|state| state.to_string()),
+            created: summary.created,
         }
     }
-    Image {
-        id: ImageId::new(id),
-        references,
-        foreign_names,
-        size_bytes: u64::try_from(size).unwrap_or_default(),
-    }
 }
 
-fn container(summary: ContainerSummary) -> anyhow::Result<Container> {
-    let id = summary
-        .id
-        .filter(|id| !id.is_empty())
-        .context("the engine listed a container without an id")?;
-    let image = summary
-        .image_id
-        .filter(|image| !image.is_empty())
-        .with_context(|| format!("the engine listed container {id} without its image"))?;
-    let names = summary.names.unwrap_or_default();
-    Ok(Container {
-        names: names
-            .iter()
-            .map(|name| name.strip_prefix('/').unwrap_or(name).to_owned())
-            .collect(),
-        reference: summary.image.and_then(|text| created_from(&text, &image)),
-        id: ContainerId::new(id),
-        image: ImageId::new(image),
-        state: summary.state.map_or(ContainerState::Unknown, listed_state),
-        created_secs: summary.created.unwrap_or_default(),
-    })
-}
-
-/// The reference that a container was created from. The engine puts the image's id there, whole or shortened, once the
-/// name has moved on; that is no reference, though it may parse as one.
-fn created_from(text: &str, image: &str) -> Option<Reference> {
-    let digits = image.strip_prefix("sha256:").unwrap_or(image);
-    let is_id = text.starts_with("sha256:") || (!text.is_empty() && digits.starts_with(text));
-    if is_id {
-        None
-    } else {
-        Reference::parse(text).ok()
-    }
-}
-
-fn inspected(found: ContainerInspectResponse) -> anyhow::Result<Inspected> {
-    let id = found.id.unwrap_or_default();
-    let image = found
-        .image
-        .with_context(|| format!("the engine does not say which image container {id} runs"))?;
-    let state = found
-        .state
-        .with_context(|| format!("the engine does not say what container {id} does"))?;
-    let started_at = state
-        .started_at
-        .with_context(|| format!("the engine does not say when container {id} started"))?;
-    let finished_at = state.finished_at.filter(|finished| finished != NEVER);
-    let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
-    let health = match state.health.and_then(|health| health.status) {
-        Some(HealthStatusEnum::HEALTHY) => Some(Health::Healthy),
-        Some(HealthStatusEnum::UNHEALTHY) => Some(Health::Unhealthy),
-        Some(HealthStatusEnum::STARTING) => Some(Health::Starting),
-        Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) | None => None,
-    };
-    Ok(Inspected {
-        image: ImageId::new(image),
-        state: state
-            .status
-            .map_or(ContainerState::Unknown, inspected_state),
-        details: Details {
-            started_at,
-            health,
+impl From<ContainerInspectResponse> for Found {
+    fn from(response: ContainerInspectResponse) -> Self {
+        let state = response.state.map(|state| FoundState {
+            status: state.status.map(|status| status.to_string()),
+            started_at: state.started_at,
+            finished_at: state.finished_at,
             exit_code: state.exit_code,
-            ran_secs,
-        },
-    })
-}
-
-/// For people only; none when a date is odd or the last start is still up.
-fn seconds_between(started: &str, finished: &str) -> Option<u64> {
-    let started = DateTime::parse_from_rfc3339(started).ok()?;
-    let finished = DateTime::parse_from_rfc3339(finished).ok()?;
-    u64::try_from((finished - started).num_seconds()).ok()
-}
-
-fn listed_state(state: ContainerSummaryStateEnum) -> ContainerState {
-    match state {
-        ContainerSummaryStateEnum::CREATED => ContainerState::Created,
-        ContainerSummaryStateEnum::RUNNING => ContainerState::Running,
-        ContainerSummaryStateEnum::PAUSED => ContainerState::Paused,
-        ContainerSummaryStateEnum::RESTARTING => ContainerState::Restarting,
-        ContainerSummaryStateEnum::EXITED => ContainerState::Exited,
-        ContainerSummaryStateEnum::REMOVING => ContainerState::Removing,
-        ContainerSummaryStateEnum::DEAD => ContainerState::Dead,
-        ContainerSummaryStateEnum::STOPPING => ContainerState::Stopping,
-        ContainerSummaryStateEnum::EMPTY => ContainerState::Unknown,
-    }
-}
-
-fn inspected_state(state: ContainerStateStatusEnum) -> ContainerState {
-    match state {
-        ContainerStateStatusEnum::CREATED => ContainerState::Created,
-        ContainerStateStatusEnum::RUNNING => ContainerState::Running,
-        ContainerStateStatusEnum::PAUSED => ContainerState::Paused,
-        ContainerStateStatusEnum::RESTARTING => ContainerState::Restarting,
-        ContainerStateStatusEnum::EXITED => ContainerState::Exited,
-        ContainerStateStatusEnum::REMOVING => ContainerState::Removing,
-        ContainerStateStatusEnum::DEAD => ContainerState::Dead,
-        ContainerStateStatusEnum::STOPPING => ContainerState::Stopping,
-        ContainerStateStatusEnum::EMPTY => ContainerState::Unknown,
+            health: state.health.map(|health| FoundHealth {
+                status: health.status.map(|status| status.to_string()),
+            }),
+        });
+        Self {
+            id: response.id,
+            image: response.image,
+            state,
+        }
     }
 }

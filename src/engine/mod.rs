@@ -3,6 +3,7 @@
 //! [`docker`] is the only file that knows bollard; tests put other engines behind the trait. The engine knows no
 //! policy. There is no way to ask for `force` or a prune through it (design section 8).
 
+mod answer;
 mod docker;
 
 use crate::image::{ImageId, Reference};
