@@ -31,6 +31,7 @@ test: root toolchain
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
+	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
 
 demo: root
