@@ -43,15 +43,17 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots a machine, installs tagkeeper as a person would, and tells the story. Of a story that fails, the journal's end
-    /// is part of the error.
+    /// Boots a machine, installs tagkeeper as a person would, and tells the story. One that fails comes with the end of
+    /// the journal.
     pub(crate) fn tell(name: &str, story: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let machine = Self::create(name)?;
         let told = machine.install().and_then(|()| story(&machine));
-        told.with_context(|| {
-            let journal = machine.run("journalctl --no-pager --lines 60");
-            journal.unwrap_or_else(|e| format!("no journal: {e:#}"))
-        })
+        told.with_context(|| machine.journal_end())
+    }
+
+    fn journal_end(&self) -> String {
+        let journal = self.run("journalctl --no-pager --lines 60");
+        journal.unwrap_or_else(|e| format!("no journal: {e:#}"))
     }
 
     /// A machine that has been up for a while when the story begins.
@@ -188,6 +190,9 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.journal_end());
+        }
         // With the test over, nobody is left to tell that it failed; the engine's end takes it along too.
         let _ = self.host.remove(&self.name);
     }
