@@ -73,12 +73,14 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
             let mut case = Case::new(name, workload, known, &scene, now)?;
             case.remember();
             case.follow_upgrade();
+            case.note_dry_runs();
             Some(case)
         })
         .collect();
 
     let wanted = actions::claims_of(&cases);
     for case in &mut cases {
+        case.forget();
         case.settle_idleness();
         case.judge(&wanted);
     }

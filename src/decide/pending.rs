@@ -65,7 +65,7 @@ impl Case<'_> {
         );
         self.event(EventKind::Pending, &version, &container.image, message);
         self.state.retired.remove(&container.image);
-        self.count_sighting(&container.image);
+        self.count_sighting(&container.image, 1);
         Pending {
             version,
             image: container.image.clone(),
@@ -97,7 +97,10 @@ impl Case<'_> {
 
     /// The same image still serves. A new incarnation starts the soak again and keeps the stand-in.
     fn go_on(&mut self, mut pending: Pending, container: &Container, details: &Details) -> Pending {
-        self.count_sighting(&pending.image);
+        // The rounds of the pass in which it began share one moment; a later one is a second pass.
+        if self.now.ms() > pending.began.clock_ms {
+            self.count_sighting(&pending.image, 2);
+        }
         if pending.id == container.id && pending.started_at == details.started_at {
             return pending;
         }
@@ -162,9 +165,9 @@ impl Case<'_> {
         }
     }
 
-    fn count_sighting(&mut self, image: &ImageId) {
+    fn count_sighting(&mut self, image: &ImageId, passes: u8) {
         if let Some(sighting) = self.state.images.get_mut(image) {
-            sighting.times_pending = (sighting.times_pending + 1).min(2);
+            sighting.times_pending = (sighting.times_pending + passes).min(2);
         }
     }
 
