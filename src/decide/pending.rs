@@ -33,6 +33,14 @@ impl Case<'_> {
     }
 
     fn observe_upgrade(&mut self) {
+        if self
+            .state
+            .pending
+            .as_ref()
+            .is_some_and(|pending| self.is_committed(pending))
+        {
+            return; // It is on hold, or it would be recorded by now; it is recorded when the hold ends.
+        }
         let candidate = self
             .serves
             .container()
@@ -44,6 +52,14 @@ impl Case<'_> {
             (None, Some((container, details))) => self.begin(container, details),
             (Some(pending), Some((container, details))) if pending.image == container.image => {
                 self.go_on(pending, container, details)
+            }
+            // An engine that came up with its data disk unmounted: nothing is forgotten, and nothing soaks.
+            (Some(mut pending), None)
+                if self.is_disk_strange() && !self.is_on_disk(&pending.image) =>
+            {
+                pending.soaking_since_ms = None;
+                self.state.pending = Some(pending);
+                return;
             }
             (Some(pending), candidate) => {
                 self.end(&pending);

@@ -13,18 +13,21 @@ impl Case<'_> {
     /// The soak was noted as over and `latest` names the image: the promotion was committed, by the round before or by a
     /// pass that died right after it, and is recorded whether or not the container still serves.
     pub(crate) fn record_committed_promotion(&mut self) {
-        let committed = |pending: &mut Pending| {
-            pending.soaked
-                && self
-                    .cast
-                    .latest
-                    .is_some_and(|image| image.id == pending.image)
-        };
         if !self.workload.hold
-            && let Some(pending) = self.state.pending.take_if(committed)
+            && self
+                .state
+                .pending
+                .as_ref()
+                .is_some_and(|pending| self.is_committed(pending))
+            && let Some(pending) = self.state.pending.take()
         {
             self.record_promotion(&pending);
         }
+    }
+
+    /// Whether the soak was noted as over and `latest` names the image: what is left is to record the promotion.
+    pub(crate) fn is_committed(&self, pending: &Pending) -> bool {
+        pending.soaked && self.latest_id() == Some(&pending.image)
     }
 
     /// The pending upgrade has stayed up for the soak. If `latest` names it already, by hand, that is recorded; else the
