@@ -144,7 +144,9 @@ impl Case<'_> {
     /// An incarnation that is unhealthy or not ready does not soak, and a note that its soak is over is taken back.
     fn soak(&mut self, mut pending: Pending, details: Option<&Details>) -> Pending {
         let Some(trouble) = self.trouble(details) else {
-            pending.soaking_since_ms.get_or_insert(self.now.ms());
+            if !self.is_unasked() {
+                pending.soaking_since_ms.get_or_insert(self.now.ms());
+            }
             return pending;
         };
         if pending.soaking_since_ms.is_some() {
@@ -260,6 +262,12 @@ impl Case<'_> {
             Some(state) => state.as_str().to_owned(),
         };
         (reason, up_secs)
+    }
+
+    /// Whether nobody asked the workload's `ready` command (`status` and `rollback` do not): no answer is neither a yes nor
+    /// a no, so a soak neither begins nor ends by it.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.workload.ready.is_some() && self.readiness().is_none()
     }
 
     /// How long the incarnation has soaked, in milliseconds.

@@ -38,7 +38,7 @@ impl Case<'_> {
         };
         let soaked =
             pending.soaking_since_ms.is_some() && self.up_ms(&pending) >= self.workload.soak_ms;
-        if !soaked || self.workload.hold {
+        if !soaked || self.workload.hold || self.is_unasked() {
             self.state.pending = Some(pending);
         } else if self.latest_id() == Some(&pending.image) {
             self.record_promotion(&pending);
