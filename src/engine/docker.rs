@@ -7,10 +7,10 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use bollard::API_DEFAULT_VERSION;
 use bollard::errors::Error;
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
@@ -20,6 +20,7 @@ use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions,
     RemoveImageOptions, TagImageOptions,
 };
+use bollard::{API_DEFAULT_VERSION, BollardRequest};
 use chrono::DateTime;
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
@@ -27,10 +28,13 @@ use tokio::time::Sleep;
 use crate::image::{ImageId, Reference};
 use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
 
+use super::transport::Transport;
 use super::{Answer, Engine, ImageName, Inspected};
 
 /// bollard's own timeout in seconds: longer than any of ours, so that ours is the one that ends a call.
 const BOLLARD_TIMEOUT_SECS: u64 = 24 * 60 * 60;
+/// What bollard puts before each path; the transport, which knows the socket, takes it off again.
+const BASE_URL: &str = "http://localhost";
 /// How the engine prints a moment that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// What Docker lists as the name of an image without one.
@@ -49,7 +53,7 @@ impl Docker {
     /// Prepares the connection; the engine is not asked anything yet.
     ///
     /// # Errors
-    /// When nothing is at the socket's path.
+    /// When the socket's path is not UTF-8, or the host is short of something.
     pub fn connect(
         socket: &Path,
         call_timeout: Duration,
@@ -58,10 +62,17 @@ impl Docker {
         let path = socket
             .to_str()
             .with_context(|| format!("the socket path '{}' is not UTF-8", socket.display()))?;
-        let client =
-            bollard::Docker::connect_with_unix(path, BOLLARD_TIMEOUT_SECS, API_DEFAULT_VERSION)
-                .map_err(|error| explain(error, path))
-                .with_context(|| format!("failed to reach the container engine at '{path}'"))?;
+        let transport = Arc::new(Transport::new(socket));
+        let client = bollard::Docker::connect_with_custom_transport(
+            move |request: BollardRequest| {
+                let transport = Arc::clone(&transport);
+                async move { Ok(transport.send(request).await?) }
+            },
+            Some(BASE_URL),
+            BOLLARD_TIMEOUT_SECS,
+            API_DEFAULT_VERSION,
+        )
+        .context("failed to set up the client of the engine")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -338,8 +349,11 @@ fn explain(error: Error, socket: &str) -> anyhow::Error {
 }
 
 fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
-    if matches!(error, Error::SocketNotFoundError(_)) {
-        return Some(std::io::ErrorKind::NotFound);
+    // The transport's own errors; bollard prints these as they are, and is no link of their chain.
+    if let Error::IOError { err } = error
+        && err.kind() != std::io::ErrorKind::Other
+    {
+        return Some(err.kind());
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
