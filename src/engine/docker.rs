@@ -14,7 +14,7 @@ use anyhow::{Context, anyhow, bail};
 use bollard::errors::Error;
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, HealthStatusEnum,
+    ContainerSummaryStateEnum, HealthStatusEnum, ImageInspect, ImageSummary,
 };
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions,
@@ -197,15 +197,7 @@ impl Docker {
                 }))
                 .await
         })?;
-        let images = listed.into_iter().map(|summary| {
-            image(
-                summary.id,
-                &summary.repo_tags,
-                &summary.repo_digests,
-                summary.size,
-            )
-        });
-        Ok(images.collect())
+        Ok(listed.into_iter().map(listed_image).collect())
     }
 
     /// bollard may speak a newer version than the engine (its issue 736). An engine that says so is asked for its own,
@@ -277,18 +269,10 @@ impl Engine for Docker {
             &what,
             |client| async move { client.inspect_image(&text).await },
         )?;
-        let Some(found) = found else { return Ok(None) };
-        let id = found
-            .id
-            .with_context(|| format!("{}: the answer has no id", self.failed_to(&what)))?;
-        let tags = found.repo_tags.unwrap_or_default();
-        let digests = found.repo_digests.unwrap_or_default();
-        Ok(Some(image(
-            id,
-            &tags,
-            &digests,
-            found.size.unwrap_or_default(),
-        )))
+        found
+            .map(inspected_image)
+            .transpose()
+            .with_context(|| self.failed_to(&what))
     }
 
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer> {
@@ -363,6 +347,51 @@ fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
         cause = error.source();
     }
     None
+}
+
+/// Reads the bodies of the two lists: what [`Engine::observe`] makes of them.
+///
+/// # Errors
+/// When one of them is no such list, or lacks what a container cannot be without.
+pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
+    let images: Vec<ImageSummary> = serde_json::from_slice(images)?;
+    let containers: Vec<ContainerSummary> = serde_json::from_slice(containers)?;
+    Ok(World {
+        images: images.into_iter().map(listed_image).collect(),
+        containers: containers
+            .into_iter()
+            .map(container)
+            .collect::<anyhow::Result<_>>()?,
+        ..World::default()
+    })
+}
+
+/// Reads the body of a container's inspect.
+///
+/// # Errors
+/// When it is none, or does not say what the decision needs.
+pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
+    inspected(serde_json::from_slice(body)?)
+}
+
+/// Reads the body of an image's inspect.
+///
+/// # Errors
+/// When it is none, or has no id.
+pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
+    inspected_image(serde_json::from_slice(body)?)
+}
+
+fn listed_image(summary: ImageSummary) -> Image {
+    let (tags, digests) = (&summary.repo_tags, &summary.repo_digests);
+    image(summary.id, tags, digests, summary.size)
+}
+
+fn inspected_image(found: ImageInspect) -> anyhow::Result<Image> {
+    let id = found.id.context("the answer has no id")?;
+    let tags = found.repo_tags.unwrap_or_default();
+    let digests = found.repo_digests.unwrap_or_default();
+    Ok(image(id, &tags, &digests, found.size.unwrap_or_default()))
 }
 
 fn image(id: String, tags: &[String], digests: &[String], size: i64) -> Image {

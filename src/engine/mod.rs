@@ -9,7 +9,7 @@ mod transport;
 use crate::image::{ImageId, Reference};
 use crate::world::{Container, ContainerId, ContainerState, Details, Image, World};
 
-pub use docker::Docker;
+pub use docker::{Docker, parse_container, parse_image, parse_lists};
 
 /// What tagkeeper asks of a container engine. Each call is one round trip with a deadline.
 ///
