@@ -14,8 +14,9 @@ use anyhow::anyhow;
 
 use crate::decide::{self, Action, Event, Plan, Reason};
 use crate::engine::Engine;
+use crate::image::{ImageId, Reference};
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State, Store};
+use crate::state::{Now, State, Store, WorkloadState};
 
 pub use observe::{ReadyAsker, look};
 pub use person::{RolledBack, roll_back};
@@ -129,11 +130,20 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
 }
 
 fn is_called_for(saved: &State, workload: &WorkloadName, action: &Action) -> bool {
-    let (Action::RemoveImage { image, reason, .. }, Some(known)) =
-        (action, saved.workloads.get(workload))
+    let (
+        Action::RemoveImage {
+            reference,
+            image,
+            reason,
+        },
+        Some(known),
+    ) = (action, saved.workloads.get(workload))
     else {
         return false;
     };
+    if wants(known, reference.as_ref(), image) {
+        return false;
+    }
     match reason {
         Reason::Retired => known.retired.contains(image),
         Reason::Idle => known
@@ -142,6 +152,22 @@ fn is_called_for(saved: &State, workload: &WorkloadName, action: &Action) -> boo
             .is_some_and(|sighting| sighting.idle_since_ms.is_some()),
         _ => false,
     }
+}
+
+/// Whether a state wants an image, or another one of the same version, for its lineage or its pending upgrade. What was
+/// decided since and could not be saved may be decided otherwise by the next pass.
+fn wants(known: &WorkloadState, reference: Option<&Reference>, image: &ImageId) -> bool {
+    let pending = known.pending.iter();
+    let stand_ins = pending.clone().filter_map(|p| p.stand_in.as_ref());
+    let proven = known
+        .lineage
+        .iter()
+        .chain(stand_ins)
+        .map(|p| (&p.image, &p.version));
+    let tag = reference.and_then(Reference::version_tag);
+    proven
+        .chain(pending.map(|p| (&p.image, &p.version)))
+        .any(|(wanted, version)| wanted == image || tag == Some(version.as_str()))
 }
 
 /// What a pass has tried so far: an action that failed or was dropped is not tried again in it.
