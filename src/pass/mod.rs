@@ -84,6 +84,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             let decision = decide::decide(self.policy, &state, &world, self.now);
             if decision.save {
                 if let Err(error) = self.store.save(&decision.state) {
+                    record.wanted = decide::wanted_ids(self.policy, &state);
                     self.make_room(&state, &decision.plan, &mut record);
                     self.store
                         .save(&decision.state)
@@ -91,6 +92,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 }
                 state = decision.state;
             }
+            record.wanted = decide::wanted_ids(self.policy, &state);
             for event in &decision.events {
                 self.witness.event(event);
             }
@@ -176,6 +178,8 @@ pub(crate) struct Record {
     tried: BTreeSet<(WorkloadName, Action)>,
     /// Workloads where a name could not be given: no name may be taken from an image that needed it.
     stuck: BTreeSet<WorkloadName>,
+    /// What the workloads of the policy want by its id: such an image may lose a name, and never its last one.
+    wanted: BTreeSet<ImageId>,
     failed_actions: usize,
     changed: bool,
 }
