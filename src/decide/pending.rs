@@ -49,7 +49,7 @@ impl Case<'_> {
         let before = self.state.pending.take();
         let pending = match (before, candidate) {
             (None, None) => return,
-            (None, Some((container, details))) => self.begin(container, details),
+            (None, Some((container, details))) => self.begin(container, details, None),
             (Some(pending), Some((container, details))) if pending.image == container.image => {
                 self.go_on(pending, container, details)
             }
@@ -66,13 +66,18 @@ impl Case<'_> {
                 let Some((container, details)) = candidate else {
                     return;
                 };
-                self.begin(container, details)
+                self.begin(container, details, pending.stand_in)
             }
         };
         self.state.pending = Some(self.soak(pending, candidate.map(|(_, details)| details)));
     }
 
-    fn begin(&mut self, container: &Container, details: &Details) -> Pending {
+    fn begin(
+        &mut self,
+        container: &Container,
+        details: &Details,
+        stood_in: Option<Proven>,
+    ) -> Pending {
         let version = self.version_run_by(container);
         let message = format!(
             "{version} serves in {}: soaking for {}",
@@ -93,16 +98,23 @@ impl Case<'_> {
             soaking_since_ms: Some(self.now.ms()),
             restarts: 0,
             soaked: false,
-            stand_in: self.stand_in(&container.image),
+            stand_in: self.stand_in(&container.image, stood_in),
         }
     }
 
-    /// What is latest now, to become the fallback in place of a lineage that is not on the disk.
-    fn stand_in(&self, upgrade: &ImageId) -> Option<Proven> {
+    /// What is latest now, to become the fallback in place of a lineage that is not on the disk. What is known of it from
+    /// the upgrade that this one replaces stays known: its version, and that it was rolled out.
+    fn stand_in(&self, upgrade: &ImageId, stood_in: Option<Proven>) -> Option<Proven> {
         let latest = self
             .cast
             .latest
             .filter(|image| image.id != *upgrade && self.head().is_none())?;
+        if stood_in
+            .as_ref()
+            .is_some_and(|known| known.image == latest.id)
+        {
+            return stood_in;
+        }
         Some(Proven {
             version: self.version_of(latest),
             image: latest.id.clone(),

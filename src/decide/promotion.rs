@@ -186,11 +186,12 @@ impl Case<'_> {
     }
 
     /// The actions that move `latest`. An image that would lose its last tag gets a name first: a fallback without a
-    /// name is the prey of every garbage collector.
+    /// name is the prey of every garbage collector. The `latest` of another workload is no name to rely on: it may move
+    /// in the same round.
     pub(crate) fn move_latest(&self, to: &ImageId, purpose: TagPurpose) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(left) = self.cast.latest
-            && left.tags().count() == 1
+            && left.tags().count() <= self.scene.latest_names(&left.id)
         {
             actions.push(self.keep_name(left));
         }

@@ -77,6 +77,14 @@ impl<'a> Scene<'a> {
         self.images.get(id).copied()
     }
 
+    /// How many workloads have the image as their `latest`.
+    pub(crate) fn latest_names(&self, id: &ImageId) -> usize {
+        self.casts
+            .values()
+            .filter(|cast| cast.latest.is_some_and(|latest| latest.id == *id))
+            .count()
+    }
+
     /// The containers, in any state, that use an image.
     pub(crate) fn users(&self, id: &ImageId) -> &[&'a Container] {
         self.users.get(id).map_or(&[], Vec::as_slice)

@@ -71,7 +71,9 @@ impl Case<'_> {
         if self.state.pending.as_ref().is_some_and(|p| p.image == *id) {
             return Reason::Pending;
         }
-        if reference.is_some_and(|r| self.adopter(image, r).is_some()) {
+        if reference.is_some_and(|r| self.adopter(image, r).is_some())
+            && !self.would_take_from_other(image, claims)
+        {
             return Reason::Adopt;
         }
         if reference.is_some_and(|r| self.is_renamed(image, r)) {
