@@ -11,13 +11,14 @@ CARGO       ?= cargo
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build test demo size install uninstall root toolchain
+.PHONY: help build test demo size bench install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
+	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; half an hour)'
 	@echo 'make install    binary, units, policy, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
 	@echo '                UNITDIR=$(UNITDIR) SYSUSERSDIR=$(SYSUSERSDIR)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'
@@ -31,6 +32,7 @@ test: root toolchain
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
+	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
 
 demo: root
@@ -40,6 +42,13 @@ demo: root
 
 size: build
 	scripts/size $(binary)
+
+# A run at a calm time tells most: the table says what the load was.
+bench: root
+	scripts/install-test-packages
+	bench/install
+	$(CARGO) build --release --locked
+	scripts/with-engine bench/run $(binary)
 
 root:
 	@test "$$(id -u)" = 0 || { echo 'make: the tests start a container engine: run this as root' >&2; exit 1; }

@@ -7,16 +7,17 @@
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use bollard::API_DEFAULT_VERSION;
 use bollard::errors::Error;
-use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageInspect, ImageSummary};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions,
     RemoveImageOptions, TagImageOptions,
 };
+use bollard::{API_DEFAULT_VERSION, BollardRequest};
 use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
@@ -25,10 +26,13 @@ use crate::image::{ImageId, Reference};
 use crate::world::{Container, ContainerId, Image, World};
 
 use super::answer::{Found, FoundHealth, FoundState, Listed, image};
+use super::transport::Transport;
 use super::{Answer, Engine, ImageName, Inspected};
 
 /// bollard's own timeout in seconds: longer than any of ours, so that ours is the one that ends a call.
 const BOLLARD_TIMEOUT_SECS: u64 = 24 * 60 * 60;
+/// What bollard puts before each path; the transport, which knows the socket, takes it off again.
+const BASE_URL: &str = "http://localhost";
 
 /// An engine behind a unix socket.
 pub struct Docker {
@@ -43,7 +47,7 @@ impl Docker {
     /// Prepares the connection; the engine is not asked anything yet.
     ///
     /// # Errors
-    /// When nothing is at the socket's path.
+    /// When the socket's path is not UTF-8, or the host is short of something.
     pub fn connect(
         socket: &Path,
         call_timeout: Duration,
@@ -52,10 +56,17 @@ impl Docker {
         let path = socket
             .to_str()
             .with_context(|| format!("the socket path '{}' is not UTF-8", socket.display()))?;
-        let client =
-            bollard::Docker::connect_with_unix(path, BOLLARD_TIMEOUT_SECS, API_DEFAULT_VERSION)
-                .map_err(|error| explain(error, path))
-                .with_context(|| format!("failed to reach the container engine at '{path}'"))?;
+        let transport = Arc::new(Transport::new(socket));
+        let client = bollard::Docker::connect_with_custom_transport(
+            move |request: BollardRequest| {
+                let transport = Arc::clone(&transport);
+                async move { Ok(transport.send(request).await?) }
+            },
+            Some(BASE_URL),
+            BOLLARD_TIMEOUT_SECS,
+            API_DEFAULT_VERSION,
+        )
+        .context("failed to set up the client of the engine")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -180,15 +191,7 @@ impl Docker {
                 }))
                 .await
         })?;
-        let images = listed.into_iter().map(|summary| {
-            image(
-                summary.id,
-                &summary.repo_tags,
-                &summary.repo_digests,
-                summary.size,
-            )
-        });
-        Ok(images.collect())
+        Ok(listed.into_iter().map(listed_image).collect())
     }
 
     /// bollard may speak a newer version than the engine (its issue 736). An engine that says so is asked for its own,
@@ -231,9 +234,7 @@ impl Engine for Docker {
                 ..Default::default()
             };
             let asked = client.list_containers(Some(options));
-            let whole =
-                |listed: Vec<ContainerSummary>| listed.into_iter().map(Listed::from).collect();
-            asked.await.map(whole).or_else(read_again)
+            asked.await.map(listed).or_else(read_again)
         })?;
         listed
             .into_iter()
@@ -261,18 +262,10 @@ impl Engine for Docker {
             &what,
             |client| async move { client.inspect_image(&text).await },
         )?;
-        let Some(found) = found else { return Ok(None) };
-        let id = found
-            .id
-            .with_context(|| format!("{}: the answer has no id", self.failed_to(&what)))?;
-        let tags = found.repo_tags.unwrap_or_default();
-        let digests = found.repo_digests.unwrap_or_default();
-        Ok(Some(image(
-            id,
-            &tags,
-            &digests,
-            found.size.unwrap_or_default(),
-        )))
+        found
+            .map(inspected_image)
+            .transpose()
+            .with_context(|| self.failed_to(&what))
     }
 
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer> {
@@ -333,8 +326,11 @@ fn explain(error: Error, socket: &str) -> anyhow::Error {
 }
 
 fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
-    if matches!(error, Error::SocketNotFoundError(_)) {
-        return Some(std::io::ErrorKind::NotFound);
+    // The transport's own errors; bollard prints these as they are, and is no link of their chain.
+    if let Error::IOError { err } = error
+        && err.kind() != std::io::ErrorKind::Other
+    {
+        return Some(err.kind());
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -359,6 +355,72 @@ fn read_again<T: DeserializeOwned>(error: Error) -> Result<T, Error> {
         return Err(error);
     }
     serde_json::from_str(contents).map_err(|_| error)
+}
+
+/// Reads the bodies of the two lists: what [`Engine::observe`] makes of them.
+///
+/// # Errors
+/// When one of them is no such list, or lacks what a container cannot be without.
+pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
+    let images: Vec<ImageSummary> = serde_json::from_slice(images)?;
+    let containers: Vec<Listed> = parse(containers, listed)?;
+    Ok(World {
+        images: images.into_iter().map(listed_image).collect(),
+        containers: containers
+            .into_iter()
+            .map(Container::try_from)
+            .collect::<anyhow::Result<_>>()?,
+        ..World::default()
+    })
+}
+
+/// Reads the body of a container's inspect.
+///
+/// # Errors
+/// When it is none, or does not say what the decision needs.
+pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
+    parse(body, |response: ContainerInspectResponse| {
+        Found::from(response)
+    })?
+    .try_into()
+}
+
+/// Reads the body of an image's inspect.
+///
+/// # Errors
+/// When it is none, or has no id.
+pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
+    inspected_image(serde_json::from_slice(body)?)
+}
+
+/// Reads a body as the calls do: by bollard's model, or else again.
+fn parse<M: DeserializeOwned, T: DeserializeOwned>(
+    body: &[u8],
+    convert: impl FnOnce(M) -> T,
+) -> anyhow::Result<T> {
+    Ok(serde_json::from_slice(body).map(convert).or_else(|error| {
+        read_again(Error::JsonDataError {
+            message: error.to_string(),
+            column: error.column(),
+            contents: String::from_utf8_lossy(body).into_owned(),
+        })
+    })?)
+}
+
+fn listed_image(summary: ImageSummary) -> Image {
+    let (tags, digests) = (&summary.repo_tags, &summary.repo_digests);
+    image(summary.id, tags, digests, summary.size)
+}
+
+fn inspected_image(found: ImageInspect) -> anyhow::Result<Image> {
+    let id = found.id.context("the answer has no id")?;
+    let tags = found.repo_tags.unwrap_or_default();
+    let digests = found.repo_digests.unwrap_or_default();
+    Ok(image(id, &tags, &digests, found.size.unwrap_or_default()))
+}
+
+fn listed(summaries: Vec<ContainerSummary>) -> Vec<Listed> {
+    summaries.into_iter().map(Listed::from).collect()
 }
 
 impl From<ContainerSummary> for Listed {
