@@ -5,10 +5,14 @@ BINDIR      ?= $(PREFIX)/bin
 SYSCONFDIR  ?= /etc
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+LIBDIR      ?= $(PREFIX)/lib/tagkeeper
 DESTDIR     ?=
 CARGO       ?= cargo
 
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
+ready_binary := $(binary)-ready
+ready_commands := sonic exec tcp http
+dropins := $(notdir $(wildcard ready/dropins/*.conf))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
 .PHONY: help build test demo size bench install uninstall root toolchain
@@ -19,8 +23,8 @@ help:
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; half an hour)'
-	@echo 'make install    binary, units, policy, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
-	@echo '                UNITDIR=$(UNITDIR) SYSUSERSDIR=$(SYSUSERSDIR)'
+	@echo 'make install    binaries, units, policy, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
+	@echo '                UNITDIR=$(UNITDIR) SYSUSERSDIR=$(SYSUSERSDIR) LIBDIR=$(LIBDIR)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'
 
 build:
@@ -61,7 +65,15 @@ toolchain:
 # Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
 install:
 	@test -x $(binary) || { echo 'make: $(binary) is missing: run `make build` first' >&2; exit 1; }
+	@test -x $(ready_binary) || { echo 'make: $(ready_binary) is missing: run `make build` first' >&2; exit 1; }
 	install -D -m 755 $(binary) $(DESTDIR)$(BINDIR)/tagkeeper
+	install -D -m 755 $(ready_binary) $(DESTDIR)$(LIBDIR)/tagkeeper-ready
+	install -d -m 755 $(DESTDIR)$(LIBDIR)/ready $(DESTDIR)$(LIBDIR)/dropins
+	for command in $(ready_commands); do ln -sfn ../tagkeeper-ready $(DESTDIR)$(LIBDIR)/ready/$$command || exit 1; done
+	for dropin in $(dropins); do \
+		sed 's|/usr/lib/tagkeeper|$(LIBDIR)|g' ready/dropins/$$dropin >$(DESTDIR)$(LIBDIR)/dropins/$$dropin && \
+		chmod 644 $(DESTDIR)$(LIBDIR)/dropins/$$dropin || exit 1; \
+	done
 	install -d -m 755 $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/bin/tagkeeper|$(BINDIR)/tagkeeper|g' units/tagkeeper.service >$(DESTDIR)$(UNITDIR)/tagkeeper.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tagkeeper.service
@@ -72,4 +84,6 @@ install:
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
-		$(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
+		$(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf $(DESTDIR)$(LIBDIR)/tagkeeper-ready \
+		$(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) $(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(dropins))
+	rmdir $(DESTDIR)$(LIBDIR)/ready $(DESTDIR)$(LIBDIR)/dropins 2>/dev/null || true
