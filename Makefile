@@ -15,11 +15,12 @@ ready_commands := sonic exec tcp http
 dropins := $(notdir $(wildcard ready/dropins/*.conf))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build test demo size bench install uninstall root toolchain
+.PHONY: help build test test-engines demo size bench install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
+	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (half an hour)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; half an hour)'
@@ -38,6 +39,11 @@ test: root toolchain
 	$(CARGO) test --locked --no-run
 	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
+
+test-engines: root toolchain
+	scripts/install-test-packages
+	$(CARGO) test --locked --no-run
+	scripts/test-engines
 
 demo: root
 	scripts/install-test-packages

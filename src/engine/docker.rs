@@ -234,9 +234,7 @@ impl Engine for Docker {
                 ..Default::default()
             };
             let asked = client.list_containers(Some(options));
-            let whole =
-                |listed: Vec<ContainerSummary>| listed.into_iter().map(Listed::from).collect();
-            asked.await.map(whole).or_else(read_again)
+            asked.await.map(listed).or_else(read_again)
         })?;
         listed
             .into_iter()
@@ -359,6 +357,72 @@ fn read_again<T: DeserializeOwned>(error: Error) -> Result<T, Error> {
     serde_json::from_str(contents).map_err(|_| error)
 }
 
+/// Reads the bodies of the two lists: what [`Engine::observe`] makes of them.
+///
+/// # Errors
+/// When one of them is no such list, or lacks what a container cannot be without.
+pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
+    let images: Vec<ImageSummary> = serde_json::from_slice(images)?;
+    let containers: Vec<Listed> = parse(containers, listed)?;
+    Ok(World {
+        images: images.into_iter().map(listed_image).collect(),
+        containers: containers
+            .into_iter()
+            .map(Container::try_from)
+            .collect::<anyhow::Result<_>>()?,
+        ..World::default()
+    })
+}
+
+/// Reads the body of a container's inspect.
+///
+/// # Errors
+/// When it is none, or does not say what the decision needs.
+pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
+    parse(body, |response: ContainerInspectResponse| {
+        Found::from(response)
+    })?
+    .try_into()
+}
+
+/// Reads the body of an image's inspect.
+///
+/// # Errors
+/// When it is none, or has no id.
+pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
+    inspected_image(serde_json::from_slice(body)?)
+}
+
+/// Reads a body as the calls do: by bollard's model, or else again.
+fn parse<M: DeserializeOwned, T: DeserializeOwned>(
+    body: &[u8],
+    convert: impl FnOnce(M) -> T,
+) -> anyhow::Result<T> {
+    Ok(serde_json::from_slice(body).map(convert).or_else(|error| {
+        read_again(Error::JsonDataError {
+            message: error.to_string(),
+            column: error.column(),
+            contents: String::from_utf8_lossy(body).into_owned(),
+        })
+    })?)
+}
+
+fn listed_image(summary: ImageSummary) -> Image {
+    let (tags, digests) = (&summary.repo_tags, &summary.repo_digests);
+    image(summary.id, tags, digests, summary.size)
+}
+
+fn inspected_image(found: ImageInspect) -> anyhow::Result<Image> {
+    let id = found.id.context("the answer has no id")?;
+    let tags = found.repo_tags.unwrap_or_default();
+    let digests = found.repo_digests.unwrap_or_default();
+    Ok(image(id, &tags, &digests, found.size.unwrap_or_default()))
+}
+
+fn listed(summaries: Vec<ContainerSummary>) -> Vec<Listed> {
+    summaries.into_iter().map(Listed::from).collect()
+}
+
 impl From<ContainerSummary> for Listed {
     fn from(summary: ContainerSummary) -> Self {
         Self {
@@ -389,56 +453,4 @@ impl From<ContainerInspectResponse> for Found {
             state,
         }
     }
-}
-
-fn listed_image(summary: ImageSummary) -> Image {
-    let (tags, digests) = (&summary.repo_tags, &summary.repo_digests);
-    image(summary.id, tags, digests, summary.size)
-}
-
-fn inspected_image(found: ImageInspect) -> anyhow::Result<Image> {
-    let id = found.id.context("the answer has no id")?;
-    let tags = found.repo_tags.unwrap_or_default();
-    let digests = found.repo_digests.unwrap_or_default();
-    Ok(image(id, &tags, &digests, found.size.unwrap_or_default()))
-}
-
-/// Reads the bodies of the two lists: what [`Engine::observe`] makes of them.
-///
-/// # Errors
-/// When one of them is no such list, or lacks what a container cannot be without.
-pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
-    let images: Vec<ImageSummary> = serde_json::from_slice(images)?;
-    let listed: Vec<Listed> = match serde_json::from_slice::<Vec<ContainerSummary>>(containers) {
-        Ok(whole) => whole.into_iter().map(Listed::from).collect(),
-        Err(_) => serde_json::from_slice(containers)?,
-    };
-    Ok(World {
-        images: images.into_iter().map(listed_image).collect(),
-        containers: listed
-            .into_iter()
-            .map(Container::try_from)
-            .collect::<anyhow::Result<_>>()?,
-        ..World::default()
-    })
-}
-
-/// Reads the body of a container's inspect.
-///
-/// # Errors
-/// When it is none, or does not say what the decision needs.
-pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
-    let found = match serde_json::from_slice::<ContainerInspectResponse>(body) {
-        Ok(whole) => Found::from(whole),
-        Err(_) => serde_json::from_slice(body)?,
-    };
-    Inspected::try_from(found)
-}
-
-/// Reads the body of an image's inspect.
-///
-/// # Errors
-/// When it is none, or has no id.
-pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
-    inspected_image(serde_json::from_slice(body)?)
 }

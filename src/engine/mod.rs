@@ -1,8 +1,8 @@
 //! The seam to the container engine: one small trait, in the words of `world`.
 //!
-//! [`docker`] is the only file that knows bollard, [`transport`] bounds what comes in from the socket, and [`answer`]
-//! says what an answer means; tests put other engines behind the trait. The engine knows no policy. There is no way to
-//! ask for `force` or a prune through it (design section 8).
+//! [`docker`] is the only file that knows bollard, [`answer`] says what its answers mean, and [`transport`] bounds what
+//! comes in from the socket; tests put other engines behind the trait. The engine knows no policy. There is no way to ask
+//! for `force` or a prune through it (design section 8).
 
 mod answer;
 mod docker;
