@@ -8,19 +8,23 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 LIBDIR      ?= $(PREFIX)/lib/tagkeeper
 DESTDIR     ?=
 CARGO       ?= cargo
+SECONDS     ?= 60
 
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
 dropins := $(notdir $(wildcard ready/dropins/*.conf))
+cargo_fuzz := target/tools/bin/cargo-fuzz
+fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build test test-engines demo size bench install uninstall root toolchain
+.PHONY: help build test test-engines fuzz demo size bench install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (half an hour)'
+	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; half an hour)'
@@ -44,6 +48,19 @@ test-engines: root toolchain
 	scripts/install-test-packages
 	$(CARGO) test --locked --no-run
 	scripts/test-engines
+
+# The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets this one take them. What was found stays in
+# fuzz/artifacts, and the inputs that were worth keeping in fuzz/corpus.
+fuzz: toolchain $(cargo_fuzz)
+	@c++ --version >/dev/null || { echo 'make: libFuzzer needs a C++ compiler: install g++' >&2; exit 1; }
+	set -e; for target in $(fuzz_targets); do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(cargo_fuzz) run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=16384 -print_final_stats=1; \
+	done
+
+$(cargo_fuzz):
+	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --root target/tools
 
 demo: root
 	scripts/install-test-packages
