@@ -106,7 +106,7 @@ mod tests {
     fn the_last_words_of_both_streams_are_kept() {
         let output = [frame(1, b"one "), frame(2, b"two"), frame(1, b"")].concat();
         assert_eq!(last_words(&mut output.as_slice()).unwrap(), b"one two");
-        let flood = [frame(1, &[b'x'; 100_000]), frame(2, b"the end")].concat();
+        let flood = [frame(1, &vec![b'x'; 100_000]), frame(2, b"the end")].concat();
         let words = last_words(&mut flood.as_slice()).unwrap();
         assert_eq!(words.len(), KEPT_BYTES);
         assert!(words.ends_with(b"xthe end"));
