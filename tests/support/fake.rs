@@ -37,6 +37,18 @@ pub(crate) enum Fault {
 
 type Hook = Box<dyn FnOnce(&mut Engine) + Send>;
 
+/// When a watcher looks at a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The engine has done nothing yet of what it asks for.
+    Before,
+    /// The engine has done it, and no answer has been sent.
+    After,
+}
+
+/// Looks at every request at both moments. False makes the engine fall silent: it does no more, and sends no answer.
+type Watcher = Box<dyn FnMut(Moment, &Request, &Docker) -> bool + Send>;
+
 /// What happens when: a fault on each request that fits, or on the nth; a hook once.
 struct Rule {
     route: Route,
@@ -58,6 +70,7 @@ pub(crate) struct Engine {
     rules: Vec<Rule>,
     /// Waits until both lists have been answered, then for the next request.
     after_lists: Option<(Vec<Route>, Hook)>,
+    watchers: Vec<Watcher>,
     log: Vec<Request>,
     offences: Vec<String>,
     /// The next connection ends the listener.
@@ -98,10 +111,19 @@ impl Engine {
         ));
     }
 
-    /// No more faults and hooks.
+    /// Lets one more watcher look at every request from now on.
+    pub(crate) fn watch(
+        &mut self,
+        watcher: impl FnMut(Moment, &Request, &Docker) -> bool + Send + 'static,
+    ) {
+        self.watchers.push(Box::new(watcher));
+    }
+
+    /// No more faults, hooks and watchers.
     pub(crate) fn heal(&mut self) {
         self.rules.clear();
         self.after_lists = None;
+        self.watchers.clear();
     }
 
     /// The requests since the last call of this.
@@ -140,7 +162,23 @@ impl Engine {
         if let Some(Fault::Status(status, message)) = fault {
             return (refusal(status, message), None);
         }
-        (self.answer(request), fault)
+        if self.falls_silent(Moment::Before, request) {
+            return ((200, None), Some(Fault::StalledHeaders));
+        }
+        let answer = self.answer(request);
+        if self.falls_silent(Moment::After, request) {
+            return (answer, Some(Fault::StalledHeaders));
+        }
+        (answer, fault)
+    }
+
+    fn falls_silent(&mut self, moment: Moment, request: &Request) -> bool {
+        let mut is_silent = false;
+        for watcher in &mut self.watchers {
+            // Each of them looks, whatever another one says.
+            is_silent |= !watcher(moment, request, &self.docker);
+        }
+        is_silent
     }
 
     fn run_after_lists(&mut self, route: Route) {
