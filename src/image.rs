@@ -148,8 +148,9 @@ impl Repository {
         };
         let path = match domain_bytes {
             Some(end) => {
+                // The grammar lets what looks like a registry pass as a path, too.
                 let domain = name.get(..end).unwrap_or_default();
-                if !is_domain(domain) {
+                if !is_domain(domain) && !is_path_component(domain) {
                     return Err(NameError::Malformed);
                 }
                 name.get(end + 1..).unwrap_or_default()

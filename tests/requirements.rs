@@ -1,10 +1,14 @@
 //! The requirements of design section 2, each as a story on a real engine, with images pulled from a real registry.
 //!
-//! Beside them, `traps` tells those of section 3 that only a real engine can set, and `survival` kills the program at
-//! every call it makes. Run by `make test`; without its engine every story fails.
+//! Beside them, `traps` tells those of section 3 that only a real engine can set, `survival` kills the program at every
+//! call it makes, and `faults` fails each of them. Run by `make test`; without its engine every story fails.
 
+#[path = "requirements/between.rs"]
+mod between;
 #[path = "support/engine.rs"]
 mod engine;
+#[path = "requirements/faults.rs"]
+mod faults;
 #[path = "requirements/story.rs"]
 mod story;
 #[path = "requirements/survival.rs"]

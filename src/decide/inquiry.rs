@@ -37,14 +37,20 @@ pub fn inquiries(policy: &Policy, state: &State, world: &World, now: &Now) -> Ve
     for (name, workload) in &policy.workloads {
         let known = state.workloads.get(name).cloned().unwrap_or_default();
         if let Some(case) = Case::new(name, workload, known, &scene, now) {
-            case.ask(&mut open);
+            for inquiry in case.ask() {
+                // Two workloads may ask about one container, when it has gone over from one to the other.
+                if !open.contains(&inquiry) {
+                    open.push(inquiry);
+                }
+            }
         }
     }
     open
 }
 
 impl Case<'_> {
-    fn ask(&self, open: &mut Vec<Inquiry>) {
+    fn ask(&self) -> Vec<Inquiry> {
+        let mut open = Vec::new();
         let unproven = self.serves.container().filter(|c| self.is_upgradable(c));
         if let Some(container) = unproven {
             if self.details(container).is_none() {
@@ -71,5 +77,6 @@ impl Case<'_> {
         {
             open.push(Inquiry::Inspect(id.clone()));
         }
+        open
     }
 }

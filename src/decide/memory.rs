@@ -15,7 +15,6 @@ impl Case<'_> {
         let strange_disk = self.is_disk_strange();
         self.note_hold();
         self.note_images(strange_disk);
-        self.note_dry_runs(strange_disk);
         self.note_rolled_out();
         if !self.workload.hold {
             self.cut_lineage();
@@ -39,8 +38,16 @@ impl Case<'_> {
         }
     }
 
-    /// First sights, and marks of what was inherited. An image that has left the disk, or bears only names that are not
-    /// the workload's, is forgotten: when it comes back it is a new image (design 4.5).
+    /// Whether an image bears a name of the workload, or no name at all.
+    fn is_seen(&self, image: &Image) -> bool {
+        image.is_nameless()
+            || image
+                .references
+                .iter()
+                .any(|r| self.cast.named.contains_key(r))
+    }
+
+    /// First sights, and marks of what was inherited.
     fn note_images(&mut self, strange_disk: bool) {
         let newly_in = self.state.came_in.is_none();
         if newly_in {
@@ -50,20 +57,14 @@ impl Case<'_> {
             |reference: &Reference| !self.state.repositories.contains(reference.repository());
         let mut seen = Vec::with_capacity(self.cast.images.len());
         for &image in &self.cast.images {
+            if !self.is_seen(image) {
+                continue;
+            }
             let mut own_names = image
                 .references
                 .iter()
-                .filter(|r| self.cast.named.contains_key(r))
-                .peekable();
-            if own_names.peek().is_none() && !image.is_nameless() {
-                continue;
-            }
+                .filter(|r| self.cast.named.contains_key(r));
             seen.push((image, newly_in || own_names.any(new_repository)));
-        }
-        if !strange_disk {
-            let present: HashSet<_> = seen.iter().map(|(image, _)| &image.id).collect();
-            self.state.images.retain(|id, _| present.contains(id));
-            self.state.retired.retain(|id| present.contains(id));
         }
         for (image, arrived_with_repository) in seen {
             let first_seen_ms = self.now.ms();
@@ -83,13 +84,8 @@ impl Case<'_> {
         self.state.repositories = self.workload.repositories().cloned().collect();
     }
 
-    fn note_dry_runs(&mut self, strange_disk: bool) {
-        if !strange_disk && !self.state.dry_runs.is_empty() {
-            let containers = &self.scene.world.containers;
-            self.state
-                .dry_runs
-                .retain(|id| containers.iter().any(|c| c.id == *id));
-        }
+    /// Orchestrated containers that idle beside the local one, by the versions as they are written down by now.
+    pub(crate) fn note_dry_runs(&mut self) {
         for container in serving::running_dry(self.workload, &self.state, self.cast) {
             self.state.dry_runs.insert(container.id.clone());
         }
@@ -144,6 +140,29 @@ impl Case<'_> {
             .lineage
             .retain(|proven| !cut.contains(&proven.image));
         self.state.retired.extend(cut);
+    }
+
+    /// An image that has left the disk, or bears only names that are not the workload's, is forgotten: when it comes back
+    /// it is a new image (design 4.5). Last, because a failure still asks how often its image was seen.
+    pub(crate) fn forget(&mut self) {
+        if self.is_disk_strange() {
+            return;
+        }
+        let present: HashSet<_> = self
+            .cast
+            .images
+            .iter()
+            .filter(|i| self.is_seen(i))
+            .map(|i| &i.id)
+            .collect();
+        self.state.images.retain(|id, _| present.contains(id));
+        self.state.retired.retain(|id| present.contains(id));
+        if !self.state.dry_runs.is_empty() {
+            let containers = &self.scene.world.containers;
+            self.state
+                .dry_runs
+                .retain(|id| containers.iter().any(|c| c.id == *id));
+        }
     }
 
     /// Since when each image is idle, for the grace period: a container that goes in this round does not count.

@@ -25,8 +25,9 @@ mod tests;
 mod verdict;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::image::ImageId;
 use crate::policy::{Policy, WorkloadName};
 use crate::state::{Now, State, WorkloadState};
 use crate::world::World;
@@ -73,12 +74,14 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
             let mut case = Case::new(name, workload, known, &scene, now)?;
             case.remember();
             case.follow_upgrade();
+            case.note_dry_runs();
             Some(case)
         })
         .collect();
 
     let wanted = actions::claims_of(&cases);
     for case in &mut cases {
+        case.forget();
         case.settle_idleness();
         case.judge(&wanted);
     }
@@ -123,6 +126,16 @@ fn departed(policy: &Policy, state: &State) -> BTreeMap<WorkloadName, WorkloadSt
     })
     .filter(|(_, kept)| !kept.lineage.is_empty() || !kept.rejected.is_empty())
     .collect()
+}
+
+/// The images that the workloads of the policy want kept by their ids. Nothing that is decided may delete one: `pass`
+/// holds what it is about to do against this list, because between decision and act other names may have gone.
+pub(crate) fn wanted_ids(policy: &Policy, state: &State) -> BTreeSet<ImageId> {
+    let known = policy
+        .workloads
+        .keys()
+        .filter_map(|name| state.workloads.get(name));
+    known.flat_map(scene::claimed_ids).cloned().collect()
 }
 
 fn in_grace(plan: &Plan) -> bool {

@@ -33,6 +33,14 @@ impl Case<'_> {
     }
 
     fn observe_upgrade(&mut self) {
+        if self
+            .state
+            .pending
+            .as_ref()
+            .is_some_and(|pending| self.is_committed(pending))
+        {
+            return; // It is on hold, or it would be recorded by now; it is recorded when the hold ends.
+        }
         let candidate = self
             .serves
             .container()
@@ -41,22 +49,35 @@ impl Case<'_> {
         let before = self.state.pending.take();
         let pending = match (before, candidate) {
             (None, None) => return,
-            (None, Some((container, details))) => self.begin(container, details),
+            (None, Some((container, details))) => self.begin(container, details, None),
             (Some(pending), Some((container, details))) if pending.image == container.image => {
                 self.go_on(pending, container, details)
+            }
+            // An engine that came up with its data disk unmounted: nothing is forgotten, and nothing soaks.
+            (Some(mut pending), None)
+                if self.is_disk_strange() && !self.is_on_disk(&pending.image) =>
+            {
+                pending.soaking_since_ms = None;
+                self.state.pending = Some(pending);
+                return;
             }
             (Some(pending), candidate) => {
                 self.end(&pending);
                 let Some((container, details)) = candidate else {
                     return;
                 };
-                self.begin(container, details)
+                self.begin(container, details, pending.stand_in)
             }
         };
         self.state.pending = Some(self.soak(pending, candidate.map(|(_, details)| details)));
     }
 
-    fn begin(&mut self, container: &Container, details: &Details) -> Pending {
+    fn begin(
+        &mut self,
+        container: &Container,
+        details: &Details,
+        stood_in: Option<Proven>,
+    ) -> Pending {
         let version = self.version_run_by(container);
         let message = format!(
             "{version} serves in {}: soaking for {}",
@@ -65,7 +86,7 @@ impl Case<'_> {
         );
         self.event(EventKind::Pending, &version, &container.image, message);
         self.state.retired.remove(&container.image);
-        self.count_sighting(&container.image);
+        self.count_sighting(&container.image, 1);
         Pending {
             version,
             image: container.image.clone(),
@@ -77,16 +98,23 @@ impl Case<'_> {
             soaking_since_ms: Some(self.now.ms()),
             restarts: 0,
             soaked: false,
-            stand_in: self.stand_in(&container.image),
+            stand_in: self.stand_in(&container.image, stood_in),
         }
     }
 
-    /// What is latest now, to become the fallback in place of a lineage that is not on the disk.
-    fn stand_in(&self, upgrade: &ImageId) -> Option<Proven> {
+    /// What is latest now, to become the fallback in place of a lineage that is not on the disk. What is known of it from
+    /// the upgrade that this one replaces stays known: its version, and that it was rolled out.
+    fn stand_in(&self, upgrade: &ImageId, stood_in: Option<Proven>) -> Option<Proven> {
         let latest = self
             .cast
             .latest
             .filter(|image| image.id != *upgrade && self.head().is_none())?;
+        if stood_in
+            .as_ref()
+            .is_some_and(|known| known.image == latest.id)
+        {
+            return stood_in;
+        }
         Some(Proven {
             version: self.version_of(latest),
             image: latest.id.clone(),
@@ -97,7 +125,10 @@ impl Case<'_> {
 
     /// The same image still serves. A new incarnation starts the soak again and keeps the stand-in.
     fn go_on(&mut self, mut pending: Pending, container: &Container, details: &Details) -> Pending {
-        self.count_sighting(&pending.image);
+        // The rounds of the pass in which it began share one moment; a later one is a second pass.
+        if self.now.ms() > pending.began.clock_ms {
+            self.count_sighting(&pending.image, 2);
+        }
         if pending.id == container.id && pending.started_at == details.started_at {
             return pending;
         }
@@ -125,7 +156,9 @@ impl Case<'_> {
     /// An incarnation that is unhealthy or not ready does not soak, and a note that its soak is over is taken back.
     fn soak(&mut self, mut pending: Pending, details: Option<&Details>) -> Pending {
         let Some(trouble) = self.trouble(details) else {
-            pending.soaking_since_ms.get_or_insert(self.now.ms());
+            if !self.is_unasked() {
+                pending.soaking_since_ms.get_or_insert(self.now.ms());
+            }
             return pending;
         };
         if pending.soaking_since_ms.is_some() {
@@ -162,9 +195,9 @@ impl Case<'_> {
         }
     }
 
-    fn count_sighting(&mut self, image: &ImageId) {
+    fn count_sighting(&mut self, image: &ImageId, passes: u8) {
         if let Some(sighting) = self.state.images.get_mut(image) {
-            sighting.times_pending = (sighting.times_pending + 1).min(2);
+            sighting.times_pending = (sighting.times_pending + passes).min(2);
         }
     }
 
@@ -241,6 +274,12 @@ impl Case<'_> {
             Some(state) => state.as_str().to_owned(),
         };
         (reason, up_secs)
+    }
+
+    /// Whether nobody asked the workload's `ready` command (`status` and `rollback` do not): no answer is neither a yes nor
+    /// a no, so a soak neither begins nor ends by it.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.workload.ready.is_some() && self.readiness().is_none()
     }
 
     /// How long the incarnation has soaked, in milliseconds.

@@ -13,18 +13,21 @@ impl Case<'_> {
     /// The soak was noted as over and `latest` names the image: the promotion was committed, by the round before or by a
     /// pass that died right after it, and is recorded whether or not the container still serves.
     pub(crate) fn record_committed_promotion(&mut self) {
-        let committed = |pending: &mut Pending| {
-            pending.soaked
-                && self
-                    .cast
-                    .latest
-                    .is_some_and(|image| image.id == pending.image)
-        };
         if !self.workload.hold
-            && let Some(pending) = self.state.pending.take_if(committed)
+            && self
+                .state
+                .pending
+                .as_ref()
+                .is_some_and(|pending| self.is_committed(pending))
+            && let Some(pending) = self.state.pending.take()
         {
             self.record_promotion(&pending);
         }
+    }
+
+    /// Whether the soak was noted as over and `latest` names the image: what is left is to record the promotion.
+    pub(crate) fn is_committed(&self, pending: &Pending) -> bool {
+        pending.soaked && self.latest_id() == Some(&pending.image)
     }
 
     /// The pending upgrade has stayed up for the soak. If `latest` names it already, by hand, that is recorded; else the
@@ -35,7 +38,7 @@ impl Case<'_> {
         };
         let soaked =
             pending.soaking_since_ms.is_some() && self.up_ms(&pending) >= self.workload.soak_ms;
-        if !soaked || self.workload.hold {
+        if !soaked || self.workload.hold || self.is_unasked() {
             self.state.pending = Some(pending);
         } else if self.latest_id() == Some(&pending.image) {
             self.record_promotion(&pending);
@@ -183,11 +186,12 @@ impl Case<'_> {
     }
 
     /// The actions that move `latest`. An image that would lose its last tag gets a name first: a fallback without a
-    /// name is the prey of every garbage collector.
+    /// name is the prey of every garbage collector. The `latest` of another workload is no name to rely on: it may move
+    /// in the same round.
     pub(crate) fn move_latest(&self, to: &ImageId, purpose: TagPurpose) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(left) = self.cast.latest
-            && left.tags().count() == 1
+            && left.tags().count() <= self.scene.latest_names(&left.id)
         {
             actions.push(self.keep_name(left));
         }

@@ -77,6 +77,14 @@ impl<'a> Scene<'a> {
         self.images.get(id).copied()
     }
 
+    /// How many workloads have the image as their `latest`.
+    pub(crate) fn latest_names(&self, id: &ImageId) -> usize {
+        self.casts
+            .values()
+            .filter(|cast| cast.latest.is_some_and(|latest| latest.id == *id))
+            .count()
+    }
+
     /// The containers, in any state, that use an image.
     pub(crate) fn users(&self, id: &ImageId) -> &[&'a Container] {
         self.users.get(id).map_or(&[], Vec::as_slice)
@@ -93,12 +101,16 @@ fn assign_images<'a>(
     casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
 ) -> Owners<'a> {
     let mut remembered: Owners = HashMap::new();
+    let mut seen: Owners = HashMap::new();
     for name in policy.workloads.keys() {
         let Some(known) = state.workloads.get(name) else {
             continue;
         };
         for id in remembered_ids(known) {
             remembered.entry(id).or_default().push(name);
+        }
+        for id in known.images.keys() {
+            seen.entry(id).or_default().push(name);
         }
     }
     let mut owners: Owners = HashMap::new();
@@ -121,6 +133,10 @@ fn assign_images<'a>(
             }
         }
         of_image.extend(remembered.get(&image.id).into_iter().flatten().copied());
+        if image.is_nameless() {
+            // The workload's by the name that it had: it has its grace, and does not lie there for ever.
+            of_image.extend(seen.get(&image.id).into_iter().flatten().copied());
+        }
         of_image.sort_unstable();
         of_image.dedup();
         for &name in &of_image {

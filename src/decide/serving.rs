@@ -73,9 +73,8 @@ pub(crate) fn running_dry<'a>(
     let Some(local) = cast.local.filter(|local| is_running(local)) else {
         return Vec::new();
     };
-    let of_local = container_version(workload, state, cast, local);
     let idles =
-        |c: &&Container| is_running(c) && container_version(workload, state, cast, c) == of_local;
+        |c: &&Container| is_running(c) && is_of_one_version(workload, state, cast, local, c);
     cast.orchestrated.iter().copied().filter(idles).collect()
 }
 
@@ -92,10 +91,23 @@ fn is_dry_run(
     container: &Container,
 ) -> bool {
     state.dry_runs.contains(&container.id)
-        || cast.local.is_some_and(|local| {
-            container_version(workload, state, cast, local)
-                == container_version(workload, state, cast, container)
-        })
+        || cast
+            .local
+            .is_some_and(|local| is_of_one_version(workload, state, cast, local, container))
+}
+
+/// Whether two containers run one version. One image is one version, whichever of its tags each was created from: as
+/// soon as it is written down, it is (design 4.2).
+fn is_of_one_version(
+    workload: &Workload,
+    state: &WorkloadState,
+    cast: &Cast<'_>,
+    a: &Container,
+    b: &Container,
+) -> bool {
+    a.image == b.image
+        || container_version(workload, state, cast, a)
+            == container_version(workload, state, cast, b)
 }
 
 /// The version that a container runs: design 4.2.

@@ -13,8 +13,15 @@ use super::plan::{Judgement, Reason};
 
 impl Case<'_> {
     /// Judges every name of the workload, and every nameless image of it. An image that `adopt` takes a name from is
-    /// retired here, so that this is saved before the name moves.
+    /// retired here, so that this is saved before the name moves; and first, so that its other names are judged by it.
     pub(crate) fn judge(&mut self, claims: &Claims) {
+        let gives_a_name = |image: &Image| {
+            let mut names = self.judged_names(image).into_iter().flatten();
+            names.any(|name| self.reason(image, Some(name), claims) == Reason::Adopt)
+        };
+        let adopted = self.cast.images.iter().filter(|image| gives_a_name(image));
+        let adopted: Vec<ImageId> = adopted.map(|image| image.id.clone()).collect();
+        self.state.retired.extend(adopted);
         let mut judgements = Vec::new();
         for &image in &self.cast.images {
             for reference in self.judged_names(image) {
@@ -29,11 +36,6 @@ impl Case<'_> {
             }
         }
         judgements.sort_by(|a, b| (&a.reference, &a.image).cmp(&(&b.reference, &b.image)));
-        let adopted = judgements
-            .iter()
-            .filter(|j| j.reason == Reason::Adopt)
-            .map(|j| j.image.clone());
-        self.state.retired.extend(adopted);
         self.judgements = judgements;
     }
 
@@ -69,7 +71,9 @@ impl Case<'_> {
         if self.state.pending.as_ref().is_some_and(|p| p.image == *id) {
             return Reason::Pending;
         }
-        if reference.is_some_and(|r| self.adopter(image, r).is_some()) {
+        if reference.is_some_and(|r| self.adopter(image, r).is_some())
+            && !self.would_take_from_other(image, claims)
+        {
             return Reason::Adopt;
         }
         if reference.is_some_and(|r| self.is_renamed(image, r)) {

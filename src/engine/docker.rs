@@ -1,40 +1,38 @@
 //! Docker's API over its unix socket, and Podman's compatible one: the only file that knows bollard.
 //!
 //! Every call is wrapped in a deadline of its own, because bollard's covers headers only and a stalled body would hang
-//! for ever (design section 8), and in the deadline of the pass. Answers become plain `world` data here; what cannot be
-//! understood is an error and never a guess.
+//! for ever (design section 8), and in the deadline of the pass. `answer` makes plain `world` data of what comes back;
+//! what cannot be understood is an error and never a guess.
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use bollard::API_DEFAULT_VERSION;
 use bollard::errors::Error;
-use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, HealthStatusEnum,
-};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageInspect, ImageSummary};
 use bollard::query_parameters::{
     InspectContainerOptions, ListContainersOptions, ListImagesOptions, RemoveContainerOptions,
     RemoveImageOptions, TagImageOptions,
 };
-use chrono::DateTime;
+use bollard::{API_DEFAULT_VERSION, BollardRequest};
+use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
 use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
+use crate::world::{Container, ContainerId, Image, World};
 
+use super::answer::{Found, FoundHealth, FoundState, Listed, image};
+use super::transport::Transport;
 use super::{Answer, Engine, ImageName, Inspected};
 
 /// bollard's own timeout in seconds: longer than any of ours, so that ours is the one that ends a call.
 const BOLLARD_TIMEOUT_SECS: u64 = 24 * 60 * 60;
-/// How the engine prints a moment that never was.
-const NEVER: &str = "0001-01-01T00:00:00Z";
-/// What Docker lists as the name of an image without one.
-const NO_NAME: &str = "<none>";
+/// What bollard puts before each path; the transport, which knows the socket, takes it off again.
+const BASE_URL: &str = "http://localhost";
 
 /// An engine behind a unix socket.
 pub struct Docker {
@@ -49,7 +47,7 @@ impl Docker {
     /// Prepares the connection; the engine is not asked anything yet.
     ///
     /// # Errors
-    /// When nothing is at the socket's path.
+    /// When the socket's path is not UTF-8, or the host is short of something.
     pub fn connect(
         socket: &Path,
         call_timeout: Duration,
@@ -58,10 +56,17 @@ impl Docker {
         let path = socket
             .to_str()
             .with_context(|| format!("the socket path '{}' is not UTF-8", socket.display()))?;
-        let client =
-            bollard::Docker::connect_with_unix(path, BOLLARD_TIMEOUT_SECS, API_DEFAULT_VERSION)
-                .map_err(|error| explain(error, path))
-                .with_context(|| format!("failed to reach the container engine at '{path}'"))?;
+        let transport = Arc::new(Transport::new(socket));
+        let client = bollard::Docker::connect_with_custom_transport(
+            move |request: BollardRequest| {
+                let transport = Arc::clone(&transport);
+                async move { Ok(transport.send(request).await?) }
+            },
+            Some(BASE_URL),
+            BOLLARD_TIMEOUT_SECS,
+            API_DEFAULT_VERSION,
+        )
+        .context("failed to set up the client of the engine")?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
@@ -186,15 +191,7 @@ impl Docker {
                 }))
                 .await
         })?;
-        let images = listed.into_iter().map(|summary| {
-            image(
-                summary.id,
-                &summary.repo_tags,
-                &summary.repo_digests,
-                summary.size,
-            )
-        });
-        Ok(images.collect())
+        Ok(listed.into_iter().map(listed_image).collect())
     }
 
     /// bollard may speak a newer version than the engine (its issue 736). An engine that says so is asked for its own,
@@ -231,30 +228,29 @@ impl Engine for Docker {
     }
 
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
-        let listed = self.ask("list the containers", |client| async move {
-            client
-                .list_containers(Some(ListContainersOptions {
-                    all: true,
-                    ..Default::default()
-                }))
-                .await
+        let listed: Vec<Listed> = self.ask("list the containers", |client| async move {
+            let options = ListContainersOptions {
+                all: true,
+                ..Default::default()
+            };
+            let asked = client.list_containers(Some(options));
+            asked.await.map(listed).or_else(read_again)
         })?;
         listed
             .into_iter()
-            .map(container)
+            .map(Container::try_from)
             .collect::<anyhow::Result<_>>()
             .with_context(|| self.failed_to("list the containers"))
     }
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
         let what = format!("inspect container {id}");
-        let found = self.find(&what, |client| async move {
-            client
-                .inspect_container(id.as_str(), None::<InspectContainerOptions>)
-                .await
+        let found: Option<Found> = self.find(&what, |client| async move {
+            let asked = client.inspect_container(id.as_str(), None::<InspectContainerOptions>);
+            asked.await.map(Found::from).or_else(read_again)
         })?;
         found
-            .map(inspected)
+            .map(Inspected::try_from)
             .transpose()
             .with_context(|| self.failed_to(&what))
     }
@@ -266,18 +262,10 @@ impl Engine for Docker {
             &what,
             |client| async move { client.inspect_image(&text).await },
         )?;
-        let Some(found) = found else { return Ok(None) };
-        let id = found
-            .id
-            .with_context(|| format!("{}: the answer has no id", self.failed_to(&what)))?;
-        let tags = found.repo_tags.unwrap_or_default();
-        let digests = found.repo_digests.unwrap_or_default();
-        Ok(Some(image(
-            id,
-            &tags,
-            &digests,
-            found.size.unwrap_or_default(),
-        )))
+        found
+            .map(inspected_image)
+            .transpose()
+            .with_context(|| self.failed_to(&what))
     }
 
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer> {
@@ -338,8 +326,11 @@ fn explain(error: Error, socket: &str) -> anyhow::Error {
 }
 
 fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
-    if matches!(error, Error::SocketNotFoundError(_)) {
-        return Some(std::io::ErrorKind::NotFound);
+    // The transport's own errors; bollard prints these as they are, and is no link of their chain.
+    if let Error::IOError { err } = error
+        && err.kind() != std::io::ErrorKind::Other
+    {
+        return Some(err.kind());
     }
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -351,126 +342,115 @@ fn io_error_kind(error: &Error) -> Option<std::io::ErrorKind> {
     None
 }
 
-fn image(id: String, tags: &[String], digests: &[String], size: i64) -> Image {
-    let mut references = Vec::with_capacity(tags.len() + digests.len());
-    let mut foreign_names = 0;
-    for name in tags
-        .iter()
-        .chain(digests)
-        .filter(|name| !name.starts_with(NO_NAME))
-    {
-        match Reference::parse(name) {
-            Ok(reference) => references.push(reference),
-            Err(_) => foreign_names += 1,
+/// bollard reads a whole answer or nothing of it: one container in a state that it has no word for (Podman's `stopped`)
+/// fails the list of all of them, for as long as that container exists. Such an answer is whole all the same, and bollard
+/// hands it over (its feature `json_data_content`): it is read once more, for what decisions need alone. What cannot be
+/// read that way either stays the failure that it was.
+fn read_again<T: DeserializeOwned>(error: Error) -> Result<T, Error> {
+    let Error::JsonDataError { contents, .. } = &error else {
+        return Err(error);
+    };
+    // bollard puts this character where the answer was not UTF-8; then it may be anywhere, in an id for one.
+    if contents.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(error);
+    }
+    serde_json::from_str(contents).map_err(|_| error)
+}
+
+/// Reads the bodies of the two lists: what [`Engine::observe`] makes of them.
+///
+/// # Errors
+/// When one of them is no such list, or lacks what a container cannot be without.
+pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
+    let images: Vec<ImageSummary> = serde_json::from_slice(images)?;
+    let containers: Vec<Listed> = parse(containers, listed)?;
+    Ok(World {
+        images: images.into_iter().map(listed_image).collect(),
+        containers: containers
+            .into_iter()
+            .map(Container::try_from)
+            .collect::<anyhow::Result<_>>()?,
+        ..World::default()
+    })
+}
+
+/// Reads the body of a container's inspect.
+///
+/// # Errors
+/// When it is none, or does not say what the decision needs.
+pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
+    parse(body, |response: ContainerInspectResponse| {
+        Found::from(response)
+    })?
+    .try_into()
+}
+
+/// Reads the body of an image's inspect.
+///
+/// # Errors
+/// When it is none, or has no id.
+pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
+    inspected_image(serde_json::from_slice(body)?)
+}
+
+/// Reads a body as the calls do: by bollard's model, or else again.
+fn parse<M: DeserializeOwned, T: DeserializeOwned>(
+    body: &[u8],
+    convert: impl FnOnce(M) -> T,
+) -> anyhow::Result<T> {
+    Ok(serde_json::from_slice(body).map(convert).or_else(|error| {
+        read_again(Error::JsonDataError {
+            message: error.to_string(),
+            column: error.column(),
+            contents: String::from_utf8_lossy(body).into_owned(),
+        })
+    })?)
+}
+
+fn listed_image(summary: ImageSummary) -> Image {
+    let (tags, digests) = (&summary.repo_tags, &summary.repo_digests);
+    image(summary.id, tags, digests, summary.size)
+}
+
+fn inspected_image(found: ImageInspect) -> anyhow::Result<Image> {
+    let id = found.id.context("the answer has no id")?;
+    let tags = found.repo_tags.unwrap_or_default();
+    let digests = found.repo_digests.unwrap_or_default();
+    Ok(image(id, &tags, &digests, found.size.unwrap_or_default()))
+}
+
+fn listed(summaries: Vec<ContainerSummary>) -> Vec<Listed> {
+    summaries.into_iter().map(Listed::from).collect()
+}
+
+impl From<ContainerSummary> for Listed {
+    fn from(summary: ContainerSummary) -> Self {
+        Self {
+            id: summary.id,
+            names: summary.names,
+            image: summary.image,
+            image_id: summary.image_id,
+            state: summary.state.map(|state| state.to_string()),
+            created: summary.created,
         }
     }
-    Image {
-        id: ImageId::new(id),
-        references,
-        foreign_names,
-        size_bytes: u64::try_from(size).unwrap_or_default(),
-    }
 }
 
-fn container(summary: ContainerSummary) -> anyhow::Result<Container> {
-    let id = summary
-        .id
-        .filter(|id| !id.is_empty())
-        .context("the engine listed a container without an id")?;
-    let image = summary
-        .image_id
-        .filter(|image| !image.is_empty())
-        .with_context(|| format!("the engine listed container {id} without its image"))?;
-    let names = summary.names.unwrap_or_default();
-    Ok(Container {
-        names: names
-            .iter()
-            .map(|name| name.strip_prefix('/').unwrap_or(name).to_owned())
-            .collect(),
-        reference: summary.image.and_then(|text| created_from(&text, &image)),
-        id: ContainerId::new(id),
-        image: ImageId::new(image),
-        state: summary.state.map_or(ContainerState::Unknown, listed_state),
-        created_secs: summary.created.unwrap_or_default(),
-    })
-}
-
-/// The reference that a container was created from. The engine puts the image's id there, whole or shortened, once the
-/// name has moved on; that is no reference, though it may parse as one.
-fn created_from(text: &str, image: &str) -> Option<Reference> {
-    let digits = image.strip_prefix("sha256:").unwrap_or(image);
-    let is_id = text.starts_with("sha256:") || (!text.is_empty() && digits.starts_with(text));
-    if is_id {
-        None
-    } else {
-        Reference::parse(text).ok()
-    }
-}
-
-fn inspected(found: ContainerInspectResponse) -> anyhow::Result<Inspected> {
-    let id = found.id.unwrap_or_default();
-    let image = found
-        .image
-        .with_context(|| format!("the engine does not say which image container {id} runs"))?;
-    let state = found
-        .state
-        .with_context(|| format!("the engine does not say what container {id} does"))?;
-    let started_at = state
-        .started_at
-        .with_context(|| format!("the engine does not say when container {id} started"))?;
-    let finished_at = state.finished_at.filter(|finished| finished != NEVER);
-    let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
-    let health = match state.health.and_then(|health| health.status) {
-        Some(HealthStatusEnum::HEALTHY) => Some(Health::Healthy),
-        Some(HealthStatusEnum::UNHEALTHY) => Some(Health::Unhealthy),
-        Some(HealthStatusEnum::STARTING) => Some(Health::Starting),
-        Some(HealthStatusEnum::EMPTY | HealthStatusEnum::NONE) | None => None,
-    };
-    Ok(Inspected {
-        image: ImageId::new(image),
-        state: state
-            .status
-            .map_or(ContainerState::Unknown, inspected_state),
-        details: Details {
-            started_at,
-            health,
+impl From<ContainerInspectResponse> for Found {
+    fn from(response: ContainerInspectResponse) -> Self {
+        let state = response.state.map(|state| FoundState {
+            status: state.status.map(|status| status.to_string()),
+            started_at: state.started_at,
+            finished_at: state.finished_at,
             exit_code: state.exit_code,
-            ran_secs,
-        },
-    })
-}
-
-/// For people only; none when a date is odd or the last start is still up.
-fn seconds_between(started: &str, finished: &str) -> Option<u64> {
-    let started = DateTime::parse_from_rfc3339(started).ok()?;
-    let finished = DateTime::parse_from_rfc3339(finished).ok()?;
-    u64::try_from((finished - started).num_seconds()).ok()
-}
-
-fn listed_state(state: ContainerSummaryStateEnum) -> ContainerState {
-    match state {
-        ContainerSummaryStateEnum::CREATED => ContainerState::Created,
-        ContainerSummaryStateEnum::RUNNING => ContainerState::Running,
-        ContainerSummaryStateEnum::PAUSED => ContainerState::Paused,
-        ContainerSummaryStateEnum::RESTARTING => ContainerState::Restarting,
-        ContainerSummaryStateEnum::EXITED => ContainerState::Exited,
-        ContainerSummaryStateEnum::REMOVING => ContainerState::Removing,
-        ContainerSummaryStateEnum::DEAD => ContainerState::Dead,
-        ContainerSummaryStateEnum::STOPPING => ContainerState::Stopping,
-        ContainerSummaryStateEnum::EMPTY => ContainerState::Unknown,
-    }
-}
-
-fn inspected_state(state: ContainerStateStatusEnum) -> ContainerState {
-    match state {
-        ContainerStateStatusEnum::CREATED => ContainerState::Created,
-        ContainerStateStatusEnum::RUNNING => ContainerState::Running,
-        ContainerStateStatusEnum::PAUSED => ContainerState::Paused,
-        ContainerStateStatusEnum::RESTARTING => ContainerState::Restarting,
-        ContainerStateStatusEnum::EXITED => ContainerState::Exited,
-        ContainerStateStatusEnum::REMOVING => ContainerState::Removing,
-        ContainerStateStatusEnum::DEAD => ContainerState::Dead,
-        ContainerStateStatusEnum::STOPPING => ContainerState::Stopping,
-        ContainerStateStatusEnum::EMPTY => ContainerState::Unknown,
+            health: state.health.map(|health| FoundHealth {
+                status: health.status.map(|status| status.to_string()),
+            }),
+        });
+        Self {
+            id: response.id,
+            image: response.image,
+            state,
+        }
     }
 }

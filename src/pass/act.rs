@@ -1,5 +1,7 @@
 //! Acting: right before each change the engine is asked once more whether it is still what was decided (design 4.6).
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 
 use crate::decide::{Action, Event, EventKind, TagPurpose};
@@ -49,7 +51,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 reference, image, ..
             } => {
                 self.witness.before_removal();
-                self.remove_image(reference.as_ref(), image)
+                self.remove_image(reference.as_ref(), image, &record.wanted)
             }
         };
         let succeeded = matches!(acted, Ok(Acted::Done | Acted::Gone));
@@ -124,6 +126,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         &mut self,
         reference: Option<&Reference>,
         image: &ImageId,
+        wanted: &BTreeSet<ImageId>,
     ) -> anyhow::Result<Acted> {
         let name = reference.map_or_else(
             || ImageName::Id(image.clone()),
@@ -140,10 +143,17 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         if reference.is_none() && !found.is_nameless() {
             return Ok(Acted::Deferred("it has a name again".to_owned()));
         }
-        if would_delete(&found, reference)
-            && let Some(user) = self
-                .user_of(image)
-                .context("failed to see what uses the image")?
+        if !would_delete(&found, reference) {
+            return Ok(answer(self.engine.remove_image(&name)?));
+        }
+        if wanted.contains(image) {
+            return Ok(Acted::Deferred(
+                "it has become the last name of an image that is to be kept".to_owned(),
+            ));
+        }
+        if let Some(user) = self
+            .user_of(image)
+            .context("failed to see what uses the image")?
         {
             return Ok(Acted::Deferred(format!("container {user} uses it")));
         }

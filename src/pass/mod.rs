@@ -14,8 +14,9 @@ use anyhow::anyhow;
 
 use crate::decide::{self, Action, Event, Plan, Reason};
 use crate::engine::Engine;
+use crate::image::{ImageId, Reference};
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State, Store};
+use crate::state::{Now, State, Store, WorkloadState};
 
 pub use observe::{ReadyAsker, look};
 pub use person::{RolledBack, roll_back};
@@ -83,6 +84,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             let decision = decide::decide(self.policy, &state, &world, self.now);
             if decision.save {
                 if let Err(error) = self.store.save(&decision.state) {
+                    record.wanted = decide::wanted_ids(self.policy, &state);
                     self.make_room(&state, &decision.plan, &mut record);
                     self.store
                         .save(&decision.state)
@@ -90,6 +92,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 }
                 state = decision.state;
             }
+            record.wanted = decide::wanted_ids(self.policy, &state);
             for event in &decision.events {
                 self.witness.event(event);
             }
@@ -129,11 +132,20 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
 }
 
 fn is_called_for(saved: &State, workload: &WorkloadName, action: &Action) -> bool {
-    let (Action::RemoveImage { image, reason, .. }, Some(known)) =
-        (action, saved.workloads.get(workload))
+    let (
+        Action::RemoveImage {
+            reference,
+            image,
+            reason,
+        },
+        Some(known),
+    ) = (action, saved.workloads.get(workload))
     else {
         return false;
     };
+    if wants(known, reference.as_ref(), image) {
+        return false;
+    }
     match reason {
         Reason::Retired => known.retired.contains(image),
         Reason::Idle => known
@@ -144,12 +156,30 @@ fn is_called_for(saved: &State, workload: &WorkloadName, action: &Action) -> boo
     }
 }
 
+/// Whether a state wants an image, or another one of the same version, for its lineage or its pending upgrade. What was
+/// decided since and could not be saved may be decided otherwise by the next pass.
+fn wants(known: &WorkloadState, reference: Option<&Reference>, image: &ImageId) -> bool {
+    let pending = known.pending.iter();
+    let stand_ins = pending.clone().filter_map(|p| p.stand_in.as_ref());
+    let proven = known
+        .lineage
+        .iter()
+        .chain(stand_ins)
+        .map(|p| (&p.image, &p.version));
+    let tag = reference.and_then(Reference::version_tag);
+    proven
+        .chain(pending.map(|p| (&p.image, &p.version)))
+        .any(|(wanted, version)| wanted == image || tag == Some(version.as_str()))
+}
+
 /// What a pass has tried so far: an action that failed or was dropped is not tried again in it.
 #[derive(Default)]
 pub(crate) struct Record {
     tried: BTreeSet<(WorkloadName, Action)>,
     /// Workloads where a name could not be given: no name may be taken from an image that needed it.
     stuck: BTreeSet<WorkloadName>,
+    /// What the workloads of the policy want by its id: such an image may lose a name, and never its last one.
+    wanted: BTreeSet<ImageId>,
     failed_actions: usize,
     changed: bool,
 }

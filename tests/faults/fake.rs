@@ -234,6 +234,10 @@ fn every_fault_looks_as_it_is_called() {
         (Fault::StalledBody, "HTTP/1.1 200", "<silence>"),
         (Fault::Dripping, "HTTP/1.1 200", "\r\n\r\n[ <silence>"),
         (Fault::Closed, "", "<end>"),
+        (Fault::Trickle, "H", "H <silence>"),
+        (Fault::LongHead, "HTTP/1.1 200", "x\r\n <end>"),
+        (endless(true), "HTTP/1.1 200", "["),
+        (endless(false), "HTTP/1.1 200", "["),
     ];
     for (fault, start, end) in cases {
         let bench = Bench::new(|e| {
@@ -250,6 +254,11 @@ fn every_fault_looks_as_it_is_called() {
         assert!(fits && !is_sound_list(&answer), "{fault:?}: {answer}");
         assert_eq!(bench.status("GET /images/json"), "200", "nor is the third");
     }
+}
+
+fn endless(chunked: bool) -> Fault {
+    let bytes = 128 * 1024;
+    Fault::Endless { bytes, chunked }
 }
 
 fn is_sound_list(answer: &str) -> bool {

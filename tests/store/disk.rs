@@ -1,31 +1,11 @@
 //! Disks that are full or may not be written.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use tagkeeper::state::{LockError, StateDir};
 
-use crate::support::{MOUNTS, mount_ext4, mount_tmpfs, run, saved, spare, state, under};
-
-/// Writes until there is no room for another byte, in blocks of every size, and it is on the disk.
-fn fill(mount: &Path) {
-    for attempt in 0..5 {
-        for bytes in [1 << 20, 1 << 14, 4096, 1] {
-            let path = mount.join(format!("filler-{attempt}-{bytes}"));
-            let mut file = OpenOptions::new().create(true).append(true).open(path);
-            while let Ok(file) = &mut file
-                && file.write_all(&vec![b'x'; bytes]).is_ok()
-            {}
-        }
-        // What was freed lately can be had once the journal is written.
-        rustix::fs::syncfs(File::open(mount).unwrap()).unwrap();
-    }
-    let probe = mount.join("probe");
-    let full = fs::write(&probe, [b'x'; 4096]).unwrap_err();
-    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
-    let _ = fs::remove_file(probe);
-}
+use crate::support::{MOUNTS, fill, mount_ext4, mount_tmpfs, run, saved, spare, state, under};
 
 /// The story of a full disk: saves go on, within what is reserved; without a reserve they fail and the state stays.
 fn survives_a_full_disk(mount: &Path) {

@@ -1,7 +1,8 @@
 //! What the tests share: states of any size, a look at files, and other circumstances to run a test in.
 
 use std::env;
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -134,7 +135,7 @@ pub(crate) const MOUNTS: &[&str] = &["unshare", "--mount", "--propagation", "pri
 pub(crate) fn mount_ext4(scratch: &Path) -> PathBuf {
     let (image, mount) = (scratch.join("image"), scratch.join("ext4"));
     fs::create_dir(&mount).unwrap();
-    fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    File::create(&image).unwrap().set_len(32 << 20).unwrap();
     let (image, at) = (image.to_str().unwrap(), mount.to_str().unwrap());
     run("mkfs.ext4", &["-q", "-F", "-b", "4096", "-m", "0", image]);
     run("mount", &["-t", "ext4", "-o", "loop", image, at]);
@@ -157,4 +158,23 @@ pub(crate) fn mount_tmpfs(scratch: &Path) -> PathBuf {
         ],
     );
     mount
+}
+
+/// Writes until there is no room for another byte, in blocks of every size, and it is on the disk.
+pub(crate) fn fill(mount: &Path) {
+    for attempt in 0..5 {
+        for bytes in [1 << 20, 1 << 14, 4096, 1] {
+            let path = mount.join(format!("filler-{attempt}-{bytes}"));
+            let mut file = OpenOptions::new().create(true).append(true).open(path);
+            while let Ok(file) = &mut file
+                && file.write_all(&vec![b'x'; bytes]).is_ok()
+            {}
+        }
+        // What was freed lately can be had once the journal is written.
+        rustix::fs::syncfs(File::open(mount).unwrap()).unwrap();
+    }
+    let probe = mount.join("probe");
+    let full = fs::write(&probe, [b'x'; 4096]).unwrap_err();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    let _ = fs::remove_file(probe);
 }

@@ -35,6 +35,8 @@ pub(crate) struct Host {
     unique: String,
     socket: PathBuf,
     registry: String,
+    /// What the names of images made on this host begin with.
+    home: &'static str,
     dir: TempDir,
 }
 
@@ -52,6 +54,10 @@ impl Host {
             ),
             socket: from_rig("TAGKEEPER_TEST_SOCKET")?.into(),
             registry: from_rig("TAGKEEPER_TEST_REGISTRY")?,
+            home: match std::env::var("TAGKEEPER_ENGINE").as_deref() {
+                Ok("podman") => "localhost/",
+                _ => "",
+            },
             dir: tempfile::tempdir()?,
         };
         fs::create_dir(host.state_dir())?;
@@ -108,7 +114,7 @@ impl Host {
             .find([':', '@'])
             .map_or((name, ""), |end| name.split_at(end));
         match repository {
-            "local" => format!("docker-sonic-telemetry-{}{rest}", self.unique),
+            "local" => format!("{}docker-sonic-telemetry-{}{rest}", self.home, self.unique),
             "remote" => format!(
                 "{}/{}/docker-sonic-telemetry{rest}",
                 self.registry, self.unique

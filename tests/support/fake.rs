@@ -31,6 +31,14 @@ pub(crate) enum Fault {
     StalledBody,
     /// The body at two bytes a second: each arrives in time, all of them never do.
     Dripping,
+    /// The whole answer, its head too, at one byte a second.
+    Trickle,
+    /// A list of so many bytes that goes on and on; its length is announced, or it comes in chunks.
+    Endless { bytes: usize, chunked: bool },
+    /// An answer with a head of a MiB.
+    LongHead,
+    /// The engine dies before it has done it, and says nothing more to anybody until [`Engine::heal`].
+    Crashed,
     /// The connection ends without an answer.
     Closed,
 }
@@ -73,6 +81,8 @@ pub(crate) struct Engine {
     watchers: Vec<Watcher>,
     log: Vec<Request>,
     offences: Vec<String>,
+    /// Every connection ends without an answer.
+    crashed: bool,
     /// The next connection ends the listener.
     ended: bool,
 }
@@ -122,6 +132,7 @@ impl Engine {
     /// No more faults, hooks and watchers.
     pub(crate) fn heal(&mut self) {
         self.rules.clear();
+        self.crashed = false;
         self.after_lists = None;
         self.watchers.clear();
     }
@@ -153,6 +164,10 @@ impl Engine {
     }
 
     fn take_request(&mut self, request: &Request) -> (Answer, Option<Fault>) {
+        const NOBODY: Answer = (503, None);
+        if self.crashed {
+            return (NOBODY, Some(Fault::Crashed));
+        }
         if let Some(offence) = request.offence() {
             self.offences.push(format!("{request}: {offence}"));
         }
@@ -161,6 +176,10 @@ impl Engine {
         let fault = self.apply_rules(request);
         if let Some(Fault::Status(status, message)) = fault {
             return (refusal(status, message), None);
+        }
+        if let Some(Fault::Crashed) = fault {
+            self.crashed = true;
+            return (NOBODY, fault);
         }
         if self.falls_silent(Moment::Before, request) {
             return ((200, None), Some(Fault::StalledHeaders));
@@ -336,18 +355,56 @@ fn spoil(stream: &mut UnixStream, fault: Fault, status: u16, body: &str) -> io::
         Fault::Truncated | Fault::StalledBody => write_answer(stream, status, half, body.len()),
         Fault::Dripping => {
             write_answer(stream, status, "", body.len())?;
-            for byte in body.bytes() {
-                stream.write_all(&[byte])?;
-                thread::sleep(Duration::from_millis(500));
-            }
-            Ok(())
+            drip(stream, body.as_bytes(), Duration::from_millis(500))
         }
-        Fault::Status(..) | Fault::StalledHeaders | Fault::Closed => Ok(()),
+        Fault::Trickle => {
+            let mut answer = Vec::new();
+            write_answer(&mut answer, status, body, body.len())?;
+            drip(stream, &answer, Duration::from_secs(1))
+        }
+        Fault::Endless { bytes, chunked } => write_endless(stream, bytes, chunked),
+        Fault::LongHead => {
+            let padding = "X-Padding: ".to_owned() + &"x".repeat(1011) + "\r\n";
+            write!(stream, "HTTP/1.1 200 OK\r\n{}", padding.repeat(1024))
+        }
+        Fault::Status(..) | Fault::StalledHeaders | Fault::Closed | Fault::Crashed => Ok(()),
     }
 }
 
+fn drip(stream: &mut UnixStream, bytes: &[u8], pause: Duration) -> io::Result<()> {
+    for byte in bytes {
+        stream.write_all(&[*byte])?;
+        thread::sleep(pause);
+    }
+    Ok(())
+}
+
+/// Nothing but opening brackets: the client has to take them all before it can see that this is no list.
+fn write_endless(stream: &mut UnixStream, bytes: usize, chunked: bool) -> io::Result<()> {
+    let head = if chunked {
+        "Transfer-Encoding: chunked".to_owned()
+    } else {
+        format!("Content-Length: {bytes}")
+    };
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{head}\r\n\r\n"
+    )?;
+    let piece = vec![b'['; 64 * 1024];
+    for _ in 0..bytes / piece.len() {
+        if chunked {
+            write!(stream, "{:x}\r\n", piece.len())?;
+        }
+        stream.write_all(&piece)?;
+        if chunked {
+            stream.write_all(b"\r\n")?;
+        }
+    }
+    Ok(())
+}
+
 fn write_answer(
-    stream: &mut UnixStream,
+    stream: &mut impl Write,
     status: u16,
     body: &str,
     announced_bytes: usize,

@@ -63,7 +63,10 @@ impl Host {
             .take()
             .context("no stdin")?
             .write_all(&tar.stdout)?;
-        said("docker import", &child.wait_with_output()?)
+        let printed = said("docker import", &child.wait_with_output()?)?;
+        // Docker prints the id; Podman's answer makes its client print it twice.
+        let id = printed.split_whitespace().next_back();
+        id.map(str::to_owned).context("docker import printed no id")
     }
 
     /// Makes an image and puts it into the registry; the disk holds nothing of it.

@@ -1,0 +1,159 @@
+//! What the decision costs, alone: worlds of ten to ten thousand images, and as many containers.
+//!
+//! `make bench` runs it; the goal is a line, and at most 5 ms for ten thousand (docs/performance.md).
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tagkeeper::decide::{decide, inquiries};
+use tagkeeper::image::{ImageId, Reference, Repository};
+use tagkeeper::policy::{EnginePolicy, Policy, Workload, WorkloadName};
+use tagkeeper::state::{Now, Reading, State};
+use tagkeeper::world::{Container, ContainerId, ContainerState, Details, Image, World};
+
+const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
+const REMOTE: &str = "registry.example/bench";
+
+fn costs(criterion: &mut Criterion) {
+    let policy = policy();
+    let mut group = criterion.benchmark_group("decide");
+    group
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
+    for size in SIZES {
+        let world = world(size);
+        let (idle, now) = after_promotion(&policy, &world);
+        let decided = decide(&policy, &idle, &world, &now);
+        assert!(!decided.save, "the pass that is measured is idle");
+        assert_eq!(
+            inquiries(&policy, &idle, &world, &now),
+            [],
+            "and asks nothing"
+        );
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(BenchmarkId::new("idle", size), |bencher| {
+            bencher.iter(|| {
+                decide(
+                    black_box(&policy),
+                    black_box(&idle),
+                    black_box(&world),
+                    &now,
+                )
+            });
+        });
+        group.bench_function(BenchmarkId::new("inquiries", size), |bencher| {
+            bencher.iter(|| {
+                inquiries(
+                    black_box(&policy),
+                    black_box(&idle),
+                    black_box(&world),
+                    &now,
+                )
+            });
+        });
+        group.bench_function(BenchmarkId::new("first sight", size), |bencher| {
+            bencher.iter(|| decide(black_box(&policy), &State::fresh(), black_box(&world), &now));
+        });
+    }
+    group.finish();
+}
+
+fn policy() -> Policy {
+    let mut workload = Workload::new("bench", repository("bench"));
+    workload.remotes.push(repository(REMOTE));
+    Policy {
+        engine: EnginePolicy::default(),
+        workloads: [(WorkloadName::new("bench"), workload)].into(),
+    }
+}
+
+fn repository(name: &str) -> Repository {
+    Repository::parse(name).unwrap_or_else(|error| unreachable!("{name} {error}"))
+}
+
+/// What `bench/fake` lists: the first image is latest and serves, each other one is used by a container that has ended.
+fn world(size: usize) -> World {
+    let local = repository("bench");
+    let image = |n: usize| {
+        let digest = Reference::parse(&format!("{REMOTE}@{}", image_id(n)));
+        let mut references = vec![local.with_tag(&format!("v{n}"))];
+        references.extend(digest);
+        if n == 0 {
+            references.push(local.latest());
+        }
+        Image {
+            id: image_id(n),
+            references,
+            foreign_names: 0,
+            size_bytes: 123_456_789,
+        }
+    };
+    let container = |n: usize| Container {
+        id: container_id(n),
+        names: vec![if n == 0 {
+            "bench".to_owned()
+        } else {
+            format!("k8s_bench_bench-{n}_default_0")
+        }],
+        image: image_id(n),
+        reference: Some(local.with_tag(&format!("v{n}"))),
+        state: if n == 0 {
+            ContainerState::Running
+        } else {
+            ContainerState::Exited
+        },
+        created_secs: 0,
+    };
+    World {
+        images: (0..size).map(image).collect(),
+        containers: (0..size).map(container).collect(),
+        ..World::default()
+    }
+}
+
+/// The state once the serving image is proven, and a moment after that.
+fn after_promotion(policy: &Policy, world: &World) -> (State, Now) {
+    let mut world = world.clone();
+    let details = Details {
+        started_at: "2026-11-22T00:00:00Z".to_owned(),
+        health: None,
+        exit_code: None,
+        ran_secs: None,
+    };
+    world.details.insert(container_id(0), details);
+    let mut state = State::fresh();
+    let mut now = moment(&state, 1);
+    for minute in [1, 12, 13] {
+        now = moment(&state, minute);
+        state = decide(policy, &state, &world, &now).state;
+    }
+    (state, now)
+}
+
+fn moment(state: &State, minute: u64) -> Now {
+    state.clock.advance(&Reading {
+        monotonic_ms: minute * 60 * 1000,
+        wall: "2026-11-22T00:00:00Z".to_owned(),
+    })
+}
+
+/// Ids spread over their whole range, as digests do.
+fn image_id(n: usize) -> ImageId {
+    ImageId::new(format!("sha256:{}", hex(n, 0x9e37_79b9_7f4a_7c15)))
+}
+
+fn container_id(n: usize) -> ContainerId {
+    ContainerId::new(hex(n, 0xaf25_1af3_b0f0_25b5))
+}
+
+fn hex(n: usize, factor: u64) -> String {
+    let start = (n as u64 + 1).wrapping_mul(factor);
+    (0..4u32).fold(String::new(), |text, word| {
+        text + &format!("{:016x}", start.rotate_left(16 * word))
+    })
+}
+
+criterion_group!(benches, costs);
+criterion_main!(benches);

@@ -1,0 +1,186 @@
+//! Moves of `latest` (design 4.4): put back, restored, and the name that the image it leaves keeps.
+
+use crate::decide::{EventKind, Reason};
+
+use super::model::{Host, id};
+
+#[test]
+fn a_latest_moved_by_hand_is_put_back_once_what_serves_has_soaked() {
+    let mut host = Host::with_fallback();
+    host.tag('a', "local:latest");
+    host.minutes(9);
+    assert!(
+        host.plan().notes.iter().any(|n| n.contains("by hand")),
+        "{:?}",
+        host.plan().notes
+    );
+    host.minutes(1);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=a", "remote:v1=a", "remote:v2=b"],
+        "not at once"
+    );
+    host.pass();
+    assert_eq!(host.acted, ["tag b local:latest"]);
+    assert!(
+        host.events
+            .iter()
+            .any(|e| e.kind == EventKind::Restored && e.warning),
+        "{:?}",
+        host.events
+    );
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.minutes(3);
+    assert_eq!((host.told(), host.acted.len()), (vec![], 0));
+}
+
+#[test]
+fn a_latest_moved_by_hand_stays_while_nothing_serves() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 0);
+    host.tag('a', "local:latest");
+    host.minutes(30);
+    assert!(host.disk().contains(&"local:latest=a".to_owned()));
+}
+
+#[test]
+fn a_missing_latest_is_restored_at_once() {
+    let mut host = Host::with_fallback();
+    host.untag("local:latest");
+    host.exit("k8s_v2", 0);
+    host.pass();
+    assert_eq!(host.acted, ["tag b local:latest"]);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn a_missing_latest_is_restored_while_another_upgrade_soaks() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(3);
+    host.untag("local:latest");
+    host.pass();
+    assert_eq!(host.acted, ["tag a local:latest"]);
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+}
+
+#[test]
+fn a_missing_latest_goes_to_what_has_just_soaked() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.untag("local:latest");
+    host.pass();
+    assert_eq!(host.acted, ["tag b local:latest"]);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn without_a_proven_head_a_missing_latest_stays_missing() {
+    let mut host = Host::new();
+    host.image('a', &["remote:v1"]);
+    host.minutes(5);
+    assert_eq!(host.disk(), ["remote:v1=a"]);
+    assert!(
+        host.plan().notes.iter().any(|n| n.contains("missing")),
+        "{:?}",
+        host.plan().notes
+    );
+}
+
+#[test]
+fn latest_of_a_rejected_image_goes_back_to_the_head() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.tag('c', "local:latest");
+    host.pass();
+    let rejected = crate::state::Rejected {
+        version: crate::image::Version::new("v3"),
+        at: String::new(),
+    };
+    host.known_mut().rejected.insert(id('c'), rejected);
+    host.pass();
+    assert_eq!(host.acted, ["tag b local:latest"]);
+}
+
+#[test]
+fn the_image_that_latest_leaves_keeps_a_name() {
+    // The names of v1 beside latest, what it is called afterwards.
+    let table: &[(&[&str], &[&str])] = &[
+        (&["remote:v1"], &["remote:v1=a"]),
+        (&["elsewhere:x"], &["elsewhere:x=a"]),
+        (&["remote@a"], &["local:v1=a", "remote@a=a"]),
+        (&[], &["local:v1=a"]),
+    ];
+    for (names, expected) in table {
+        let mut host = Host::with_head();
+        host.untag("remote:v1");
+        host.image('a', names);
+        host.upgrade('b', "v2");
+        let of_a: Vec<_> = host
+            .disk()
+            .into_iter()
+            .filter(|line| line.ends_with("=a"))
+            .collect();
+        assert_eq!(of_a, *expected, "{names:?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_gives_way_to_the_short_digest() {
+    let mut host = Host::with_head();
+    host.untag("remote:v1");
+    host.image('e', &["local:v1"]);
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass();
+    assert_eq!(
+        host.acted[..2],
+        ["tag a local:sha256-aaaaaaaaaaaa", "tag b local:latest"]
+    );
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn an_image_without_a_version_is_named_by_its_digest() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(11);
+    host.workload().local_fallback = crate::policy::LocalFallback::Keep;
+    host.exit("telemetry", 0);
+    host.upgrade('b', "v2");
+    assert_eq!(host.lineage(), ["v2=b", "sha256-aaaaaaaaaaaa=a"]);
+    assert!(
+        host.disk()
+            .contains(&"local:sha256-aaaaaaaaaaaa=a".to_owned())
+    );
+}
+
+#[test]
+fn the_name_is_given_in_the_round_that_moves_latest_and_first() {
+    let mut host = Host::with_head();
+    host.untag("remote:v1");
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(1);
+    assert_eq!(host.acted, ["tag a local:v1"]);
+    host.pass();
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.disk(), ["local:latest=b", "local:v1=a", "remote:v2=b"]);
+}
+
+#[test]
+fn a_restore_leaves_no_image_nameless_either() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["local:latest"]);
+    host.pass();
+    let rejected = crate::state::Rejected {
+        version: crate::image::Version::new("v3"),
+        at: String::new(),
+    };
+    host.known_mut().rejected.insert(id('c'), rejected);
+    host.pass();
+    assert_eq!(host.acted, ["tag c local:v3", "tag b local:latest"]);
+    assert_eq!(host.reason("local:v3"), Reason::Grace);
+}

@@ -1,0 +1,120 @@
+//! Which version an image is (design 4.2).
+
+use crate::image::Reference;
+
+use super::model::{Host, id, repository};
+
+#[test]
+fn the_version_comes_from_the_reference_then_from_the_tags_then_from_the_digest() {
+    // The image's names, the reference of its container, the version.
+    let table: &[(&[&str], &str, &str)] = &[
+        (&["remote:v1", "remote:v2"], "remote:v2", "v2"),
+        (&["remote:v2", "local:v1"], "local:v1", "v1"),
+        (
+            &["remote:v2", "local:v1", "local:latest"],
+            "local:latest",
+            "v2",
+        ),
+        (
+            &["remote:v3", "remote:v2", "local:v1", "local:latest"],
+            "local:latest",
+            "v2",
+        ),
+        (
+            &["local:v2", "local:v1", "local:latest"],
+            "local:latest",
+            "v1",
+        ),
+        (&["remote:latest", "local:v1"], "remote:latest", "v1"),
+        (&["remote@a", "remote:v1"], "remote@a", "v1"),
+        (
+            &["local:latest", "elsewhere:v9"],
+            "local:latest",
+            "sha256-aaaaaaaaaaaa",
+        ),
+        (&["remote:latest"], "remote:latest", "sha256-aaaaaaaaaaaa"),
+        (&["remote@a"], "remote@a", "sha256-aaaaaaaaaaaa"),
+    ];
+    for (names, reference, version) in table {
+        let mut host = Host::new();
+        host.image('a', names);
+        host.run("k8s", reference);
+        host.pass();
+        assert_eq!(
+            host.pending(),
+            Some(format!("{version}=a")),
+            "{names:?} {reference}"
+        );
+    }
+}
+
+#[test]
+fn a_reference_that_the_image_has_lost_does_not_count() {
+    let mut host = Host::new();
+    host.keeps_references = true;
+    host.image('a', &["remote:v1"]);
+    host.run("k8s", "remote:v1");
+    host.tag('a', "remote:v7");
+    host.image('b', &["remote:v1"]);
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v7=a"));
+}
+
+#[test]
+fn tags_of_any_remote_come_before_local_ones() {
+    let mut host = Host::new();
+    host.workload().remotes.push(repository("mirror.example/x"));
+    host.image(
+        'a',
+        &["local:latest", "local:a", "mirror.example/x:b", "remote:c"],
+    );
+    host.run("telemetry", "local:latest");
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("b=a"));
+}
+
+#[test]
+fn the_version_is_written_down_and_not_guessed_again() {
+    let mut host = Host::with_head();
+    host.untag("remote:v1");
+    host.tag('a', "remote:v0");
+    host.minutes(3);
+    assert_eq!(host.plan().latest.unwrap().version.as_str(), "v1");
+    assert_eq!(host.lineage(), ["v1=a"]);
+
+    host.deploy('b', "v2");
+    host.minutes(5);
+    host.tag('b', "remote:a-better-name");
+    host.untag("remote:v2");
+    host.minutes(6);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn the_version_of_a_rejected_image_is_the_one_it_was_rejected_by() {
+    let mut host = Host::with_fallback();
+    let name = super::model::telemetry();
+    let world = host.observe();
+    let rolled =
+        crate::decide::rollback(&host.policy, &host.state, &world, &host.now(), &name).unwrap();
+    host.state = rolled.state;
+    host.tag('b', "remote:a");
+    assert!(
+        host.plan()
+            .notes
+            .iter()
+            .any(|note| note.contains("accept telemetry v2")),
+        "{:?}",
+        host.plan().notes
+    );
+}
+
+#[test]
+fn a_digest_in_short_form_is_a_tag() {
+    let version = id('a').short_version();
+    let reference = format!("docker-sonic-telemetry:{version}");
+    assert_eq!(
+        Reference::parse(&reference).unwrap().tag(),
+        Some("sha256-aaaaaaaaaaaa")
+    );
+}

@@ -1,0 +1,20 @@
+//! tagkeeper on a booted system: systemd as PID 1 in a container of the private engine, tagkeeper put there by `make
+//! install`, its timer firing by itself, its service locked down and reaching that same engine.
+//!
+//! Run by `make test`; without its engine every test fails. The circle takes about four minutes, as it waits for a timer
+//! that nobody can hurry.
+
+#![cfg(test)]
+
+#[path = "booted/circle.rs"]
+mod circle;
+#[expect(
+    dead_code,
+    reason = "a host to tell stories on; the requirements use the rest of it"
+)]
+#[path = "support/engine.rs"]
+mod engine;
+#[path = "booted/machine.rs"]
+mod machine;
+#[path = "booted/units.rs"]
+mod units;

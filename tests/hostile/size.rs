@@ -1,0 +1,156 @@
+//! More than anybody has: 10,000 images, and an answer of 200 MB. Memory stays bounded.
+
+use std::fmt::Write;
+
+use crate::docker::Image;
+use crate::fake::Fault;
+use crate::host::Host;
+use crate::names::hex_id;
+use crate::requests::Route;
+use crate::scene::{POLICY, PROMOTED, RIPE, assert_promoted, id, promoted, soaking, upgrade};
+use crate::wrapped::measured;
+
+const MANY: usize = 10_000;
+/// What the unit allows (`MemoryMax=` in units/tagkeeper.service).
+const UNIT_KIB: u64 = 256 * 1024;
+/// What refusing an answer may cost: the bound on an answer, and a little.
+const REFUSING_KIB: u64 = 96 * 1024;
+
+#[test]
+fn an_answer_of_200_mb_is_refused_and_memory_stays_bounded() {
+    for route in [
+        Route::ListImages,
+        Route::ListContainers,
+        Route::InspectContainer,
+    ] {
+        for chunked in [false, true] {
+            let host = soaking(POLICY);
+            let state = host.state_bytes();
+            let bytes = 200_000_000;
+            host.engine().fail(route, Fault::Endless { bytes, chunked });
+            let (outcome, kib) = measured(&host, RIPE, &["reconcile"]);
+            let outcome = outcome.expect_code(69);
+            assert_eq!(outcome.mutations(), [""; 0]);
+            assert!(
+                outcome.stderr.contains("larger than 64 MiB"),
+                "{outcome:#?}"
+            );
+            assert!(
+                kib < REFUSING_KIB,
+                "{route:?}, chunked {chunked}: {kib} KiB"
+            );
+            assert_eq!(host.state_bytes(), state);
+            host.engine().heal();
+            host.pass_at(RIPE + 5).expect_code(0);
+            assert_promoted(&host);
+        }
+    }
+}
+
+#[test]
+fn headers_without_measure_are_refused_too() {
+    let host = soaking(POLICY);
+    host.engine().fail(Route::ListImages, Fault::LongHead);
+    let (outcome, kib) = measured(&host, RIPE, &["reconcile"]);
+    assert_eq!(outcome.expect_code(69).mutations(), [""; 0]);
+    assert!(kib < REFUSING_KIB, "{kib} KiB");
+}
+
+/// The list of so many containers as Kubernetes makes them: 3 to 4 KB each.
+fn kubernetes_containers() -> String {
+    let mut list = String::from("[");
+    for n in 0..MANY {
+        let (container, image) = (
+            hex_id(&format!("container {n}")),
+            hex_id(&format!("image {n}")),
+        );
+        let labels = (0..12).map(|label| {
+            format!(
+                r#""annotation.io.kubernetes.container.some-label-{label}":"{container}-{label}""#
+            )
+        });
+        let mounts = (0..8).map(|mount| {
+            format!(
+                r#"{{"Type":"bind","Source":"/var/lib/kubelet/pods/{container}/volumes/{mount}","Destination":"/var/{mount}","Mode":"ro","RW":false,"Propagation":"rprivate"}}"#
+            )
+        });
+        let (labels, mounts): (Vec<_>, Vec<_>) = (labels.collect(), mounts.collect());
+        let comma = if n == 0 { "" } else { "," };
+        write!(
+            list,
+            r#"{comma}{{"Id":"{container}","Names":["/k8s_thing-{n}_pod_namespace_{container}_0"],"Image":"elsewhere.example/thing:{n}","ImageID":"sha256:{image}","Command":"/usr/bin/thing --with --arguments","Created":1700000000,"Ports":[],"Labels":{{{}}},"State":"running","Status":"Up 3 hours","HostConfig":{{"NetworkMode":"container:{container}"}},"NetworkSettings":{{"Networks":{{}}}},"Mounts":[{}]}}"#,
+            labels.join(","),
+            mounts.join(",")
+        )
+        .expect("memory");
+    }
+    list + "]"
+}
+
+#[test]
+fn ten_thousand_containers_of_kubernetes_fit_into_an_answer_and_into_the_unit() {
+    let host = promoted();
+    let list = kubernetes_containers();
+    assert!(list.len() > 30 << 20, "{} bytes", list.len());
+    host.engine()
+        .fail(Route::ListContainers, Fault::Body(list.leak()));
+    let (outcome, kib) = measured(&host, RIPE + 60, &["reconcile"]);
+    assert_eq!(outcome.expect_code(0).mutations(), [""; 0]);
+    assert!(kib < UNIT_KIB, "{kib} KiB");
+}
+
+/// A host with that many images; so many of them are the workload's.
+fn crowded(ours: usize) -> Host {
+    let host = Host::new(POLICY);
+    {
+        let docker = &mut host.engine().docker;
+        for n in 0..MANY {
+            let repository = if n < ours { "app" } else { "neighbour" };
+            let image = Image {
+                tags: vec![format!("reg.example/{repository}:2026.11.22-build-{n:05}")],
+                ..Image::default()
+            };
+            docker.images.insert(id(&format!("build {n}")), image);
+        }
+        upgrade(docker);
+    }
+    host
+}
+
+#[test]
+fn ten_thousand_images_cost_two_calls_no_write_and_bounded_memory() {
+    let host = crowded(MANY);
+    for secs in [0, 30] {
+        host.pass_at(secs).expect_code(0);
+    }
+    let stamps = host.state_stamps();
+    let (outcome, kib) = measured(&host, 60, &["plan", "--format", "json"]);
+    let plan = outcome.expect_code(0).json();
+    let images = plan["workloads"]["app"]["images"].as_array().map(Vec::len);
+    assert!(images > Some(MANY), "{images:?}");
+    assert!(kib < UNIT_KIB / 4, "{kib} KiB");
+    let (outcome, kib) = measured(&host, 60, &["reconcile"]);
+    let outcome = outcome.expect_code(0);
+    // An upgrade is pending: an inspect of its container, and no more.
+    assert_eq!(outcome.count(Route::InspectContainer), 1);
+    assert_eq!(outcome.requests.len(), 3, "{:#?}", outcome.requests);
+    assert!(kib < UNIT_KIB / 4, "{kib} KiB");
+    assert!(host.state_stamps() == stamps, "nothing was written");
+}
+
+/// Ten thousand removals would take the fake longer than a test may; a few hundred among ten thousand tell as much.
+#[test]
+fn a_promotion_among_ten_thousand_images_removes_the_workloads_own_and_no_other() {
+    const OURS: usize = 200;
+    let host = crowded(OURS);
+    host.pass_at(0).expect_code(0);
+    let (outcome, kib) = measured(&host, RIPE, &["reconcile"]);
+    let outcome = outcome.expect_code(0);
+    assert!(kib < UNIT_KIB / 4, "{kib} KiB");
+    assert_eq!(outcome.removals_of("build-"), OURS);
+    let names = host.names();
+    assert_eq!(names.len(), MANY - OURS + PROMOTED.len());
+    for (name, label) in PROMOTED {
+        assert_eq!(names.get(*name), Some(&id(label)), "{name}");
+    }
+}
