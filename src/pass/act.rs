@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 
 use crate::decide::{Action, Event, EventKind, TagPurpose};
-use crate::engine::{Answer, Engine, ImageName};
+use crate::engine::{Answer, Engine, ImageName, PassOver};
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
 use crate::state::Store;
@@ -67,6 +67,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             }
             Err(error) => {
                 record.failed_actions += 1;
+                record.over |= error.is::<PassOver>();
                 self.witness.failure(
                     Some(workload),
                     &error.context(format!("{workload}: {action} failed")),
