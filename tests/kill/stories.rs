@@ -15,6 +15,12 @@ remotes = ["reg.example/app"]
 /// A soak that began at 0 is over.
 const RIPE: u64 = 601;
 
+/// What the orchestrator pulled two images by.
+const DIGEST_1: &str =
+    "reg.example/app@sha256:1111111111111111111111111111111111111111111111111111111111111111";
+const DIGEST_2: &str =
+    "reg.example/app@sha256:2222222222222222222222222222222222222222222222222222222222222222";
+
 /// One pass of the timer.
 const fn pass(secs: u64, change: fn(&mut Docker), kept: &'static [&'static str]) -> Step {
     Step {
@@ -58,11 +64,8 @@ fn the_first_run() {
 fn r4_the_remote_name_moves_to_the_image_that_ran() {
     let ships = |docker: &mut Docker| {
         docker.image("v1 local", &["app:latest", "app:v1"]);
-        docker.image(
-            "v1 remote",
-            &["reg.example/app:v1", "reg.example/app@sha256:11"],
-        );
-        docker.image("v2", &["reg.example/app:v2", "reg.example/app@sha256:22"]);
+        docker.image("v1 remote", &["reg.example/app:v1", DIGEST_1]);
+        docker.image("v2", &["reg.example/app:v2", DIGEST_2]);
         docker.run("k8s_app_2", "reg.example/app:v2");
     };
     let steps = [
@@ -73,7 +76,7 @@ fn r4_the_remote_name_moves_to_the_image_that_ran() {
         ("app:latest", "v2"),
         ("reg.example/app:v1", "v1 local"),
         ("reg.example/app:v2", "v2"),
-        ("reg.example/app@sha256:22", "v2"),
+        (DIGEST_2, "v2"),
     ];
     kill_everywhere("R4", &steps, &wanted, 90);
 }

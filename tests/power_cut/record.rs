@@ -69,7 +69,7 @@ pub(crate) fn record(name: &str, runs: &[(&[&str], &str)]) -> Option<Vec<Op>> {
     for (strace, words) in runs {
         let trace = scratch.path().join("trace");
         let mut command = Command::new("strace");
-        command.args(["-f", "-y", "-xx", "-s", "1000000", "-e", CALLS]);
+        command.args(["-f", "-y", "-a", "1", "-xx", "-s", "1000000", "-e", CALLS]);
         command.args(*strace).arg("-o").arg(&trace);
         command.arg(env::current_exe().unwrap());
         command.args(["--exact", name, "--test-threads=1"]);
@@ -79,11 +79,29 @@ pub(crate) fn record(name: &str, runs: &[(&[&str], &str)]) -> Option<Vec<Op>> {
         let is_killed = strace.iter().any(|argument| argument.contains("KILL"));
         let is_as_meant = output.status.success() != is_killed;
         assert!(is_as_meant, "to be killed: {is_killed}: {output:?}");
-        for line in fs::read_to_string(&trace).unwrap().lines() {
-            reader.read(line);
+        for line in whole_lines(&fs::read_to_string(&trace).unwrap()) {
+            reader.read(&line);
         }
     }
     Some(reader.ops)
+}
+
+/// The lines of a trace, whole: strace splits that of a call during which another thread makes one.
+fn whole_lines(trace: &str) -> Vec<String> {
+    let mut unfinished: HashMap<&str, &str> = HashMap::new();
+    let mut whole = Vec::new();
+    for line in trace.lines() {
+        let thread = line.split(' ').next().unwrap();
+        if let Some((begin, _)) = line.split_once(" <unfinished ...>") {
+            unfinished.insert(thread, begin);
+        } else if let Some((_, end)) = line.split_once(" resumed>") {
+            let begin = unfinished.remove(thread).unwrap();
+            whole.push(format!("{begin}{end}"));
+        } else {
+            whole.push(line.to_owned());
+        }
+    }
+    whole
 }
 
 /// In the process under strace. What begins and what has returned is written beside the directory, and so is seen.
@@ -157,7 +175,6 @@ impl Reader {
 
     /// One line: `1234  call(argument, ...) = result`. A call that failed, or was killed, has done nothing.
     fn read(&mut self, line: &str) {
-        assert!(!line.contains("<unfinished"), "two threads at once: {line}");
         let Some((call, rest)) = line.split_once('(') else {
             return;
         };
