@@ -8,6 +8,7 @@ use crate::world::{Container, ContainerState, Details, Health, Readiness};
 use super::FAILURES_KEPT;
 use super::case::Case;
 use super::plan::EventKind;
+use super::promotion::is_committed;
 use super::serving::Serves;
 
 /// Exit codes of a container that was told to stop: none at all, SIGTERM, SIGKILL.
@@ -33,6 +34,16 @@ impl Case<'_> {
     }
 
     fn observe_upgrade(&mut self) {
+        // Only a hold keeps a committed promotion from being recorded: it waits for its end, whatever serves by then.
+        let latest = self.latest_id();
+        if self
+            .state
+            .pending
+            .as_ref()
+            .is_some_and(|p| is_committed(p, latest))
+        {
+            return;
+        }
         let candidate = self
             .serves
             .container()

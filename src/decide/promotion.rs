@@ -13,13 +13,8 @@ impl Case<'_> {
     /// The soak was noted as over and `latest` names the image: the promotion was committed, by the round before or by a
     /// pass that died right after it, and is recorded whether or not the container still serves.
     pub(crate) fn record_committed_promotion(&mut self) {
-        let committed = |pending: &mut Pending| {
-            pending.soaked
-                && self
-                    .cast
-                    .latest
-                    .is_some_and(|image| image.id == pending.image)
-        };
+        let latest = self.latest_id();
+        let committed = |pending: &mut Pending| is_committed(pending, latest);
         if !self.workload.hold
             && let Some(pending) = self.state.pending.take_if(committed)
         {
@@ -253,4 +248,9 @@ impl Case<'_> {
             }
         }
     }
+}
+
+/// Whether a promotion has passed its commit point: its soak was noted as over, and `latest` names it.
+pub(crate) fn is_committed(pending: &Pending, latest: Option<&ImageId>) -> bool {
+    pending.soaked && latest == Some(&pending.image)
 }
