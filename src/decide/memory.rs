@@ -39,11 +39,7 @@ impl Case<'_> {
 
     /// Whether an image bears a name of the workload, or no name at all.
     fn is_seen(&self, image: &Image) -> bool {
-        image.is_nameless()
-            || image
-                .references
-                .iter()
-                .any(|r| self.cast.named.contains_key(r))
+        image.is_nameless() || image.references.iter().any(|r| self.is_own(r))
     }
 
     /// First sights, and marks of what was inherited.
@@ -59,10 +55,7 @@ impl Case<'_> {
             if !self.is_seen(image) {
                 continue;
             }
-            let mut own_names = image
-                .references
-                .iter()
-                .filter(|r| self.cast.named.contains_key(r));
+            let mut own_names = image.references.iter().filter(|r| self.is_own(r));
             seen.push((image, newly_in || own_names.any(new_repository)));
         }
         for (image, arrived_with_repository) in seen {

@@ -14,7 +14,7 @@ impl Case<'_> {
     /// retired here, so that this is saved before the name moves; and first, so that its other names are judged by it.
     pub(crate) fn judge(&mut self, claims: &Claims) {
         let gives_a_name = |image: &Image| {
-            let mut names = self.judged_names(image).into_iter().flatten();
+            let mut names = self.judged_names(image).flatten();
             names.any(|name| self.reason(image, Some(name), claims) == Reason::Adopt)
         };
         let adopted = self.cast.images.iter().filter(|image| gives_a_name(image));
