@@ -201,11 +201,12 @@ impl Model {
             .iter()
             .skip(1)
             .any(|p| p.image == *image && p.version.as_str() == tag);
+        // Somebody may have taken the local name since the round looked: what ran here is named all the same.
         let ran_here = is_fallback
             && self
                 .host
                 .named(&local)
-                .is_some_and(|named| named.id == *image);
+                .is_none_or(|named| named.id == *image);
         self.require(ran_here, || {
             format!(
                 "{name} moved to {}, which is no fallback of that name",

@@ -62,7 +62,12 @@ impl Model {
         let latest = self.latest(workload);
         let lineage = self.lineage(workload);
         let head = lineage.first().map(|head| &head.image);
-        if let Some(pending) = &known.pending {
+        // On a disk with nothing on it that is known, nothing is forgotten, an upgrade whose container went along neither.
+        let containers = &self.host.disk.containers;
+        if let Some(pending) = &known.pending
+            && !(self.is_disk_strange(known)
+                && containers.iter().all(|c| c.listed.id != pending.id))
+        {
             return Some(format!("{} is still pending", pending.version));
         }
         if let Some(serving) = self.serving(workload) {
