@@ -9,6 +9,8 @@ LIBDIR      ?= $(PREFIX)/lib/tagkeeper
 DESTDIR     ?=
 CARGO       ?= cargo
 SECONDS     ?= 60
+HISTORIES   ?= 10000
+SEED        ?= 0
 
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
@@ -18,11 +20,12 @@ cargo_fuzz := target/tools/bin/cargo-fuzz
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build test test-engines fuzz demo size bench install uninstall root toolchain
+.PHONY: help build test soak-test test-engines fuzz demo size bench install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
+	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (half an hour)'
 	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
@@ -43,6 +46,9 @@ test: root toolchain
 	$(CARGO) test --locked --no-run
 	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
+
+soak-test: toolchain
+	HISTORIES=$(HISTORIES) SEED=$(SEED) $(CARGO) test --locked --release --test histories -- --nocapture soak
 
 test-engines: root toolchain
 	scripts/install-test-packages

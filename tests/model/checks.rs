@@ -196,11 +196,11 @@ impl Model {
     ) {
         let tag = name.tag().unwrap_or_default();
         let local = entry.repository.with_tag(tag);
-        let is_fallback = self
-            .lineage(workload)
-            .iter()
-            .skip(1)
-            .any(|p| p.image == *image && p.version.as_str() == tag);
+        // As it was saved: the head may have been taken off the disk since the round looked.
+        let is_fallback = self.known(workload).is_some_and(|known| {
+            let mut fallbacks = known.lineage.iter().skip(1);
+            fallbacks.any(|p| p.image == *image && p.version.as_str() == tag)
+        });
         // Somebody may have taken the local name since the round looked: what ran here is named all the same.
         let ran_here = is_fallback
             && self
