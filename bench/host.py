@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "target/bench"
 FLOOR = BUILT / "floor/release/floor"
 FAKE = BUILT / "fake/release/fake"
+# The program with its system calls by way of libc: the vDSO, which rustix reads otherwise, is hidden under callgrind.
+COUNTED = BUILT / "counted/release/tagkeeper"
 # Just over the shortest soak that a policy may name.
 SOAK_SECS = 1.2
 WORKLOAD = "bench"
@@ -121,10 +123,10 @@ class Host:
             f'[workload.{repository}]\nrepository = "{repository}"\nsoak = "{soak}"\n'
         )
 
-    def command(self, what="reconcile", at=None):
+    def command(self, what="reconcile", at=None, program=None):
         return Command(
             [
-                str(self.program),
+                str(program or self.program),
                 f"--policy={self.dir}/policy.toml",
                 f"--state-dir={self.dir}/state",
                 f"--socket={at or self.socket}",

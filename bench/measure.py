@@ -98,10 +98,13 @@ def peak_kib(command, runs=3):
 
 
 def instructions(command):
-    """Instructions of one run, counted by callgrind."""
+    """Instructions of one run, counted by callgrind. It counts those of a program that it crashes, too."""
     argv = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command.argv]
-    found = re.search(r"Collected : (\d+)", output(Command(argv, command.env)))
-    return int(found[1]) if found else None
+    told = output(Command(argv, command.env))
+    found = re.search(r"Collected : (\d+)", told)
+    if not found or "Process terminating" in told:
+        raise RuntimeError(f"{command.argv} does not run under callgrind:\n{told}")
+    return int(found[1])
 
 
 def bytes_written(command):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from host import BUILT, FLOOR, ROOT, SOAK_SECS, WORKLOAD, FakeEngine, Host, floor
+from host import BUILT, COUNTED, FLOOR, ROOT, SOAK_SECS, WORKLOAD, FakeEngine, Host, floor
 from measure import Row, bytes_written, instructions, pair, peak_kib, run
 from rivals import rivals
 
@@ -30,13 +30,13 @@ def fill_engine(engine, images, containers, already=0):
                 raise
 
 
-def weigh(row, command_at, engine, proxy, counts_instructions=True):
+def weigh(row, command_at, engine, proxy, counted=None):
     """What one run tells: memory, instructions, calls, bytes. Each in runs of their own, which nobody times."""
     command = command_at(engine.path)
     row.peak_kib = peak_kib(command)
     row.written = bytes_written(command)
     row.calls = proxy.count(command_at(proxy.path)) if proxy else None
-    row.instructions = instructions(command) if counts_instructions else None
+    row.instructions = instructions(counted) if counted else None
 
 
 def idle_rows(program, engine, proxy, directory, images, runs):
@@ -52,19 +52,21 @@ def idle_rows(program, engine, proxy, directory, images, runs):
     say("the floor and tagkeeper")
     row = Row("floor: the two lists, read and forgotten", size=FLOOR.stat().st_size)
     pair(row, bottom, bottom, runs, own)
-    weigh(row, floor, engine, proxy)
+    weigh(row, floor, engine, proxy, counted=bottom)
     rows.append(row)
     for name, host in (("tagkeeper reconcile, idle", idle), ("tagkeeper reconcile, pending", pending)):
         row = Row(name, size=program.stat().st_size)
         pair(row, host.command(), bottom, runs, own)
-        weigh(row, lambda at, host=host: host.command(at=at), engine, proxy)
+        counted = host.command(program=COUNTED)
+        weigh(row, lambda at, host=host: host.command(at=at), engine, proxy, counted)
         rows.append(row)
     for rival in rivals(directory, images):
         say(rival.name)
         row = Row(rival.name, size=rival.size, note=rival.note)
         if rival.command:
             pair(row, rival.command(engine.path), bottom, max(5, runs // 5), own)
-            weigh(row, rival.command, engine, proxy if rival.has_engine else None, rival.counts_instructions)
+            counted = rival.command(engine.path) if rival.counts_instructions else None
+            weigh(row, rival.command, engine, proxy if rival.has_engine else None, counted)
         rows.append(row)
     return rows
 

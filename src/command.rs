@@ -57,7 +57,7 @@ pub fn run(cli: &Cli, reading: &Reading) -> Exit {
     };
     ended.unwrap_or_else(|stop| {
         report::log::log_error(None, &stop.error);
-        notify::status(&format!("failed: {:#}", stop.error));
+        notify::status(&format!("failed: {}", report::log::in_words(&stop.error)));
         stop.exit
     })
 }

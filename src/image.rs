@@ -214,9 +214,10 @@ impl Repository {
     }
 }
 
+// Names that are written alike are alike; most that are compared are, and taking them apart costs more than that.
 impl PartialEq for Repository {
     fn eq(&self, other: &Self) -> bool {
-        self.normalised() == other.normalised()
+        self.written == other.written || self.normalised() == other.normalised()
     }
 }
 impl Eq for Repository {}
@@ -227,6 +228,9 @@ impl PartialOrd for Repository {
 }
 impl Ord for Repository {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        if self.written == other.written {
+            return std::cmp::Ordering::Equal;
+        }
         self.normalised().cmp(&other.normalised())
     }
 }

@@ -1,6 +1,6 @@
 //! One workload on its way through the decision: what is given, and what has been decided so far.
 
-use crate::image::{ImageId, Version};
+use crate::image::{ImageId, Reference, Version};
 use crate::policy::{Workload, WorkloadName};
 use crate::state::{Now, Proven, WorkloadState};
 use crate::world::{Container, Details, Image, Readiness};
@@ -55,6 +55,13 @@ impl<'a> Case<'a> {
             judgements: Vec::new(),
             notes: Vec::new(),
         })
+    }
+
+    /// Whether a name is in one of the workload's repositories.
+    pub(crate) fn is_own(&self, reference: &Reference) -> bool {
+        self.workload
+            .repositories()
+            .any(|repository| repository == reference.repository())
     }
 
     pub(crate) fn is_on_disk(&self, id: &ImageId) -> bool {

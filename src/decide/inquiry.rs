@@ -2,9 +2,11 @@
 //!
 //! An idle pass asks nothing (design section 8). Pure: it names the questions, `pass` asks them.
 
+use std::collections::BTreeMap;
+
 use crate::image::{ImageId, Version};
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State};
+use crate::state::{Now, State, WorkloadState};
 use crate::world::{ContainerId, World};
 
 use super::case::Case;
@@ -35,7 +37,11 @@ pub fn inquiries(policy: &Policy, state: &State, world: &World, now: &Now) -> Ve
     let scene = Scene::new(policy, state, world);
     let mut open = Vec::new();
     for (name, workload) in &policy.workloads {
-        let known = state.workloads.get(name).cloned().unwrap_or_default();
+        let known = state
+            .workloads
+            .get(name)
+            .map(without_sightings)
+            .unwrap_or_default();
         if let Some(case) = Case::new(name, workload, known, &scene, now) {
             for inquiry in case.ask() {
                 // Two workloads may ask about one container, when it has gone over from one to the other.
@@ -46,6 +52,23 @@ pub fn inquiries(policy: &Policy, state: &State, world: &World, now: &Now) -> Ve
         }
     }
     open
+}
+
+/// What is remembered of a workload, without what was seen of each image: no question depends on that, and with many
+/// images it is nearly all there is to copy.
+fn without_sightings(known: &WorkloadState) -> WorkloadState {
+    WorkloadState {
+        came_in: known.came_in.clone(),
+        repositories: known.repositories.clone(),
+        lineage: known.lineage.clone(),
+        pending: known.pending.clone(),
+        retired: known.retired.clone(),
+        rejected: known.rejected.clone(),
+        images: BTreeMap::new(),
+        dry_runs: known.dry_runs.clone(),
+        failures: known.failures.clone(),
+        held_since_ms: known.held_since_ms,
+    }
 }
 
 impl Case<'_> {

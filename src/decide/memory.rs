@@ -1,12 +1,11 @@
 //! What was seen is written down: arrivals, holds, sightings, dry runs, what was rolled out, and the lineage's cut.
 
-use std::collections::HashSet;
-
 use crate::image::{ImageId, Reference};
 use crate::state::{Proven, Sighting};
 use crate::world::{Container, Image};
 
 use super::case::Case;
+use super::scene::IdSet;
 use super::serving;
 
 impl Case<'_> {
@@ -40,11 +39,7 @@ impl Case<'_> {
 
     /// Whether an image bears a name of the workload, or no name at all.
     fn is_seen(&self, image: &Image) -> bool {
-        image.is_nameless()
-            || image
-                .references
-                .iter()
-                .any(|r| self.cast.named.contains_key(r))
+        image.is_nameless() || image.references.iter().any(|r| self.is_own(r))
     }
 
     /// First sights, and marks of what was inherited.
@@ -60,26 +55,21 @@ impl Case<'_> {
             if !self.is_seen(image) {
                 continue;
             }
-            let mut own_names = image
-                .references
-                .iter()
-                .filter(|r| self.cast.named.contains_key(r));
+            let mut own_names = image.references.iter().filter(|r| self.is_own(r));
             seen.push((image, newly_in || own_names.any(new_repository)));
         }
         for (image, arrived_with_repository) in seen {
-            let first_seen_ms = self.now.ms();
-            let known = self.state.images.contains_key(&image.id);
-            let sighting = self
-                .state
-                .images
-                .entry(image.id.clone())
-                .or_insert(Sighting {
-                    first_seen_ms,
-                    idle_since_ms: None,
-                    inherited: false,
-                    times_pending: 0,
-                });
-            sighting.inherited |= arrived_with_repository || (strange_disk && !known);
+            if let Some(sighting) = self.state.images.get_mut(&image.id) {
+                sighting.inherited |= arrived_with_repository;
+                continue;
+            }
+            let sighting = Sighting {
+                first_seen_ms: self.now.ms(),
+                idle_since_ms: None,
+                inherited: arrived_with_repository || strange_disk,
+                times_pending: 0,
+            };
+            self.state.images.insert(image.id.clone(), sighting);
         }
         self.state.repositories = self.workload.repositories().cloned().collect();
     }
@@ -148,7 +138,7 @@ impl Case<'_> {
         if self.is_disk_strange() {
             return;
         }
-        let present: HashSet<_> = self
+        let present: IdSet<'_> = self
             .cast
             .images
             .iter()

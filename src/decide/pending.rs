@@ -3,7 +3,7 @@
 use crate::image::ImageId;
 use crate::span;
 use crate::state::{Failure, Pending, Proven};
-use crate::world::{Container, ContainerState, Details, Health, Readiness};
+use crate::world::{Container, ContainerId, ContainerState, Details, Health, Readiness};
 
 use super::FAILURES_KEPT;
 use super::case::Case;
@@ -53,10 +53,9 @@ impl Case<'_> {
             (Some(pending), Some((container, details))) if pending.image == container.image => {
                 self.go_on(pending, container, details)
             }
-            // An engine that came up with its data disk unmounted: nothing is forgotten, and nothing soaks.
-            (Some(mut pending), None)
-                if self.is_disk_strange() && !self.is_on_disk(&pending.image) =>
-            {
+            // An engine that came up with its data disk unmounted, and so without containers: nothing is forgotten, and
+            // nothing soaks.
+            (Some(mut pending), None) if self.is_disk_strange() && !self.exists(&pending.id) => {
                 pending.soaking_since_ms = None;
                 self.state.pending = Some(pending);
                 return;
@@ -274,6 +273,11 @@ impl Case<'_> {
             Some(state) => state.as_str().to_owned(),
         };
         (reason, up_secs)
+    }
+
+    fn exists(&self, container: &ContainerId) -> bool {
+        let mut containers = self.scene.world.containers.iter();
+        containers.any(|c| c.id == *container)
     }
 
     /// Whether nobody asked the workload's `ready` command (`status` and `rollback` do not): no answer is neither a yes nor

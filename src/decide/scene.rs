@@ -3,7 +3,8 @@
 //! Identity first: an image belongs by its names or because the state knows its id; a container belongs because its
 //! image does, and only then by the reference it was created from.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::image::{ImageId, LATEST, Reference, Repository};
 use crate::policy::{Policy, Workload, WorkloadName};
@@ -13,8 +14,8 @@ use crate::world::{Container, Image, World};
 /// The world, sorted by workload.
 pub(crate) struct Scene<'a> {
     pub(crate) world: &'a World,
-    images: HashMap<&'a ImageId, &'a Image>,
-    users: HashMap<&'a ImageId, Vec<&'a Container>>,
+    images: ById<'a, &'a Image>,
+    users: ById<'a, Vec<&'a Container>>,
     casts: HashMap<&'a WorkloadName, Cast<'a>>,
 }
 
@@ -24,8 +25,8 @@ pub(crate) struct Cast<'a> {
     /// Its images on the disk.
     pub(crate) images: Vec<&'a Image>,
     /// The same by id.
-    pub(crate) by_id: HashMap<&'a ImageId, &'a Image>,
-    /// What each of its names means. Only names in the workload's own repositories.
+    pub(crate) by_id: ById<'a, &'a Image>,
+    /// What each of its tags means. Only tags in the workload's own repositories.
     pub(crate) named: HashMap<&'a Reference, &'a Image>,
     /// What `repository:latest` names.
     pub(crate) latest: Option<&'a Image>,
@@ -50,7 +51,8 @@ impl<'a> Scene<'a> {
         let owners = assign_images(policy, state, world, &repositories, &mut casts);
         assign_containers(policy, world, &repositories, &owners, &mut casts);
 
-        let mut users: HashMap<&ImageId, Vec<&Container>> = HashMap::new();
+        let mut users: ById<'_, Vec<&Container>> =
+            HashMap::with_capacity_and_hasher(world.images.len(), BuildHasherDefault::default());
         for container in &world.containers {
             users.entry(&container.image).or_default().push(container);
         }
@@ -91,7 +93,34 @@ impl<'a> Scene<'a> {
     }
 }
 
-type Owners<'a> = HashMap<&'a ImageId, Vec<&'a WorkloadName>>;
+/// Something for each image. The standard hasher withstands keys that somebody chose to collide; ids are digests, which
+/// nobody can choose, and hashing them was the largest part of a decision.
+pub(crate) type ById<'a, T> = HashMap<&'a ImageId, T, BuildHasherDefault<IdHasher>>;
+
+/// Some images.
+pub(crate) type IdSet<'a> = HashSet<&'a ImageId, BuildHasherDefault<IdHasher>>;
+
+/// Multiplies and rotates, eight bytes at a time.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (words, rest) = bytes.as_chunks();
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        for word in words.chain(rest.iter().map(|byte| u64::from(*byte))) {
+            self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(ODD);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its index from the low bits, and a product has its best ones on top.
+        self.0.rotate_left(32)
+    }
+}
+
+type Owners<'a> = ById<'a, Vec<&'a WorkloadName>>;
 
 fn assign_images<'a>(
     policy: &'a Policy,
@@ -100,8 +129,8 @@ fn assign_images<'a>(
     repositories: &HashMap<&Repository, &'a WorkloadName>,
     casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
 ) -> Owners<'a> {
-    let mut remembered: Owners = HashMap::new();
-    let mut seen: Owners = HashMap::new();
+    let mut remembered = Owners::default();
+    let mut seen = Owners::default();
     for name in policy.workloads.keys() {
         let Some(known) = state.workloads.get(name) else {
             continue;
@@ -113,15 +142,20 @@ fn assign_images<'a>(
             seen.entry(id).or_default().push(name);
         }
     }
-    let mut owners: Owners = HashMap::new();
+    let mut owners =
+        Owners::with_capacity_and_hasher(world.images.len(), BuildHasherDefault::default());
     for image in &world.images {
         let mut of_image: Vec<&WorkloadName> = Vec::new();
         for reference in &image.references {
             let Some(&name) = repositories.get(reference.repository()) else {
                 continue;
             };
-            of_image.push(name);
-            if let Some(cast) = casts.get_mut(name) {
+            if of_image.last() != Some(&name) {
+                of_image.push(name);
+            }
+            if !reference.is_digest()
+                && let Some(cast) = casts.get_mut(name)
+            {
                 cast.named.insert(reference, image);
                 if policy
                     .workloads

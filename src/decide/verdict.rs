@@ -1,7 +1,5 @@
 //! Verdicts (design 4.5): one verdict and one reason for every name on the disk. The first row that fits wins.
 
-use std::collections::BTreeSet;
-
 use crate::image::{ImageId, Reference};
 use crate::span;
 use crate::state::Proven;
@@ -16,13 +14,13 @@ impl Case<'_> {
     /// retired here, so that this is saved before the name moves; and first, so that its other names are judged by it.
     pub(crate) fn judge(&mut self, claims: &Claims) {
         let gives_a_name = |image: &Image| {
-            let mut names = self.judged_names(image).into_iter().flatten();
+            let mut names = self.judged_names(image).flatten();
             names.any(|name| self.reason(image, Some(name), claims) == Reason::Adopt)
         };
         let adopted = self.cast.images.iter().filter(|image| gives_a_name(image));
         let adopted: Vec<ImageId> = adopted.map(|image| image.id.clone()).collect();
         self.state.retired.extend(adopted);
-        let mut judgements = Vec::new();
+        let mut judgements = Vec::with_capacity(self.cast.images.len());
         for &image in &self.cast.images {
             for reference in self.judged_names(image) {
                 let reason = self.reason(image, reference, claims);
@@ -40,24 +38,12 @@ impl Case<'_> {
     }
 
     /// The names to judge: tags; digests in repositories where the image has no tag; nothing, for a nameless image.
-    fn judged_names<'i>(&self, image: &'i Image) -> Vec<Option<&'i Reference>> {
-        if image.is_nameless() {
-            return vec![None];
-        }
-        let own = || {
-            image
-                .references
-                .iter()
-                .filter(|r| self.cast.named.contains_key(r))
-        };
-        let tagged: BTreeSet<_> = own()
-            .filter(|r| !r.is_digest())
-            .map(Reference::repository)
-            .collect();
-        own()
-            .filter(|r| !r.is_digest() || !tagged.contains(r.repository()))
-            .map(Some)
-            .collect()
+    fn judged_names<'i>(&'i self, image: &'i Image) -> impl Iterator<Item = Option<&'i Reference>> {
+        let has_tag_in = |repository| image.tags().any(|tag| tag.repository() == repository);
+        let own = image.references.iter().filter(|r| self.is_own(r));
+        let judged = own.filter(move |r| !r.is_digest() || !has_tag_in(r.repository()));
+        let nameless = image.is_nameless().then_some(None);
+        nameless.into_iter().chain(judged.map(Some))
     }
 
     fn reason(&self, image: &Image, reference: Option<&Reference>, claims: &Claims) -> Reason {
@@ -163,8 +149,7 @@ impl Case<'_> {
 
     /// Whether another workload wants the image by its id and has no tag of its own to keep it by.
     fn would_take_from_other(&self, image: &Image, claims: &Claims) -> bool {
-        let foreign_tag =
-            image.foreign_names > 0 || image.tags().any(|tag| !self.cast.named.contains_key(tag));
+        let foreign_tag = image.foreign_names > 0 || image.tags().any(|tag| !self.is_own(tag));
         !foreign_tag && claims.claimed_by_other(self.name, &image.id)
     }
 

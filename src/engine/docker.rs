@@ -27,7 +27,7 @@ use crate::world::{Container, ContainerId, Image, World};
 
 use super::answer::{Found, FoundHealth, FoundState, Listed, image};
 use super::transport::Transport;
-use super::{Answer, Engine, ImageName, Inspected};
+use super::{Answer, Engine, ImageName, Inspected, PassOver};
 
 /// bollard's own timeout in seconds: longer than any of ours, so that ours is the one that ends a call.
 const BOLLARD_TIMEOUT_SECS: u64 = 24 * 60 * 60;
@@ -112,9 +112,7 @@ impl Docker {
             .block_on(async { tokio::time::timeout(call_timeout, bounded).await })
         {
             Ok(Some(answer)) => Ok(answer),
-            Ok(None) => Err(anyhow!(
-                "failed to {what}: the pass has run for too long and ends here"
-            )),
+            Ok(None) => Err(anyhow::Error::new(PassOver).context(format!("failed to {what}"))),
             Err(_) => Err(anyhow!(
                 "failed to {what}: the engine at '{}' did not answer within {}",
                 self.socket,

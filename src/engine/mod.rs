@@ -39,6 +39,18 @@ pub trait Engine {
     fn remove_image(&mut self, name: &ImageName) -> anyhow::Result<Answer>;
 }
 
+/// The pass has run for too long: from here on every call fails, and none is worth trying.
+#[derive(Debug)]
+pub struct PassOver;
+
+impl std::fmt::Display for PassOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the pass has run for too long and ends here; the next one goes on")
+    }
+}
+
+impl std::error::Error for PassOver {}
+
 /// How an image is named in a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ImageName {

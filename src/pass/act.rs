@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 
 use crate::decide::{Action, Event, EventKind, TagPurpose};
-use crate::engine::{Answer, Engine, ImageName};
+use crate::engine::{Answer, Engine, ImageName, PassOver};
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
 use crate::state::Store;
@@ -37,8 +37,13 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 image,
                 reference,
                 replaces,
-                ..
-            } => self.tag(image, reference, replaces.as_ref()),
+                purpose,
+            } => {
+                // What adopt takes a name from has never run here, and is on its way out.
+                let may_lose_last =
+                    |left: &ImageId| *purpose == TagPurpose::Adopt && !record.wanted.contains(left);
+                self.tag(image, reference, replaces.as_ref(), may_lose_last)
+            }
             Action::RemoveContainer {
                 container,
                 id,
@@ -67,6 +72,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             }
             Err(error) => {
                 record.failed_actions += 1;
+                record.over |= error.is::<PassOver>();
                 self.witness.failure(
                     Some(workload),
                     &error.context(format!("{workload}: {action} failed")),
@@ -80,17 +86,27 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         image: &ImageId,
         name: &Reference,
         replaces: Option<&ImageId>,
+        may_lose_last: impl Fn(&ImageId) -> bool,
     ) -> anyhow::Result<Acted> {
         let named = self
             .engine
-            .find_image(&ImageName::Reference(name.clone()))?
-            .map(|found| found.id);
-        if named.as_ref() == Some(image) {
+            .find_image(&ImageName::Reference(name.clone()))?;
+        let means = named.as_ref().map(|found| &found.id);
+        if means == Some(image) {
             return Ok(Acted::Gone);
         }
-        if named.as_ref() != replaces {
+        if means != replaces {
             return Ok(Acted::Deferred(format!(
                 "{name} has come to mean something else"
+            )));
+        }
+        if let Some(left) = named
+            && would_delete(&left, Some(name))
+            && !may_lose_last(&left.id)
+        {
+            return Ok(Acted::Deferred(format!(
+                "{name} has become the last name of image {}",
+                left.id.short()
             )));
         }
         Ok(match self.engine.tag(image, name)? {
@@ -169,8 +185,8 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     }
 }
 
-/// Whether the image goes with this name: no other tag is left to keep it. A digest is not relied on: in a repository
-/// it goes with the last tag (design 4.5).
+/// Whether the image goes with this name (or is left nameless when it moves): no other tag is left to keep it. A digest
+/// is not relied on: in a repository it goes with the last tag (design 4.5).
 fn would_delete(image: &Image, reference: Option<&Reference>) -> bool {
     image.foreign_names == 0 && !image.tags().any(|tag| Some(tag) != reference)
 }

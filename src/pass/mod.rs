@@ -182,13 +182,15 @@ pub(crate) struct Record {
     wanted: BTreeSet<ImageId>,
     failed_actions: usize,
     changed: bool,
+    /// The pass's deadline has passed: no action is worth trying any more.
+    over: bool,
 }
 
 impl Record {
     fn may_try(&mut self, workload: &WorkloadName, action: &Action) -> bool {
         let moves_a_name = matches!(action, Action::Tag { .. });
-        !(moves_a_name && self.stuck.contains(workload))
-            && self.tried.insert((workload.clone(), action.clone()))
+        let pointless = self.over || (moves_a_name && self.stuck.contains(workload));
+        !pointless && self.tried.insert((workload.clone(), action.clone()))
     }
 
     fn broke_off(&self, error: anyhow::Error) -> PassError {

@@ -35,14 +35,16 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
     let mut world = world.map_err(|error| record.broke_off(error))?;
     // Brought up to the world first: an upgrade that no pass has seen yet is what must be rejected.
     let current = decide::decide(pass.policy, state, &world, pass.now);
-    let rollback = match decide::rollback(pass.policy, &current.state, &world, pass.now, name) {
+    let up_to_date = only(name, state, current.state);
+    let rollback = match decide::rollback(pass.policy, &up_to_date, &world, pass.now, name) {
         Ok(rollback) => rollback,
         Err(refusal) => return Ok(Err(refusal)),
     };
     pass.store
         .save(&rollback.state)
         .map_err(PassError::Broken)?;
-    for event in current.events.iter().chain([&rollback.event]) {
+    let own_events = current.events.iter().filter(|e| e.workload == *name);
+    for event in own_events.chain([&rollback.event]) {
         pass.witness.event(event);
     }
 
@@ -70,4 +72,16 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
     Err(PassError::Broken(anyhow!(
         "the rollback has not come to rest within {MAX_ROUNDS} rounds, which is a bug"
     )))
+}
+
+/// The state with what was decided of one workload. The others are left to the next pass: nobody has asked their `ready`
+/// commands here, so no soak of theirs may be taken to be over.
+fn only(name: &WorkloadName, before: &State, decided: State) -> State {
+    let mut workloads = before.workloads.clone();
+    let own = decided.workloads.into_iter();
+    workloads.extend(own.filter(|(workload, _)| workload == name));
+    State {
+        workloads,
+        ..*before
+    }
 }

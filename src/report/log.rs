@@ -82,10 +82,14 @@ pub fn log_event(event: &Event) {
 /// Logs what went wrong, with its causes. `workload` is none where it concerns them all.
 pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
     let workload = workload.map(WorkloadName::as_str);
+    tracing::error!(workload, "{}", in_words(error));
+}
+
+/// An error with its causes. Policy errors bring the word `error` along, as compilers print it; it is for the log's level
+/// and the status line to say.
+pub fn in_words(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
-    // Policy errors bring the word along, as compilers print it; it is the level's to say.
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    tracing::error!(workload, "{text}");
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
 /// Says on a terminal that there is nothing to look after. In the journal that would be a line each minute, for ever.

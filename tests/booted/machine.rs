@@ -70,6 +70,10 @@ impl Machine {
         let mounts = [
             format!("{source}:/source:ro"),
             format!("{}:/build/tagkeeper:ro", env!("CARGO_BIN_EXE_tagkeeper")),
+            format!(
+                "{}:/build/tagkeeper-ready:ro",
+                env!("CARGO_BIN_EXE_tagkeeper-ready")
+            ),
             format!("{}:/usr/bin/docker:ro", client.display()),
             format!("{}:/run/docker.sock", machine.host.socket().display()),
             format!("{}:/power:ro", machine.power_dir().display()),

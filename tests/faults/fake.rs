@@ -11,7 +11,7 @@ use bollard::models::{
 };
 use tempfile::TempDir;
 
-use crate::fake::{Engine, Fake, Fault};
+use crate::fake::{Engine, Fake, Fault, Moment};
 use crate::requests::Route;
 
 /// A fake on a socket of its own.
@@ -295,6 +295,26 @@ fn hooks_run_at_their_moment_and_requests_are_recorded() {
     let log = bench.fake.engine().take_log();
     assert_eq!(log.len(), 6);
     assert!(log.iter().all(|r| !r.is_mutation()), "{log:?}");
+}
+
+#[test]
+fn a_watcher_sees_each_request_twice_and_may_silence_the_engine() {
+    for (silent_at, is_tagged) in [(Moment::Before, false), (Moment::After, true)] {
+        let bench = Bench::new(|e| {
+            e.docker.image("v1", &["x:v1"]);
+            e.watch(move |moment, request, docker| {
+                let is_done = docker.names().contains_key("y:v1");
+                assert_eq!(is_done, moment == Moment::After && request.is_mutation());
+                moment != silent_at || !request.is_mutation()
+            });
+        });
+        assert_eq!(bench.status("GET /images/x:v1/json"), "200");
+        let answer = bench.ask("POST /images/x:v1/tag?repo=y&tag=v1");
+        assert_eq!(answer, " <silence>", "{silent_at:?}");
+        assert_eq!(bench.names().contains(&"y:v1".to_owned()), is_tagged);
+        bench.fake.engine().heal();
+        assert_eq!(bench.status("GET /images/json"), "200");
+    }
 }
 
 #[test]

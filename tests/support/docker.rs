@@ -62,7 +62,7 @@ impl Container {
 }
 
 /// What is on the disk of the engine.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Docker {
     pub(crate) images: BTreeMap<String, Image>,
     pub(crate) containers: Vec<Container>,

@@ -45,6 +45,18 @@ pub(crate) enum Fault {
 
 type Hook = Box<dyn FnOnce(&mut Engine) + Send>;
 
+/// When a watcher looks at a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// The engine has done nothing yet of what it asks for.
+    Before,
+    /// The engine has done it, and no answer has been sent.
+    After,
+}
+
+/// Looks at every request at both moments. False makes the engine fall silent: it does no more, and sends no answer.
+type Watcher = Box<dyn FnMut(Moment, &Request, &Docker) -> bool + Send>;
+
 /// What happens when: a fault on each request that fits, or on the nth; a hook once.
 struct Rule {
     route: Route,
@@ -66,6 +78,7 @@ pub(crate) struct Engine {
     rules: Vec<Rule>,
     /// Waits until both lists have been answered, then for the next request.
     after_lists: Option<(Vec<Route>, Hook)>,
+    watchers: Vec<Watcher>,
     log: Vec<Request>,
     offences: Vec<String>,
     /// Every connection ends without an answer.
@@ -108,11 +121,20 @@ impl Engine {
         ));
     }
 
-    /// No more faults and hooks.
+    /// Lets one more watcher look at every request from now on.
+    pub(crate) fn watch(
+        &mut self,
+        watcher: impl FnMut(Moment, &Request, &Docker) -> bool + Send + 'static,
+    ) {
+        self.watchers.push(Box::new(watcher));
+    }
+
+    /// No more faults, hooks and watchers.
     pub(crate) fn heal(&mut self) {
         self.rules.clear();
         self.crashed = false;
         self.after_lists = None;
+        self.watchers.clear();
     }
 
     /// The requests since the last call of this.
@@ -159,7 +181,23 @@ impl Engine {
             self.crashed = true;
             return (NOBODY, fault);
         }
-        (self.answer(request), fault)
+        if self.falls_silent(Moment::Before, request) {
+            return ((200, None), Some(Fault::StalledHeaders));
+        }
+        let answer = self.answer(request);
+        if self.falls_silent(Moment::After, request) {
+            return (answer, Some(Fault::StalledHeaders));
+        }
+        (answer, fault)
+    }
+
+    fn falls_silent(&mut self, moment: Moment, request: &Request) -> bool {
+        let mut is_silent = false;
+        for watcher in &mut self.watchers {
+            // Each of them looks, whatever another one says.
+            is_silent |= !watcher(moment, request, &self.docker);
+        }
+        is_silent
     }
 
     fn run_after_lists(&mut self, route: Route) {

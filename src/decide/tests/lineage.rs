@@ -1,6 +1,6 @@
 //! What a promotion records (design 4.4): the lineage, what it retires, what it strikes, and where it is cut.
 
-use crate::decide::EventKind;
+use crate::decide::{EventKind, Reason};
 use crate::policy::LocalFallback;
 
 use super::model::{Host, MINUTE_MS, id};
@@ -147,6 +147,15 @@ fn retired_is_what_was_seen_before_the_promoted_image_or_inherited() {
         ["local:latest=b", "remote:v1=a", "remote:v2=b"],
         "inherited, though seen with it"
     );
+}
+
+#[test]
+fn what_came_in_one_pass_with_the_promoted_image_is_not_older_and_stays() {
+    let mut host = Host::with_head();
+    host.image('9', &["remote:v9"]);
+    host.upgrade('b', "v2");
+    assert_eq!(host.reason("remote:v9"), Reason::Grace);
+    assert!(host.retired().is_empty());
 }
 
 #[test]

@@ -232,6 +232,26 @@ fn rollback_works_on_hold() {
 }
 
 #[test]
+fn rollback_on_hold_applies_r2_and_restores_too() {
+    let mut host = Host::with_fallback();
+    host.remove_container("k8s_v2");
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.workload().hold = true;
+    assert_eq!(
+        roll_back(&mut host, usize::MAX),
+        ["tag a local:latest", "rm telemetry"]
+    );
+
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.tag('c', "local:latest");
+    host.workload().hold = true;
+    host.minutes(3);
+    assert_eq!(roll_back(&mut host, usize::MAX), ["tag b local:latest"]);
+}
+
+#[test]
 fn rollback_that_was_killed_is_finished_by_a_pass() {
     for changes in 0..=2 {
         let mut host = Host::with_fallback();

@@ -134,6 +134,17 @@ fn rule_1_the_same_image_is_the_same_version_under_any_tag() {
 }
 
 #[test]
+fn rule_1_the_same_image_is_the_same_version_before_anything_is_written_down() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "remote:v1", "remote:v1-hotfix"]);
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.run("k8s_v1", "remote:v1-hotfix");
+    host.pass();
+    assert_eq!((host.serving(), host.pending()), (None, None));
+}
+
+#[test]
 fn rule_2_the_newest_container_of_the_one_image_serves() {
     let mut host = Host::with_head();
     host.run("k8s_new", "remote:v1");

@@ -1,0 +1,20 @@
+//! References and repositories: what is accepted prints as something that is accepted and means the same.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tagkeeper::image::{ImageId, Reference, Repository};
+
+fuzz_target!(|text: &str| {
+    if let Ok(reference) = Reference::parse(text) {
+        let again = Reference::parse(&reference.to_string());
+        assert_eq!(again.as_ref(), Ok(&reference), "{text}");
+        assert_eq!(reference.is_digest(), reference.tag().is_none(), "{text}");
+    }
+    if let Ok(repository) = Repository::parse(text) {
+        let again = Repository::parse(&repository.to_string());
+        assert_eq!(again.as_ref(), Ok(&repository), "{text}");
+        assert_eq!(repository.latest().tag(), Some("latest"), "{text}");
+    }
+    let id = ImageId::new(text);
+    let _ = (id.short(), id.short_version());
+});

@@ -1,0 +1,107 @@
+//! How a host stands, for comparing two of them; and what must hold on it at every moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use tagkeeper::state::{Loaded, StateDir};
+
+use crate::docker::Docker;
+use crate::host::Host;
+use crate::names::hex_id;
+
+/// The name that must never be missing.
+const LATEST: &str = "app:latest";
+
+/// A host as people would compare two: what the engine holds, and what the state means, whenever it came to that.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ending {
+    /// Names, by image id.
+    images: BTreeMap<String, BTreeSet<String>>,
+    /// Name, id, image, state.
+    containers: BTreeSet<[String; 4]>,
+    state: Value,
+}
+
+impl Ending {
+    pub(crate) fn of(host: &Host) -> Self {
+        let bytes = host.state_bytes();
+        let mut state = bytes.map_or(Value::Null, |bytes| {
+            serde_json::from_slice(&bytes).expect("a saved state is JSON")
+        });
+        take_times(&mut state);
+        let engine = host.engine();
+        let images = engine.docker.images.iter().map(|(id, image)| {
+            let names = image.tags.iter().chain(&image.digests).cloned();
+            (id.clone(), names.collect())
+        });
+        let containers = engine.docker.containers.iter().map(|c| {
+            let [name, id, image, state] = [&c.name, &c.id, &c.image, &c.state];
+            [name.clone(), id.clone(), image.clone(), state.clone()]
+        });
+        Self {
+            images: images.collect(),
+            containers: containers.collect(),
+            state,
+        }
+    }
+}
+
+impl Ending {
+    /// Holds the disk to these names and the labels of their images: no other name, and no image without one.
+    pub(crate) fn assert_names(&self, wanted: &[(&str, &str)]) {
+        let mut images: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, label) in wanted {
+            let names = images.entry(id(label)).or_default();
+            names.insert((*name).to_owned());
+        }
+        assert_eq!(self.images, images, "on the disk (left) and wanted (right)");
+    }
+}
+
+/// The id of the image with this label.
+fn id(label: &str) -> String {
+    format!("sha256:{}", hex_id(label))
+}
+
+/// Takes the clock out of a state, and leaves of each time only that there is one.
+fn take_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.remove("clock");
+            for (key, field) in fields {
+                let is_time = key.ends_with("_ms") || key.ends_with("_secs");
+                if is_time || matches!(key.as_str(), "at" | "promoted_at") {
+                    *field = Value::from("a time");
+                } else {
+                    take_times(field);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(take_times),
+        _ => {}
+    }
+}
+
+/// What is wrong at this moment, if anything: `latest` is missing; an image that is to be kept, or that the saved state
+/// holds for proven, is gone or has no tag; the saved state cannot be read.
+pub(crate) fn damage(docker: &Docker, dir: &StateDir, kept: &[&str]) -> Option<String> {
+    if !docker.names().contains_key(LATEST) {
+        return Some(format!("there is no {LATEST}"));
+    }
+    let state = match dir.load() {
+        Ok(Loaded::State(state)) => Some(state),
+        Ok(Loaded::Absent) => None,
+        Err(error) => return Some(error.to_string()),
+    };
+    let proven = state.iter().flat_map(|state| state.workloads.values());
+    let proven = proven.flat_map(|workload| workload.lineage.iter().map(|p| p.image.to_string()));
+    let kept = kept.iter().map(|label| format!("sha256:{}", hex_id(label)));
+    kept.chain(proven)
+        .find(|id| {
+            docker
+                .images
+                .get(id)
+                .is_none_or(|image| image.tags.is_empty())
+        })
+        .map(|id| format!("{id} is gone or has no tag"))
+}

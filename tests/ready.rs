@@ -1,0 +1,29 @@
+//! The ready commands that ship: `sonic` against a real Redis server, `exec` in real containers, `tcp` and `http` on loopback
+//! and at a container's address. Whatever answers wrongly, too much or not at all is not ready, and in time.
+//!
+//! Run by `make test`; without its engine or its Redis server every test that needs one fails.
+
+#![cfg(test)]
+
+#[path = "ready/asking.rs"]
+mod asking;
+#[path = "support/engine.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with the stories, which use all of it"
+)]
+mod engine;
+#[path = "ready/exec.rs"]
+mod exec;
+#[path = "ready/network.rs"]
+mod network;
+#[path = "ready/peers.rs"]
+mod peers;
+#[path = "ready/shipped.rs"]
+mod shipped;
+#[path = "ready/sonic.rs"]
+mod sonic;
+#[path = "requirements/story.rs"]
+#[allow(dead_code, reason = "shared with the stories, which use all of it")]
+mod story;
