@@ -26,7 +26,7 @@ help:
 	@echo 'make build      the release binary, $(binary)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
-	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (half an hour)'
+	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
