@@ -81,6 +81,9 @@ fn is_whole(answer: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
         return false;
     };
+    if head.contains("Transfer-Encoding: chunked") {
+        return body.ends_with("\r\n0\r\n\r\n");
+    }
     let length = head
         .lines()
         .find_map(|l| l.strip_prefix("Content-Length: "));
@@ -236,7 +239,7 @@ fn every_fault_looks_as_it_is_called() {
         (Fault::Closed, "", "<end>"),
         (Fault::Trickle, "H", "H <silence>"),
         (Fault::LongHead, "HTTP/1.1 200", "x\r\n <end>"),
-        (endless(true), "HTTP/1.1 200", "["),
+        (endless(true), "HTTP/1.1 200", "[\r\n <end>"),
         (endless(false), "HTTP/1.1 200", "["),
     ];
     for (fault, start, end) in cases {
