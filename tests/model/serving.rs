@@ -3,6 +3,7 @@
 use tagkeeper::image::{ImageId, Version};
 use tagkeeper::policy::Workload;
 use tagkeeper::state::WorkloadState;
+use tagkeeper::world::Image;
 
 use super::Model;
 use super::names::WORKLOADS;
@@ -22,7 +23,8 @@ impl Model {
             .get(&self.names.workloads[workload])
     }
 
-    /// Whether an image belongs to a workload: by a name, or because the state knows its id.
+    /// Whether an image belongs to a workload: by a name, because the state knows its id, or because it had a name of the
+    /// workload when it was seen, and has none at all now.
     pub(crate) fn belongs(&self, workload: usize, id: &ImageId) -> bool {
         let Some(entry) = self.entry(workload) else {
             return false;
@@ -36,10 +38,11 @@ impl Model {
             .host
             .image(id)
             .is_some_and(|image| image.references.iter().any(own));
+        let nameless = self.host.image(id).is_some_and(Image::is_nameless);
         by_name
-            || self
-                .known(workload)
-                .is_some_and(|known| is_known(known, id))
+            || self.known(workload).is_some_and(|known| {
+                is_known(known, id) || (nameless && known.images.contains_key(id))
+            })
     }
 
     fn is_local(&self, at: usize) -> Option<usize> {
