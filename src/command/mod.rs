@@ -1,0 +1,168 @@
+//! The commands: each puts policy, state, engine and report together, and says how it ended.
+//!
+//! The only place where files, engine and report meet. It decides nothing; `decide` does, through `pass`. A file for each
+//! kind: [`reconcile`] is the pass, [`show`] looks and prints, [`check`] reads the policy alone, [`person`] does what somebody
+//! asked for by name. Here is what they share.
+
+mod check;
+mod person;
+mod reconcile;
+mod show;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::cli::{Cli, Command, Options};
+use crate::decide::Event;
+use crate::engine::Docker;
+use crate::exit::Exit;
+use crate::notify;
+use crate::pass::{PassError, Witness};
+use crate::policy::{self, Policy, Refused, WorkloadName};
+use crate::report;
+use crate::state::{LoadError, Reading, StateDir};
+
+/// Where the state lives when neither the command line nor systemd says.
+const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
+/// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design section 3). Shorter
+/// than the unit's, so that the pass can say what happened.
+const PASS_DEADLINE: Duration = Duration::from_secs(5 * 60);
+
+/// Why a command ends without having done its work: the exit code, and the message for people.
+struct Stop {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl Stop {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+
+    fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+/// Runs what the command line asks for. `reading` is the one look at the clocks.
+pub fn run(cli: &Cli, reading: &Reading) -> Exit {
+    let options = &cli.options;
+    let ended = match &cli.command {
+        Command::Reconcile => reconcile::reconcile(options, reading),
+        Command::Plan => show::show(options, reading, show::View::Plan),
+        Command::Status => show::show(options, reading, show::View::Status),
+        Command::Check => check::check(options),
+        Command::Rollback { workload } => person::rollback(options, reading, workload),
+        Command::Accept { workload, version } => {
+            person::accept(options, reading, workload, version)
+        }
+    };
+    ended.unwrap_or_else(|stop| {
+        report::log::log_error(None, &stop.error);
+        notify::status(&format!("failed: {}", report::log::in_words(&stop.error)));
+        stop.exit
+    })
+}
+
+fn load_policy(options: &Options) -> Result<Policy, Stop> {
+    read_policy(options).map_err(|refused| Stop::new(Exit::Refused, refused))
+}
+
+fn read_policy(options: &Options) -> Result<Policy, Refused> {
+    match &options.policy {
+        Some(file) => policy::load_file(file),
+        None => policy::load(&policy::Roots::default()),
+    }
+}
+
+/// The file that a person would edit.
+fn policy_file(options: &Options) -> PathBuf {
+    options
+        .policy
+        .clone()
+        .unwrap_or_else(|| policy::Roots::default().file)
+}
+
+fn state_dir(options: &Options) -> StateDir {
+    let from_systemd = || {
+        // With several directories systemd separates them by colons; the unit asks for one.
+        let listed = std::env::var("STATE_DIRECTORY")
+            .ok()
+            .filter(|dirs| !dirs.is_empty())?;
+        listed.split(':').next().map(PathBuf::from)
+    };
+    let dir = options
+        .state_dir
+        .clone()
+        .or_else(from_systemd)
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    StateDir::new(dir)
+}
+
+fn stop_of_load(dir: &StateDir, error: LoadError) -> Stop {
+    let exit = if matches!(error, LoadError::Newer { .. }) {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    };
+    Stop::new(exit, about_file(dir, error))
+}
+
+fn about_file(dir: &StateDir, error: LoadError) -> anyhow::Error {
+    let file = dir.state_file();
+    anyhow::Error::new(error).context(format!("failed to read '{}'", file.display()))
+}
+
+fn connect(options: &Options, policy: &Policy) -> Result<Docker, Stop> {
+    let socket: &Path = options.socket.as_deref().unwrap_or(&policy.engine.socket);
+    Docker::connect(
+        socket,
+        Duration::from_millis(policy.engine.timeout_ms),
+        PASS_DEADLINE,
+    )
+    .map_err(|error| Stop::new(Exit::Unavailable, error))
+}
+
+fn print(text: &str) -> Result<(), Stop> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader that has seen enough (`tagkeeper status | head`) is no failure.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other
+            .context("failed to write to standard output")
+            .map_err(Stop::failed),
+    }
+}
+
+fn stop_of(error: PassError) -> Stop {
+    match error {
+        PassError::Unobserved(error) => {
+            Stop::new(Exit::Unavailable, error.context("nothing was changed"))
+        }
+        PassError::Broken(error) => Stop::failed(error),
+    }
+}
+
+/// The witness of a real pass: the log, and systemd's start timeout.
+struct Log {
+    call_timeout_ms: u64,
+}
+
+impl Witness for Log {
+    fn event(&mut self, event: &Event) {
+        report::log::log_event(event);
+    }
+
+    fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error) {
+        report::log::log_error(workload, error);
+    }
+
+    fn before_removal(&mut self) {
+        notify::long_call(self.call_timeout_ms);
+    }
+}

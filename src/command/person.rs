@@ -1,0 +1,125 @@
+//! `rollback` and `accept`: what a person asked for. They wait for the lock, and work on hold.
+
+use anyhow::anyhow;
+
+use super::{Log, Stop, about_file, connect, load_policy, print, state_dir, stop_of, stop_of_load};
+use crate::cli::Options;
+use crate::exit::Exit;
+use crate::image::Version;
+use crate::pass::{self, Pass, ReadyAsker};
+use crate::policy::WorkloadName;
+use crate::report;
+use crate::state::{LoadError, Loaded, Reading, State, StateDir};
+
+pub(super) fn rollback(
+    options: &Options,
+    reading: &Reading,
+    workload: &WorkloadName,
+) -> Result<Exit, Stop> {
+    let policy = load_policy(options)?;
+    let name = known_workload(policy.workloads.keys(), workload)?;
+    let dir = state_dir(options);
+    let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
+    let state = load_or_fresh(&dir)?;
+    let now = state.clock.advance(reading);
+    let mut engine = connect(options, &policy)?;
+    let mut witness = Log {
+        call_timeout_ms: policy.engine.timeout_ms,
+    };
+    let mut run_ready = crate::ready::ask;
+    let mut pass = Pass {
+        policy: &policy,
+        now: &now,
+        engine: &mut engine,
+        store: &mut lock,
+        witness: &mut witness,
+        ready: ReadyAsker::new(&mut run_ready),
+    };
+    let done = pass::roll_back(&mut pass, &state, &name)
+        .map_err(stop_of)?
+        .map_err(Stop::failed)?;
+    print(&report::text::rolled_back(&name, &done))?;
+    Ok(if done.failed_actions > 0 {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+pub(super) fn accept(
+    options: &Options,
+    reading: &Reading,
+    workload: &WorkloadName,
+    version: &Version,
+) -> Result<Exit, Stop> {
+    let policy = load_policy(options)?;
+    let dir = state_dir(options);
+    let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
+    let state = load_or_fresh(&dir)?;
+    let name = known_workload(
+        policy.workloads.keys().chain(state.workloads.keys()),
+        workload,
+    )?;
+    let now = state.clock.advance(reading);
+    let Some(accepted) = crate::decide::accept(&state, &now, &name, version) else {
+        let rejected = state
+            .workloads
+            .get(&name)
+            .map(|known| &known.rejected)
+            .into_iter()
+            .flatten();
+        let versions: Vec<_> = rejected
+            .map(|(_, rejection)| rejection.version.as_str())
+            .collect();
+        let known = if versions.is_empty() {
+            "nothing is".to_owned()
+        } else {
+            versions.join(", ")
+        };
+        return Err(Stop::failed(anyhow!(
+            "version '{version}' of '{name}' is not rejected (rejected: {known})"
+        )));
+    };
+    lock.save(&accepted).map_err(Stop::failed)?;
+    print(&format!(
+        "{name}: {version} is accepted again; it is soaked when it serves\n"
+    ))?;
+    Ok(Exit::Done)
+}
+
+fn known_workload<'n>(
+    mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
+    name: &WorkloadName,
+) -> Result<WorkloadName, Stop> {
+    let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
+    known
+        .find(|workload| *workload == name)
+        .cloned()
+        .ok_or_else(|| {
+            let near = names
+                .iter()
+                .find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
+            let hint = match near {
+                Some(near) => format!("did you mean '{near}'?"),
+                None if names.is_empty() => "the policy names no workload".to_owned(),
+                None => format!("the policy names {}", names.join(", ")),
+            };
+            Stop::new(
+                Exit::Usage,
+                anyhow!("there is no workload '{name}': {hint}"),
+            )
+        })
+}
+
+/// A person's command does not go on without the state it would change.
+fn load_or_fresh(dir: &StateDir) -> Result<State, Stop> {
+    match dir.load() {
+        Ok(Loaded::State(state)) => Ok(state),
+        Ok(Loaded::Absent) => Ok(State::fresh()),
+        Err(error @ LoadError::Corrupt { .. }) => Err(Stop::failed(
+            about_file(dir, error)
+                .context("the state cannot be read; run `tagkeeper reconcile`, which sets it aside, and try again"),
+        )),
+        Err(error) => Err(stop_of_load(dir, error)),
+    }
+}
