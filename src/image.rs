@@ -5,9 +5,13 @@
 //! specification; `tests/property.rs` holds it against the `oci-spec` crate, which is not used here because it
 //! compiles a regular expression of 18 MB for each pass (ARCHITECTURE.md, "Dependencies").
 
+use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use crate::id::{self, Id, Kind};
 
 /// The tag that the local service runs, and that a promotion moves.
 pub const LATEST: &str = "latest";
@@ -17,43 +21,39 @@ const NAME_MAX_BYTES: usize = 255;
 /// Longest tag, by the distribution specification.
 const TAG_MAX_BYTES: usize = 128;
 
-/// The id of an image as the engine prints it, `sha256:` and 64 digits. The only identity of an image.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ImageId(String);
+/// The id of an image as the engine prints it, `sha256:` and 64 digits. The only identity of an image. A bare hexadecimal
+/// id (Podman prints them) gets its `sha256:` back, so that one image has one id whichever call named it.
+pub type ImageId = Id<OfImage>;
+
+/// The kind of thing that an image is.
+#[derive(Clone, Copy, Debug)]
+pub enum OfImage {}
+
+impl Kind for OfImage {
+    const PREFIX: &'static str = "sha256:";
+
+    fn complete(text: &str) -> Cow<'_, str> {
+        let is_bare = text.len() == id::DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_bare {
+            format!("{}{text}", Self::PREFIX).into()
+        } else {
+            text.into()
+        }
+    }
+}
 
 impl ImageId {
-    /// Takes an id as the engine printed it. A bare hexadecimal id (Podman prints them) gets its `sha256:` back, so
-    /// that one image has one id whichever call named it.
-    pub fn new(id: impl Into<String>) -> Self {
-        let id = id.into();
-        if id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Self(format!("sha256:{id}"));
-        }
-        Self(id)
-    }
-
-    /// The whole id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The first twelve digits, as `docker images` prints them.
-    pub fn short(&self) -> &str {
-        let digits = self.0.split_once(':').map_or(self.0.as_str(), |(_, d)| d);
-        digits.get(..12).unwrap_or(digits)
+    pub fn short(&self) -> String {
+        let text = self.to_string();
+        let digits = text.split_once(':').map_or(text.as_str(), |(_, d)| d);
+        digits.get(..12).unwrap_or(digits).to_owned()
     }
 
     /// The version of an image that has no tag to take one from: `sha256-` and twelve digits (design 4.2). It is a
     /// valid tag, so that an image can be named by it.
     pub fn short_version(&self) -> Version {
         Version::new(format!("sha256-{}", self.short()))
-    }
-}
-
-impl fmt::Display for ImageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -81,11 +81,11 @@ impl fmt::Display for Version {
 }
 
 /// A repository: a name without tag or digest. Compared normalised (`x` is `docker.io/library/x`), printed as it was
-/// written, because the engine knows it by that spelling.
+/// written, because the engine knows it by that spelling. Its text is shared by its clones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Repository {
-    written: String,
+    written: Arc<str>,
     /// Where the domain ends in `written`, when there is one.
     domain_bytes: Option<usize>,
 }
@@ -164,7 +164,7 @@ impl Repository {
             return Err(NameError::Malformed);
         }
         Ok(Self {
-            written: name.to_owned(),
+            written: name.into(),
             domain_bytes,
         })
     }
@@ -172,6 +172,10 @@ impl Repository {
     /// The name as it was written.
     pub fn as_str(&self) -> &str {
         &self.written
+    }
+
+    fn is_written_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.written, &other.written) || self.written == other.written
     }
 
     /// Registry, implied `library/`, and path: what is compared.
@@ -182,7 +186,7 @@ impl Repository {
                 self.written.get(..end).unwrap_or_default(),
                 self.written.get(end + 1..).unwrap_or_default(),
             ),
-            None => (HUB, self.written.as_str()),
+            None => (HUB, &*self.written),
         };
         let domain = if domain == "index.docker.io" {
             HUB
@@ -204,7 +208,7 @@ impl Repository {
     pub fn with_tag(&self, tag: &str) -> Reference {
         Reference {
             repository: self.clone(),
-            name: Name::Tag(tag.to_owned()),
+            name: Name::Tag(tag.into()),
         }
     }
 
@@ -217,7 +221,7 @@ impl Repository {
 // Names that are written alike are alike; most that are compared are, and taking them apart costs more than that.
 impl PartialEq for Repository {
     fn eq(&self, other: &Self) -> bool {
-        self.written == other.written || self.normalised() == other.normalised()
+        self.is_written_as(other) || self.normalised() == other.normalised()
     }
 }
 impl Eq for Repository {}
@@ -228,7 +232,7 @@ impl PartialOrd for Repository {
 }
 impl Ord for Repository {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        if self.written == other.written {
+        if self.is_written_as(other) {
             return std::cmp::Ordering::Equal;
         }
         self.normalised().cmp(&other.normalised())
@@ -248,7 +252,7 @@ impl fmt::Display for Repository {
 
 impl From<Repository> for String {
     fn from(repository: Repository) -> Self {
-        repository.written
+        repository.written.as_ref().to_owned()
     }
 }
 
@@ -261,8 +265,8 @@ impl TryFrom<String> for Repository {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Name {
-    Tag(String),
-    Digest(String),
+    Tag(Arc<str>),
+    Digest(Arc<str>),
 }
 
 /// A repository plus a tag or a digest: one name of an image, as the engine lists it.
@@ -279,18 +283,27 @@ impl Reference {
     /// # Errors
     /// A text that the distribution grammar does not allow; `<none>:<none>` is one.
     pub fn parse(text: &str) -> Result<Self, NameError> {
+        Self::parse_beside(None, text)
+    }
+
+    /// The same beside another reference. A list has the names of few repositories many times: one that is written as the
+    /// neighbour's shares its text.
+    pub(crate) fn parse_beside(neighbour: Option<&Self>, text: &str) -> Result<Self, NameError> {
         let (name, tag, digest) = split_name(text);
-        let repository = Repository::parse_name(name)?;
+        let repository = match neighbour.map(Self::repository) {
+            Some(known) if *known.written == *name => known.clone(),
+            _ => Repository::parse_name(name)?,
+        };
         if let Some(tag) = tag
             && !is_tag(tag)
         {
             return Err(NameError::Malformed);
         }
         let name = match (tag, digest) {
-            (_, Some(digest)) if is_digest(digest) => Name::Digest(digest.to_owned()),
+            (_, Some(digest)) if is_digest(digest) => Name::Digest(digest.into()),
             (_, Some(_)) => return Err(NameError::Malformed),
-            (Some(tag), None) => Name::Tag(tag.to_owned()),
-            (None, None) => Name::Tag(LATEST.to_owned()),
+            (Some(tag), None) => Name::Tag(tag.into()),
+            (None, None) => Name::Tag(LATEST.into()),
         };
         Ok(Self { repository, name })
     }

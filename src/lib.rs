@@ -12,7 +12,7 @@
 //!
 //! - [`policy`]: what the operator wants, from TOML.
 //! - [`state`]: what is remembered between passes; locked, versioned, durably saved.
-//! - [`image`]: names of images, parsed; [`world`]: what was observed at one instant. Plain data.
+//! - [`id`], [`image`]: ids and names of images, parsed; [`world`]: what was observed at one instant. Plain data.
 //! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
@@ -26,6 +26,7 @@ pub mod command;
 pub mod decide;
 pub mod engine;
 pub mod exit;
+pub mod id;
 pub mod image;
 pub mod notify;
 pub mod pass;

@@ -2,35 +2,22 @@
 //!
 //! Filled by `engine` (the lists and inspects) and `pass` (the `ready` commands), read by `decide`. No I/O, no clock.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
+use crate::id::{Id, Kind};
 use crate::image::{ImageId, Reference};
 use crate::policy::WorkloadName;
 
 /// The id of a container, 64 hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ContainerId(String);
+pub type ContainerId = Id<OfContainer>;
 
-impl ContainerId {
-    /// An id as the engine printed it.
-    pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
-    }
+/// The kind of thing that a container is.
+#[derive(Clone, Copy, Debug)]
+pub enum OfContainer {}
 
-    /// The whole id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ContainerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+impl Kind for OfContainer {
+    const PREFIX: &'static str = "";
 }
 
 /// Everything that a decision may know about the host.
@@ -90,8 +77,11 @@ pub struct Container {
 
 impl Container {
     /// The name for people: the first, or the id of a container without one.
-    pub fn name(&self) -> &str {
-        self.names.first().map_or(self.id.as_str(), String::as_str)
+    pub fn name(&self) -> Cow<'_, str> {
+        match self.names.first() {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(self.id.to_string()),
+        }
     }
 }
 

@@ -82,7 +82,7 @@ impl Case<'_> {
                 open.push(Inquiry::AskReady {
                     workload: self.name.clone(),
                     container: container.id.clone(),
-                    container_name: container.name().to_owned(),
+                    container_name: container.name().into_owned(),
                     image: container.image.clone(),
                     version: self.version_run_by(container),
                 });

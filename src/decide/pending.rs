@@ -89,7 +89,7 @@ impl Case<'_> {
         Pending {
             version,
             image: container.image.clone(),
-            container: container.name().to_owned(),
+            container: container.name().into_owned(),
             id: container.id.clone(),
             started_at: details.started_at.clone(),
             orchestrated: matches!(self.serves, Serves::Orchestrated(_)),
@@ -142,7 +142,7 @@ impl Case<'_> {
             &pending.image,
             message,
         );
-        container.name().clone_into(&mut pending.container);
+        pending.container = container.name().into_owned();
         pending.id = container.id.clone();
         pending.started_at.clone_from(&details.started_at);
         pending.orchestrated = matches!(self.serves, Serves::Orchestrated(_));

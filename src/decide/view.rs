@@ -11,7 +11,7 @@ impl Case<'_> {
     pub(crate) fn view(&mut self) -> WorkloadPlan {
         self.explain();
         let serving = self.serves.container().map(|container| Serving {
-            container: container.name().to_owned(),
+            container: container.name().into_owned(),
             id: container.id.clone(),
             image: container.image.clone(),
             version: self.version_run_by(container),
@@ -108,7 +108,7 @@ impl Case<'_> {
             let runs = container
                 .reference
                 .as_ref()
-                .map_or_else(|| container.image.short().to_owned(), ToString::to_string);
+                .map_or_else(|| container.image.short(), ToString::to_string);
             format!(
                 "{} runs {runs}, which is no image of this workload: it is never promoted",
                 container.name()

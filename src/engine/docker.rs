@@ -243,8 +243,9 @@ impl Engine for Docker {
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
         let what = format!("inspect container {id}");
+        let id = id.to_string();
         let found: Option<Found> = self.find(&what, |client| async move {
-            let asked = client.inspect_container(id.as_str(), None::<InspectContainerOptions>);
+            let asked = client.inspect_container(&id, None::<InspectContainerOptions>);
             asked.await.map(Found::from).or_else(read_again)
         })?;
         found
@@ -276,14 +277,14 @@ impl Engine for Docker {
         };
         self.change(
             &format!("tag {} as {name}", image.short()),
-            |client| async move { client.tag_image(image.as_str(), Some(options)).await },
+            |client| async move { client.tag_image(&image.to_string(), Some(options)).await },
         )
     }
 
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
         self.change(&format!("remove container {id}"), |client| async move {
             client
-                .remove_container(id.as_str(), None::<RemoveContainerOptions>)
+                .remove_container(&id.to_string(), None::<RemoveContainerOptions>)
                 .await
         })
     }

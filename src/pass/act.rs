@@ -181,7 +181,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         Ok(containers
             .iter()
             .find(|container| container.image == *image)
-            .map(|container| container.name().to_owned()))
+            .map(|container| container.name().into_owned()))
     }
 }
 

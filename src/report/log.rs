@@ -17,7 +17,7 @@ use tracing_subscriber::registry::Registry;
 
 use super::layout;
 use crate::decide::Event;
-use crate::image::{ImageId, Version};
+use crate::image::Version;
 use crate::policy::WorkloadName;
 
 /// `SYSLOG_IDENTIFIER=`, whatever the file is called that was started: what `journalctl -t` takes.
@@ -58,7 +58,8 @@ pub fn log_event(event: &Event) {
     let workload = event.workload.as_str();
     let kind = event.kind.as_str();
     let version = event.version.as_ref().map(Version::as_str);
-    let image = event.image.as_ref().map(ImageId::as_str);
+    let image = event.image.as_ref().map(ToString::to_string);
+    let image = image.as_deref();
     let message = layout::one_line(&event.message);
     if event.warning {
         tracing::warn!(
@@ -264,7 +265,7 @@ mod tests {
             image: None,
             ..event("gone", false)
         };
-        let image = id('b');
+        let image = id('b').to_string();
         for (logged, expected) in [
             (
                 event("done", false),

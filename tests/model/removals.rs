@@ -21,7 +21,7 @@ impl Model {
             return;
         };
         let held = self.host.disk.containers[at].clone();
-        let name = held.listed.name().to_owned();
+        let name = held.listed.name().into_owned();
         let local =
             (0..WORKLOADS).find(|&w| self.entry(w).is_some_and(|entry| entry.container == name));
         let Some(workload) = local else {

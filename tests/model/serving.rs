@@ -58,7 +58,7 @@ impl Model {
         let looked_at = entry
             .orchestrated
             .as_ref()
-            .is_none_or(|glob| glob.matches(held.listed.name()));
+            .is_none_or(|glob| glob.matches(&held.listed.name()));
         if !looked_at
             || self.is_local(at).is_some()
             || self.host.image(&held.listed.image).is_none()

@@ -26,7 +26,7 @@ pub(crate) fn state(marker: char, bytes: usize) -> State {
     let with_reason = |length: usize| {
         let failure = Failure {
             version: Version::new(marker),
-            image: ImageId::new(marker),
+            image: ImageId::new(marker.to_string()),
             attempts: 1,
             up_secs: 1,
             reason: marker.to_string().repeat(length),

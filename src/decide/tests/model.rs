@@ -27,7 +27,7 @@ pub(super) fn id(digit: char) -> ImageId {
 
 /// The digit of an id.
 pub(super) fn digit(image: &ImageId) -> char {
-    image.as_str().chars().last().unwrap()
+    image.to_string().chars().last().unwrap()
 }
 
 /// A name: `local:v1`, `remote:v1`, `remote@a`, or any reference in full.

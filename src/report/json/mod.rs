@@ -90,7 +90,7 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
     Workload {
         latest: plan.latest.as_ref().map(|latest| Latest {
             version: latest.version.as_str(),
-            image: latest.image.as_str(),
+            image: &latest.image,
             proven: latest.proven,
             promoted_at: latest.promoted_at.as_deref(),
         }),
@@ -104,7 +104,7 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
             .iter()
             .map(|(image, rejected)| Rejected {
                 version: rejected.version.as_str(),
-                image: image.as_str(),
+                image,
                 at: &rejected.at,
             })
             .collect(),
@@ -118,15 +118,15 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
 fn fallback(proven: &crate::state::Proven) -> Named<'_> {
     Named {
         version: proven.version.as_str(),
-        image: proven.image.as_str(),
+        image: &proven.image,
     }
 }
 
 fn serving(serving: &decide::Serving) -> Serving<'_> {
     Serving {
         container: &serving.container,
-        id: serving.id.as_str(),
-        image: serving.image.as_str(),
+        id: &serving.id,
+        image: &serving.image,
         version: serving.version.as_str(),
         local: serving.local,
     }
@@ -135,9 +135,9 @@ fn serving(serving: &decide::Serving) -> Serving<'_> {
 fn pending(pending: &decide::PendingView) -> Pending<'_> {
     Pending {
         version: pending.version.as_str(),
-        image: pending.image.as_str(),
+        image: &pending.image,
         container: &pending.container,
-        id: pending.id.as_str(),
+        id: &pending.id,
         up_secs: pending.up_ms / 1000,
         soak_secs: pending.soak_ms / 1000,
         restarts: pending.restarts,
@@ -147,7 +147,7 @@ fn pending(pending: &decide::PendingView) -> Pending<'_> {
 fn failure(failure: &crate::state::Failure) -> Failure<'_> {
     Failure {
         version: failure.version.as_str(),
-        image: failure.image.as_str(),
+        image: &failure.image,
         attempts: failure.attempts,
         up_secs: failure.up_secs,
         reason: &failure.reason,
@@ -158,7 +158,7 @@ fn failure(failure: &crate::state::Failure) -> Failure<'_> {
 fn image(judgement: &decide::Judgement) -> Judged<'_> {
     Judged {
         reference: judgement.reference.as_ref().map(ToString::to_string),
-        image: judgement.image.as_str(),
+        image: &judgement.image,
         size_bytes: judgement.size_bytes,
         verdict: judgement.verdict().as_str(),
         reason: judgement.reason.as_str(),
@@ -173,18 +173,17 @@ fn actions(plan: &WorkloadPlan) -> Vec<Action<'_>> {
             decide::Action::Tag {
                 image, reference, ..
             } => Action::Tag {
-                image: image.as_str(),
+                image,
                 reference: reference.to_string(),
             },
-            decide::Action::RemoveContainer { container, id, .. } => Action::RemoveContainer {
-                container,
-                id: id.as_str(),
-            },
+            decide::Action::RemoveContainer { container, id, .. } => {
+                Action::RemoveContainer { container, id }
+            }
             decide::Action::RemoveImage {
                 reference, image, ..
             } => Action::RemoveImage {
                 reference: reference.as_ref().map(ToString::to_string),
-                image: image.as_str(),
+                image,
             },
         })
         .collect()

@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::image::ImageId;
+use crate::world::ContainerId;
+
 /// `plan` and `status`.
 #[derive(Debug, Serialize)]
 pub(super) struct Document<'a> {
@@ -52,7 +55,7 @@ pub(super) struct Latest<'a> {
     /// The tag it has besides `latest`; where it has none, `sha256-` and twelve digits.
     pub(super) version: &'a str,
     /// The image id.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
     /// Whether it proved itself on this host and was promoted.
     pub(super) proven: bool,
     /// When it was promoted, RFC 3339; null if it was not.
@@ -65,7 +68,7 @@ pub(super) struct Named<'a> {
     /// The version it was promoted as.
     pub(super) version: &'a str,
     /// The image id.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
 }
 
 /// `serving`.
@@ -74,9 +77,9 @@ pub(super) struct Serving<'a> {
     /// The container's name.
     pub(super) container: &'a str,
     /// The container's id.
-    pub(super) id: &'a str,
+    pub(super) id: &'a ContainerId,
     /// Id of the image it runs.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
     /// The version of that image.
     pub(super) version: &'a str,
     /// Whether it is the local container.
@@ -89,11 +92,11 @@ pub(super) struct Pending<'a> {
     /// The version that would become latest.
     pub(super) version: &'a str,
     /// The image that would.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
     /// Name of the container that serves it.
     pub(super) container: &'a str,
     /// Id of that container.
-    pub(super) id: &'a str,
+    pub(super) id: &'a ContainerId,
     /// How long it has soaked, in whole seconds of host uptime.
     pub(super) up_secs: u64,
     /// How long it must, in whole seconds.
@@ -108,7 +111,7 @@ pub(super) struct Failure<'a> {
     /// The version that failed.
     pub(super) version: &'a str,
     /// Its image id.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
     /// Incarnations that did not last.
     pub(super) attempts: u32,
     /// How long the last one stayed up, in whole seconds.
@@ -125,7 +128,7 @@ pub(super) struct Rejected<'a> {
     /// The version it had; `accept` goes by it.
     pub(super) version: &'a str,
     /// The image id; rejections are by it.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
     /// When, RFC 3339.
     pub(super) at: &'a str,
 }
@@ -136,7 +139,7 @@ pub(super) struct Judged<'a> {
     /// The name, `repository:tag` or `repository@digest`; null for a nameless image.
     pub(super) reference: Option<String>,
     /// The image id.
-    pub(super) image: &'a str,
+    pub(super) image: &'a ImageId,
     /// Size on disk in bytes, layers that it shares with other images included.
     pub(super) size_bytes: u64,
     /// `keep`, `remove` or `retag`.
@@ -155,7 +158,7 @@ pub(super) enum Action<'a> {
     /// Give a name to an image, moving it from another if need be.
     Tag {
         /// Id of the image that gets the name.
-        image: &'a str,
+        image: &'a ImageId,
         /// The name.
         reference: String,
     },
@@ -164,14 +167,14 @@ pub(super) enum Action<'a> {
         /// Its name.
         container: &'a str,
         /// Its id.
-        id: &'a str,
+        id: &'a ContainerId,
     },
     /// Remove one name of an image, or a nameless image.
     RemoveImage {
         /// The name; null to remove a nameless image by its id.
         reference: Option<String>,
         /// The image id.
-        image: &'a str,
+        image: &'a ImageId,
     },
 }
 

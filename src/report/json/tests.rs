@@ -14,7 +14,7 @@ fn preface() -> Preface {
 }
 
 fn whole(digit: char) -> String {
-    sample::id(digit).as_str().to_owned()
+    sample::id(digit).to_string()
 }
 
 fn parsed(text: &str) -> Value {

@@ -121,7 +121,7 @@ fn change(plan: &WorkloadPlan, action: &Action) -> String {
             verdict: "remove",
             reason: "stale",
             name: &format!("container {container}"),
-            facts: id.as_str().get(..12).unwrap_or(id.as_str()),
+            facts: &format!("{id:.12}"),
             detail: &format!(
                 "the stopped local container, made from {}, which is not latest",
                 image.short()
@@ -139,7 +139,7 @@ fn change(plan: &WorkloadPlan, action: &Action) -> String {
                 verdict: "remove",
                 reason: reason.as_str(),
                 name: &layout::name(reference.as_ref()),
-                facts: image.short(),
+                facts: &image.short(),
                 detail: "",
             }
             .print(),
@@ -161,7 +161,7 @@ impl Tagging<'_> {
                 "retag",
                 format!("{} -> {}", old.short(), self.image.short()),
             ),
-            None => ("tag", self.image.short().to_owned()),
+            None => ("tag", self.image.short()),
         };
         let (reason, why) = self.why(plan, judged);
         let name = layout::name(Some(self.reference));
