@@ -2,7 +2,7 @@
 //! a clock that the tests move.
 //!
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
-//! `acting` what it does, `files` what it reads and writes; `idle` counts; `stories`, `ready` and `people` tell what must happen.
+//! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready` and `people` tell what must happen.
 //! Needs root, for the clock.
 
 #[cfg(test)]
@@ -48,3 +48,6 @@ mod scene;
 #[cfg(test)]
 #[path = "faults/stories.rs"]
 mod stories;
+#[cfg(test)]
+#[path = "faults/tally.rs"]
+mod tally;

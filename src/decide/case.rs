@@ -2,7 +2,7 @@
 
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::{Workload, WorkloadName};
-use crate::state::{Now, Proven, WorkloadState};
+use crate::state::{Now, Proven, Tally, WorkloadState};
 use crate::world::{Container, Details, Image, Readiness};
 
 use super::plan::{Action, Event, EventKind, Judgement};
@@ -122,6 +122,12 @@ impl<'a> Case<'a> {
         } else {
             self.head().is_none()
         }
+    }
+
+    /// Adds one to a counter of the workload.
+    pub(crate) fn count(&mut self, counter: impl FnOnce(&mut Tally) -> &mut u64) {
+        let counter = counter(&mut self.state.tally);
+        *counter = counter.saturating_add(1);
     }
 
     pub(crate) fn event(

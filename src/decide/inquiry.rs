@@ -68,6 +68,7 @@ fn without_sightings(known: &WorkloadState) -> WorkloadState {
         dry_runs: known.dry_runs.clone(),
         failures: known.failures.clone(),
         held_since_ms: known.held_since_ms,
+        tally: known.tally,
     }
 }
 

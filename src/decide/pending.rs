@@ -142,6 +142,7 @@ impl Case<'_> {
             &pending.image,
             message,
         );
+        self.count(|tally| &mut tally.restarts);
         pending.container = container.name().into_owned();
         pending.id = container.id.clone();
         pending.started_at.clone_from(&details.started_at);
@@ -212,6 +213,7 @@ impl Case<'_> {
             span::compact(up_secs * 1000)
         );
         self.warning(EventKind::Failed, &pending.version, &pending.image, message);
+        self.count(|tally| &mut tally.failures);
         let seen_twice = self
             .state
             .images

@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
-use crate::state::{Failure, Moment, Proven, Rejected};
+use crate::state::{Failure, Moment, Proven, Rejected, Tally};
 use crate::world::ContainerId;
 
 /// The next round, workload by workload.
@@ -49,6 +49,8 @@ pub struct WorkloadPlan {
     pub rejected: BTreeMap<ImageId, Rejected>,
     /// Since when the records of the workload go back.
     pub since: Option<Moment>,
+    /// What the workload has come to since then.
+    pub tally: Tally,
     /// Whether the policy holds the workload.
     pub hold: bool,
     /// Every name (and nameless image) with its verdict.

@@ -162,6 +162,7 @@ impl Case<'_> {
                 promoted.version, old.version
             ),
         };
+        self.count(|tally| &mut tally.promotions);
         self.event(
             EventKind::Promoted,
             &promoted.version,

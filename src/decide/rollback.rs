@@ -129,6 +129,8 @@ pub fn rollback(
         },
     );
 
+    case.count(|tally| &mut tally.rollbacks);
+
     let event = rolled_back(name, &version, image, target.as_ref());
     let mut decided = State {
         clock: now.clock,

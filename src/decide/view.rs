@@ -25,6 +25,7 @@ impl Case<'_> {
             failures: self.state.failures.clone(),
             rejected: self.state.rejected.clone(),
             since: self.state.came_in.clone(),
+            tally: self.state.tally,
             hold: self.workload.hold,
             actions: self.actions(),
             images: std::mem::take(&mut self.judgements),

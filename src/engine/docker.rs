@@ -159,12 +159,13 @@ impl Docker {
         &mut self,
         what: &str,
         request: impl FnOnce(bollard::Docker) -> F,
+        understood: impl FnOnce(T) -> Answer,
     ) -> anyhow::Result<Answer>
     where
         F: Future<Output = Result<T, Error>>,
     {
         match self.call(what, request)? {
-            Ok(_) => Ok(Answer::Done),
+            Ok(done) => Ok(understood(done)),
             Err(Error::DockerResponseServerError {
                 status_code: 404, ..
             }) => Ok(Answer::Gone),
@@ -278,15 +279,20 @@ impl Engine for Docker {
         self.change(
             &format!("tag {} as {name}", image.short()),
             |client| async move { client.tag_image(&image.to_string(), Some(options)).await },
+            |()| Answer::Done,
         )
     }
 
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
-        self.change(&format!("remove container {id}"), |client| async move {
-            client
-                .remove_container(&id.to_string(), None::<RemoveContainerOptions>)
-                .await
-        })
+        self.change(
+            &format!("remove container {id}"),
+            |client| async move {
+                client
+                    .remove_container(&id.to_string(), None::<RemoveContainerOptions>)
+                    .await
+            },
+            |()| Answer::Done,
+        )
     }
 
     fn remove_image(&mut self, name: &ImageName) -> anyhow::Result<Answer> {
@@ -296,9 +302,17 @@ impl Engine for Docker {
             noprune: true,
             ..Default::default()
         };
-        self.change(&format!("remove image {name}"), |client| async move {
-            client.remove_image(&text, Some(options), None).await
-        })
+        self.change(
+            &format!("remove image {name}"),
+            |client| async move { client.remove_image(&text, Some(options), None).await },
+            |report| {
+                if report.iter().any(|item| item.deleted.is_some()) {
+                    Answer::Deleted
+                } else {
+                    Answer::Done
+                }
+            },
+        )
     }
 }
 

@@ -74,6 +74,8 @@ impl std::fmt::Display for ImageName {
 pub enum Answer {
     /// It is done.
     Done,
+    /// A name of an image was removed, and the image itself has left the disk with it.
+    Deleted,
     /// There is no such thing: for a removal that is success (design section 7).
     Gone,
     /// Something uses it (409): deferred, no error. What the engine said.

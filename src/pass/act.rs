@@ -18,6 +18,8 @@ use super::{Pass, Record, Witness};
 enum Acted {
     /// The engine has changed.
     Done,
+    /// A name of an image was removed; the size of the image, if it has left the disk with it.
+    Removed { won_back_bytes: u64 },
     /// What was to be removed is gone already: success, and nothing changed.
     Gone,
     /// The world has moved on since the decision, or something uses the image; no failure. Why.
@@ -59,11 +61,14 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 self.remove_image(reference.as_ref(), image, &record.wanted)
             }
         };
-        let succeeded = matches!(acted, Ok(Acted::Done | Acted::Gone));
-        if matches!(action, Action::Tag { .. }) && !succeeded {
+        let is_given = matches!(acted, Ok(Acted::Done | Acted::Gone));
+        if matches!(action, Action::Tag { .. }) && !is_given {
             record.stuck.insert(workload.clone());
         }
-        record.changed |= matches!(acted, Ok(Acted::Done));
+        record.changed |= matches!(acted, Ok(Acted::Done | Acted::Removed { .. }));
+        if let Ok(Acted::Removed { won_back_bytes }) = acted {
+            record.count_removal(workload, won_back_bytes);
+        }
         match acted {
             Ok(acted) => {
                 if let Some(event) = tell(workload, action, &acted) {
@@ -110,7 +115,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             )));
         }
         Ok(match self.engine.tag(image, name)? {
-            Answer::Done => Acted::Done,
+            Answer::Done | Answer::Deleted => Acted::Done,
             Answer::Gone => Acted::Deferred(format!("image {} is gone", image.short())),
             Answer::InUse(why) => Acted::Deferred(why),
         })
@@ -135,7 +140,11 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 found.state.as_str()
             )));
         }
-        Ok(answer(self.engine.remove_container(id)?))
+        Ok(match self.engine.remove_container(id)? {
+            Answer::Done | Answer::Deleted => Acted::Done,
+            Answer::Gone => Acted::Gone,
+            Answer::InUse(why) => Acted::Deferred(why),
+        })
     }
 
     fn remove_image(
@@ -160,7 +169,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             return Ok(Acted::Deferred("it has a name again".to_owned()));
         }
         if !would_delete(&found, reference) {
-            return Ok(answer(self.engine.remove_image(&name)?));
+            return Ok(removed(&found, self.engine.remove_image(&name)?));
         }
         if wanted.contains(image) {
             return Ok(Acted::Deferred(
@@ -173,7 +182,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         {
             return Ok(Acted::Deferred(format!("container {user} uses it")));
         }
-        Ok(answer(self.engine.remove_image(&name)?))
+        Ok(removed(&found, self.engine.remove_image(&name)?))
     }
 
     fn user_of(&mut self, image: &ImageId) -> anyhow::Result<Option<String>> {
@@ -191,9 +200,13 @@ fn would_delete(image: &Image, reference: Option<&Reference>) -> bool {
     image.foreign_names == 0 && !image.tags().any(|tag| Some(tag) != reference)
 }
 
-fn answer(answer: Answer) -> Acted {
+/// What became of a removal. Whether the image has left the disk is the engine's word.
+fn removed(image: &Image, answer: Answer) -> Acted {
     match answer {
-        Answer::Done => Acted::Done,
+        Answer::Done => Acted::Removed { won_back_bytes: 0 },
+        Answer::Deleted => Acted::Removed {
+            won_back_bytes: image.size_bytes,
+        },
         Answer::Gone => Acted::Gone,
         Answer::InUse(why) => Acted::Deferred(why),
     }
@@ -204,7 +217,7 @@ fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event
     let (kind, message) = match acted {
         Acted::Gone => return None,
         Acted::Deferred(why) => (EventKind::Deferred, format!("did not {action}: {why}")),
-        Acted::Done => told_when_done(action)?,
+        Acted::Done | Acted::Removed { .. } => told_when_done(action)?,
     };
     Some(Event {
         kind,

@@ -8,7 +8,7 @@ mod act;
 mod observe;
 mod person;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 
@@ -16,7 +16,7 @@ use crate::decide::{self, Action, Event, Plan, Reason};
 use crate::engine::Engine;
 use crate::image::{ImageId, Reference};
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State, Store, WorkloadState};
+use crate::state::{Now, State, Store, Tally, WorkloadState};
 
 pub use observe::{ReadyAsker, look};
 pub use person::{RolledBack, roll_back};
@@ -81,8 +81,9 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                 Some(&mut self.ready),
             );
             let world = world.map_err(|error| record.broke_off(error))?;
+            let counted = record.tell_removals(&mut state);
             let decision = decide::decide(self.policy, &state, &world, self.now);
-            if decision.save {
+            if decision.save || counted {
                 if let Err(error) = self.store.save(&decision.state) {
                     record.wanted = decide::wanted_ids(self.policy, &state);
                     self.make_room(&state, &decision.plan, &mut record);
@@ -180,6 +181,8 @@ pub(crate) struct Record {
     stuck: BTreeSet<WorkloadName>,
     /// What the workloads of the policy want by its id: such an image may lose a name, and never its last one.
     wanted: BTreeSet<ImageId>,
+    /// Removals that the engine confirmed, and that the state does not know of yet.
+    removals: BTreeMap<WorkloadName, Tally>,
     failed_actions: usize,
     changed: bool,
     /// The pass's deadline has passed: no action is worth trying any more.
@@ -191,6 +194,31 @@ impl Record {
         let moves_a_name = matches!(action, Action::Tag { .. });
         let pointless = self.over || (moves_a_name && self.stuck.contains(workload));
         !pointless && self.tried.insert((workload.clone(), action.clone()))
+    }
+
+    fn count_removal(&mut self, workload: &WorkloadName, won_back_bytes: u64) {
+        self.removals
+            .entry(workload.clone())
+            .or_default()
+            .add(&Tally {
+                removals: 1,
+                bytes_won_back: won_back_bytes,
+                ..Tally::default()
+            });
+    }
+
+    /// Adds the removals since the last round to the state, which is saved before anything else is removed. Whether there
+    /// were any. The engine has confirmed each of them once, so nothing is counted twice; a pass that is killed before it
+    /// gets here loses them.
+    fn tell_removals(&mut self, state: &mut State) -> bool {
+        let removals = std::mem::take(&mut self.removals);
+        let counted = !removals.is_empty();
+        for (workload, removed) in removals {
+            if let Some(known) = state.workloads.get_mut(&workload) {
+                known.tally.add(&removed);
+            }
+        }
+        counted
     }
 
     fn broke_off(&self, error: anyhow::Error) -> PassError {

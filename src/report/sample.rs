@@ -7,7 +7,7 @@ use crate::decide::{
 };
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
-use crate::state::{Failure, Moment, Proven, Rejected};
+use crate::state::{Failure, Moment, Proven, Rejected, Tally};
 use crate::world::ContainerId;
 
 const REMOTE_V1: &str = "registry.example/docker-sonic-telemetry:v1";
@@ -78,6 +78,7 @@ pub(crate) fn quiet(version: &str) -> WorkloadPlan {
             clock_ms: 1,
             at: at(0),
         }),
+        tally: Tally::default(),
         hold: false,
         images: Vec::new(),
         actions: Vec::new(),
@@ -121,6 +122,14 @@ pub(crate) fn busy() -> WorkloadPlan {
                 at: at(6),
             },
         )]),
+        tally: Tally {
+            promotions: 12,
+            failures: 3,
+            restarts: 7,
+            rollbacks: 1,
+            removals: 20,
+            bytes_won_back: 1_204_000_000,
+        },
         images: busy_images(),
         actions: busy_actions(),
         ..quiet("v2")

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod lock;
 mod save;
+mod tally;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub use error::FileError;
 pub use file::{LoadError, Loaded, StateDir, parse_state};
 pub use lock::{Lock, LockError};
 pub use save::SaveError;
+pub use tally::Tally;
 
 /// The format that this program writes. A file with a newer one is refused (design 5.1).
 pub const FORMAT_VERSION: u32 = 1;
@@ -106,6 +108,9 @@ pub struct WorkloadState {
     /// Since when the workload is on hold; time on hold does not count as idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since_ms: Option<u64>,
+    /// What it has come to since it came in.
+    #[serde(default, skip_serializing_if = "Tally::is_empty")]
+    pub tally: Tally,
 }
 
 /// A proven image: an entry of the lineage.

@@ -89,7 +89,7 @@ fn check_departed(workload: &WorkloadState) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Clock, Failure, Moment, Pending, Proven, Rejected, Sighting};
+    use super::super::{Clock, Failure, Moment, Pending, Proven, Rejected, Sighting, Tally};
     use super::*;
     use crate::image::{ImageId, Repository, Version};
     use crate::policy::WorkloadName;
@@ -165,6 +165,10 @@ mod tests {
                 at: String::new(),
             }],
             held_since_ms: Some(NOW_MS),
+            tally: Tally {
+                promotions: 1,
+                ..Tally::default()
+            },
         }
     }
 
@@ -263,6 +267,7 @@ mod tests {
             ("dry_runs", |w| w.dry_runs = sound().dry_runs),
             ("failures", |w| w.failures = sound().failures),
             ("held_since_ms", |w| w.held_since_ms = sound().held_since_ms),
+            ("tally", |w| w.tally = sound().tally),
         ];
         for (name, keep) in table {
             let mut workload = departed();

@@ -231,7 +231,9 @@ impl Host {
         }
         if left.is_empty() {
             self.disk.images.retain(|image| image.id != id);
-        } else if let Some(image) = self.disk.images.iter_mut().find(|image| image.id == id) {
+            return Answer::Deleted;
+        }
+        if let Some(image) = self.disk.images.iter_mut().find(|image| image.id == id) {
             image.references = left;
         }
         Answer::Done

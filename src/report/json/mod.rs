@@ -15,7 +15,7 @@ mod tests;
 
 use schema::{
     Action, Check, Document, Failure, Judged, Latest, Named, Pending, PolicyError, Rejected,
-    Serving, Workload,
+    Serving, Tally, Workload,
 };
 
 /// The version of the interface.
@@ -109,6 +109,7 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
             })
             .collect(),
         since: plan.since.as_ref().map(|since| since.at.as_str()),
+        tally: tally(&plan.tally),
         hold: plan.hold,
         images: plan.images.iter().map(image).collect(),
         actions,
@@ -152,6 +153,17 @@ fn failure(failure: &crate::state::Failure) -> Failure<'_> {
         up_secs: failure.up_secs,
         reason: &failure.reason,
         at: &failure.at,
+    }
+}
+
+fn tally(tally: &crate::state::Tally) -> Tally {
+    Tally {
+        promotions: tally.promotions,
+        failures: tally.failures,
+        restarts: tally.restarts,
+        rollbacks: tally.rollbacks,
+        removals: tally.removals,
+        bytes_won_back: tally.bytes_won_back,
     }
 }
 

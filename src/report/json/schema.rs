@@ -40,6 +40,8 @@ pub(super) struct Workload<'a> {
     pub(super) rejected: Vec<Rejected<'a>>,
     /// Since when the records of the workload go back, RFC 3339; null if there are none yet.
     pub(super) since: Option<&'a str>,
+    /// What the workload has come to since then.
+    pub(super) tally: Tally,
     /// Whether the policy holds the workload: it is looked at and not touched.
     pub(super) hold: bool,
     /// Every name on the disk that belongs to the workload, and every nameless image of it; sorted by name and image.
@@ -131,6 +133,23 @@ pub(super) struct Rejected<'a> {
     pub(super) image: &'a ImageId,
     /// When, RFC 3339.
     pub(super) at: &'a str,
+}
+
+/// `tally`: counters that only grow while the workload is in the policy and its state is not lost.
+#[derive(Debug, Serialize)]
+pub(super) struct Tally {
+    /// Upgrades that became latest.
+    pub(super) promotions: u64,
+    /// Upgrades that ended without becoming latest.
+    pub(super) failures: u64,
+    /// How often an image that was being soaked came up again.
+    pub(super) restarts: u64,
+    /// Rollbacks by a person.
+    pub(super) rollbacks: u64,
+    /// Names of images, and nameless images, that were removed.
+    pub(super) removals: u64,
+    /// Sizes of the images that left the disk thereby, in bytes: an upper bound, as `size_bytes` is.
+    pub(super) bytes_won_back: u64,
 }
 
 /// An entry of `images`.

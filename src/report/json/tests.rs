@@ -51,6 +51,10 @@ fn busy_json() -> Value {
         }],
         "rejected": [{"version": "v8", "image": whole('8'), "at": "2026-11-22T23:06:00Z"}],
         "since": "2026-11-22T23:00:00Z",
+        "tally": {
+            "promotions": 12, "failures": 3, "restarts": 7, "rollbacks": 1, "removals": 20,
+            "bytes_won_back": 1_204_000_000,
+        },
         "hold": false,
         "images": [
             image(Value::Null, 'f', "remove", "retired", "made obsolete by a promotion"),
@@ -88,7 +92,9 @@ fn plan_of_a_fresh_workload() {
         parsed(&plan(&sample::plan(fresh), &preface())),
         json!({"schema": 1, "workloads": {"telemetry": {
             "latest": null, "fallbacks": [], "serving": null, "note": null, "pending": null, "failures": [],
-            "rejected": [], "since": null, "hold": true, "images": [], "actions": [],
+            "rejected": [], "since": null, "tally": {
+                "promotions": 0, "failures": 0, "restarts": 0, "rollbacks": 0, "removals": 0, "bytes_won_back": 0,
+            }, "hold": true, "images": [], "actions": [],
         }}})
     );
 }
