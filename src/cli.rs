@@ -29,6 +29,7 @@ Exit codes:
 
 Examples:
   tagkeeper status                      # how the workloads stand
+  tagkeeper status --watch              # the same, each second
   tagkeeper plan                        # what a pass would do now, and why
   tagkeeper plan --format json          # the same, for programs
   tagkeeper check --policy new.toml     # is this policy sound?
@@ -70,6 +71,21 @@ pub struct Options {
     /// How plan, status and check print; the other commands print nothing.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, global = true)]
     pub format: Format,
+
+    /// Whether plan and status have colours; auto is on a terminal, unless `NO_COLOR` is set.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, global = true)]
+    pub color: Color,
+}
+
+/// Whether what is printed for people has colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal that knows them, unless `NO_COLOR` is set.
+    Auto,
+    /// Whatever reads it.
+    Always,
+    /// Not at all.
+    Never,
 }
 
 /// How `plan`, `status` and `check` print. The other commands print nothing, and take either.
@@ -87,9 +103,28 @@ pub enum Command {
     /// One pass: look, decide, act; what the timer runs.
     Reconcile,
     /// What a pass would do now, and why; changes nothing.
-    Plan,
+    ///
+    /// It reads like a diff: `+` is a name that an image gets, `~` a name that moves, `-` what goes; below, what stays, and
+    /// why. It comes from the same decision that `reconcile` acts on, and shows the next round of a pass: after a promotion
+    /// comes another one that cleans up.
+    Plan {
+        /// Only this workload, as the policy names it.
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
+        workload: Option<WorkloadName>,
+    },
     /// How the workloads stand: latest, fallbacks, pending upgrades, failures, disk.
-    Status,
+    ///
+    /// Of each workload: what is latest and whether it is proven, what there is to fall back to, which container serves, how
+    /// far a pending upgrade has come, what failed and why, what was rejected, and each image on the disk with what becomes
+    /// of it. Changes nothing.
+    Status {
+        /// Only this workload, as the policy names it.
+        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
+        workload: Option<WorkloadName>,
+        /// Look again each second, until Ctrl-C; on a terminal only.
+        #[arg(long)]
+        watch: bool,
+    },
     /// Read the policy and report every error in it.
     Check,
     /// Back to what was good before.
@@ -142,8 +177,27 @@ mod tests {
         };
         for (line, command) in [
             ("tagkeeper reconcile", Command::Reconcile),
-            ("tagkeeper plan", Command::Plan),
-            ("tagkeeper status", Command::Status),
+            ("tagkeeper plan", Command::Plan { workload: None }),
+            (
+                "tagkeeper plan --workload telemetry",
+                Command::Plan {
+                    workload: Some(telemetry()),
+                },
+            ),
+            (
+                "tagkeeper status",
+                Command::Status {
+                    workload: None,
+                    watch: false,
+                },
+            ),
+            (
+                "tagkeeper status --watch --workload telemetry",
+                Command::Status {
+                    workload: Some(telemetry()),
+                    watch: true,
+                },
+            ),
             ("tagkeeper check", Command::Check),
             ("tagkeeper rollback telemetry", rollback),
             ("tagkeeper accept telemetry v2", accept),
@@ -163,7 +217,7 @@ mod tests {
             "tagkeeper --policy=p.toml --format=json plan --state-dir=s --socket=e.sock",
         ] {
             let cli = parse(line).unwrap();
-            assert_eq!(cli.command, Command::Plan, "{line}");
+            assert_eq!(cli.command, Command::Plan { workload: None }, "{line}");
             assert_eq!(
                 cli.options.policy.as_deref(),
                 Some(Path::new("p.toml")),
@@ -193,8 +247,9 @@ mod tests {
             "rollback telemetry",
             "accept telemetry v2",
         ] {
-            let line =
-                format!("tagkeeper {command} --format json --socket s --policy p --state-dir d");
+            let line = format!(
+                "tagkeeper {command} --format json --color never --socket s --policy p --state-dir d"
+            );
             assert_eq!(parse(&line).unwrap().options.format, Format::Json, "{line}");
         }
     }
@@ -205,6 +260,8 @@ mod tests {
             "tagkeeper",
             "tagkeeper paln",
             "tagkeeper plan telemetry",
+            "tagkeeper plan --watch",
+            "tagkeeper --color sometimes plan",
             "tagkeeper rollback",
             "tagkeeper accept telemetry",
             "tagkeeper --format yaml plan",
@@ -250,6 +307,6 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("  tagkeeper "));
         let parsed = examples.map(|line| parse(line.split('#').next().unwrap()).unwrap());
-        assert_eq!(parsed.count(), 7);
+        assert_eq!(parsed.count(), 8);
     }
 }

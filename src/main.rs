@@ -1,4 +1,4 @@
-//! The program: arguments, logging, the one look at the clocks, the exit code. Everything else is in the library.
+//! The program: arguments, logging, the one place that looks at the clocks, the exit code. Everything else is in the library.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use tagkeeper::state::Reading;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tagkeeper::report::log::init();
-    tagkeeper::command::run(&cli, &read_clocks()).into()
+    tagkeeper::command::run(&cli, &read_clocks).into()
 }
 
 /// The one place where time enters the program (design 5.2).

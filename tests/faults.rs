@@ -2,8 +2,9 @@
 //! a clock that the tests move.
 //!
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
-//! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready` and `people` tell what must happen.
-//! Needs root, for the clock.
+//! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready` and
+//! `people` tell what must happen; `watching` sits before a terminal, `schema` reads what is printed for programs. Needs root, for
+//! the clock.
 
 #[cfg(test)]
 #[path = "support/docker.rs"]
@@ -46,8 +47,17 @@ mod ready;
 #[path = "faults/scene.rs"]
 mod scene;
 #[cfg(test)]
+#[path = "faults/schema.rs"]
+mod schema;
+#[cfg(test)]
 #[path = "faults/stories.rs"]
 mod stories;
 #[cfg(test)]
 #[path = "faults/tally.rs"]
 mod tally;
+#[cfg(test)]
+#[path = "support/terminal.rs"]
+mod terminal;
+#[cfg(test)]
+#[path = "faults/watching.rs"]
+mod watching;

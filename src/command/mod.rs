@@ -1,19 +1,21 @@
 //! The commands: each puts policy, state, engine and report together, and says how it ended.
 //!
 //! The only place where files, engine and report meet. It decides nothing; `decide` does, through `pass`. A file for each
-//! kind: [`reconcile`] is the pass, [`show`] looks and prints, [`check`] reads the policy alone, [`person`] does what somebody
-//! asked for by name. Here is what they share.
+//! kind: [`reconcile`] is the pass, [`show`] looks and prints, [`watch`] does so each second, [`check`] reads the policy alone,
+//! [`person`] does what somebody asked for by name. [`terminal`] is what they know of the terminal; here is what they share.
 
 mod check;
 mod person;
 mod reconcile;
 mod show;
+mod terminal;
+mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 use crate::cli::{Cli, Command, Options};
 use crate::decide::Event;
@@ -24,6 +26,8 @@ use crate::pass::{PassError, Witness};
 use crate::policy::{self, Policy, Refused, WorkloadName};
 use crate::report;
 use crate::state::{LoadError, Reading, StateDir};
+
+use show::{Subject, View};
 
 /// Where the state lives when neither the command line nor systemd says.
 const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
@@ -50,17 +54,31 @@ impl Stop {
     }
 }
 
-/// Runs what the command line asks for. `reading` is the one look at the clocks.
-pub fn run(cli: &Cli, reading: &Reading) -> Exit {
+/// Reads the clocks. `main` has the only one; what lasts longer than a moment asks it more than once.
+pub type Clocks = dyn Fn() -> Reading;
+
+/// Runs what the command line asks for.
+pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
     let options = &cli.options;
     let ended = match &cli.command {
-        Command::Reconcile => reconcile::reconcile(options, reading),
-        Command::Plan => show::show(options, reading, show::View::Plan),
-        Command::Status => show::show(options, reading, show::View::Status),
+        Command::Reconcile => reconcile::reconcile(options, &clocks()),
+        Command::Plan { workload } => show::show(
+            options,
+            &clocks(),
+            &Subject::new(View::Plan, workload.as_ref()),
+        ),
+        Command::Status { workload, watch } => {
+            let subject = Subject::new(View::Status, workload.as_ref());
+            if *watch {
+                watch::watch(options, clocks, &subject)
+            } else {
+                show::show(options, &clocks(), &subject)
+            }
+        }
         Command::Check => check::check(options),
-        Command::Rollback { workload } => person::rollback(options, reading, workload),
+        Command::Rollback { workload } => person::rollback(options, &clocks(), workload),
         Command::Accept { workload, version } => {
-            person::accept(options, reading, workload, version)
+            person::accept(options, &clocks(), workload, version)
         }
     };
     ended.unwrap_or_else(|stop| {
@@ -68,6 +86,31 @@ pub fn run(cli: &Cli, reading: &Reading) -> Exit {
         notify::status(&format!("failed: {}", report::log::in_words(&stop.error)));
         stop.exit
     })
+}
+
+/// The name of one of the known workloads; a near one is told.
+fn known_workload<'n>(
+    mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
+    name: &WorkloadName,
+) -> Result<WorkloadName, Stop> {
+    let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
+    known
+        .find(|workload| *workload == name)
+        .cloned()
+        .ok_or_else(|| {
+            let near = names
+                .iter()
+                .find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
+            let hint = match near {
+                Some(near) => format!("did you mean '{near}'?"),
+                None if names.is_empty() => "the policy names no workload".to_owned(),
+                None => format!("the policy names {}", names.join(", ")),
+            };
+            Stop::new(
+                Exit::Usage,
+                anyhow!("there is no workload '{name}': {hint}"),
+            )
+        })
 }
 
 fn load_policy(options: &Options) -> Result<Policy, Stop> {

@@ -2,7 +2,10 @@
 
 use anyhow::anyhow;
 
-use super::{Log, Stop, about_file, connect, load_policy, print, state_dir, stop_of, stop_of_load};
+use super::{
+    Log, Stop, about_file, connect, known_workload, load_policy, print, state_dir, stop_of,
+    stop_of_load,
+};
 use crate::cli::Options;
 use crate::exit::Exit;
 use crate::image::Version;
@@ -85,30 +88,6 @@ pub(super) fn accept(
         "{name}: {version} is accepted again; it is soaked when it serves\n"
     ))?;
     Ok(Exit::Done)
-}
-
-fn known_workload<'n>(
-    mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
-    name: &WorkloadName,
-) -> Result<WorkloadName, Stop> {
-    let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
-    known
-        .find(|workload| *workload == name)
-        .cloned()
-        .ok_or_else(|| {
-            let near = names
-                .iter()
-                .find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
-            let hint = match near {
-                Some(near) => format!("did you mean '{near}'?"),
-                None if names.is_empty() => "the policy names no workload".to_owned(),
-                None => format!("the policy names {}", names.join(", ")),
-            };
-            Stop::new(
-                Exit::Usage,
-                anyhow!("there is no workload '{name}': {hint}"),
-            )
-        })
 }
 
 /// A person's command does not go on without the state it would change.

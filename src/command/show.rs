@@ -1,24 +1,76 @@
 //! `plan` and `status`: look, print, and move nothing.
 
-use super::{Stop, about_file, connect, load_policy, policy_file, print, state_dir, stop_of_load};
+use super::{
+    Stop, about_file, connect, known_workload, load_policy, policy_file, print, state_dir,
+    stop_of_load, terminal,
+};
 use crate::cli::{Format, Options};
 use crate::decide::Decision;
 use crate::exit::Exit;
 use crate::pass::{self, ReadyAsker};
-use crate::report::{self, Preface};
+use crate::policy::WorkloadName;
+use crate::report::{self, Page, Preface};
 use crate::state::{LoadError, Loaded, Reading, State};
 
-/// What `plan` and `status` have in common: they look, print, and move nothing.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum View {
     Plan,
     Status,
 }
 
-pub(super) fn show(options: &Options, reading: &Reading, view: View) -> Result<Exit, Stop> {
+/// What is to be shown.
+pub(super) struct Subject<'a> {
+    view: View,
+    /// The one workload that it is narrowed to.
+    workload: Option<&'a WorkloadName>,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(view: View, workload: Option<&'a WorkloadName>) -> Self {
+        Self { view, workload }
+    }
+}
+
+/// What one look came to.
+pub(super) struct Look {
+    decision: Decision,
+    preface: Preface,
+    /// Why the state that there is could not be read.
+    corrupt: Option<anyhow::Error>,
+}
+
+pub(super) fn show(
+    options: &Options,
+    reading: &Reading,
+    subject: &Subject<'_>,
+) -> Result<Exit, Stop> {
+    let look = look(options, reading, subject)?;
+    if let Some(error) = &look.corrupt {
+        report::log::log_error(None, error);
+    }
+    print(&look.render(subject.view, options.format, terminal::page(options)))?;
+    Ok(if look.corrupt.is_some() {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
+}
+
+/// Looks once: reads policy and state, observes the engine, decides. Writes nothing and prints nothing.
+pub(super) fn look(
+    options: &Options,
+    reading: &Reading,
+    subject: &Subject<'_>,
+) -> Result<Look, Stop> {
     let policy = load_policy(options)?;
+    let workload = subject
+        .workload
+        .map(|name| known_workload(policy.workloads.keys(), name))
+        .transpose()?;
     let mut preface = Preface::new(policy_file(options));
     let dir = state_dir(options);
+    let mut corrupt = None;
     let state = match dir.load() {
         Ok(Loaded::State(state)) => state,
         Ok(Loaded::Absent) => State::fresh(),
@@ -27,7 +79,7 @@ pub(super) fn show(options: &Options, reading: &Reading, view: View) -> Result<E
             preface.notes.push(format!(
                 "{error:#}; this is what a fresh start would do, and the next pass sets the file aside"
             ));
-            report::log::log_error(None, &error);
+            corrupt = Some(error);
             State::fresh()
         }
         Err(error) => return Err(stop_of_load(&dir, error)),
@@ -37,23 +89,28 @@ pub(super) fn show(options: &Options, reading: &Reading, view: View) -> Result<E
     let mut run_ready = crate::ready::ask;
     let mut asker = ReadyAsker::new(&mut run_ready);
     // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
-    let asker = (view == View::Plan).then_some(&mut asker);
-    let decision = pass::look(&mut engine, &policy, &state, &now, asker)
+    let asker = (subject.view == View::Plan).then_some(&mut asker);
+    let mut decision = pass::look(&mut engine, &policy, &state, &now, asker)
         .map_err(|error| Stop::new(Exit::Unavailable, error))?;
-    print(&render(&decision, &preface, view, options.format))?;
-    Ok(if preface.notes.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Failed
+    if let Some(only) = workload {
+        // The decision is the whole one, as a pass makes it; less of it is shown.
+        decision.plan.workloads.retain(|name, _| *name == only);
+    }
+    Ok(Look {
+        decision,
+        preface,
+        corrupt,
     })
 }
 
-fn render(decision: &Decision, preface: &Preface, view: View, format: Format) -> String {
-    let plan = &decision.plan;
-    match (view, format) {
-        (View::Plan, Format::Text) => report::text::plan(plan, preface),
-        (View::Plan, Format::Json) => report::json::plan(plan, preface),
-        (View::Status, Format::Text) => report::text::status(plan, preface),
-        (View::Status, Format::Json) => report::json::status(plan, preface),
+impl Look {
+    pub(super) fn render(&self, view: View, format: Format, page: Page) -> String {
+        let (plan, preface) = (&self.decision.plan, &self.preface);
+        match (view, format) {
+            (View::Plan, Format::Text) => report::text::plan(plan, preface, page),
+            (View::Plan, Format::Json) => report::json::plan(plan, preface),
+            (View::Status, Format::Text) => report::text::status(plan, preface, page),
+            (View::Status, Format::Json) => report::json::status(plan, preface),
+        }
     }
 }

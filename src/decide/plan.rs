@@ -2,7 +2,7 @@
 //!
 //! Plain data. Every image gets a reason from one enum, and that enum is what text, JSON and logs print.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::image::{ImageId, Reference, Version};
@@ -55,8 +55,26 @@ pub struct WorkloadPlan {
     pub hold: bool,
     /// Every name (and nameless image) with its verdict.
     pub images: Vec<Judgement>,
+    /// The images that leave the disk by these verdicts: those whose every name goes or moves away.
+    pub leaving: BTreeSet<ImageId>,
     /// The next round's actions: tags, then containers, then images.
     pub actions: Vec<Action>,
+}
+
+impl WorkloadPlan {
+    /// The images of the workload on the disk with their sizes in bytes, each once, however many names it has.
+    pub fn sizes(&self) -> BTreeMap<&ImageId, u64> {
+        let images = self.images.iter();
+        images.map(|j| (&j.image, j.size_bytes)).collect()
+    }
+
+    /// What the images weigh that leave the disk by these verdicts, in bytes. An upper bound: the engine counts layers that
+    /// images share for each of them.
+    pub fn leaving_bytes(&self) -> u64 {
+        let sizes = self.sizes();
+        let leaving = self.leaving.iter().filter_map(|id| sizes.get(id));
+        leaving.fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
 }
 
 /// What `repository:latest` names.

@@ -1,9 +1,12 @@
 //! How a workload stands, for people: the part of the plan that is told and not done.
 
-use crate::world::Container;
+use std::collections::BTreeSet;
+
+use crate::image::ImageId;
+use crate::world::{Container, Image};
 
 use super::case::Case;
-use super::plan::{Latest, PendingView, Serving, WorkloadPlan};
+use super::plan::{Judgement, Latest, PendingView, Serving, Verdict, WorkloadPlan};
 use super::serving::Serves;
 
 impl Case<'_> {
@@ -28,9 +31,31 @@ impl Case<'_> {
             tally: self.state.tally,
             hold: self.workload.hold,
             actions: self.actions(),
+            leaving: self.leaving(),
             images: std::mem::take(&mut self.judgements),
             notes: std::mem::take(&mut self.notes),
         }
+    }
+
+    /// The images whose every name goes or moves away. A name that is not the workload's keeps its image.
+    fn leaving(&self) -> BTreeSet<ImageId> {
+        let stays = |j: &Judgement| j.verdict() == Verdict::Keep;
+        let judged = || self.judgements.iter();
+        let mut leaving: BTreeSet<ImageId> = judged()
+            .filter(|j| !stays(j))
+            .map(|j| j.image.clone())
+            .collect();
+        if leaving.is_empty() {
+            return leaving;
+        }
+        for kept in judged().filter(|j| stays(j)) {
+            leaving.remove(&kept.image);
+        }
+        let only_own = |image: &Image| {
+            image.foreign_names == 0 && image.references.iter().all(|name| self.is_own(name))
+        };
+        leaving.retain(|id| self.scene.image(id).is_some_and(only_own));
+        leaving
     }
 
     fn latest_view(&self) -> Option<Latest> {

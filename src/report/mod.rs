@@ -13,6 +13,7 @@ mod sample;
 mod status_line;
 pub mod text;
 
+pub use layout::Page;
 pub use status_line::status_line;
 
 /// What plan and status say beside the workloads.

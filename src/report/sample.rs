@@ -1,6 +1,6 @@
 //! Plans for the tests of the reports.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{
     Action, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose, WorkloadPlan,
@@ -81,6 +81,7 @@ pub(crate) fn quiet(version: &str) -> WorkloadPlan {
         tally: Tally::default(),
         hold: false,
         images: Vec::new(),
+        leaving: BTreeSet::new(),
         actions: Vec::new(),
     }
 }
@@ -131,6 +132,7 @@ pub(crate) fn busy() -> WorkloadPlan {
             bytes_won_back: 1_204_000_000,
         },
         images: busy_images(),
+        leaving: BTreeSet::from([id('e'), id('f')]),
         actions: busy_actions(),
         ..quiet("v2")
     }

@@ -161,6 +161,19 @@ impl Host {
 
     /// The same on another socket.
     pub(crate) fn run_on(&self, socket: &Path, secs: u64, args: &[&str]) -> Outcome {
+        let mut command = self.command_on(socket, secs, args);
+        self.engine().take_log();
+        let outcome = finish(&mut command);
+        Outcome {
+            requests: self.engine().take_log(),
+            ..outcome
+        }
+    }
+}
+
+impl Host {
+    /// The program with these arguments, not started yet.
+    pub(crate) fn command_on(&self, socket: &Path, secs: u64, args: &[&str]) -> Command {
         let (policy, state) = (self.path("policy.toml"), self.state_dir());
         let mut command = program_at(secs);
         command
@@ -171,12 +184,7 @@ impl Host {
             .arg(state)
             .arg("--socket")
             .arg(socket);
-        self.engine().take_log();
-        let outcome = finish(&mut command);
-        Outcome {
-            requests: self.engine().take_log(),
-            ..outcome
-        }
+        command
     }
 }
 
@@ -204,6 +212,8 @@ pub(crate) fn program_at(secs: u64) -> Command {
     let offset = secs.to_string();
     let mut command = Command::new("timeout");
     command.args([
+        // Or it would be cut off from a terminal, and from its Ctrl-C.
+        "--foreground",
         "--signal=KILL",
         HUNG_SECS,
         "unshare",

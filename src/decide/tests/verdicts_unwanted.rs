@@ -3,7 +3,7 @@
 use crate::decide::{Reason, Verdict};
 use crate::world::ContainerState;
 
-use super::model::{DAY_MINUTES, Host, MINUTE_MS, id, name};
+use super::model::{DAY_MINUTES, Host, MINUTE_MS, digit, id, name};
 
 #[test]
 fn verdict_in_use_in_any_state_before_retired_and_idle() {
@@ -187,4 +187,43 @@ fn verdict_by_id_only_without_any_name_at_all() {
         .unwrap()
         .foreign_names = 1;
     assert_eq!(host.actions(), [""; 0], "somebody else's name");
+}
+
+/// What the removal of names wins back: an image goes once, and only with its last name.
+#[test]
+fn an_image_leaves_with_its_last_name() {
+    type Arrange = fn(&mut Host);
+    let table: &[(&str, &str, Arrange)] = &[
+        ("one name", "9", |host| host.image('9', &["remote:v0"])),
+        ("two names and a digest", "9", |host| {
+            host.image('9', &["local:v0", "remote:v0", "remote@9"]);
+        }),
+        ("a name that is nobody's", "", |host| {
+            host.image('9', &["remote:v0", "elsewhere:v0"]);
+        }),
+        ("in use", "", |host| {
+            host.image('9', &["remote:v0"]);
+            host.run("debug", "remote:v0");
+        }),
+        ("a twin keeps its image, too", "", |host| {
+            host.image('9', &["remote:v0", "local:v2"]);
+        }),
+        ("two images", "89", |host| {
+            host.image('8', &["remote:v8"]);
+            host.image('9', &["remote:v9"]);
+        }),
+        ("nothing goes", "", |_| {}),
+    ];
+    for (case, leaving, arrange) in table {
+        let mut host = Host::with_fallback();
+        arrange(&mut host);
+        host.pass();
+        host.known_mut().retired.extend([id('8'), id('9')]);
+        let plan = host.plan();
+        let left: String = plan.leaving.iter().map(digit).collect();
+        assert_eq!(left, *leaving, "{case}");
+        let bytes: u64 = plan.leaving.iter().map(|id| plan.sizes()[id]).sum();
+        assert_eq!(plan.leaving_bytes(), bytes, "{case}");
+        assert!(leaving.is_empty() || bytes > 0, "{case}");
+    }
 }

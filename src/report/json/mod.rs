@@ -112,6 +112,7 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
         tally: tally(&plan.tally),
         hold: plan.hold,
         images: plan.images.iter().map(image).collect(),
+        leaving_bytes: plan.leaving_bytes(),
         actions,
     }
 }

@@ -1,6 +1,7 @@
 //! What the JSON documents look like (design section 7): each struct is an object, each field a key. Plain data.
 //!
-//! They mirror the interface and not the decision's types, so that the one can stay while the other changes.
+//! They mirror the interface and not the decision's types, so that the one can stay while the other changes. The same for
+//! programs is in `docs/schema/`, and what the program prints is held against that (`tests/faults/schema.rs`).
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,8 @@ pub(super) struct Workload<'a> {
     pub(super) hold: bool,
     /// Every name on the disk that belongs to the workload, and every nameless image of it; sorted by name and image.
     pub(super) images: Vec<Judged<'a>>,
+    /// Sizes of the images that leave the disk by these verdicts, each once, in bytes: an upper bound, as `size_bytes` is.
+    pub(super) leaving_bytes: u64,
     /// `plan` only: what the next round does, in this order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actions: Option<Vec<Action<'a>>>,

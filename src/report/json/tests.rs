@@ -63,6 +63,7 @@ fn busy_json() -> Value {
             image(remote("v1").into(), 'e', "retag", "adopt", "moves to aaaaaaaaaaaa, which really ran as v1"),
             image(remote("v3").into(), 'c', "keep", "pending", "being soaked"),
         ],
+        "leaving_bytes": 240_800_000,
         "actions": [
             {"action": "tag", "image": whole('a'), "reference": remote("v1")},
             {"action": "remove-container", "container": "telemetry", "id": "6".repeat(64)},
@@ -94,7 +95,7 @@ fn plan_of_a_fresh_workload() {
             "latest": null, "fallbacks": [], "serving": null, "note": null, "pending": null, "failures": [],
             "rejected": [], "since": null, "tally": {
                 "promotions": 0, "failures": 0, "restarts": 0, "rollbacks": 0, "removals": 0, "bytes_won_back": 0,
-            }, "hold": true, "images": [], "actions": [],
+            }, "hold": true, "images": [], "leaving_bytes": 0, "actions": [],
         }}})
     );
 }

@@ -1,9 +1,11 @@
 //! One workload's block of `plan`: what the next round changes, then what it leaves alone. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::decide::{Action, Judgement, Plan, TagPurpose, Verdict, WorkloadPlan};
 use crate::image::{ImageId, Reference};
 use crate::policy::WorkloadName;
-use crate::report::layout::{self, paragraph};
+use crate::report::layout::{self, Page, Text, Tone};
 use crate::report::status_line::summary;
 
 use super::{Row, image_row};
@@ -17,13 +19,21 @@ const REMOVED: char = '-';
 /// What stays.
 const KEPT: char = ' ';
 
-pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan) -> String {
-    let mut out = paragraph("", 0, &format!("{name}: {}", summary(plan)));
-    out.extend(plan.notes.iter().map(|note| paragraph("  note", 8, note)));
+pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan, page: Page) -> String {
+    let title = Text::default()
+        .and(Tone::Strong, format!("{name}:"))
+        .and(Tone::Plain, format!(" {}", summary(plan)));
+    let mut out = page.paragraph("", 0, title);
+    let note = || Text::default().and(Tone::Warning, "  note");
+    out.extend(
+        plan.notes
+            .iter()
+            .map(|text| page.paragraph(note(), 8, text)),
+    );
     if plan.actions.is_empty() {
         out.push_str("  nothing to do\n");
     }
-    out.extend(plan.actions.iter().map(|action| change(plan, action)));
+    out.extend(plan.actions.iter().map(|action| change(plan, action, page)));
     let untouched = || {
         plan.images
             .iter()
@@ -38,19 +48,19 @@ pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan) -> String {
         out.extend(
             later
                 .into_iter()
-                .map(|judgement| image_row(KEPT, judgement)),
+                .map(|judgement| image_row(KEPT, judgement, page)),
         );
     }
     out.extend(
         untouched()
             .filter(|j| j.verdict() == Verdict::Keep)
-            .map(|judgement| image_row(KEPT, judgement)),
+            .map(|judgement| image_row(KEPT, judgement, page)),
     );
     out
 }
 
 /// How many changes there are in all; empty where there are none.
-pub(super) fn total(plan: &Plan) -> String {
+pub(super) fn total(plan: &Plan, page: Page) -> String {
     let marks: Vec<char> = plan
         .actions()
         .into_iter()
@@ -60,14 +70,45 @@ pub(super) fn total(plan: &Plan) -> String {
         return String::new();
     }
     let count = |mark: char| marks.iter().filter(|m| **m == mark).count();
+    let won_back = match leaving_bytes(plan) {
+        0 => String::new(),
+        bytes => format!(", which wins back at most {}", layout::size(bytes)),
+    };
     let counted = format!(
-        "next round: {} to tag, {} to retag, {} to remove; nothing has been changed. `tagkeeper reconcile` does \
-         it, and then whatever is left to do.",
+        "next round: {} to tag, {} to retag, {} to remove{won_back}; nothing has been changed. `tagkeeper \
+         reconcile` does it, and then whatever is left to do.",
         count(ADDED),
         count(MOVED),
         count(REMOVED)
     );
-    paragraph("", 0, &counted)
+    page.paragraph("", 0, counted)
+}
+
+/// What leaves the disk in the next round, each image once.
+fn leaving_bytes(plan: &Plan) -> u64 {
+    let gone = |plan: &WorkloadPlan, j: &Judgement| {
+        plan.leaving.contains(&j.image)
+            && plan.actions.iter().any(
+                |action| matches!(action, Action::RemoveImage { image, .. } if *image == j.image),
+            )
+    };
+    let workloads = plan.workloads.values();
+    let leaving: BTreeMap<&ImageId, u64> = workloads
+        .flat_map(|plan| plan.images.iter().filter(|j| gone(plan, j)))
+        .map(|j| (&j.image, j.size_bytes))
+        .collect();
+    leaving
+        .values()
+        .fold(0, |total, bytes| total.saturating_add(*bytes))
+}
+
+fn tone(mark: char) -> Tone {
+    match mark {
+        ADDED => Tone::Good,
+        MOVED => Tone::Warning,
+        REMOVED => Tone::Bad,
+        _ => Tone::Plain,
+    }
 }
 
 fn mark(action: &Action) -> char {
@@ -91,7 +132,7 @@ fn touching<'p>(plan: &'p WorkloadPlan, judgement: &Judgement) -> Option<&'p Act
     })
 }
 
-fn change(plan: &WorkloadPlan, action: &Action) -> String {
+fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
     let judged = plan
         .images
         .iter()
@@ -110,7 +151,7 @@ fn change(plan: &WorkloadPlan, action: &Action) -> String {
                 replaces: replaces.as_ref(),
                 purpose: *purpose,
             };
-            tagging.print(mark, plan, judged)
+            tagging.print(mark, plan, judged, page)
         }
         Action::RemoveContainer {
             container,
@@ -118,6 +159,7 @@ fn change(plan: &WorkloadPlan, action: &Action) -> String {
             image,
         } => Row {
             mark,
+            tone: tone(mark),
             verdict: "remove",
             reason: "stale",
             name: &format!("container {container}"),
@@ -127,22 +169,23 @@ fn change(plan: &WorkloadPlan, action: &Action) -> String {
                 image.short()
             ),
         }
-        .print(),
+        .print(page),
         Action::RemoveImage {
             reference,
             image,
             reason,
         } => match judged {
-            Some(judgement) => image_row(mark, judgement),
+            Some(judgement) => image_row(mark, judgement, page),
             None => Row {
                 mark,
+                tone: tone(mark),
                 verdict: "remove",
                 reason: reason.as_str(),
                 name: &layout::name(reference.as_ref()),
                 facts: &image.short(),
                 detail: "",
             }
-            .print(),
+            .print(page),
         },
     }
 }
@@ -155,7 +198,13 @@ struct Tagging<'p> {
 }
 
 impl Tagging<'_> {
-    fn print(&self, mark: char, plan: &WorkloadPlan, judged: Option<&Judgement>) -> String {
+    fn print(
+        &self,
+        mark: char,
+        plan: &WorkloadPlan,
+        judged: Option<&Judgement>,
+        page: Page,
+    ) -> String {
         let (verdict, facts) = match self.replaces {
             Some(old) => (
                 "retag",
@@ -167,13 +216,14 @@ impl Tagging<'_> {
         let name = layout::name(Some(self.reference));
         Row {
             mark,
+            tone: tone(mark),
             verdict,
             reason,
             name: &name,
             facts: &facts,
             detail: &why,
         }
-        .print()
+        .print(page)
     }
 
     fn why(&self, plan: &WorkloadPlan, judged: Option<&Judgement>) -> (&'static str, String) {

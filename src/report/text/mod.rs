@@ -1,14 +1,15 @@
-//! Plan and status for people, 80 columns wide, readable at three in the morning. Pure; no colours.
+//! Plan and status for people, 80 columns wide, readable at three in the morning. Pure.
 //!
 //! `status` tells how each workload stands, `diff` what the next round changes. Both show an image as two lines: what
-//! becomes of it, why and its name; below, its id, its size and the reason in a sentence.
+//! becomes of it, why and its name; below, its id, its size and the reason in a sentence. Colours say nothing that the
+//! words do not say too.
 
-use crate::decide::{Judgement, Plan, WorkloadPlan};
+use crate::decide::{Judgement, Plan, Verdict, WorkloadPlan};
 use crate::pass::RolledBack;
 use crate::policy::{Policy, WorkloadName};
 
 use super::Preface;
-use super::layout::{self, paragraph};
+use super::layout::{self, Page, Text, Tone, WIDTH};
 
 mod diff;
 mod status;
@@ -17,16 +18,18 @@ mod tests;
 
 /// Column at which the name of an image begins, and the lines below it.
 const NAME_COLUMN: usize = 22;
+/// Column at which a name begins that is too long for that.
+const LONG_NAME_COLUMN: usize = 4;
 
 /// How the workloads stand.
-pub fn status(plan: &Plan, preface: &Preface) -> String {
-    document(plan, preface, status::workload)
+pub fn status(plan: &Plan, preface: &Preface, page: Page) -> String {
+    document(plan, preface, page, status::workload)
 }
 
 /// What the next round of a pass would do, and why; like a diff, to be approved.
-pub fn plan(plan: &Plan, preface: &Preface) -> String {
-    let mut out = document(plan, preface, diff::workload);
-    let total = diff::total(plan);
+pub fn plan(plan: &Plan, preface: &Preface, page: Page) -> String {
+    let mut out = document(plan, preface, page, diff::workload);
+    let total = diff::total(plan, page);
     if !total.is_empty() {
         out.push('\n');
         out.push_str(&total);
@@ -40,16 +43,12 @@ pub fn check(policy: &Policy, preface: &Preface) -> String {
     if names.is_empty() {
         return format!("the policy is sound; {}", no_workload(preface));
     }
-    let plural = if names.len() == 1 { "" } else { "s" };
-    paragraph(
-        "",
-        0,
-        &format!(
-            "the policy is sound; {} workload{plural}: {}",
-            names.len(),
-            names.join(", ")
-        ),
-    )
+    let sound = format!(
+        "the policy is sound; {}: {}",
+        layout::count(names.len(), "workload"),
+        names.join(", ")
+    );
+    Page::default().paragraph("", 0, sound)
 }
 
 /// What `rollback` has done.
@@ -64,29 +63,29 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack) -> String {
     } else {
         ""
     };
-    paragraph(
-        "",
-        0,
-        &format!(
-            "{name}: {rejected} is rejected; {latest}{rest}. `tagkeeper accept {name} {rejected}` lifts the rejection"
-        ),
-    )
+    let told = format!(
+        "{name}: {rejected} is rejected; {latest}{rest}. `tagkeeper accept {name} {rejected}` lifts the rejection"
+    );
+    Page::default().paragraph("", 0, told)
+}
+
+/// A text in which a terminal acts on nothing but the ends of lines.
+pub fn cleaned(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(layout::clean).collect();
+    lines.join("\n")
 }
 
 fn document(
     plan: &Plan,
     preface: &Preface,
-    block: impl Fn(&WorkloadName, &WorkloadPlan) -> String,
+    page: Page,
+    block: impl Fn(&WorkloadName, &WorkloadPlan, Page) -> String,
 ) -> String {
     let mut blocks: Vec<String> = Vec::new();
     if !preface.notes.is_empty() {
-        blocks.push(
-            preface
-                .notes
-                .iter()
-                .map(|note| paragraph("note:", 6, note))
-                .collect(),
-        );
+        let lead = || Text::default().and(Tone::Warning, "note:");
+        let notes = preface.notes.iter();
+        blocks.push(notes.map(|note| page.paragraph(lead(), 6, note)).collect());
     }
     if plan.workloads.is_empty() {
         blocks.push(no_workload(preface));
@@ -94,7 +93,7 @@ fn document(
     blocks.extend(
         plan.workloads
             .iter()
-            .map(|(name, workload)| block(name, workload)),
+            .map(|(name, workload)| block(name, workload, page)),
     );
     blocks.join("\n")
 }
@@ -108,7 +107,7 @@ fn no_workload(preface: &Preface) -> String {
 }
 
 /// The two lines of one image.
-fn image_row(mark: char, judgement: &Judgement) -> String {
+fn image_row(mark: char, judgement: &Judgement, page: Page) -> String {
     let facts = format!(
         "{}  {:>6}",
         judgement.image.short(),
@@ -118,11 +117,16 @@ fn image_row(mark: char, judgement: &Judgement) -> String {
         mark,
         verdict: judgement.verdict().as_str(),
         reason: judgement.reason.as_str(),
+        tone: match judgement.verdict() {
+            Verdict::Keep => Tone::Plain,
+            Verdict::Retag => Tone::Warning,
+            Verdict::Remove => Tone::Bad,
+        },
         name: &layout::name(judgement.reference.as_ref()),
         facts: &facts,
         detail: &judgement.detail,
     }
-    .print()
+    .print(page)
 }
 
 /// Two lines about one thing.
@@ -133,6 +137,8 @@ struct Row<'a> {
     verdict: &'a str,
     /// Why, in a word.
     reason: &'a str,
+    /// What that means to the reader.
+    tone: Tone,
     /// What it is.
     name: &'a str,
     /// What is short and tabular about it.
@@ -142,9 +148,19 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn print(&self) -> String {
-        let lead = format!("  {} {:<7}{:<11}", self.mark, self.verdict, self.reason);
+    fn print(&self, page: Page) -> String {
+        let fate = format!("  {} {:<7}{:<11}", self.mark, self.verdict, self.reason);
+        let lead = Text::default().and(self.tone, fate);
+        let name = Text::default().and(Tone::Strong, self.name);
+        // A name that can stand in one piece does: people copy it.
+        let columns = layout::columns(self.name);
+        let is_long = columns > WIDTH - NAME_COLUMN && columns <= WIDTH - LONG_NAME_COLUMN;
+        let named = if is_long {
+            page.paragraph(lead, 0, "") + &page.paragraph("", LONG_NAME_COLUMN, name)
+        } else {
+            page.paragraph(lead, NAME_COLUMN, name)
+        };
         let below = format!("{:NAME_COLUMN$}{}  ", "", self.facts);
-        paragraph(&lead, NAME_COLUMN, self.name) + &paragraph(&below, NAME_COLUMN, self.detail)
+        named + &page.paragraph(below, NAME_COLUMN, self.detail)
     }
 }

@@ -1,83 +1,151 @@
 //! One workload's block of `status`. Pure.
 
-use std::collections::BTreeMap;
-
 use crate::decide::{Latest, PendingView, Serving, WorkloadPlan};
 use crate::image::{ImageId, Version};
 use crate::policy::WorkloadName;
-use crate::report::layout::{self, paragraph};
+use crate::report::layout::{self, Page, Text, Tone};
 use crate::report::status_line::progress;
 use crate::span;
-use crate::state::{Failure, Proven};
+use crate::state::{Failure, Proven, Rejected};
 
 use super::image_row;
 
 /// Column at which values begin.
 const VALUE_COLUMN: usize = 13;
+/// Cells of the progress bar.
+const BAR_CELLS: u64 = 20;
 
-pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan) -> String {
-    let hold = if plan.hold { " (on hold)" } else { "" };
-    let mut out = paragraph("", 0, &format!("{name}{hold}"));
-    out.push_str(&field(
-        "latest",
-        plan.latest
-            .as_ref()
-            .map_or_else(|| "none".to_owned(), latest),
-    ));
-    out.push_str(&fields(
-        "fallback",
-        plan.fallbacks.iter().map(fallback),
-        "none",
-    ));
-    out.push_str(&field(
-        "serving",
-        plan.serving
-            .as_ref()
-            .map_or_else(|| "nothing".to_owned(), serving),
-    ));
-    match &plan.pending {
-        Some(upgrade) => out.push_str(&pending(upgrade)),
-        None => out.push_str(&field("pending", "nothing")),
+pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan, page: Page) -> String {
+    Block { name, plan, page }.print()
+}
+
+struct Block<'p> {
+    name: &'p WorkloadName,
+    plan: &'p WorkloadPlan,
+    page: Page,
+}
+
+impl Block<'_> {
+    fn print(&self) -> String {
+        let plan = self.plan;
+        let mut title = Text::default().and(Tone::Strong, self.name.as_str());
+        if plan.hold {
+            title = title.and(Tone::Warning, " (on hold)");
+        }
+        let mut out = self.page.paragraph("", 0, title);
+        out.push_str(&self.field("latest", plan.latest.as_ref().map_or("none".into(), latest)));
+        out.extend(
+            plan.fallbacks
+                .iter()
+                .map(|f| self.field("fallback", fallback(f))),
+        );
+        if plan.fallbacks.is_empty() {
+            out.push_str(&self.field("fallback", "none"));
+        }
+        let serving = plan.serving.as_ref().map(serving);
+        out.push_str(&self.field("serving", serving.unwrap_or_else(|| "nothing".to_owned())));
+        match &plan.pending {
+            Some(upgrade) => out.push_str(&self.pending(upgrade)),
+            None => out.push_str(&self.field("pending", "nothing")),
+        }
+        let notes = plan.notes.iter();
+        out.extend(notes.map(|note| self.toned_field(Tone::Warning, "note", note)));
+        let failures = plan.failures.iter();
+        out.extend(failures.map(|failed| self.toned_field(Tone::Bad, "failed", failure(failed))));
+        out.extend(
+            plan.rejected
+                .iter()
+                .map(|(image, r)| self.rejected(image, r)),
+        );
+        out.push_str(&self.disk());
+        let images = plan.images.iter();
+        out.extend(images.map(|judgement| image_row(' ', judgement, self.page)));
+        out
     }
-    out.extend(plan.notes.iter().map(|note| field("note", note)));
-    out.extend(
-        plan.failures
-            .iter()
-            .map(|failed| field("failed", failure(failed))),
-    );
-    for (image, rejected) in &plan.rejected {
+
+    fn field(&self, label: &str, value: impl Into<Text>) -> String {
+        self.toned_field(Tone::Faint, label, value)
+    }
+
+    fn toned_field(&self, tone: Tone, label: &str, value: impl Into<Text>) -> String {
+        let lead = Text::default().and(tone, format!("  {label}"));
+        self.page.paragraph(lead, VALUE_COLUMN, value)
+    }
+
+    fn pending(&self, pending: &PendingView) -> String {
+        let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
+        let left = if left_ms == 0 {
+            String::new()
+        } else {
+            // Rounded up, so that it says nothing is left only once nothing is.
+            format!(", {} left", span::compact(left_ms.saturating_add(999)))
+        };
+        let how_far = Text::default()
+            .and(Tone::Good, bar(pending))
+            .and(Tone::Plain, format!(" {}{left}", progress(pending)));
+        let which = format!(
+            "in {}, image {}, since {}, {}",
+            pending.container,
+            pending.image.short(),
+            pending.began_at,
+            layout::count(pending.restarts, "restart")
+        );
+        self.toned_field(Tone::Warning, "pending", how_far)
+            + &self.page.paragraph("", VALUE_COLUMN, which)
+    }
+
+    fn rejected(&self, image: &ImageId, rejected: &Rejected) -> String {
         let version = &rejected.version;
         let told = format!(
-            "{} at {}; `tagkeeper accept {name} {version}` lifts that",
+            "{} at {}; `tagkeeper accept {} {version}` lifts that",
             called(version, image),
-            rejected.at
+            rejected.at,
+            self.name
         );
-        out.push_str(&field("rejected", told));
+        self.toned_field(Tone::Bad, "rejected", told)
     }
-    let since = plan.since.as_ref().map_or_else(
-        || "none yet".to_owned(),
-        |since| format!("since {}", since.at),
-    );
-    out.push_str(&field("records", since));
-    out.push_str(&field("disk", disk(plan)));
-    out.extend(
-        plan.images
-            .iter()
-            .map(|judgement| image_row(' ', judgement)),
-    );
-    out
-}
 
-fn field(label: &str, value: impl AsRef<str>) -> String {
-    paragraph(&format!("  {label}"), VALUE_COLUMN, value.as_ref())
-}
-
-fn fields(label: &str, values: impl Iterator<Item = String>, none: &str) -> String {
-    let all: String = values.map(|value| field(label, value)).collect();
-    if all.is_empty() {
-        field(label, none)
-    } else {
-        all
+    /// Each image counts once, however many names it has. The engine counts layers that images share for each of them.
+    fn disk(&self) -> String {
+        let plan = self.plan;
+        let since = plan
+            .since
+            .as_ref()
+            .map(|since| format!("since {}", since.at));
+        let mut out = self.field("records", since.unwrap_or_else(|| "none yet".to_owned()));
+        let sizes = plan.sizes();
+        let total = sizes
+            .values()
+            .fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+        let names = plan.images.iter().filter(|j| j.reference.is_some()).count();
+        let disk = if sizes.is_empty() {
+            "no image of this workload".to_owned()
+        } else {
+            format!(
+                "{}, {}, at most {} (shared layers count each time)",
+                layout::count(sizes.len(), "image"),
+                layout::count(names, "name"),
+                layout::size(total)
+            )
+        };
+        out.push_str(&self.field("disk", disk));
+        if plan.tally.removals > 0 {
+            let told = format!(
+                "at most {} by {}",
+                layout::size(plan.tally.bytes_won_back),
+                layout::count(plan.tally.removals, "removal")
+            );
+            out.push_str(&self.field("won back", told));
+        }
+        if !plan.leaving.is_empty() {
+            let told = format!(
+                "{}, which wins back at most {}",
+                layout::count(plan.leaving.len(), "image"),
+                layout::size(plan.leaving_bytes())
+            );
+            out.push_str(&self.field("leaving", told));
+        }
+        out
     }
 }
 
@@ -85,12 +153,14 @@ fn called(version: &Version, image: &ImageId) -> String {
     format!("{version} ({})", image.short())
 }
 
-fn latest(latest: &Latest) -> String {
-    let called = called(&latest.version, &latest.image);
+fn latest(latest: &Latest) -> Text {
+    let called = Text::from(called(&latest.version, &latest.image) + ", ");
     match (&latest.promoted_at, latest.proven) {
-        (_, false) => format!("{called}, not proven"),
-        (Some(at), true) => format!("{called}, proven since {at}"),
-        (None, true) => format!("{called}, proven"),
+        (_, false) => called.and(Tone::Warning, "not proven"),
+        (Some(at), true) => called
+            .and(Tone::Good, "proven")
+            .and(Tone::Plain, format!(" since {at}")),
+        (None, true) => called.and(Tone::Good, "proven"),
     }
 }
 
@@ -116,59 +186,28 @@ fn serving(serving: &Serving) -> String {
     )
 }
 
-fn pending(pending: &PendingView) -> String {
-    let percent = pending
-        .up_ms
-        .saturating_mul(100)
-        .checked_div(pending.soak_ms)
-        .unwrap_or(100)
-        .min(100);
-    let how_far = format!(
-        "{} ({percent}%) in {}, restarts {}",
-        progress(pending),
-        pending.container,
-        pending.restarts
-    );
-    let image = format!(
-        "image {}, since {}",
-        pending.image.short(),
-        pending.began_at
-    );
-    field("pending", how_far) + &paragraph("", VALUE_COLUMN, &image)
+/// `[########------------]  42%`; plain characters, because a switch's serial console has no others.
+fn bar(pending: &PendingView) -> String {
+    let part = |of: u64| {
+        let part = pending
+            .up_ms
+            .saturating_mul(of)
+            .checked_div(pending.soak_ms);
+        part.unwrap_or(of).min(of)
+    };
+    let done: String = (0..BAR_CELLS)
+        .map(|cell| if cell < part(BAR_CELLS) { '#' } else { '-' })
+        .collect();
+    format!("[{done}] {}%", part(100))
 }
 
 fn failure(failure: &Failure) -> String {
-    let plural = if failure.attempts == 1 { "" } else { "s" };
     format!(
-        "{} {} after {}; {} attempt{plural}, the last until {}",
+        "{} {} after {}; {}, the last until {}",
         called(&failure.version, &failure.image),
         failure.reason,
         span::compact(failure.up_secs.saturating_mul(1000)),
-        failure.attempts,
+        layout::count(failure.attempts, "attempt"),
         failure.at
-    )
-}
-
-/// Each image counts once, however many names it has. The engine counts layers that images share for each of them.
-fn disk(plan: &WorkloadPlan) -> String {
-    let sizes: BTreeMap<&ImageId, u64> = plan
-        .images
-        .iter()
-        .map(|j| (&j.image, j.size_bytes))
-        .collect();
-    let names = plan.images.iter().filter(|j| j.reference.is_some()).count();
-    let total = sizes
-        .values()
-        .fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-    if sizes.is_empty() {
-        return "no image of this workload".to_owned();
-    }
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    format!(
-        "{} image{}, {names} name{}, at most {} (shared layers count each time)",
-        sizes.len(),
-        plural(sizes.len()),
-        plural(names),
-        layout::size(total)
     )
 }

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::decide::{Action, PendingView, Reason, TagPurpose};
-use crate::image::Repository;
+use crate::image::{Repository, Version};
 use crate::policy::{EnginePolicy, Workload};
-use crate::report::layout::WIDTH;
 use crate::report::sample::{self, busy, id, judgement, pending, quiet, reference};
 
 fn preface() -> Preface {
@@ -14,11 +13,11 @@ fn preface() -> Preface {
 }
 
 fn status_of(workload: WorkloadPlan) -> String {
-    status(&sample::plan(workload), &preface())
+    status(&sample::plan(workload), &preface(), Page::default())
 }
 
 fn plan_of(workload: WorkloadPlan) -> String {
-    plan(&sample::plan(workload), &preface())
+    plan(&sample::plan(workload), &preface(), Page::default())
 }
 
 /// v3 has soaked and becomes latest in place of v2, which would lose its last name; v1 goes once that is done.
@@ -76,8 +75,9 @@ telemetry
   latest     v2 (bbbbbbbbbbbb), proven since 2026-11-22T23:10:00Z
   fallback   v1 (aaaaaaaaaaaa), proven since 2026-11-22T23:02:00Z
   serving    v3 (cccccccccccc) in k8s_telemetry_x, orchestrated
-  pending    v3 soaking 4m12s of 10m (42%) in k8s_telemetry_x, restarts 1
-             image cccccccccccc, since 2026-11-22T23:14:00Z
+  pending    [########------------] 42% v3 soaking 4m12s of 10m, 5m48s left
+             in k8s_telemetry_x, image cccccccccccc, since 2026-11-22T23:14:00Z,
+             1 restart
   note       a note that is long enough to need a second line, to show how it
              goes on there
   note       second note
@@ -87,6 +87,8 @@ telemetry
              telemetry v8` lifts that
   records    since 2026-11-22T23:00:00Z
   disk       5 images, 4 names, at most 602 MB (shared layers count each time)
+  won back   at most 1.2 GB by 20 removals
+  leaving    2 images, which wins back at most 241 MB
     remove retired    <none>
                       ffffffffffff  120 MB  made obsolete by a promotion
     keep   latest     docker-sonic-telemetry:latest
@@ -172,12 +174,24 @@ fn a_stand_in_was_never_promoted() {
 
 #[test]
 fn progress_of_the_soak() {
+    let (empty, full) = ("-".repeat(20), "#".repeat(20));
     for (up_ms, soak_ms, told) in [
-        (0, 600_000, "v3 soaking 0s of 10m (0%)"),
-        (599_999, 600_000, "v3 soaking 9m59s of 10m (99%)"),
-        (600_000, 600_000, "v3 has soaked 10m of 10m (100%)"),
-        (u64::MAX / 1000, 600_000, "of 10m (100%)"),
-        (5, 0, "v3 has soaked 0s of 0s (100%)"),
+        (
+            0,
+            600_000,
+            format!("[{empty}] 0% v3 soaking 0s of 10m, 10m left\n"),
+        ),
+        (
+            599_999,
+            600_000,
+            format!("[{}-] 99% v3 soaking 9m59s of 10m, 1s left\n", &full[1..]),
+        ),
+        (
+            600_000,
+            600_000,
+            format!("[{full}] 100% v3 has soaked 10m of 10m\n"),
+        ),
+        (5, 0, format!("[{full}] 100% v3 has soaked 0s of 0s\n")),
     ] {
         let upgrade = PendingView {
             up_ms,
@@ -188,8 +202,21 @@ fn progress_of_the_soak() {
             pending: Some(upgrade),
             ..quiet("v2")
         });
-        assert!(shown.contains(told), "{told}: {shown}");
+        assert!(shown.contains(&told), "{told}: {shown}");
     }
+}
+
+#[test]
+fn an_upgrade_that_has_soaked_for_ever_fits_too() {
+    let upgrade = PendingView {
+        up_ms: u64::MAX / 1000,
+        ..pending("v3")
+    };
+    let shown = status_of(WorkloadPlan {
+        pending: Some(upgrade),
+        ..quiet("v2")
+    });
+    assert!(shown.contains("] 100% v3 has soaked "), "{shown}");
 }
 
 #[test]
@@ -216,8 +243,9 @@ telemetry: v3 soaking 4m12s of 10m
     keep   pending    registry.example/docker-sonic-telemetry:v3
                       cccccccccccc  120 MB  being soaked
 
-next round: 0 to tag, 1 to retag, 3 to remove; nothing has been changed.
-`tagkeeper reconcile` does it, and then whatever is left to do.
+next round: 0 to tag, 1 to retag, 3 to remove, which wins back at most 120 MB;
+nothing has been changed. `tagkeeper reconcile` does it, and then whatever is
+left to do.
 "
     );
 }
@@ -319,7 +347,7 @@ fn workloads_stand_apart() {
     let mut two = sample::plan(quiet("v2"));
     two.workloads.insert(WorkloadName::new("snmp"), quiet("v3"));
     assert_eq!(
-        plan(&two, &preface()),
+        plan(&two, &preface(), Page::default()),
         "\
 snmp: v3 is latest, nothing pending
   nothing to do
@@ -338,8 +366,8 @@ name one in /etc/tagkeeper/policy.toml:
   [workload.telemetry]
   repository = \"docker-sonic-telemetry\"
 ";
-    assert_eq!(status(&Plan::default(), &preface()), told);
-    assert_eq!(plan(&Plan::default(), &preface()), told);
+    assert_eq!(status(&Plan::default(), &preface(), Page::default()), told);
+    assert_eq!(plan(&Plan::default(), &preface(), Page::default()), told);
     assert_eq!(
         check(&policy_of(&[]), &preface()),
         format!("the policy is sound; {told}")
@@ -349,7 +377,11 @@ name one in /etc/tagkeeper/policy.toml:
 #[test]
 fn what_concerns_all_comes_first() {
     let notes = vec!["the state is corrupt: this is a fresh start".to_owned()];
-    let shown = status(&sample::plan(quiet("v2")), &Preface { notes, ..preface() });
+    let shown = status(
+        &sample::plan(quiet("v2")),
+        &Preface { notes, ..preface() },
+        Page::default(),
+    );
     assert!(
         shown.starts_with("note: the state is corrupt: this is a fresh start\n\ntelemetry\n"),
         "{shown}"
@@ -371,6 +403,24 @@ fn what_comes_from_outside_steers_no_terminal() {
     }
 }
 
+/// Everything that comes from outside, as long as it may be, and in characters that take two columns.
+fn wide() -> WorkloadPlan {
+    let mut workload = busy();
+    let pod = format!("k8s_{}_default_{}", "テレメトリ".repeat(9), "0".repeat(60));
+    workload
+        .serving
+        .as_mut()
+        .unwrap()
+        .container
+        .clone_from(&pod);
+    workload.pending.as_mut().unwrap().container = pod;
+    workload.fallbacks[0].version = Version::new("v".repeat(128));
+    workload.failures[0].reason = "語".repeat(100);
+    let repository = format!("{}/{}", "registry.example".repeat(5), "x".repeat(100));
+    workload.images[1].reference = Some(reference(&format!("{repository}:{}", "v".repeat(128))));
+    workload
+}
+
 #[test]
 fn lines_of_80_columns() {
     for shown in [
@@ -378,13 +428,61 @@ fn lines_of_80_columns() {
         plan_of(busy()),
         status_of(promotion()),
         plan_of(promotion()),
+        status_of(wide()),
+        plan_of(wide()),
     ] {
-        assert_eq!(
-            shown.lines().find(|line| line.chars().count() > WIDTH),
-            None
-        );
+        let too_wide = |line: &&str| layout::columns(line) > WIDTH;
+        assert_eq!(shown.lines().find(too_wide), None);
         assert_eq!(shown.lines().find(|line| line.ends_with(' ')), None);
         assert!(shown.ends_with('\n') && !shown.ends_with("\n\n"), "{shown}");
+    }
+}
+
+#[test]
+fn a_name_that_can_stand_in_one_piece_does() {
+    for length in [58, 59, 76, 77] {
+        let name = format!("app:{}", "v".repeat(length - 4));
+        let image = judgement(Some(&name), 'b', Reason::Latest, "why");
+        let shown = status_of(WorkloadPlan {
+            images: vec![image],
+            ..quiet("v2")
+        });
+        let told = match length {
+            ..=58 => format!("    keep   latest     {name}\n"),
+            59..=76 => format!("    keep   latest\n    {name}\n"),
+            _ => format!("    keep   latest     {}\n", &name[..58]),
+        };
+        assert!(shown.contains(&told), "{told}{shown}");
+    }
+}
+
+#[test]
+fn colours_say_what_the_words_say() {
+    let page = Page { colors: true };
+    let status = status(&sample::plan(busy()), &preface(), page);
+    let plan = plan(&sample::plan(busy()), &preface(), page);
+    for (shown, colored) in [
+        (&status, "\u{1b}[1mtelemetry\u{1b}[0m\n"),
+        (&status, ", \u{1b}[32mproven\u{1b}[0m since"),
+        (&status, "\u{1b}[31m  failed\u{1b}[0m     v9"),
+        (
+            &status,
+            "\u{1b}[31m    remove retired    \u{1b}[0m\u{1b}[1m<none>",
+        ),
+        (&plan, "\u{1b}[33m  ~ retag  adopt      \u{1b}[0m"),
+        (&plan, "\u{1b}[31m  - remove stale      \u{1b}[0m"),
+        (&plan, "\n    keep   latest     \u{1b}[1m"),
+    ] {
+        assert!(shown.contains(colored), "{colored:?}: {shown:?}");
+    }
+    // Without them it is the very same text.
+    for (colored, plain) in [(status, status_of(busy())), (plan, plan_of(busy()))] {
+        let mut words = colored.split('\u{1b}');
+        let first = words.next().unwrap_or_default().to_owned();
+        let rest: String = words
+            .filter_map(|part| Some(part.split_once('m')?.1))
+            .collect();
+        assert_eq!(first + &rest, plain);
     }
 }
 
