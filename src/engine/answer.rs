@@ -1,61 +1,193 @@
 //! What the answers of an engine mean: the few fields that decisions read, made into plain `world` data.
 //!
-//! Knows neither bollard nor requests. An answer gets here in one of two ways: out of bollard's models, or, where bollard
-//! gives up on a word that it has never heard, straight from the engine's JSON (`docker`, `read_again`).
+//! Knows no requests: the bytes of an answer come in, and are read by structs that borrow from them and skip all that no
+//! decision reads. An idle pass does little but this. A field that decisions rest on must be there: without it the answer
+//! is a partial one, and an error. A word that is not known is no reason to give up on all of a list.
+
+use std::borrow::Cow;
 
 use anyhow::Context;
 use chrono::DateTime;
-use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 
 use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image};
+use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
 
-use super::Inspected;
+use super::{Answer, Inspected};
 
 /// How the engine prints a moment that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// What Docker lists as the name of an image without one.
 const NO_NAME: &str = "<none>";
 
-/// An image by its id, names and size.
-pub(super) fn image(id: String, tags: &[String], digests: &[String], size: i64) -> Image {
-    let mut references = Vec::with_capacity(tags.len() + digests.len());
-    let mut foreign_names = 0;
-    for name in tags
-        .iter()
-        .chain(digests)
-        .filter(|name| !name.starts_with(NO_NAME))
-    {
-        match Reference::parse(name) {
-            Ok(reference) => references.push(reference),
-            Err(_) => foreign_names += 1,
+/// Reads the bodies of the two lists: what [`Engine::observe`](super::Engine::observe) makes of them.
+///
+/// # Errors
+/// When one of them is no such list, or lacks what an image or a container cannot be without.
+pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
+    Ok(World {
+        images: parse_images(images)?,
+        containers: parse_containers(containers)?,
+        ..World::default()
+    })
+}
+
+/// Reads the body of the list of images.
+pub(super) fn parse_images(body: &[u8]) -> anyhow::Result<Vec<Image>> {
+    let listed: Vec<ListedImage<'_>> = serde_json::from_slice(body)?;
+    let mut images: Vec<Image> = Vec::with_capacity(listed.len());
+    for image in listed {
+        let neighbour = images.last().and_then(|image| image.references.last());
+        let image = image.beside(neighbour);
+        images.push(image);
+    }
+    Ok(images)
+}
+
+/// Reads the body of the list of containers.
+pub(super) fn parse_containers(body: &[u8]) -> anyhow::Result<Vec<Container>> {
+    let listed: Vec<ListedContainer<'_>> = serde_json::from_slice(body)?;
+    listed.into_iter().map(Container::try_from).collect()
+}
+
+/// Reads the body of a container's inspect.
+///
+/// # Errors
+/// When it is none, or does not say what the decision needs.
+pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
+    serde_json::from_slice::<FoundContainer<'_>>(body)?.try_into()
+}
+
+/// Reads the body of an image's inspect.
+///
+/// # Errors
+/// When it is none, or has no id.
+pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
+    let found: FoundImage<'_> = serde_json::from_slice(body)?;
+    let listed = ListedImage {
+        id: found.id,
+        tags: found.tags.unwrap_or_default(),
+        digests: found.digests.unwrap_or_default(),
+        size: found.size.unwrap_or_default(),
+    };
+    Ok(listed.beside(None))
+}
+
+/// What the engine says when it has removed a name. Whatever it says, the name is gone.
+pub(super) fn parse_removal(body: &[u8]) -> Answer {
+    #[derive(Deserialize)]
+    struct Item {
+        #[serde(rename = "Deleted")]
+        deleted: Option<IgnoredAny>,
+    }
+    match serde_json::from_slice::<Vec<Item>>(body) {
+        Ok(report) if report.iter().any(|item| item.deleted.is_some()) => Answer::Deleted,
+        Ok(_) | Err(_) => Answer::Done,
+    }
+}
+
+/// Why the engine refused something, as far as it says so.
+pub(super) fn parse_refusal(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Refusal<'a> {
+        #[serde(borrow)]
+        message: Cow<'a, str>,
+    }
+    match serde_json::from_slice::<Refusal<'_>>(body) {
+        Ok(refusal) => refusal.message.into_owned(),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
+/// A text of an answer, borrowed from it wherever it has no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// An image as the list has it.
+#[derive(Deserialize)]
+struct ListedImage<'a> {
+    #[serde(rename = "Id", borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "RepoTags", borrow, deserialize_with = "null_is_none_of_them")]
+    tags: Vec<Text<'a>>,
+    #[serde(
+        rename = "RepoDigests",
+        borrow,
+        deserialize_with = "null_is_none_of_them"
+    )]
+    digests: Vec<Text<'a>>,
+    #[serde(rename = "Size")]
+    size: i64,
+}
+
+/// Docker and Podman list no names at all as `null`. They have to list it: an image whose names were left out is not
+/// nameless.
+fn null_is_none_of_them<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+impl ListedImage<'_> {
+    /// The image, whose names share what they can with another's.
+    fn beside(&self, neighbour: Option<&Reference>) -> Image {
+        let names = self.tags.iter().chain(&self.digests).map(|Text(name)| name);
+        let mut references: Vec<Reference> =
+            Vec::with_capacity(self.tags.len() + self.digests.len());
+        let mut foreign_names = 0;
+        for name in names.filter(|name| !name.starts_with(NO_NAME)) {
+            match Reference::parse_beside(references.last().or(neighbour), name) {
+                Ok(reference) => references.push(reference),
+                Err(_) => foreign_names += 1,
+            }
+        }
+        Image {
+            id: ImageId::new(&self.id),
+            references,
+            foreign_names,
+            size_bytes: u64::try_from(self.size).unwrap_or_default(),
         }
     }
-    Image {
-        id: ImageId::new(id),
-        references,
-        foreign_names,
-        size_bytes: u64::try_from(size).unwrap_or_default(),
-    }
+}
+
+/// An image as an inspect has it.
+#[derive(Deserialize)]
+struct FoundImage<'a> {
+    #[serde(rename = "Id", borrow)]
+    id: Cow<'a, str>,
+    #[serde(rename = "RepoTags", borrow)]
+    tags: Option<Vec<Text<'a>>>,
+    #[serde(rename = "RepoDigests", borrow)]
+    digests: Option<Vec<Text<'a>>>,
+    #[serde(rename = "Size")]
+    size: Option<i64>,
 }
 
 /// A container as the list has it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
-    pub(super) id: Option<String>,
-    pub(super) names: Option<Vec<String>>,
-    pub(super) image: Option<String>,
-    #[serde(rename = "ImageID")]
-    pub(super) image_id: Option<String>,
-    pub(super) state: Option<String>,
-    pub(super) created: Option<i64>,
+struct ListedContainer<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    names: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    image: Option<Cow<'a, str>>,
+    #[serde(rename = "ImageID", borrow)]
+    image_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Option<Cow<'a, str>>,
+    created: Option<i64>,
 }
 
-impl TryFrom<Listed> for Container {
+impl TryFrom<ListedContainer<'_>> for Container {
     type Error = anyhow::Error;
 
-    fn try_from(listed: Listed) -> anyhow::Result<Self> {
+    fn try_from(listed: ListedContainer<'_>) -> anyhow::Result<Self> {
         let id = listed
             .id
             .filter(|id| !id.is_empty())
@@ -68,7 +200,7 @@ impl TryFrom<Listed> for Container {
         Ok(Self {
             names: names
                 .iter()
-                .map(|name| name.strip_prefix('/').unwrap_or(name).to_owned())
+                .map(|Text(name)| name.strip_prefix('/').unwrap_or(name).to_owned())
                 .collect(),
             reference: listed.image.and_then(|text| created_from(&text, &image)),
             id: ContainerId::new(id),
@@ -94,34 +226,41 @@ fn created_from(text: &str, image: &str) -> Option<Reference> {
 /// A container as an inspect has it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Found {
-    pub(super) id: Option<String>,
-    pub(super) image: Option<String>,
-    pub(super) state: Option<FoundState>,
+struct FoundContainer<'a> {
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    image: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Option<FoundState<'a>>,
 }
 
 /// What it does, and did.
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct FoundState {
-    pub(super) status: Option<String>,
-    pub(super) started_at: Option<String>,
-    pub(super) finished_at: Option<String>,
-    pub(super) exit_code: Option<i64>,
-    pub(super) health: Option<FoundHealth>,
+struct FoundState<'a> {
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
+    started_at: Option<String>,
+    #[serde(borrow)]
+    finished_at: Option<Cow<'a, str>>,
+    exit_code: Option<i64>,
+    #[serde(borrow)]
+    health: Option<FoundHealth<'a>>,
 }
 
 /// What it says of its health.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct FoundHealth {
-    pub(super) status: Option<String>,
+struct FoundHealth<'a> {
+    #[serde(borrow)]
+    status: Option<Cow<'a, str>>,
 }
 
-impl TryFrom<Found> for Inspected {
+impl TryFrom<FoundContainer<'_>> for Inspected {
     type Error = anyhow::Error;
 
-    fn try_from(found: Found) -> anyhow::Result<Self> {
+    fn try_from(found: FoundContainer<'_>) -> anyhow::Result<Self> {
         let id = found.id.unwrap_or_default();
         let image = found
             .image
@@ -178,5 +317,78 @@ fn health(word: &str) -> Option<Health> {
         "healthy" => Some(Health::Healthy),
         "starting" => Some(Health::Starting),
         _ => Some(Health::Unhealthy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: &str = r#"{"Id":"sha256:aa","RepoTags":["x:v1"],"RepoDigests":null,"Size":5}"#;
+
+    #[test]
+    fn an_image_without_its_names_is_half_an_answer() {
+        let named = parse_images(format!("[{IMAGE}]").as_bytes()).unwrap();
+        assert_eq!(named[0].references, [Reference::parse("x:v1").unwrap()]);
+        assert_eq!((named[0].foreign_names, named[0].size_bytes), (0, 5));
+        for (kept, whole) in [
+            (IMAGE.replace(r#"["x:v1"]"#, "null"), true),
+            (IMAGE.replace(r#"["x:v1"]"#, "[]"), true),
+            (IMAGE.replace(r#""RepoTags":["x:v1"],"#, ""), false),
+            (IMAGE.replace(r#""RepoDigests":null,"#, ""), false),
+            (IMAGE.replace(r#","Size":5"#, ""), false),
+            (IMAGE.replace(r#""x:v1""#, "7"), false),
+            (IMAGE.replace(r#""sha256:aa""#, "null"), false),
+        ] {
+            let images = parse_images(format!("[{kept}]").as_bytes());
+            assert_eq!(images.is_ok(), whole, "{kept}");
+            assert!(images.is_ok_and(|i| i[0].is_nameless()) || !whole, "{kept}");
+        }
+    }
+
+    /// What nobody reads may be anything, and what is read may be written in any way that JSON knows.
+    #[test]
+    fn what_is_not_read_does_not_matter() {
+        let container = r#"{"Id":"c","Names":["\/na\u006de"],"Image":"x:v1","ImageID":"sha256:aa","State":"running",
+            "Created":7,"Labels":[[]],"Ports":{"a":1e9},"Id2":null}"#;
+        let listed = parse_containers(format!("[{container}]").as_bytes()).unwrap();
+        assert_eq!(listed[0].names, ["name"]);
+        assert_eq!(listed[0].state, ContainerState::Running);
+        let broken = container.replace("1e9", "1e");
+        assert!(parse_containers(format!("[{broken}]").as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_text_that_is_no_utf8_is_no_answer() {
+        let list = |id: &[u8]| [br#"[{"Id":""#, id, br#"","ImageID":"sha256:aa"}]"#].concat();
+        assert!(parse_containers(&list(b"c")).is_ok());
+        assert!(parse_containers(&list(b"\xff")).is_err());
+    }
+
+    #[test]
+    fn an_image_is_gone_when_the_engine_says_so() {
+        for (report, said) in [
+            (
+                r#"[{"Untagged":"x:v1"},{"Deleted":"sha256:aa"}]"#,
+                Answer::Deleted,
+            ),
+            (r#"[{"Untagged":"x:v1"},{"Deleted":null}]"#, Answer::Done),
+            ("[]", Answer::Done),
+            ("what?", Answer::Done),
+        ] {
+            assert_eq!(parse_removal(report.as_bytes()), said, "{report}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_it_can() {
+        for (body, said) in [
+            (r#"{"message":"no \"such\" image"}"#, "no \"such\" image"),
+            ("<html>", "<html>"),
+            (r#"{"cause":"none"}"#, r#"{"cause":"none"}"#),
+            ("", ""),
+        ] {
+            assert_eq!(parse_refusal(body.as_bytes()), said);
+        }
     }
 }

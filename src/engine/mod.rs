@@ -1,6 +1,6 @@
 //! The seam to the container engine: one small trait, in the words of `world`.
 //!
-//! [`docker`] is the only file that knows bollard, [`answer`] says what its answers mean, and [`transport`] bounds what
+//! [`docker`] knows the requests, [`answer`] says what their answers mean, and [`transport`] carries them and bounds what
 //! comes in from the socket; tests put other engines behind the trait. The engine knows no policy. There is no way to ask
 //! for `force` or a prune through it (design section 8).
 
@@ -11,7 +11,8 @@ mod transport;
 use crate::image::{ImageId, Reference};
 use crate::world::{Container, ContainerId, ContainerState, Details, Image, World};
 
-pub use docker::{Docker, parse_container, parse_image, parse_lists};
+pub use answer::{parse_container, parse_image, parse_lists};
+pub use docker::Docker;
 
 /// What tagkeeper asks of a container engine. Each call is one round trip with a deadline.
 ///

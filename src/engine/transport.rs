@@ -1,21 +1,22 @@
 //! One HTTP connection to the engine's socket, kept for the calls to come, and a bound on what an answer may weigh.
 //!
-//! bollard collects an answer whole before it looks at it, however long it is; so the bound is on the bytes that come
-//! in from the socket, before anybody collects them. Knows hyper and sockets, and none of bollard's models.
+//! An answer is collected whole before anybody looks at it; so the bound is on the bytes that come in from the socket,
+//! before they are collected. Knows hyper and sockets, and not what is asked.
 
 use std::error::Error;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Response, Uri};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
@@ -25,43 +26,58 @@ use tokio::net::UnixStream;
 pub(super) const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The way to the engine. A connection is opened when it is needed, and kept while the engine keeps it.
-pub(super) struct Transport<B> {
+pub(super) struct Transport {
     socket: PathBuf,
-    idle: Mutex<Option<Line<B>>>,
+    idle: Option<Line>,
 }
 
+/// None of our requests has a body.
+type NoBody = String;
+
 /// An open connection.
-struct Line<B> {
-    sender: SendRequest<B>,
+struct Line {
+    sender: SendRequest<NoBody>,
     /// What the present answer may still weigh.
     allowance_bytes: Arc<AtomicU64>,
 }
 
-impl<B> Transport<B>
-where
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+/// An answer, whole.
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+impl Transport {
     pub(super) fn new(socket: impl Into<PathBuf>) -> Self {
         Self {
             socket: socket.into(),
-            idle: Mutex::new(None),
+            idle: None,
         }
     }
 
-    /// Sends a request, and returns when the answer's headers are there. Reading its body fails once the answer weighs
-    /// more than [`MAX_ANSWER_BYTES`].
-    pub(super) async fn send(&self, mut request: Request<B>) -> io::Result<Response<Incoming>> {
-        let target = request.uri().path_and_query().cloned();
-        *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
-        request
-            .headers_mut()
-            .insert(HOST, HeaderValue::from_static("localhost"));
+    /// Sends a request and reads the answer to its end. Fails once that weighs more than [`MAX_ANSWER_BYTES`].
+    pub(super) async fn ask(&mut self, method: Method, path: &str) -> io::Result<Reply> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, HeaderValue::from_static("localhost"))
+            .body(NoBody::new())
+            .map_err(io::Error::other)?;
+        let (line, response) = self.send(request).await?;
+        let status = response.status();
+        let body = collect(response.into_body()).await;
+        let body = body.map_err(io::Error::other)?;
+        // A connection is away while a request is on it: one that is given up in the middle is not used again.
+        self.idle = Some(line);
+        Ok(Reply { status, body })
+    }
+
+    /// Sends a request, and returns when the answer's headers are there.
+    async fn send(&mut self, request: Request<NoBody>) -> io::Result<(Line, Response<Incoming>)> {
         let request = match self.usable_line().await {
             None => request,
-            Some(line) => match self.send_on(line, request).await {
-                Ok(response) => return Ok(response),
+            Some(line) => match line.send(request).await {
+                Ok(answered) => return Ok(answered),
                 // The engine closed the connection before any of the request was on it (a restart, say): nothing has
                 // been asked yet, so asking again is safe for every request.
                 Err(Failure::Unsent(request)) => *request,
@@ -69,41 +85,19 @@ where
             },
         };
         let line = self.open().await?;
-        self.send_on(line, request)
-            .await
-            .map_err(|failure| match failure {
-                Failure::Unsent(_) => io::ErrorKind::ConnectionReset.into(),
-                Failure::Lost(error) => error,
-            })
+        line.send(request).await.map_err(|failure| match failure {
+            Failure::Unsent(_) => io::ErrorKind::ConnectionReset.into(),
+            Failure::Lost(error) => error,
+        })
     }
 
-    /// The connection is away while a request is on it: one that is given up in the middle is not used again.
-    async fn usable_line(&self) -> Option<Line<B>> {
-        let mut line = self.slot().take()?;
+    async fn usable_line(&mut self) -> Option<Line> {
+        let mut line = self.idle.take()?;
         line.sender.ready().await.ok()?;
         Some(line)
     }
 
-    async fn send_on(
-        &self,
-        mut line: Line<B>,
-        request: Request<B>,
-    ) -> Result<Response<Incoming>, Failure<B>> {
-        line.allowance_bytes
-            .store(MAX_ANSWER_BYTES, Ordering::Relaxed);
-        match line.sender.try_send_request(request).await {
-            Ok(response) => {
-                *self.slot() = Some(line);
-                Ok(response)
-            }
-            Err(mut failure) => Err(match failure.take_message() {
-                Some(request) => Failure::Unsent(Box::new(request)),
-                None => Failure::Lost(io::Error::other(failure.into_error())),
-            }),
-        }
-    }
-
-    async fn open(&self) -> io::Result<Line<B>> {
+    async fn open(&self) -> io::Result<Line> {
         let allowance_bytes = Arc::new(AtomicU64::new(MAX_ANSWER_BYTES));
         let stream = Bounded {
             stream: UnixStream::connect(&self.socket).await?,
@@ -119,16 +113,40 @@ where
             allowance_bytes,
         })
     }
+}
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Line<B>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+impl Line {
+    async fn send(
+        mut self,
+        request: Request<NoBody>,
+    ) -> Result<(Self, Response<Incoming>), Failure> {
+        self.allowance_bytes
+            .store(MAX_ANSWER_BYTES, Ordering::Relaxed);
+        match self.sender.try_send_request(request).await {
+            Ok(response) => Ok((self, response)),
+            Err(mut failure) => Err(match failure.take_message() {
+                Some(request) => Failure::Unsent(Box::new(request)),
+                None => Failure::Lost(io::Error::other(failure.into_error())),
+            }),
+        }
     }
 }
 
+async fn collect(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        // What is no data is trailers, which say nothing here.
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
 /// Why there is no answer.
-enum Failure<B> {
+enum Failure {
     /// No byte of the request was sent.
-    Unsent(Box<Request<B>>),
+    Unsent(Box<Request<NoBody>>),
     /// Nobody knows what became of it.
     Lost(io::Error),
 }
@@ -225,14 +243,10 @@ mod tests {
             .enable_io()
             .build()
             .unwrap();
-        let transport = Transport::new(socket);
+        let mut transport = Transport::new(socket);
         for _ in 0..2 {
-            let request = Request::get("http://localhost/x")
-                .body(String::new())
-                .unwrap();
-            let response = runtime.block_on(transport.send(request)).unwrap();
-            assert_eq!(response.status(), 200);
-            drop(response);
+            let reply = runtime.block_on(transport.ask(Method::GET, "/x")).unwrap();
+            assert_eq!((reply.status, reply.body), (StatusCode::OK, Vec::new()));
             when_closed.recv().unwrap();
         }
         engine.join().unwrap();

@@ -1,6 +1,6 @@
 //! A pass: rounds of observe, decide, save, act, until nothing is left to do (design 4.6).
 //!
-//! Knows no bollard and no file: the engine, the store and the witness are behind traits, so that a model host can
+//! Knows no socket and no file: the engine, the store and the witness are behind traits, so that a model host can
 //! drive this very code. It decides nothing: it carries out what `decide` said, asking the engine once more before
 //! each change. It may be killed at any instruction; the next pass goes on.
 

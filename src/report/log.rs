@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn only_this_crate() {
         let logged = lines_of(|| {
-            tracing::error!(target: "bollard::docker", "not ours");
+            tracing::error!(target: "hyper::client", "not ours");
             tracing::info!(target: "tagkeeper", "ours");
             tracing::info!(target: "tagkeeper::pass", "ours too");
         });
