@@ -92,6 +92,7 @@ fn what_is_legal_at_the_edges() {
         "\u{feff}[defaults]\n",
         "[workload]",
         "[defaults]\nsoak = \"1s\"\nfallbacks = 0\ngrace = \"0s\"",
+        "[defaults]\npressure = \"1%\"\n[workload.a]\nrepository = \"a\"\npressure = \"100%\"",
         "[defaults]\nfallbacks = 0x64\ngrace = \"10years\"",
         "[engine]\ntimeout = \"1ms\"",
         "workload.app.repository = \"app\"",
@@ -115,6 +116,8 @@ fn every_key_is_read() {
         fallbacks = 3
         grace = "2days"
         local_fallback = "keep"
+        pressure = "85%"
+        pin = true
         [engine]
         socket = "/run/podman/podman.sock"
         timeout = "1500ms"
@@ -131,6 +134,8 @@ fn every_key_is_read() {
         fallbacks = 0
         grace = "1h"
         local_fallback = "drop"
+        pressure = "100%"
+        pin = false
         hold = true
         "#,
     )
@@ -147,6 +152,8 @@ fn every_key_is_read() {
         fallbacks: 3,
         grace_ms: 172_800_000,
         local_fallback: LocalFallback::Keep,
+        pressure_percent: Some(85),
+        pin: true,
         ..Workload::new("a", repository("docker-a"))
     };
     let b = Workload {
@@ -162,6 +169,8 @@ fn every_key_is_read() {
         fallbacks: 0,
         grace_ms: 3_600_000,
         local_fallback: LocalFallback::Drop,
+        pressure_percent: None,
+        pin: false,
         hold: true,
     };
     assert_eq!(policy.workloads.len(), 2);

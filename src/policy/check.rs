@@ -152,6 +152,8 @@ impl Settings {
             fallbacks: self.fallbacks.or(others.fallbacks),
             grace_ms: self.grace_ms.or(others.grace_ms),
             local_fallback: self.local_fallback.or(others.local_fallback),
+            pressure_percent: self.pressure_percent.or(others.pressure_percent),
+            pin: self.pin.or(others.pin),
         }
     }
 }
@@ -173,6 +175,9 @@ fn build(raw: RawWorkload, defaults: Settings) -> Option<(WorkloadName, Workload
         fallbacks: settings.fallbacks.unwrap_or(builtin.fallbacks),
         grace_ms: settings.grace_ms.unwrap_or(builtin.grace_ms),
         local_fallback: settings.local_fallback.unwrap_or(builtin.local_fallback),
+        // No disk is fuller than full: "100%" takes back what [defaults] says.
+        pressure_percent: settings.pressure_percent.filter(|percent| *percent < 100),
+        pin: settings.pin.unwrap_or(builtin.pin),
         hold: raw.hold.unwrap_or(builtin.hold),
         repository: builtin.repository,
     };

@@ -116,6 +116,11 @@ pub struct Workload {
     pub grace_ms: u64,
     /// What becomes of a fallback that was never rolled out (design R5).
     pub local_fallback: LocalFallback,
+    /// The engine's disk is too full above this percentage: then idle, unproven images do not get all of their grace.
+    /// None: the disk is never asked about.
+    pub pressure_percent: Option<u8>,
+    /// Whether a container that is never started refers to each fallback, so that others cannot remove it unforced.
+    pub pin: bool,
     /// Look and do not touch.
     pub hold: bool,
 }
@@ -133,6 +138,8 @@ impl Workload {
             fallbacks: DEFAULT_FALLBACKS,
             grace_ms: DEFAULT_GRACE_MS,
             local_fallback: LocalFallback::Drop,
+            pressure_percent: None,
+            pin: false,
             hold: false,
         }
     }

@@ -10,9 +10,16 @@ use super::files::Source;
 use super::text::{Engine, Found, RawWorkload, Settings};
 use super::value::{self, Fault, Purpose, Value, key_name, near};
 
-pub(super) const DEFAULTS_KEYS: [&str; 4] = ["soak", "fallbacks", "grace", "local_fallback"];
+pub(super) const DEFAULTS_KEYS: [&str; 6] = [
+    "soak",
+    "fallbacks",
+    "grace",
+    "local_fallback",
+    "pressure",
+    "pin",
+];
 pub(super) const ENGINE_KEYS: [&str; 2] = ["socket", "timeout"];
-const WORKLOAD_KEYS: [&str; 11] = [
+const WORKLOAD_KEYS: [&str; 13] = [
     "repository",
     "remotes",
     "container",
@@ -23,6 +30,8 @@ const WORKLOAD_KEYS: [&str; 11] = [
     "fallbacks",
     "grace",
     "local_fallback",
+    "pressure",
+    "pin",
     "hold",
 ];
 const SECTIONS: [(&str, &[&str]); 3] = [
@@ -161,6 +170,8 @@ impl<'s> Section<'_, 's> {
             local_fallback: self
                 .read("local_fallback", value::local_fallback)
                 .map(|f| f.value),
+            pressure_percent: self.read("pressure", value::percentage).map(|f| f.value),
+            pin: self.read("pin", value::switch).map(|f| f.value),
         }
     }
 

@@ -69,6 +69,8 @@ pub(super) struct Settings {
     pub(super) fallbacks: Option<usize>,
     pub(super) grace_ms: Option<u64>,
     pub(super) local_fallback: Option<LocalFallback>,
+    pub(super) pressure_percent: Option<u8>,
+    pub(super) pin: Option<bool>,
 }
 
 /// `[engine]`.

@@ -146,6 +146,37 @@ pub(super) fn fallbacks(value: &Value) -> Result<usize, Fault> {
         .ok_or_else(|| Fault::new(value.span(), "is out of range", mend))
 }
 
+/// A percentage, `"85%"`.
+pub(super) fn percentage(value: &Value) -> Result<u8, Fault> {
+    const RULE: &str = "write a whole percentage from \"1%\" to \"100%\"";
+    let legal = |percent: &i64| (1..=100).contains(percent);
+    let text = match value.get_ref() {
+        DeValue::String(text) => text,
+        DeValue::Integer(n) => {
+            let mend = number(n)
+                .filter(legal)
+                .map_or(RULE.to_owned(), |percent| format!("write \"{percent}%\""));
+            return Err(Fault::wrong_type(value, "a percentage", mend));
+        }
+        _ => return Err(Fault::wrong_type(value, "a percentage", RULE)),
+    };
+    let Some(digits) = text.strip_suffix('%') else {
+        let is_percent = text.parse().is_ok_and(|percent| legal(&percent));
+        let mend = if is_percent {
+            format!("write \"{text}%\"")
+        } else {
+            RULE.to_owned()
+        };
+        return Err(Fault::new(value.span(), "is not a percentage", mend));
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    if !is_number {
+        return Err(Fault::new(value.span(), "is not a whole percentage", RULE));
+    }
+    let percent = digits.parse().ok().filter(|p| legal(&i64::from(*p)));
+    percent.ok_or_else(|| Fault::new(value.span(), "is out of range", RULE))
+}
+
 /// `true` or `false`.
 pub(super) fn switch(value: &Value) -> Result<bool, Fault> {
     let mend = "write true or false, without quotes";

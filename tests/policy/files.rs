@@ -317,6 +317,7 @@ fn the_shipped_policy_shows_the_defaults() {
             command: vec!["/usr/lib/tagkeeper/ready/sonic".to_owned()],
             timeout_ms: DEFAULT_READY_TIMEOUT_MS,
         }),
+        pressure_percent: Some(85),
         ..Workload::new("telemetry", repository("docker-sonic-telemetry"))
     };
     assert_eq!(policy.workloads.len(), 1);

@@ -41,6 +41,9 @@ fn near_policies() -> impl Strategy<Value = String> {
         "socket = \"/s\"\n",
         "socket = \"s\"\n",
         "local_fallback = \"keep\"\n",
+        "pressure = \"85%\"\n",
+        "pressure = \"0%\"\n",
+        "pin = true\n",
         "workload.c.repository = \"c\"\n",
         "workload = 1\n",
         "\"\"\"",
@@ -81,6 +84,7 @@ fn check_accepted(policy: &Policy) {
     let all: Vec<&Workload> = policy.workloads.values().collect();
     for (i, one) in all.iter().enumerate() {
         assert!(one.soak_ms >= 1000 && one.fallbacks <= 100);
+        assert!(one.pressure_percent.is_none_or(|p| (1..100).contains(&p)));
         if let Some(ready) = &one.ready {
             assert!(ready.timeout_ms > 0 && Path::new(&ready.command[0]).is_absolute());
         }
