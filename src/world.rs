@@ -1,6 +1,6 @@
 //! What was observed at one instant: plain data, in the words of the engine, without judgement.
 //!
-//! Filled by `engine` (the lists and inspects) and `pass` (the `ready` commands), read by `decide`. No I/O, no clock.
+//! Filled by `engine` (the lists, inspects and the disk) and `pass` (the `ready` commands), read by `decide`. No I/O, no clock.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,6 +31,22 @@ pub struct World {
     pub details: BTreeMap<ContainerId, Details>,
     /// What the `ready` commands said; a workload that is absent was not asked.
     pub readiness: BTreeMap<WorkloadName, Readiness>,
+    /// The filesystem of the engine's data; none where nobody asked.
+    pub disk: Option<Disk>,
+}
+
+/// How full a filesystem is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// As it was measured.
+    Measured {
+        /// What is taken, in bytes.
+        used_bytes: u64,
+        /// What is left for everyone but root, in bytes.
+        available_bytes: u64,
+    },
+    /// It could not be measured; why, for people.
+    Unknown(String),
 }
 
 /// One image on the disk.

@@ -9,7 +9,7 @@ use tagkeeper::image::{ImageId, Reference, Repository};
 use tagkeeper::pass::{Pass, PassError, ReadyAsker, Witness};
 use tagkeeper::policy::{EnginePolicy, Policy, Ready, Workload, WorkloadName};
 use tagkeeper::state::{Clock, Now, State, Store};
-use tagkeeper::world::{Container, ContainerId, Image, Readiness, World};
+use tagkeeper::world::{Container, ContainerId, Disk, Image, Readiness, World};
 
 /// An engine with a hundred images that nobody wants. It answers the first look; then the pass's time is over.
 struct Slow {
@@ -45,6 +45,9 @@ impl Engine for Slow {
         self.over()
     }
     fn inspect_container(&mut self, _: &ContainerId) -> anyhow::Result<Option<Inspected>> {
+        self.over()
+    }
+    fn disk(&mut self) -> anyhow::Result<Disk> {
         self.over()
     }
     fn find_image(&mut self, _: &ImageName) -> anyhow::Result<Option<Image>> {

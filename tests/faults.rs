@@ -2,9 +2,9 @@
 //! a clock that the tests move.
 //!
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
-//! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready` and
-//! `people` tell what must happen; `watching` sits before a terminal, `schema` reads what is printed for programs. Needs root, for
-//! the clock.
+//! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
+//! `pressure` and `people` tell what must happen; `watching` sits before a terminal, `schema` reads what is printed for programs.
+//! Needs root, for the clock.
 
 #[cfg(test)]
 #[path = "support/docker.rs"]
@@ -40,6 +40,9 @@ mod observing;
 #[cfg(test)]
 #[path = "faults/people.rs"]
 mod people;
+#[cfg(test)]
+#[path = "faults/pressure.rs"]
+mod pressure;
 #[cfg(test)]
 #[path = "faults/ready.rs"]
 mod ready;

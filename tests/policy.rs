@@ -107,39 +107,39 @@ fn what_is_legal_at_the_edges() {
     }
 }
 
+/// Each key, with a value that is not its default; in `b`, those of `[defaults]` with another one.
+const EVERY_KEY: &str = r#"
+[defaults]
+soak = "1h 30m"
+fallbacks = 3
+grace = "2days"
+local_fallback = "keep"
+pressure = "85%"
+pin = true
+[engine]
+socket = "/run/podman/podman.sock"
+timeout = "1500ms"
+[workload.a]
+repository = "docker-a"
+[workload.b]
+repository = "docker-b"
+remotes = ["r.example:5000/b", "s.example/b"]
+container = "bee"
+orchestrated = "k8s_b_*"
+ready = ["/bin/ready", "b", ""]
+ready_timeout = "3s"
+soak = "90s"
+fallbacks = 0
+grace = "1h"
+local_fallback = "drop"
+pressure = "100%"
+pin = false
+hold = true
+"#;
+
 #[test]
 fn every_key_is_read() {
-    let policy = parse(
-        r#"
-        [defaults]
-        soak = "1h 30m"
-        fallbacks = 3
-        grace = "2days"
-        local_fallback = "keep"
-        pressure = "85%"
-        pin = true
-        [engine]
-        socket = "/run/podman/podman.sock"
-        timeout = "1500ms"
-        [workload.a]
-        repository = "docker-a"
-        [workload.b]
-        repository = "docker-b"
-        remotes = ["r.example:5000/b", "s.example/b"]
-        container = "bee"
-        orchestrated = "k8s_b_*"
-        ready = ["/bin/ready", "b", ""]
-        ready_timeout = "3s"
-        soak = "90s"
-        fallbacks = 0
-        grace = "1h"
-        local_fallback = "drop"
-        pressure = "100%"
-        pin = false
-        hold = true
-        "#,
-    )
-    .unwrap();
+    let policy = parse(EVERY_KEY).unwrap();
     assert_eq!(
         policy.engine,
         EnginePolicy {

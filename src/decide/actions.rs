@@ -51,11 +51,14 @@ impl Case<'_> {
             .filter_map(|j| self.adoption(j))
             .collect();
         actions.extend(self.container_removal());
-        let removals = self
+        let mut removals: Vec<_> = self
             .judgements
             .iter()
-            .filter(|j| j.verdict() == Verdict::Remove);
-        actions.extend(removals.map(|judgement| Action::RemoveImage {
+            .filter(|j| j.verdict() == Verdict::Remove)
+            .collect();
+        // What goes on account of a full disk goes last, oldest first: whoever is killed on the way has begun with those.
+        removals.sort_by_key(|j| self.pressed.iter().position(|id| *id == j.image));
+        actions.extend(removals.into_iter().map(|judgement| Action::RemoveImage {
             reference: judgement.reference.clone(),
             image: judgement.image.clone(),
             reason: judgement.reason,

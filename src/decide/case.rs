@@ -27,6 +27,8 @@ pub(crate) struct Case<'a> {
     pub(crate) stale_local: Option<&'a Container>,
     /// One verdict for each name.
     pub(crate) judgements: Vec<Judgement>,
+    /// What goes on account of a full disk, oldest first.
+    pub(crate) pressed: Vec<ImageId>,
     /// What a person should know.
     pub(crate) notes: Vec<String>,
 }
@@ -53,6 +55,7 @@ impl<'a> Case<'a> {
             latest_move: Vec::new(),
             stale_local: None,
             judgements: Vec::new(),
+            pressed: Vec::new(),
             notes: Vec::new(),
         })
     }

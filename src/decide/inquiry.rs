@@ -1,4 +1,5 @@
-//! What the two lists do not tell: which container to inspect, which workload to ask whether it is ready.
+//! What the two lists do not tell: which container to inspect, which workload to ask whether it is ready, how full the disk
+//! is.
 //!
 //! An idle pass asks nothing (design section 8). Pure: it names the questions, `pass` asks them.
 
@@ -10,6 +11,7 @@ use crate::state::{Now, State, WorkloadState};
 use crate::world::{ContainerId, World};
 
 use super::case::Case;
+use super::pressure;
 use super::scene::Scene;
 
 /// A question that the decision has to the world.
@@ -30,6 +32,8 @@ pub enum Inquiry {
         /// The version of that image.
         version: Version,
     },
+    /// Measure the filesystem of the engine's data: something is idle, and would go if that were too full.
+    MeasureDisk,
 }
 
 /// The questions that the world has not answered yet. Empty on an idle host.
@@ -51,7 +55,28 @@ pub fn inquiries(policy: &Policy, state: &State, world: &World, now: &Now) -> Ve
             }
         }
     }
+    if is_disk_in_question(policy, state, &scene, now, &open) {
+        open.push(Inquiry::MeasureDisk);
+    }
     open
+}
+
+/// Whether how full the disk is could change what is decided. Asked last: until a container that serves is inspected, its
+/// image may look idle.
+fn is_disk_in_question(
+    policy: &Policy,
+    state: &State,
+    scene: &Scene<'_>,
+    now: &Now,
+    open: &[Inquiry],
+) -> bool {
+    scene.world.disk.is_none()
+        && policy
+            .workloads
+            .values()
+            .any(|workload| workload.pressure_percent.is_some())
+        && !open.iter().any(|i| matches!(i, Inquiry::Inspect(_)))
+        && pressure::is_worth_asking(&super::judged(policy, state, scene, now))
 }
 
 /// What is remembered of a workload, without what was seen of each image: no question depends on that, and with many

@@ -6,7 +6,8 @@
 //! 1. [`scene`]: who belongs to whom; [`serving`]: who serves, and which version that is.
 //! 2. [`memory`]: what was seen is written down: arrivals, sightings, dry runs, what was rolled out, the lineage's cut.
 //! 3. [`promotion`] and [`pending`]: the upgrade being soaked; when it has proved itself, `latest` moves.
-//! 4. [`verdict`]: one verdict and one reason for every name on the disk; [`actions`]: what follows from them.
+//! 4. [`verdict`]: one verdict and one reason for every name on the disk; [`pressure`]: whether the disk is too full to wait;
+//!    [`actions`]: what follows from them.
 //!
 //! [`rollback`] holds the two decisions that a person asks for.
 
@@ -16,6 +17,7 @@ mod inquiry;
 mod memory;
 mod pending;
 mod plan;
+mod pressure;
 mod promotion;
 mod rollback;
 mod scene;
@@ -66,25 +68,8 @@ pub struct Decision {
 /// `world` should answer what [`inquiries`] asks; a container that was not inspected is not taken to serve.
 pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decision {
     let scene = Scene::new(policy, state, world);
-    let mut cases: Vec<Case<'_>> = policy
-        .workloads
-        .iter()
-        .filter_map(|(name, workload)| {
-            let known = state.workloads.get(name).cloned().unwrap_or_default();
-            let mut case = Case::new(name, workload, known, &scene, now)?;
-            case.remember();
-            case.follow_upgrade();
-            case.note_dry_runs();
-            Some(case)
-        })
-        .collect();
-
-    let wanted = actions::claims_of(&cases);
-    for case in &mut cases {
-        case.forget();
-        case.settle_idleness();
-        case.judge(&wanted);
-    }
+    let mut cases = judged(policy, state, &scene, now);
+    pressure::press(&mut cases, &scene);
 
     let mut plan = Plan::default();
     let mut events = Vec::new();
@@ -108,6 +93,35 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
         plan,
         events,
     }
+}
+
+/// Each workload of the policy with its verdicts, the disk's fullness aside.
+fn judged<'a>(
+    policy: &'a Policy,
+    state: &State,
+    scene: &'a Scene<'a>,
+    now: &'a Now,
+) -> Vec<Case<'a>> {
+    let mut cases: Vec<Case<'a>> = policy
+        .workloads
+        .iter()
+        .filter_map(|(name, workload)| {
+            let known = state.workloads.get(name).cloned().unwrap_or_default();
+            let mut case = Case::new(name, workload, known, scene, now)?;
+            case.remember();
+            case.follow_upgrade();
+            case.note_dry_runs();
+            Some(case)
+        })
+        .collect();
+
+    let wanted = actions::claims_of(&cases);
+    for case in &mut cases {
+        case.forget();
+        case.settle_idleness();
+        case.judge(&wanted);
+    }
+    cases
 }
 
 /// A workload that is not in the policy keeps its lineage and its rejections; the rest goes (design 4.5).

@@ -28,6 +28,23 @@ impl Plan {
         actions.sort_by_key(|(_, action)| action.phase());
         actions
     }
+
+    /// For people: why a name goes that has been idle, with the figures; none for another action.
+    pub fn why_idle(&self, workload: &WorkloadName, action: &Action) -> Option<&str> {
+        let Action::RemoveImage {
+            reference,
+            image,
+            reason: Reason::Idle,
+        } = action
+        else {
+            return None;
+        };
+        let judged = &self.workloads.get(workload)?.images;
+        let judgement = judged
+            .iter()
+            .find(|j| j.reference == *reference && j.image == *image)?;
+        Some(&judgement.detail)
+    }
 }
 
 /// One workload: how it stands, what becomes of each image, and what to do about it in the next round.

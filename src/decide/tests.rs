@@ -11,6 +11,8 @@ mod memory;
 mod model;
 mod model_engine;
 mod pending;
+mod pressure;
+mod pressure_promises;
 mod properties;
 mod requirements;
 mod rollback;

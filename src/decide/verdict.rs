@@ -1,7 +1,6 @@
 //! Verdicts (design 4.5): one verdict and one reason for every name on the disk. The first row that fits wins.
 
 use crate::image::{ImageId, Reference};
-use crate::span;
 use crate::state::Proven;
 use crate::world::Image;
 
@@ -85,14 +84,11 @@ impl Case<'_> {
 
     fn age_reason(&self, id: &ImageId) -> Reason {
         let sighting = self.state.images.get(id);
-        let idle_ms = sighting
-            .and_then(|s| s.idle_since_ms)
-            .map_or(0, |since| self.now.ms().saturating_sub(since));
         if self.state.retired.contains(id) {
             Reason::Retired
         } else if sighting.is_some_and(|s| s.inherited) {
             Reason::Inherited
-        } else if idle_ms < self.workload.grace_ms {
+        } else if self.idle_ms(id) < self.workload.grace_ms {
             Reason::Grace
         } else {
             Reason::Idle
@@ -184,22 +180,7 @@ impl Case<'_> {
             Reason::Inherited => {
                 "was here first; no promotion has replaced anything yet".to_owned()
             }
-            Reason::Grace | Reason::Idle => {
-                let idle_since = self
-                    .state
-                    .images
-                    .get(&image.id)
-                    .and_then(|s| s.idle_since_ms);
-                let idle_ms = self
-                    .now
-                    .ms()
-                    .saturating_sub(idle_since.unwrap_or(self.now.ms()));
-                format!(
-                    "idle for {} of {}",
-                    span::compact(idle_ms),
-                    span::compact(self.workload.grace_ms)
-                )
-            }
+            Reason::Grace | Reason::Idle => self.idle_detail(&image.id),
         }
     }
 

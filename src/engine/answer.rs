@@ -74,6 +74,17 @@ pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
     Ok(listed.beside(None))
 }
 
+/// Where the engine's data is; empty where it does not say.
+pub(super) fn parse_data_root(body: &[u8]) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Info<'a> {
+        #[serde(rename = "DockerRootDir", borrow)]
+        data_root: Option<Cow<'a, str>>,
+    }
+    let info: Info<'_> = serde_json::from_slice(body)?;
+    Ok(info.data_root.unwrap_or_default().into_owned())
+}
+
 /// What the engine says when it has removed a name. Whatever it says, the name is gone.
 pub(super) fn parse_removal(body: &[u8]) -> Answer {
     #[derive(Deserialize)]

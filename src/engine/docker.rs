@@ -18,11 +18,11 @@ use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
 use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, Image, World};
+use crate::world::{Container, ContainerId, Disk, Image, World};
 
 use super::answer;
 use super::transport::{Reply, Transport};
-use super::{Answer, Engine, ImageName, Inspected, PassOver};
+use super::{Answer, Engine, ImageName, Inspected, PassOver, disk};
 
 /// An engine behind a unix socket.
 pub struct Docker {
@@ -166,6 +166,11 @@ impl Engine for Docker {
         let path = format!("/containers/{}/json", part(id)?);
         let what = format!("inspect container {id}");
         self.find(&what, &path, answer::parse_container)
+    }
+
+    fn disk(&mut self) -> anyhow::Result<Disk> {
+        let root = self.read("ask where the data is", "/info", answer::parse_data_root)?;
+        disk::measure(&root)
     }
 
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>> {

@@ -5,11 +5,12 @@
 //! for `force` or a prune through it (design section 8).
 
 mod answer;
+mod disk;
 mod docker;
 mod transport;
 
 use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, ContainerState, Details, Image, World};
+use crate::world::{Container, ContainerId, ContainerState, Details, Disk, Image, World};
 
 pub use answer::{parse_container, parse_image, parse_lists};
 pub use docker::Docker;
@@ -26,6 +27,9 @@ pub trait Engine {
 
     /// One container; none if there is no such container.
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>>;
+
+    /// How full the filesystem of the engine's data is.
+    fn disk(&mut self) -> anyhow::Result<Disk>;
 
     /// The image that a name or an id means now; none if there is no such image.
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>>;

@@ -27,11 +27,12 @@ enum Acted {
 }
 
 impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
-    /// Tries one action and tells the witness.
+    /// Tries one action and tells the witness; `why` is what it is told of the reason, where that says more than a word.
     pub(super) fn try_action(
         &mut self,
         workload: &WorkloadName,
         action: &Action,
+        why: Option<&str>,
         record: &mut Record,
     ) {
         let acted = match action {
@@ -71,7 +72,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         }
         match acted {
             Ok(acted) => {
-                if let Some(event) = tell(workload, action, &acted) {
+                if let Some(event) = tell(workload, action, why, &acted) {
                     self.witness.event(&event);
                 }
             }
@@ -213,11 +214,16 @@ fn removed(image: &Image, answer: Answer) -> Acted {
 }
 
 /// One line for what changed. The move of `latest` in a promotion has its line when the promotion is recorded.
-fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event> {
+fn tell(
+    workload: &WorkloadName,
+    action: &Action,
+    why: Option<&str>,
+    acted: &Acted,
+) -> Option<Event> {
     let (kind, message) = match acted {
         Acted::Gone => return None,
         Acted::Deferred(why) => (EventKind::Deferred, format!("did not {action}: {why}")),
-        Acted::Done | Acted::Removed { .. } => told_when_done(action)?,
+        Acted::Done | Acted::Removed { .. } => told_when_done(action, why)?,
     };
     Some(Event {
         kind,
@@ -229,7 +235,7 @@ fn tell(workload: &WorkloadName, action: &Action, acted: &Acted) -> Option<Event
     })
 }
 
-fn told_when_done(action: &Action) -> Option<(EventKind, String)> {
+fn told_when_done(action: &Action, why: Option<&str>) -> Option<(EventKind, String)> {
     let short = action.image().short();
     Some(match action {
         Action::Tag {
@@ -263,7 +269,7 @@ fn told_when_done(action: &Action) -> Option<(EventKind, String)> {
                 .map_or_else(|| format!("image {short}"), ToString::to_string);
             (
                 EventKind::Removed,
-                format!("removed {name} ({})", reason.as_str()),
+                format!("removed {name} ({})", why.unwrap_or(reason.as_str())),
             )
         }
     })

@@ -18,6 +18,7 @@ use crate::image::{ImageId, Reference};
 use crate::policy::{Policy, WorkloadName};
 use crate::state::{Now, State, Store, Tally, WorkloadState};
 
+use observe::Questions;
 pub use observe::{ReadyAsker, look};
 pub use person::{RolledBack, roll_back};
 
@@ -73,13 +74,11 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
         let mut record = Record::default();
         for _ in 0..MAX_ROUNDS {
-            let world = observe::observe(
-                self.engine,
-                self.policy,
-                &state,
-                self.now,
-                Some(&mut self.ready),
-            );
+            let may_ask = Questions {
+                ready: Some(&mut self.ready),
+                disk: !record.tried_removal,
+            };
+            let world = observe::observe(self.engine, self.policy, &state, self.now, may_ask);
             let world = world.map_err(|error| record.broke_off(error))?;
             let counted = record.tell_removals(&mut state);
             let decision = decide::decide(self.policy, &state, &world, self.now);
@@ -115,7 +114,8 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         for (workload, action) in plan.actions() {
             if record.may_try(workload, action) {
                 acted = true;
-                self.try_action(workload, action, record);
+                let why = plan.why_idle(workload, action);
+                self.try_action(workload, action, why, record);
             }
         }
         acted
@@ -126,7 +126,8 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
     fn make_room(&mut self, saved: &State, plan: &Plan, record: &mut Record) {
         for (workload, action) in plan.actions() {
             if is_called_for(saved, workload, action) && record.may_try(workload, action) {
-                self.try_action(workload, action, record);
+                let why = plan.why_idle(workload, action);
+                self.try_action(workload, action, why, record);
             }
         }
     }
@@ -185,6 +186,8 @@ pub(crate) struct Record {
     removals: BTreeMap<WorkloadName, Tally>,
     failed_actions: usize,
     changed: bool,
+    /// A removal of an image was tried.
+    tried_removal: bool,
     /// The pass's deadline has passed: no action is worth trying any more.
     over: bool,
 }
@@ -193,7 +196,9 @@ impl Record {
     fn may_try(&mut self, workload: &WorkloadName, action: &Action) -> bool {
         let moves_a_name = matches!(action, Action::Tag { .. });
         let pointless = self.over || (moves_a_name && self.stuck.contains(workload));
-        !pointless && self.tried.insert((workload.clone(), action.clone()))
+        let tries = !pointless && self.tried.insert((workload.clone(), action.clone()));
+        self.tried_removal |= tries && matches!(action, Action::RemoveImage { .. });
+        tries
     }
 
     fn count_removal(&mut self, workload: &WorkloadName, won_back_bytes: u64) {

@@ -6,7 +6,7 @@ use crate::decide::{self, Decision, Inquiry};
 use crate::engine::Engine;
 use crate::policy::{Policy, Ready, WorkloadName};
 use crate::state::{Now, State};
-use crate::world::{ContainerId, Readiness, World};
+use crate::world::{ContainerId, Disk, Readiness, World};
 
 /// Asks the workloads whether they are ready, each container at most once in a pass (design 4.3).
 pub struct ReadyAsker<'a> {
@@ -41,13 +41,25 @@ impl<'a> ReadyAsker<'a> {
     }
 }
 
-/// Observes the engine until the decision has no more questions.
+/// What may be asked of others than the engine, and how full the disk is. A question that may not be asked stays open, and
+/// the decision takes it for neither yes nor no.
+#[derive(Default)]
+pub(crate) struct Questions<'q, 'a> {
+    /// The `ready` commands.
+    pub(crate) ready: Option<&'q mut ReadyAsker<'a>>,
+    /// The disk's fullness. To be asked until the first removal of a pass: what that has freed may show later (containerd
+    /// collects in its own time), and shared layers are freed with their last image, so a second look in the same pass
+    /// would take more than is needed.
+    pub(crate) disk: bool,
+}
+
+/// Observes the engine until the decision has no more questions that may be asked.
 pub(crate) fn observe<E: Engine>(
     engine: &mut E,
     policy: &Policy,
     state: &State,
     now: &Now,
-    mut asker: Option<&mut ReadyAsker<'_>>,
+    mut may_ask: Questions<'_, '_>,
 ) -> anyhow::Result<World> {
     if policy.workloads.is_empty() {
         // Nothing to look after: the engine need not even be there.
@@ -78,9 +90,18 @@ pub(crate) fn observe<E: Engine>(
                         .workloads
                         .get(workload)
                         .and_then(|w| w.ready.as_ref());
-                    if let (Some(asker), Some(ready)) = (asker.as_mut(), ready) {
+                    if let (Some(asker), Some(ready)) = (may_ask.ready.as_mut(), ready) {
                         answered = true;
                         world.readiness.extend(asker.answer(ready, &inquiry));
+                    }
+                }
+                Inquiry::MeasureDisk => {
+                    if may_ask.disk {
+                        answered = true;
+                        // No failed observation (design section 8): without the figures all goes on but for the pressure.
+                        let measured = engine.disk();
+                        world.disk =
+                            Some(measured.unwrap_or_else(|e| Disk::Unknown(format!("{e:#}"))));
                     }
                 }
             }
@@ -102,6 +123,10 @@ pub fn look<E: Engine>(
     now: &Now,
     asker: Option<&mut ReadyAsker<'_>>,
 ) -> anyhow::Result<Decision> {
-    let world = observe(engine, policy, state, now, asker)?;
+    let may_ask = Questions {
+        ready: asker,
+        disk: true,
+    };
+    let world = observe(engine, policy, state, now, may_ask)?;
     Ok(decide::decide(policy, state, &world, now))
 }

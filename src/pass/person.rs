@@ -8,7 +8,8 @@ use crate::image::Version;
 use crate::policy::WorkloadName;
 use crate::state::{State, Store};
 
-use super::{MAX_ROUNDS, Pass, PassError, Record, Witness, observe};
+use super::observe::{self, Questions};
+use super::{MAX_ROUNDS, Pass, PassError, Record, Witness};
 
 /// What a rollback did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,13 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
     name: &WorkloadName,
 ) -> Result<Result<RolledBack, Refusal>, PassError> {
     let mut record = Record::default();
-    let world = observe::observe(pass.engine, pass.policy, state, pass.now, None);
+    let world = observe::observe(
+        pass.engine,
+        pass.policy,
+        state,
+        pass.now,
+        Questions::default(),
+    );
     let mut world = world.map_err(|error| record.broke_off(error))?;
     // Brought up to the world first: an upgrade that no pass has seen yet is what must be rejected.
     let current = decide::decide(pass.policy, state, &world, pass.now);
@@ -56,7 +63,7 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
         for action in &actions {
             if record.may_try(name, action) {
                 acted = true;
-                pass.try_action(name, action, &mut record);
+                pass.try_action(name, action, None, &mut record);
             }
         }
         if !acted {
@@ -66,7 +73,13 @@ pub fn roll_back<E: Engine, S: Store, W: Witness>(
                 failed_actions: record.failed_actions,
             }));
         }
-        let seen = observe::observe(pass.engine, pass.policy, &rollback.state, pass.now, None);
+        let seen = observe::observe(
+            pass.engine,
+            pass.policy,
+            &rollback.state,
+            pass.now,
+            Questions::default(),
+        );
         world = seen.map_err(PassError::Broken)?;
     }
     Err(PassError::Broken(anyhow!(

@@ -10,7 +10,7 @@ use tagkeeper::image::{ImageId, Reference};
 use tagkeeper::pass::Witness;
 use tagkeeper::policy::WorkloadName;
 use tagkeeper::state::{State, Store};
-use tagkeeper::world::{Container, ContainerId, World};
+use tagkeeper::world::{Container, ContainerId, Disk, World};
 
 use super::Model;
 use super::step::{Event, Fault};
@@ -115,6 +115,11 @@ impl Engine for Seam<'_> {
         self.0
             .borrow_mut()
             .call(Call::Question, |model| model.host.inspect(id))
+    }
+
+    fn disk(&mut self) -> anyhow::Result<Disk> {
+        // The histories' policies set no pressure: nothing may ask.
+        Err(anyhow!("nobody set a pressure"))
     }
 
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<tagkeeper::world::Image>> {

@@ -66,6 +66,8 @@ impl Container {
 pub(crate) struct Docker {
     pub(crate) images: BTreeMap<String, Image>,
     pub(crate) containers: Vec<Container>,
+    /// Where it says that its data is.
+    pub(crate) root_dir: Value,
     /// Makes container ids, creation times and `StartedAt` distinct.
     moment: u32,
 }
@@ -225,6 +227,15 @@ impl Docker {
             "NetworkSettings": {"Networks": {}},
             "Mounts": [],
         })
+    }
+
+    pub(crate) fn info(&self) -> Answer {
+        let body = json!({
+            "ID": "F4KE", "Containers": self.containers.len(), "Images": self.images.len(), "Driver": "overlay2",
+            "DriverStatus": [["Backing Filesystem", "extfs"]], "DockerRootDir": self.root_dir,
+            "ServerVersion": "20.10.24", "Name": "fake", "Warnings": null,
+        });
+        (200, Some(body))
     }
 
     pub(crate) fn inspect_container(&self, name: &str) -> Answer {

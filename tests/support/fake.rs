@@ -236,6 +236,7 @@ impl Engine {
         match request.route {
             Route::Ping => (200, Some(Value::from("OK"))),
             Route::Version => (200, Some(version())),
+            Route::Info => docker.info(),
             Route::ListImages => docker.list_images(),
             Route::ListContainers => docker.list_containers(request.is_set("all")),
             Route::InspectImage => docker.inspect_image(request.subject()),

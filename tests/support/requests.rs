@@ -13,6 +13,7 @@ pub(crate) const API_MINOR: u32 = 41;
 pub(crate) enum Route {
     Ping,
     Version,
+    Info,
     ListImages,
     ListContainers,
     InspectImage,
@@ -111,6 +112,7 @@ fn route(method: &str, path: &str) -> Route {
     match (method, path) {
         ("GET" | "HEAD", "/_ping") => Route::Ping,
         ("GET", "/version") => Route::Version,
+        ("GET", "/info") => Route::Info,
         ("GET", "/images/json") => Route::ListImages,
         ("GET", "/containers/json") => Route::ListContainers,
         ("GET", _) if inner("/images/", "/json") => Route::InspectImage,

@@ -86,6 +86,12 @@ pub(super) struct Host {
     pub(super) details: BTreeMap<ContainerId, Details>,
     /// What the `ready` commands would say; ready where nothing is written.
     pub(super) readiness: BTreeMap<WorkloadName, Readiness>,
+    /// The size of the filesystem of the engine's data; none if it cannot be measured.
+    pub(super) disk_bytes: Option<u64>,
+    /// What is on it besides the images.
+    pub(super) other_bytes: u64,
+    /// Whether the disk's fullness may be asked for: until the first removal of a pass.
+    pub(super) measures: bool,
     pub(super) uptime_ms: u64,
     /// Whether containers keep the reference they were created from when the tag has moved (Docker rewrites it).
     pub(super) keeps_references: bool,
@@ -114,6 +120,9 @@ impl Host {
             containers: Vec::new(),
             details: BTreeMap::new(),
             readiness: BTreeMap::new(),
+            disk_bytes: Some(1000),
+            other_bytes: 0,
+            measures: true,
             uptime_ms: 0,
             keeps_references: false,
             refuses_tags: false,
@@ -215,7 +224,8 @@ impl Host {
     pub(super) fn observe(&mut self) -> World {
         let mut world = self.listed();
         loop {
-            let open = inquiries(&self.policy, &self.state, &world, &self.now());
+            let mut open = inquiries(&self.policy, &self.state, &world, &self.now());
+            open.retain(|inquiry| self.measures || *inquiry != Inquiry::MeasureDisk);
             if open.is_empty() {
                 return world;
             }
@@ -235,6 +245,7 @@ impl Host {
                             .unwrap_or(Readiness::Ready);
                         world.readiness.insert(workload.clone(), answer);
                     }
+                    Inquiry::MeasureDisk => world.disk = Some(self.disk_now()),
                 }
             }
             self.asked.extend(open);
@@ -244,6 +255,7 @@ impl Host {
     /// What `plan` would show now.
     pub(super) fn look(&self) -> Decision {
         let mut copy = self.clone();
+        copy.measures = true;
         let world = copy.observe();
         decide(&self.policy, &self.state, &world, &self.now())
     }
@@ -258,6 +270,7 @@ impl Host {
         self.events.clear();
         self.asked.clear();
         self.acted.clear();
+        self.measures = true;
         let now = self.now();
         let mut tried = BTreeSet::new();
         for _ in 0..MAX_ROUNDS {
@@ -276,6 +289,7 @@ impl Host {
                 }
                 if tried.insert((workload.clone(), action.clone())) {
                     quiet = false;
+                    self.measures &= !matches!(action, Action::RemoveImage { .. });
                     if self.apply(action) {
                         self.acted.push(describe(action));
                     }
@@ -368,6 +382,7 @@ fn is_answered(world: &World, inquiry: &Inquiry) -> bool {
     match inquiry {
         Inquiry::Inspect(container) => world.details.contains_key(container),
         Inquiry::AskReady { workload, .. } => world.readiness.contains_key(workload),
+        Inquiry::MeasureDisk => world.disk.is_some(),
     }
 }
 

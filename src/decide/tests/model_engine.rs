@@ -3,7 +3,7 @@
 
 use crate::decide::Action;
 use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
+use crate::world::{Container, ContainerId, ContainerState, Details, Disk, Health, Image, World};
 
 use super::model::{Host, digit, id, name, short_name};
 
@@ -160,6 +160,26 @@ impl Host {
             containers,
             ..World::default()
         }
+    }
+
+    /// How full the disk is: what is on it, and the images.
+    pub(super) fn disk_now(&self) -> Disk {
+        let Some(disk_bytes) = self.disk_bytes else {
+            return Disk::Unknown("nobody knows".to_owned());
+        };
+        let images: u64 = self.images.iter().map(|image| image.size_bytes).sum();
+        let used_bytes = images + self.other_bytes;
+        Disk::Measured {
+            used_bytes,
+            available_bytes: disk_bytes.saturating_sub(used_bytes),
+        }
+    }
+
+    /// An image of a size comes to the disk.
+    pub(super) fn sized_image(&mut self, digit: char, size_bytes: u64, names: &[&str]) {
+        self.image(digit, names);
+        let image = self.images.iter_mut().find(|image| image.id == id(digit));
+        image.unwrap().size_bytes = size_bytes;
     }
 
     /// Every name on the disk as `name=digit`, nameless images as `=digit`; sorted.

@@ -36,6 +36,18 @@ const STATES: [ContainerState; 5] = [
     ContainerState::Exited,
     ContainerState::Dead,
 ];
+const FRESH: [char; 7] = ['3', '4', '5', '6', '7', '8', '9'];
+const FRESH_NAMES: [&str; 8] = [
+    "remote:v7",
+    "remote:v8",
+    "remote:v9",
+    "local:v2",
+    "local:v9",
+    "docker-gnmi:v8",
+    "docker-gnmi:v9",
+    "elsewhere:v9",
+];
+const LIMITS: [Option<u8>; 5] = [None, Some(1), Some(50), Some(85), Some(99)];
 const WAITS: [u64; 6] = [1, 2, 5, 9, 11, 30 * 60];
 
 /// Something that happens to a host between two passes.
@@ -65,6 +77,10 @@ enum Happening {
     Wait(u64),
     PassKilledAfter(usize),
     RefuseTags(bool),
+    /// What else is on a disk of a thousand bytes; images have one byte each.
+    Fill(u64),
+    Measurable(bool),
+    Pressure(Option<u8>),
 }
 
 /// v2 over v1, which ran locally, and a dry-run image of v1.
@@ -106,6 +122,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         any::<bool>().prop_map(H::Hold),
         (0..3_usize).prop_map(H::Fallbacks),
         Just(H::RollBack),
+        prop_oneof![Just(0), 845..860_u64, Just(1000)].prop_map(H::Fill),
         (0..4_usize).prop_map(H::PassKilledAfter),
     ];
     let seldom = prop_oneof![
@@ -114,6 +131,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         any::<bool>().prop_map(H::SecondWorkload),
         any::<bool>().prop_map(H::Leave),
         any::<bool>().prop_map(H::RefuseTags),
+        any::<bool>().prop_map(H::Measurable),
+        pick(&[None, Some(1), Some(85), Some(99)]).prop_map(H::Pressure),
         Just(H::Accept),
         Just(H::Unmount),
         Just(H::Mount),
@@ -140,6 +159,7 @@ impl Story {
             _ => with_local_fallback(),
         };
         host.workload().soak_ms = 2 * MINUTE_MS;
+        host.workload().pressure_percent = Some(85);
         Self {
             host,
             away: None,
@@ -180,6 +200,8 @@ impl Story {
             Happening::PassKilledAfter(changes) => self.host.pass_killed_after(*changes),
             Happening::RefuseTags(refuses) => self.host.refuses_tags = *refuses,
             Happening::Reboot => self.host.reboot(),
+            Happening::Fill(bytes) => self.host.other_bytes = *bytes,
+            Happening::Measurable(can) => self.host.disk_bytes = can.then_some(1000),
             Happening::Unmount | Happening::Mount => {
                 self.toggle_disk(matches!(happening, Happening::Mount));
             }
@@ -253,6 +275,7 @@ impl Story {
                 self.host.readiness.insert(telemetry(), answer);
             }
             Happening::Hold(hold) => self.host.workload().hold = *hold,
+            Happening::Pressure(percent) => self.host.workload().pressure_percent = *percent,
             Happening::Fallbacks(fallbacks) => self.host.workload().fallbacks = *fallbacks,
             Happening::Keep(keep) => {
                 let kept = if *keep {
@@ -314,5 +337,37 @@ proptest! {
         }
         story.host.later(1);
         story.host.pass();
+    }
+
+    /// Two workloads, each with its own limit, and images that nobody or somebody runs, of any age and size.
+    #[test]
+    fn no_full_disk_breaks_a_promise(
+        images in vec((pick(&FRESH), pick(&FRESH_NAMES), 1..300_u64, 0..90_u64, 0..8_u32), 1..9),
+        used_bytes in 0..1500_u64,
+        limits in (pick(&LIMITS), pick(&LIMITS)),
+    ) {
+        let mut host = Host::with_fallback();
+        host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+        host.pass();
+        for (digit, text, size_bytes, minutes, happens) in images {
+            host.sized_image(digit, size_bytes, &[text]);
+            host.pass();
+            match happens {
+                0 => host.run(&format!("of_{digit}"), text),
+                1 => host.remove_container(&format!("of_{digit}")),
+                _ => {}
+            }
+            host.later(minutes);
+        }
+        host.pass();
+        for (workload, limit) in [("telemetry", limits.0), ("gnmi", limits.1)] {
+            host.policy.workloads.get_mut(workload).unwrap().pressure_percent = limit;
+        }
+        for _ in 0..3 {
+            let held: u64 = host.images.iter().map(|image| image.size_bytes).sum();
+            host.other_bytes = used_bytes.saturating_sub(held);
+            host.pass();
+            host.later(5);
+        }
     }
 }

@@ -9,6 +9,8 @@ use crate::policy::{Policy, Workload, WorkloadName};
 use crate::state::{Now, State, WorkloadState};
 use crate::world::{Container, ContainerState, Image, World};
 
+use super::pressure_promises;
+
 /// Checks one decision against everything that the design promises of each.
 pub(super) fn check(policy: &Policy, state: &State, world: &World, now: &Now, decision: &Decision) {
     assert_eq!(
@@ -17,6 +19,7 @@ pub(super) fn check(policy: &Policy, state: &State, world: &World, now: &Now, de
         "the same input, another output"
     );
     check_rest(policy, state, world, now, decision);
+    pressure_promises::check(policy, state, world, now, decision);
     assert_eq!(
         policy.workloads.keys().collect::<Vec<_>>(),
         decision.plan.workloads.keys().collect::<Vec<_>>()
