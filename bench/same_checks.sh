@@ -14,6 +14,7 @@ latest=$(printf '%s\n' "$images" | awk -v name="$repository:latest" '$1 == name 
 serving=$(printf '%s\n' "$containers" | awk -v name="$container" '$2 == name && $3 == "running" { print $1 }')
 [ -n "$serving" ] || { echo "nothing serves"; exit 0; }
 
+# shellcheck disable=SC2046 # two words
 set -- $(docker inspect --format '{{.Image}} {{.State.StartedAt}}' "$serving")
 up_secs=$(($(date +%s) - $(date -d "$2" +%s)))
 if [ "$1" != "$latest" ] && [ "$up_secs" -ge "$soak_secs" ]; then
@@ -21,6 +22,7 @@ if [ "$1" != "$latest" ] && [ "$up_secs" -ge "$soak_secs" ]; then
 fi
 
 # Old versions that no container uses.
+# shellcheck disable=SC2046 # a word for each container
 used=$(docker inspect --format '{{.Image}}' $(printf '%s\n' "$containers" | awk '{ print $1 }') | sort -u)
 printf '%s\n' "$images" | awk -v prefix="$repository:" -v latest="$latest" -v used="$used" '
     BEGIN { split(used, ids, "\n"); for (n in ids) in_use[ids[n]] = 1 }
