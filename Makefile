@@ -5,7 +5,13 @@ BINDIR      ?= $(PREFIX)/bin
 SYSCONFDIR  ?= /etc
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+PRESETDIR   ?= $(PREFIX)/lib/systemd/system-preset
 LIBDIR      ?= $(PREFIX)/lib/tagkeeper
+MANDIR      ?= $(PREFIX)/share/man
+DOCDIR      ?= $(PREFIX)/share/doc/tagkeeper
+BASHDIR     ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR      ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR     ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR     ?=
 CARGO       ?= cargo
 SECONDS     ?= 60
@@ -16,14 +22,21 @@ binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
 dropins := $(notdir $(wildcard ready/dropins/*.conf))
-cargo_fuzz := target/tools/bin/cargo-fuzz
+manual := target/manual
+docs := $(shell find docs -type f)
+tools := target/tools/bin
+cargo_fuzz := $(tools)/cargo-fuzz
+cargo_deb := $(tools)/cargo-deb
+cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build test soak-test test-engines fuzz demo size bench install uninstall root toolchain
+.PHONY: help build manual test soak-test test-engines fuzz demo size bench deb rpm tools install uninstall root toolchain
 
 help:
-	@echo 'make build      the release binary, $(binary)'
+	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages and completions'
+	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
+	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
@@ -31,15 +44,19 @@ help:
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; half an hour)'
-	@echo 'make install    binaries, units, policy, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
-	@echo '                UNITDIR=$(UNITDIR) SYSUSERSDIR=$(SYSUSERSDIR) LIBDIR=$(LIBDIR)'
+	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
+	@echo '                (and others: the head of the Makefile)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'
 
-build:
+build: manual
 	$(CARGO) build --release --locked
 
+# Not of the release profile: what makes the pages is not what ships.
+manual:
+	$(CARGO) run --quiet --locked --example manual -- $(manual)
+
 # A compile error shows before an engine is started.
-test: root toolchain
+test: root toolchain tools
 	scripts/install-test-packages
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -65,8 +82,22 @@ fuzz: toolchain $(cargo_fuzz)
 			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024 -malloc_limit_mb=256 -max_len=16384 -print_final_stats=1; \
 	done
 
+deb: build $(cargo_deb)
+	$(cargo_deb) --no-build
+
+rpm: build $(cargo_generate_rpm)
+	$(cargo_generate_rpm)
+
+tools: $(cargo_deb) $(cargo_generate_rpm)
+
 $(cargo_fuzz):
 	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --root target/tools
+
+$(cargo_deb):
+	$(CARGO) install cargo-deb --version 3.8.0 --locked --root target/tools
+
+$(cargo_generate_rpm):
+	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --root target/tools
 
 demo: root
 	scripts/install-test-packages
@@ -93,8 +124,9 @@ toolchain:
 
 # Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
 install:
-	@test -x $(binary) || { echo 'make: $(binary) is missing: run `make build` first' >&2; exit 1; }
-	@test -x $(ready_binary) || { echo 'make: $(ready_binary) is missing: run `make build` first' >&2; exit 1; }
+	@for file in $(binary) $(ready_binary) $(manual)/tagkeeper.8; do \
+		test -e $$file || { echo "make: $$file is missing: run \`make build\` first" >&2; exit 1; }; \
+	done
 	install -D -m 755 $(binary) $(DESTDIR)$(BINDIR)/tagkeeper
 	install -D -m 755 $(ready_binary) $(DESTDIR)$(LIBDIR)/tagkeeper-ready
 	install -d -m 755 $(DESTDIR)$(LIBDIR)/ready $(DESTDIR)$(LIBDIR)/dropins
@@ -107,12 +139,27 @@ install:
 	sed 's|/usr/bin/tagkeeper|$(BINDIR)/tagkeeper|g' units/tagkeeper.service >$(DESTDIR)$(UNITDIR)/tagkeeper.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tagkeeper.service
 	install -D -m 644 units/tagkeeper.timer $(DESTDIR)$(UNITDIR)/tagkeeper.timer
+	install -D -m 644 units/90-tagkeeper.preset $(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset
 	install -D -m 644 units/tagkeeper.conf $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
+	install -D -m 644 $(manual)/tagkeeper.8 $(DESTDIR)$(MANDIR)/man8/tagkeeper.8
+	install -D -m 644 $(manual)/tagkeeper.toml.5 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5
+	install -D -m 644 $(manual)/tagkeeper.bash $(DESTDIR)$(BASHDIR)/tagkeeper
+	install -D -m 644 $(manual)/_tagkeeper $(DESTDIR)$(ZSHDIR)/_tagkeeper
+	install -D -m 644 $(manual)/tagkeeper.fish $(DESTDIR)$(FISHDIR)/tagkeeper.fish
+	install -d -m 755 $(DESTDIR)$(DOCDIR)
+	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
 	@if test -e $(policy); then echo '$(policy) is there already and stays as it is'; \
 	else set -x; install -D -m 644 config/policy.toml $(policy); fi
 
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
-		$(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf $(DESTDIR)$(LIBDIR)/tagkeeper-ready \
-		$(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) $(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(dropins))
-	rmdir $(DESTDIR)$(LIBDIR)/ready $(DESTDIR)$(LIBDIR)/dropins 2>/dev/null || true
+		$(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf \
+		$(DESTDIR)$(LIBDIR)/tagkeeper-ready $(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) \
+		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(dropins)) \
+		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
+		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
+		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/CHANGELOG.md $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs))
+	for dir in $(LIBDIR) $(DOCDIR); do \
+		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \
+	done

@@ -1,5 +1,5 @@
-//! tagkeeper on a booted system: systemd as PID 1 in a container of the private engine, tagkeeper put there by `make
-//! install`, its timer firing by itself, its service locked down and reaching that same engine.
+//! tagkeeper on a booted system: systemd as PID 1 in a container of the private engine, tagkeeper put there by its Debian
+//! package, its timer firing by itself, its service locked down and reaching that same engine.
 //!
 //! Run by `make test`; without its engine every test fails. The circle takes about four minutes, as it waits for a timer
 //! that nobody can hurry.
@@ -16,5 +16,7 @@ mod circle;
 mod engine;
 #[path = "booted/machine.rs"]
 mod machine;
+#[path = "booted/package.rs"]
+mod package;
 #[path = "booted/units.rs"]
 mod units;

@@ -18,6 +18,8 @@ use crate::engine::{Host, Ran, WORKLOAD};
 
 /// The image of the root, shared by the machines of a test run.
 const ROOT_IMAGE: &str = "tagkeeper-booted-root";
+/// Where the machine finds tagkeeper's package.
+pub(crate) const PACKAGE: &str = "/tagkeeper.deb";
 /// More than a boot, a shutdown or any command in the machine takes, however busy the host is.
 const PATIENCE_SECS: u32 = 120;
 /// What systemd needs to be PID 1 in a container (design section 9).
@@ -43,12 +45,32 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots a machine, installs tagkeeper as a person would, and tells the story. One that fails comes with the end of
-    /// the journal.
+    /// Boots a machine, installs tagkeeper as a person would, and tells the story. The timer is stopped, and the story's
+    /// to start.
     pub(crate) fn tell(name: &str, story: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        let machine = Self::create(name)?;
-        let told = machine.install().and_then(|()| story(&machine));
-        told.with_context(|| machine.journal_end())
+        Self::tell_bare(name, |machine| {
+            machine.install()?;
+            machine.run("systemctl stop tagkeeper.timer tagkeeper.service")?;
+            story(machine)
+        })
+    }
+
+    /// Boots a machine without tagkeeper, and tells the story. One that fails comes with the end of the journal.
+    pub(crate) fn tell_bare(name: &str, story: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
+        let machine = Self::create(name, AS_PID_1, POWER_ON)?;
+        // It has been up for a while when the story begins.
+        machine.power_on(1000)?;
+        story(&machine).with_context(|| machine.journal_end())
+    }
+
+    /// The same root, with nothing running in it: an image that is being built.
+    pub(crate) fn tell_without_systemd(
+        name: &str,
+        story: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let machine = Self::create(name, &["--network=none"], "exec sleep 2147483647")?;
+        machine.host.docker(&["start", &machine.name])?;
+        story(&machine)
     }
 
     fn journal_end(&self) -> String {
@@ -56,8 +78,8 @@ impl Machine {
         journal.unwrap_or_else(|e| format!("no journal: {e:#}"))
     }
 
-    /// A machine that has been up for a while when the story begins.
-    fn create(name: &str) -> Result<Self> {
+    /// A machine that is off. Turned on, it runs this script as its first process.
+    fn create(name: &str, options: &[&str], script: &str) -> Result<Self> {
         let host = Host::new(name)?;
         root_image(&host)?;
         let machine = Self {
@@ -65,25 +87,18 @@ impl Machine {
             host,
         };
         fs::create_dir(machine.power_dir())?;
-        let source = env!("CARGO_MANIFEST_DIR");
         let client = machine_client()?;
         let mounts = [
-            format!("{source}:/source:ro"),
-            format!("{}:/build/tagkeeper:ro", env!("CARGO_BIN_EXE_tagkeeper")),
-            format!(
-                "{}:/build/tagkeeper-ready:ro",
-                env!("CARGO_BIN_EXE_tagkeeper-ready")
-            ),
+            format!("{}:{PACKAGE}:ro", package()?.display()),
             format!("{}:/usr/bin/docker:ro", client.display()),
             format!("{}:/run/docker.sock", machine.host.socket().display()),
             format!("{}:/power:ro", machine.power_dir().display()),
         ];
         let mut args = vec!["create", "--name", &machine.name];
-        args.extend(AS_PID_1);
+        args.extend(options);
         args.extend(mounts.iter().flat_map(|mount| ["--volume", mount]));
-        args.extend([ROOT_IMAGE, "/bin/sh", "-c", POWER_ON]);
+        args.extend([ROOT_IMAGE, "/bin/sh", "-c", script]);
         machine.host.docker(&args)?;
-        machine.power_on(1000)?;
         Ok(machine)
     }
 
@@ -114,11 +129,9 @@ impl Machine {
         })
     }
 
-    /// What an operator types to install tagkeeper. Not the timer: that is the story's to start.
-    fn install(&self) -> Result<()> {
-        self.run("make -C /source install binary=/build/tagkeeper")?;
-        self.run("systemd-sysusers")?;
-        self.run("systemctl daemon-reload")?;
+    /// What an operator types to install tagkeeper.
+    pub(crate) fn install(&self) -> Result<()> {
+        self.run(&format!("dpkg --install {PACKAGE}"))?;
         // What the engine's own unit does on a host that has one. The file is the private engine's, seen from here.
         self.run("chgrp docker /run/docker.sock")?;
         Ok(())
@@ -235,6 +248,25 @@ fn import_root(host: &Host) -> Result<()> {
     let tar = String::from_utf8(built.stdout)?;
     host.docker(&["import", tar.trim_end(), ROOT_IMAGE])
         .map(drop)
+}
+
+/// The Debian package, made once.
+fn package() -> Result<&'static Path> {
+    static MADE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let made = MADE.get_or_init(|| make_package().map_err(|e| format!("{e:#}")));
+    made.as_deref().map_err(|e| anyhow::Error::msg(e.clone()))
+}
+
+fn make_package() -> Result<PathBuf> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test-package");
+    let made = Command::new(script).arg("deb").output()?;
+    ensure!(
+        made.status.success(),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    let path = String::from_utf8(made.stdout)?;
+    Ok(Path::new(path.trim_end()).canonicalize()?)
 }
 
 /// The client that this machine has, for the local service in the other.

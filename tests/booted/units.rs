@@ -1,4 +1,4 @@
-//! The units as `make install` leaves them: clean, locked down, and plain about what is wrong.
+//! The units as the package leaves them: clean, locked down, and plain about what is wrong.
 
 use anyhow::{Context, Result};
 

@@ -1,0 +1,17 @@
+# The four ready commands are one program under four names.
+mkdir -p /usr/lib/tagkeeper/ready
+for name in exec http sonic tcp; do
+    ln -sfn ../tagkeeper-ready "/usr/lib/tagkeeper/ready/$name"
+done
+
+# The user of the passes, in group docker, then the timer as the presets say; on an upgrade the timer stays as it is.
+systemd-sysusers tagkeeper.conf || :
+if [ "$1" -eq 1 ]; then
+    systemctl --no-reload preset tagkeeper.timer || :
+fi
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload || :
+    if [ "$1" -eq 1 ] && systemctl --quiet is-enabled tagkeeper.timer; then
+        systemctl start tagkeeper.timer || :
+    fi
+fi

@@ -1,0 +1,13 @@
+# Policy and state stay, as is rpm's custom: there is no purge. So does the user, whose number must not go to somebody else.
+if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload || :
+    # A last pass that failed would leave a system that is degraded by a unit which it has not.
+    if [ "$1" -eq 0 ]; then
+        systemctl reset-failed tagkeeper.service 2>/dev/null || :
+    fi
+fi
+# Directories that are empty now: the tool that makes the package knows files only.
+if [ "$1" -eq 0 ]; then
+    rmdir /usr/lib/tagkeeper/dropins /usr/lib/tagkeeper /usr/share/licenses/tagkeeper \
+        /usr/share/doc/tagkeeper/docs /usr/share/doc/tagkeeper /etc/tagkeeper 2>/dev/null || :
+fi

@@ -1,0 +1,263 @@
+//! What `make install` puts on a host, and that both packages hold the same: made as `make deb` and `make rpm` make them, but
+//! for the optimisation of the programs (scripts/test-package). The Debian package on a booted system: tests/booted.
+
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+type Files = BTreeSet<String>;
+
+/// Runs a command, which must succeed: what it printed.
+fn run(command: &mut Command) -> Result<String> {
+    let output = command.output();
+    let output = output.with_context(|| format!("{command:?}; run `make test`"))?;
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    ensure!(output.status.success(), "{command:?}: {stdout}{stderr}");
+    Ok(stdout.into_owned())
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn package(kind: &str) -> Result<PathBuf> {
+    let made = run(Command::new(repository().join("scripts/test-package")).arg(kind))?;
+    Ok(PathBuf::from(made.trim_end()))
+}
+
+fn make(target: &str, destination: &Path) -> Result<String> {
+    let destination = format!("DESTDIR={}", destination.display());
+    let binary = format!("binary={}", env!("CARGO_BIN_EXE_tagkeeper"));
+    run(Command::new("make")
+        .current_dir(repository())
+        .args([target, &destination, &binary]))
+}
+
+/// The files below a directory, by their names on the host.
+fn below(root: &Path) -> Result<Files> {
+    let list = run(Command::new("find")
+        .arg(root)
+        .args(["-not", "-type", "d", "-printf", "/%P\n"]))?;
+    Ok(list.lines().map(str::to_owned).collect())
+}
+
+/// A directory with all that is installed, and the names in it.
+fn installed() -> Result<(tempfile::TempDir, Files)> {
+    package("deb")?; // The manual is made along with it.
+    let root = tempfile::tempdir()?;
+    make("install", root.path())?;
+    let files = below(root.path())?;
+    Ok((root, files))
+}
+
+#[test]
+fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
+    let (root, files) = installed()?;
+    for expected in [
+        "/etc/tagkeeper/policy.toml",
+        "/usr/bin/tagkeeper",
+        "/usr/lib/tagkeeper/ready/sonic",
+        "/usr/lib/tagkeeper/dropins/sonic.conf",
+        "/usr/lib/systemd/system/tagkeeper.service",
+        "/usr/lib/systemd/system/tagkeeper.timer",
+        "/usr/lib/systemd/system-preset/90-tagkeeper.preset",
+        "/usr/lib/sysusers.d/tagkeeper.conf",
+        "/usr/share/man/man8/tagkeeper.8",
+        "/usr/share/man/man5/tagkeeper.toml.5",
+        "/usr/share/bash-completion/completions/tagkeeper",
+        "/usr/share/zsh/site-functions/_tagkeeper",
+        "/usr/share/fish/vendor_completions.d/tagkeeper.fish",
+        "/usr/share/doc/tagkeeper/docs/ready.md",
+    ] {
+        assert!(files.contains(expected), "{expected} is not in {files:#?}");
+    }
+    make("uninstall", root.path())?;
+    let left = Files::from(["/etc/tagkeeper/policy.toml".to_owned()]);
+    assert_eq!(
+        below(root.path())?,
+        left,
+        "the policy stays, and nothing else"
+    );
+    assert!(!root.path().join("usr/lib/tagkeeper").exists());
+    assert!(!root.path().join("usr/share/doc/tagkeeper").exists());
+    Ok(())
+}
+
+/// Names as Debian has them.
+fn as_debian(file: &str) -> String {
+    match file {
+        "/usr/share/doc/tagkeeper/CHANGELOG.md" => {
+            "/usr/share/doc/tagkeeper/changelog.gz".to_owned()
+        }
+        "/usr/share/zsh/site-functions/_tagkeeper" => {
+            "/usr/share/zsh/vendor-completions/_tagkeeper".to_owned()
+        }
+        page if page.starts_with("/usr/share/man/") => format!("{page}.gz"),
+        other => other.to_owned(),
+    }
+}
+
+#[test]
+fn the_deb_holds_what_make_install_installs() -> Result<()> {
+    let deb = package("deb")?;
+    let (_root, files) = installed()?;
+    let mut expected: Files = files.iter().map(|file| as_debian(file)).collect();
+    for file in [
+        "/usr/share/doc/tagkeeper/changelog.Debian.gz",
+        "/usr/share/doc/tagkeeper/copyright",
+        "/usr/share/lintian/overrides/tagkeeper",
+    ] {
+        expected.insert(file.to_owned());
+    }
+    let root = tempfile::tempdir()?;
+    run(Command::new("dpkg-deb")
+        .arg("--extract")
+        .arg(&deb)
+        .arg(root.path()))?;
+    assert_eq!(below(root.path())?, expected);
+
+    let list = run(Command::new("dpkg-deb").arg("--contents").arg(&deb))?;
+    for mode in [
+        "-rwxr-xr-x 0/0 ./usr/bin/tagkeeper",
+        "-rwxr-xr-x 0/0 ./usr/lib/tagkeeper/tagkeeper-ready",
+        "lrwxrwxrwx 0/0 ./usr/lib/tagkeeper/ready/sonic",
+        "-rw-r--r-- 0/0 ./etc/tagkeeper/policy.toml",
+    ] {
+        let columns = |line: &str| {
+            let columns: Vec<&str> = line.split_whitespace().collect();
+            format!("{} {} {}", columns[0], columns[1], columns[5])
+        };
+        let found = list.lines().any(|line| columns(line) == mode);
+        assert!(found, "'{mode}' is not in\n{list}");
+    }
+    let conffiles = run(Command::new("dpkg-deb")
+        .arg("--info")
+        .arg(&deb)
+        .arg("conffiles"))?;
+    assert_eq!(conffiles.trim(), "/etc/tagkeeper/policy.toml");
+    Ok(())
+}
+
+#[test]
+fn the_deb_is_of_the_version_that_its_changelog_is_at() -> Result<()> {
+    let version = run(Command::new("dpkg-deb")
+        .arg("--field")
+        .arg(package("deb")?)
+        .arg("Version"))?;
+    let changelog = fs::read_to_string(repository().join("packaging/debian/changelog"))?;
+    let newest = format!("tagkeeper ({}) ", version.trim_end());
+    assert!(
+        changelog.starts_with(&newest),
+        "{newest}is not on top of\n{changelog}"
+    );
+    let cargo = format!("{}-", env!("CARGO_PKG_VERSION"));
+    assert!(version.starts_with(&cargo), "{version}");
+    Ok(())
+}
+
+#[test]
+fn lintian_finds_no_error_and_no_warning_in_the_deb() -> Result<()> {
+    let mut lintian = Command::new("lintian");
+    lintian.args(["--allow-root", "--fail-on", "error,warning"]);
+    let said = run(lintian.arg(package("deb")?))?;
+    // Nor an override that overrides nothing.
+    assert_eq!(said, "");
+    Ok(())
+}
+
+#[test]
+fn the_rpm_holds_what_make_install_installs() -> Result<()> {
+    let rpm = package("rpm")?;
+    let (_root, files) = installed()?;
+    // Its script makes the links.
+    let mut expected: Files = files
+        .into_iter()
+        .filter(|file| !file.starts_with("/usr/lib/tagkeeper/ready/"))
+        .collect();
+    expected.insert("/usr/share/licenses/tagkeeper/LICENSE".to_owned());
+    let list = run(Command::new("rpm").args(["-qlp"]).arg(&rpm))?;
+    let held: Files = list.lines().map(str::to_owned).collect();
+    assert_eq!(held, expected);
+    let config = run(Command::new("rpm").args(["-qp", "--configfiles"]).arg(&rpm))?;
+    assert_eq!(config.trim(), "/etc/tagkeeper/policy.toml");
+    Ok(())
+}
+
+/// A root of its own, and rpm in it.
+struct Root(tempfile::TempDir);
+
+impl Root {
+    fn new() -> Result<Self> {
+        let tar = run(&mut Command::new(repository().join("scripts/boot-root")))?;
+        let root = tempfile::tempdir_in("/var/tmp")?;
+        run(Command::new("tar")
+            .arg("-xf")
+            .arg(tar.trim_end())
+            .arg("-C")
+            .arg(root.path()))?;
+        Ok(Self(root))
+    }
+
+    /// Without looking for what it depends on, which Debian's packages brought.
+    fn rpm(&self, args: &[&str]) -> Result<String> {
+        let mut rpm = Command::new("rpm");
+        rpm.arg("--root")
+            .arg(self.0.path())
+            .arg("--nodeps")
+            .args(args);
+        run(&mut rpm)
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path.trim_start_matches('/'))
+    }
+}
+
+#[test]
+fn the_rpm_installs_upgrades_and_leaves() -> Result<()> {
+    let rpm = package("rpm")?;
+    let rpm = rpm.to_str().context("a path that is no text")?;
+    let root = Root::new()?;
+    let before = below(root.0.path())?;
+    let wanted = "/etc/systemd/system/timers.target.wants/tagkeeper.timer";
+    let policy = root.path("/etc/tagkeeper/policy.toml");
+
+    root.rpm(&["--install", rpm])?;
+    assert!(
+        root.path(wanted).is_symlink(),
+        "the preset enables the timer"
+    );
+    let link = fs::read_link(root.path("/usr/lib/tagkeeper/ready/sonic"))?;
+    assert_eq!(link, Path::new("../tagkeeper-ready"));
+    let groups = fs::read_to_string(root.path("/etc/group"))?;
+    let member = |line: &str| line.starts_with("docker:") && line.ends_with(":tagkeeper");
+    assert!(groups.lines().any(member), "{groups}");
+    root.rpm(&["--verify", "tagkeeper"])?;
+
+    // An upgrade leaves alone what the operator wrote, and a timer that the operator disabled.
+    fs::remove_file(root.path(wanted))?;
+    fs::write(&policy, "# mine\n")?;
+    root.rpm(&["--upgrade", "--force", rpm])?;
+    assert!(!root.path(wanted).exists());
+    assert!(root.path("/usr/lib/tagkeeper/ready/sonic").is_symlink());
+    assert_eq!(fs::read_to_string(&policy)?, "# mine\n");
+
+    root.rpm(&["--erase", "tagkeeper"])?;
+    let left: Vec<String> = below(root.0.path())?
+        .difference(&before)
+        .filter(|file| !file.starts_with("/var/lib/rpm/") && !file.starts_with("/root/.rpmdb/"))
+        .filter(|file| !file.ends_with('-'))
+        .cloned()
+        .collect();
+    assert_eq!(left, ["/etc/tagkeeper/policy.toml.rpmsave"], "as rpm does");
+    assert!(!root.path("/usr/lib/tagkeeper").exists());
+    Ok(())
+}
