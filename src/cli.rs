@@ -28,6 +28,7 @@ Exit codes:
   78  the policy (or a newer state) is refused; nothing was changed
 
 Examples:
+  tagkeeper init >policy.toml           # a first policy, to mend
   tagkeeper status                      # how the workloads stand
   tagkeeper status --watch              # the same, each second
   tagkeeper plan                        # what a pass would do now, and why
@@ -127,6 +128,12 @@ pub enum Command {
     },
     /// Read the policy and report every error in it.
     Check,
+    /// Look at the engine and print a first policy to mend.
+    ///
+    /// Prints TOML with comments to standard output: each local repository with a latest whose image other repositories
+    /// carry too, the container that runs it, and what is unsure. Reads no policy and changes nothing. Where another
+    /// engine than Docker's is meant, say so: --socket /run/podman/podman.sock.
+    Init,
     /// Back to what was good before.
     ///
     /// Rejects the pending upgrade; or, when none is pending, rejects latest and moves it to the version before. What is
@@ -199,6 +206,7 @@ mod tests {
                 },
             ),
             ("tagkeeper check", Command::Check),
+            ("tagkeeper init", Command::Init),
             ("tagkeeper rollback telemetry", rollback),
             ("tagkeeper accept telemetry v2", accept),
         ] {
@@ -244,6 +252,7 @@ mod tests {
             "plan",
             "status",
             "check",
+            "init",
             "rollback telemetry",
             "accept telemetry v2",
         ] {

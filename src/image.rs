@@ -178,6 +178,16 @@ impl Repository {
         Arc::ptr_eq(&self.written, &other.written) || self.written == other.written
     }
 
+    /// The registry as it was written; none where the name begins with its path.
+    pub fn registry(&self) -> Option<&str> {
+        self.domain_bytes.and_then(|end| self.written.get(..end))
+    }
+
+    /// The path within the registry, without an implied `library/`.
+    pub fn path(&self) -> &str {
+        self.normalised().2
+    }
+
     /// Registry, implied `library/`, and path: what is compared.
     fn normalised(&self) -> (&str, &str, &str) {
         const HUB: &str = "docker.io";

@@ -16,6 +16,7 @@
 //! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
+//! - [`init`]: a first policy, guessed from a world. Pure.
 //! - [`span`]: spans of time for people.
 //! - [`report`]: plan and status as text and JSON, the status line, the log.
 //! - [`notify`]: what systemd is told.
@@ -28,6 +29,7 @@ pub mod engine;
 pub mod exit;
 pub mod id;
 pub mod image;
+pub mod init;
 pub mod notify;
 pub mod pass;
 pub mod policy;

@@ -9,6 +9,8 @@ mod between;
 mod engine;
 #[path = "requirements/faults.rs"]
 mod faults;
+#[path = "requirements/first_policy.rs"]
+mod first_policy;
 #[path = "requirements/story.rs"]
 mod story;
 #[path = "requirements/survival.rs"]

@@ -2,9 +2,11 @@
 //!
 //! The only place where files, engine and report meet. It decides nothing; `decide` does, through `pass`. A file for each
 //! kind: [`reconcile`] is the pass, [`show`] looks and prints, [`watch`] does so each second, [`check`] reads the policy alone,
-//! [`person`] does what somebody asked for by name. [`terminal`] is what they know of the terminal; here is what they share.
+//! [`init`] drafts one, [`person`] does what somebody asked for by name. [`terminal`] is what they know of the terminal; here is
+//! what they share.
 
 mod check;
+mod init;
 mod person;
 mod reconcile;
 mod show;
@@ -23,7 +25,7 @@ use crate::engine::Docker;
 use crate::exit::Exit;
 use crate::notify;
 use crate::pass::{PassError, Witness};
-use crate::policy::{self, Policy, Refused, WorkloadName};
+use crate::policy::{self, EnginePolicy, Policy, Refused, WorkloadName};
 use crate::report;
 use crate::state::{LoadError, Reading, StateDir};
 
@@ -76,6 +78,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
             }
         }
         Command::Check => check::check(options),
+        Command::Init => init::init(options),
         Command::Rollback { workload } => person::rollback(options, &clocks(), workload),
         Command::Accept { workload, version } => {
             person::accept(options, &clocks(), workload, version)
@@ -162,14 +165,18 @@ fn about_file(dir: &StateDir, error: LoadError) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("failed to read '{}'", file.display()))
 }
 
-fn connect(options: &Options, policy: &Policy) -> Result<Docker, Stop> {
-    let socket: &Path = options.socket.as_deref().unwrap_or(&policy.engine.socket);
+fn connect(options: &Options, engine: &EnginePolicy) -> Result<Docker, Stop> {
     Docker::connect(
-        socket,
-        Duration::from_millis(policy.engine.timeout_ms),
+        socket(options, engine),
+        Duration::from_millis(engine.timeout_ms),
         PASS_DEADLINE,
     )
     .map_err(|error| Stop::new(Exit::Unavailable, error))
+}
+
+/// The socket to ask: the command line's, else the policy's.
+fn socket<'a>(options: &'a Options, engine: &'a EnginePolicy) -> &'a Path {
+    options.socket.as_deref().unwrap_or(&engine.socket)
 }
 
 fn print(text: &str) -> Result<(), Stop> {

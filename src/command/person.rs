@@ -25,7 +25,7 @@ pub(super) fn rollback(
     let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
     let state = load_or_fresh(&dir)?;
     let now = state.clock.advance(reading);
-    let mut engine = connect(options, &policy)?;
+    let mut engine = connect(options, &policy.engine)?;
     let mut witness = Log {
         call_timeout_ms: policy.engine.timeout_ms,
     };

@@ -23,7 +23,7 @@ pub(super) fn reconcile(options: &Options, reading: &Reading) -> Result<Exit, St
         report::log::log_empty_policy(&policy_file(options));
     }
 
-    let mut engine = connect(options, &policy)?;
+    let mut engine = connect(options, &policy.engine)?;
     let mut witness = Log {
         call_timeout_ms: policy.engine.timeout_ms,
     };

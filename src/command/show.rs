@@ -85,7 +85,7 @@ pub(super) fn look(
         Err(error) => return Err(stop_of_load(&dir, error)),
     };
     let now = state.clock.advance(reading);
-    let mut engine = connect(options, &policy)?;
+    let mut engine = connect(options, &policy.engine)?;
     let mut run_ready = crate::ready::ask;
     let mut asker = ReadyAsker::new(&mut run_ready);
     // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).

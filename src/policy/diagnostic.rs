@@ -141,7 +141,7 @@ impl fmt::Display for Diagnostic {
 
 /// The text with nothing in it that a terminal would act on: tabs become spaces, control characters (and those that
 /// turn the direction of writing) the replacement character.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

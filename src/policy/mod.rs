@@ -20,9 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::Repository;
 
+pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Place, Problem, Refused};
 pub use files::{Roots, Source, load, load_file};
 pub use text::parse_policy;
+pub(crate) use value::{is_name, key_name, quoted};
 
 /// Soak when the policy names none: ten minutes (design R1).
 pub const DEFAULT_SOAK_MS: u64 = 10 * 60 * 1000;

@@ -59,13 +59,13 @@ fn type_name(value: &DeValue) -> &'static str {
 }
 
 /// A text as TOML writes it.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', r"\\").replace('"', "\\\"");
     format!("\"{}\"", printable(&escaped))
 }
 
 /// A key as TOML writes it: bare where that is legal.
-pub(super) fn key_name(key: &str) -> String {
+pub(crate) fn key_name(key: &str) -> String {
     let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
     if !key.is_empty() && key.bytes().all(bare) {
         key.to_owned()
@@ -236,7 +236,7 @@ pub(super) fn repository(value: &Value) -> Result<Repository, Fault> {
 }
 
 /// The name of a container, which is also what a workload may be called.
-pub(super) fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.bytes().all(rest)
 }

@@ -106,6 +106,14 @@ pub fn log_empty_policy(policy_file: &Path) {
     }
 }
 
+/// Says, beside the policy that `init` prints, that it has no workload in it.
+pub fn log_nothing_found(socket: &Path) {
+    tracing::info!(
+        "nothing at '{}' looks like a workload, so the policy names none; once the orchestrator has deployed a version, try again",
+        socket.display()
+    );
+}
+
 fn own_events() -> Targets {
     Targets::new().with_target(env!("CARGO_CRATE_NAME"), Level::INFO)
 }

@@ -1,7 +1,8 @@
 //! What people ask for: plan, hold, rollback, accept.
 
+use crate::host::Host;
 use crate::requests::Route;
-use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking};
+use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking, upgrade};
 
 #[test]
 fn plan_shows_what_the_next_pass_does_and_changes_nothing() {
@@ -228,4 +229,37 @@ fn a_workload_that_is_not_in_the_policy_cannot_be_rolled_back() {
     }
     assert_eq!((host.state_bytes(), host.names()), (state, names));
     assert_names(&host, crate::scene::PROMOTED);
+}
+
+#[test]
+fn init_needs_no_policy_and_changes_nothing() {
+    let host = Host::new("this is no policy");
+    upgrade(&mut host.engine().docker);
+    let stamps = host.state_stamps();
+    let first = host.run_at(0, &["init"]).expect_code(0);
+    assert_eq!(
+        (first.requests.len(), first.mutations().len()),
+        (2, 0),
+        "{first:#?}"
+    );
+    assert_eq!(first.stderr, "");
+    assert_eq!(host.state_stamps(), stamps);
+    host.set_policy(&first.stdout);
+    let checked = host
+        .run_at(0, &["check", "--format", "json"])
+        .expect_code(0);
+    assert_eq!(checked.json()["workloads"], serde_json::json!(["app"]));
+    host.pass_at(0).expect_code(0);
+    host.pass_at(RIPE).expect_code(0);
+    assert_promoted(&host);
+}
+
+#[test]
+fn init_where_there_is_nothing_prints_a_skeleton_and_says_so() {
+    let host = Host::new("");
+    let first = host.run_at(0, &["init"]).expect_code(0);
+    assert!(first.stdout.contains("#[workload.NAME]"), "{first:#?}");
+    assert!(first.stderr.contains("looks like a workload"), "{first:#?}");
+    let gone = host.run_on(&host.path("no.sock"), 0, &["init"]);
+    assert_eq!((gone.code, gone.stdout.as_str()), (69, ""), "{gone:#?}");
 }

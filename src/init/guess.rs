@@ -1,0 +1,460 @@
+//! Which workloads a host seems to have. Pure.
+//!
+//! A workload has a local repository with a `latest`, and others that carry the same images under other names. Images
+//! are proof, names are hints; what rests on a hint is marked as unsure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::text::listed;
+use crate::image::{ImageId, LATEST, Repository};
+use crate::policy::is_name;
+use crate::world::{Container, Image, World};
+
+/// How Kubernetes names the containers that it makes on Docker: `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
+const KUBERNETES: &str = "k8s_";
+/// The container of each pod that only holds its network.
+const POD_SANDBOX: &str = "POD";
+
+/// What the host seems to have.
+#[derive(Debug, Default)]
+pub(super) struct Draft<'w> {
+    /// Repositories that others carry images of: workloads.
+    pub(super) workloads: Vec<Guess<'w>>,
+    /// Repositories that may be workloads whose remotes have left no trace here.
+    pub(super) alone: Vec<Guess<'w>>,
+    /// Repositories with a `latest` and no sign of being a workload.
+    pub(super) left: Vec<&'w Repository>,
+}
+
+/// One workload, as far as it can be told.
+#[derive(Debug)]
+pub(super) struct Guess<'w> {
+    pub(super) name: String,
+    pub(super) repository: &'w Repository,
+    pub(super) latest: &'w Image,
+    pub(super) remotes: Vec<Remote<'w>>,
+    /// The exact name of the local container.
+    pub(super) container: String,
+    /// The container that has this name; none if no local container was found.
+    pub(super) local: Option<&'w Container>,
+    /// The orchestrator's containers.
+    pub(super) orchestrated: Vec<&'w Container>,
+    /// A pattern that all of their names have.
+    pub(super) pattern: Option<String>,
+    /// What a person should look at.
+    pub(super) unsure: Vec<String>,
+}
+
+/// A repository that the orchestrator seems to pull a workload's image from.
+#[derive(Debug)]
+pub(super) struct Remote<'w> {
+    pub(super) repository: &'w Repository,
+    /// It carries an image of the local repository; else only the names are alike.
+    pub(super) shares_an_image: bool,
+}
+
+impl Guess<'_> {
+    /// Whether a remote rests on its name alone. Its images would be cleaned up, so a person has to look first.
+    pub(super) fn rests_on_a_name(&self) -> bool {
+        self.remotes.iter().any(|remote| !remote.shares_an_image)
+    }
+}
+
+/// What an engine has of one repository.
+#[derive(Default)]
+struct Shelf<'w> {
+    images: BTreeSet<&'w ImageId>,
+    /// Tags that can be versions.
+    versions: BTreeSet<&'w str>,
+    latest: Option<&'w Image>,
+}
+
+type Shelves<'w> = BTreeMap<&'w Repository, Shelf<'w>>;
+
+/// Guesses.
+pub(super) fn draft(world: &World) -> Draft<'_> {
+    let shelves = shelves(world);
+    let locals = locals(&shelves, world);
+    let (remotes, mut unsure) = remotes(&shelves, &locals);
+    let containers = Containers::find(world, &shelves, &locals);
+
+    let mut draft = Draft::default();
+    let mut names = Names::of(world);
+    // Who has a container has its name; the others take what is left.
+    let mut order = locals.clone();
+    order.sort_by_key(|local| !containers.locals.contains_key(local));
+    for repository in order {
+        let remotes: Vec<Remote> = remotes
+            .iter()
+            .filter(|(local, _)| *local == repository)
+            .map(|(_, remote)| Remote { ..*remote })
+            .collect();
+        let Some(shelf) = shelves.get(repository) else {
+            continue;
+        };
+        let Some(latest) = shelf.latest else { continue };
+        let ran = containers.locals.contains_key(repository);
+        if remotes.is_empty() && !ran && shelf.versions.is_empty() {
+            draft.left.push(repository);
+            continue;
+        }
+        let doubts = unsure.remove(repository).unwrap_or_default();
+        let mut guess = containers.guess(repository, latest, remotes, &shelves, &mut names);
+        guess.unsure.splice(0..0, doubts);
+        if guess.remotes.is_empty() {
+            draft.alone.push(guess);
+        } else {
+            draft.workloads.push(guess);
+        }
+    }
+    draft.workloads.sort_by(|a, b| a.name.cmp(&b.name));
+    draft.alone.sort_by(|a, b| a.name.cmp(&b.name));
+    draft.left.sort_unstable();
+    draft
+}
+
+fn shelves(world: &World) -> Shelves<'_> {
+    let mut shelves = Shelves::new();
+    for image in &world.images {
+        for reference in &image.references {
+            let shelf = shelves.entry(reference.repository()).or_default();
+            shelf.images.insert(&image.id);
+            shelf.versions.extend(reference.version_tag());
+            if reference.tag() == Some(LATEST) {
+                shelf.latest = Some(image);
+            }
+        }
+    }
+    shelves
+}
+
+/// Built or renamed here, by the way it is written: Podman puts `localhost/` before such names.
+fn is_written_locally(repository: &Repository) -> bool {
+    matches!(repository.registry(), None | Some("localhost"))
+}
+
+fn shares_an_image(a: &Shelf, b: &Shelf) -> bool {
+    a.images.intersection(&b.images).next().is_some()
+}
+
+/// `team/app` and `registry.example/mirror/team/app`.
+fn names_are_alike(a: &Repository, b: &Repository) -> bool {
+    let ends_with = |long: &str, short: &str| {
+        long.strip_suffix(short)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    ends_with(a.path(), b.path()) || ends_with(b.path(), a.path())
+}
+
+/// The repositories with a `latest` that a local service may run: of two that carry one image, or that have one name, the
+/// one that is written as this host's own, or else the one that a container was created from by that name.
+fn locals<'w>(shelves: &Shelves<'w>, world: &World) -> Vec<&'w Repository> {
+    let distance = |repository: &Repository| {
+        let runs = world
+            .containers
+            .iter()
+            .any(|c| !is_kubernetes(c) && c.reference.as_ref() == Some(&repository.latest()));
+        (!is_written_locally(repository), !runs)
+    };
+    let with_latest = || shelves.iter().filter(|(_, shelf)| shelf.latest.is_some());
+    with_latest()
+        .filter(|(repository, shelf)| {
+            let mine = distance(repository);
+            !with_latest().any(|(other, its)| {
+                let related =
+                    names_are_alike(repository, other) || (mine.0 && shares_an_image(shelf, its));
+                related && distance(other) < mine
+            })
+        })
+        .map(|(repository, _)| *repository)
+        .collect()
+}
+
+type Doubts<'w> = BTreeMap<&'w Repository, Vec<String>>;
+
+/// Whose remote each other repository is: of the local one whose image it carries, or else whose name it has. Where two
+/// would do equally well, nobody's.
+fn remotes<'w>(
+    shelves: &Shelves<'w>,
+    locals: &[&'w Repository],
+) -> (Vec<(&'w Repository, Remote<'w>)>, Doubts<'w>) {
+    let mut remotes = Vec::new();
+    let mut doubts = Doubts::new();
+    for (&repository, shelf) in shelves {
+        if locals.contains(&repository) {
+            continue;
+        }
+        let likeness = |local: &Repository| {
+            let shares = shelves
+                .get(local)
+                .is_some_and(|its| shares_an_image(its, shelf));
+            // Names alone say little where nobody wrote a registry: `app` is not `grafana/app`.
+            let alike =
+                names_are_alike(local, repository) && (shares || !is_written_locally(repository));
+            (shares, alike)
+        };
+        let best = locals.iter().map(|local| likeness(local)).max();
+        let Some((shares, alike)) = best.filter(|&(shares, alike)| shares || alike) else {
+            continue;
+        };
+        let mut likeliest = locals
+            .iter()
+            .filter(|local| likeness(local) == (shares, alike));
+        match (likeliest.next(), likeliest.next()) {
+            (Some(local), None) => {
+                let doubts = doubts.entry(*local).or_default();
+                if !shares {
+                    doubts.push(doubt_of_name(repository, shelf, shelves.get(*local)));
+                }
+                if shelf.latest.is_some() {
+                    doubts.push(format!(
+                        "{repository} has a latest too; is that what the local service runs?"
+                    ));
+                }
+                let shares_an_image = shares;
+                remotes.push((
+                    *local,
+                    Remote {
+                        repository,
+                        shares_an_image,
+                    },
+                ));
+            }
+            (Some(one), Some(other)) => {
+                for local in [one, other] {
+                    doubts.entry(*local).or_default().push(format!(
+                        "{repository} may be a remote of {one} or of {other}; write it into one of them"
+                    ));
+                }
+            }
+            _ => {}
+        }
+    }
+    (remotes, doubts)
+}
+
+fn doubt_of_name(remote: &Repository, shelf: &Shelf, local: Option<&Shelf>) -> String {
+    let common = local.map(|local| listed(local.versions.intersection(&shelf.versions)));
+    match common.filter(|tags| !tags.is_empty()) {
+        Some(tags) => {
+            format!("{remote} is named alike and has the same tags ({tags}), but other images")
+        }
+        None => format!("{remote} is named alike, but carries no image of this repository"),
+    }
+}
+
+fn is_kubernetes(container: &Container) -> bool {
+    container.names.iter().any(|n| n.starts_with(KUBERNETES))
+}
+
+/// A name that a policy can have.
+fn legal_name(container: &Container) -> Option<&str> {
+    container
+        .names
+        .iter()
+        .map(String::as_str)
+        .find(|name| is_name(name))
+}
+
+/// The containers of the host, and whose local container each is.
+struct Containers<'w> {
+    world: &'w World,
+    /// The local container of each repository that has one, and others that could be it.
+    locals: BTreeMap<&'w Repository, (&'w Container, Vec<&'w Container>)>,
+}
+
+impl<'w> Containers<'w> {
+    fn find(world: &'w World, shelves: &Shelves<'w>, locals: &[&'w Repository]) -> Self {
+        let mut found = Self {
+            world,
+            locals: BTreeMap::new(),
+        };
+        // By the reference, which belongs to one repository only; then, for those that have none, by the image, since the
+        // engine forgets the reference when the name moves on.
+        for by_image in [false, true] {
+            for &repository in locals {
+                if found.locals.contains_key(repository) {
+                    continue;
+                }
+                let mut candidates: Vec<&Container> = world
+                    .containers
+                    .iter()
+                    .filter(|c| match &c.reference {
+                        Some(reference) => !by_image && reference.repository() == repository,
+                        None => {
+                            by_image
+                                && shelves
+                                    .get(repository)
+                                    .is_some_and(|shelf| shelf.images.contains(&c.image))
+                        }
+                    })
+                    .filter(|c| !is_kubernetes(c) && found.is_free(c))
+                    .collect();
+                candidates.sort_by_key(|c| unlikeliness(c, repository));
+                if let Some((first, others)) = candidates.split_first() {
+                    found.locals.insert(repository, (first, others.to_vec()));
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether it has a name that a policy can have, and nobody else has that name.
+    fn is_free(&self, container: &Container) -> bool {
+        legal_name(container).is_some_and(|name| {
+            let taken = self.locals.values();
+            taken
+                .into_iter()
+                .all(|(taken, _)| legal_name(taken) != Some(name))
+        })
+    }
+
+    fn guess(
+        &self,
+        repository: &'w Repository,
+        latest: &'w Image,
+        remotes: Vec<Remote<'w>>,
+        shelves: &Shelves<'w>,
+        names: &mut Names<'w>,
+    ) -> Guess<'w> {
+        let mut unsure = Vec::new();
+        let local = self.locals.get(repository);
+        let orchestrated = self.orchestrated(repository, &remotes, shelves);
+        let in_pods: BTreeSet<Option<&str>> = orchestrated.iter().map(|c| name_in_pod(c)).collect();
+        let of_pods = match in_pods.iter().collect::<Vec<_>>().as_slice() {
+            [Some(only)] => Some(*only),
+            [] => None,
+            _ => {
+                let seen = listed(orchestrated.iter().map(|c| c.name()));
+                unsure.push(format!(
+                    "no one pattern fits the names of the orchestrator's containers ({seen}), so all of them count"
+                ));
+                None
+            }
+        };
+        let (name, container) = if let Some((container, others)) = local {
+            if !others.is_empty() {
+                let seen = listed(others.iter().map(|c| c.name()));
+                unsure.push(format!("the local container may also be one of: {seen}"));
+            }
+            let name = legal_name(container).unwrap_or_default();
+            names.containers.insert(name.to_owned());
+            (names.take_workload(name), name.to_owned())
+        } else {
+            let name = names.take_workload(of_pods.unwrap_or_else(|| short_name(repository)));
+            let container = names.take_container(&name);
+            unsure.push(format!(
+                "no container was created from {}; what does the local service call its own?",
+                repository.latest()
+            ));
+            (name, container)
+        };
+        Guess {
+            name,
+            repository,
+            latest,
+            remotes,
+            container,
+            local: local.map(|(container, _)| *container),
+            pattern: of_pods.map(|name| format!("{KUBERNETES}{name}_*")),
+            orchestrated,
+            unsure,
+        }
+    }
+
+    /// The containers of the workload other than local ones: its own, and those that somebody made by hand.
+    fn orchestrated(
+        &self,
+        repository: &Repository,
+        remotes: &[Remote],
+        shelves: &Shelves,
+    ) -> Vec<&'w Container> {
+        let repositories =
+            || std::iter::once(repository).chain(remotes.iter().map(|r| r.repository));
+        let is_local = |container: &Container| {
+            let locals = self.locals.values();
+            locals.into_iter().any(|(local, others)| {
+                local.id == container.id || others.iter().any(|o| o.id == container.id)
+            })
+        };
+        let belongs = |container: &Container| match &container.reference {
+            Some(reference) => repositories().any(|r| r == reference.repository()),
+            None => repositories()
+                .filter_map(|r| shelves.get(r))
+                .any(|shelf| shelf.images.contains(&container.image)),
+        };
+        let containers = self.world.containers.iter();
+        containers.filter(|c| belongs(c) && !is_local(c)).collect()
+    }
+}
+
+/// What makes a container unlikely to be the local one, the weightiest first.
+fn unlikeliness<'c>(container: &'c Container, repository: &Repository) -> (bool, bool, &'c str) {
+    let name = legal_name(container).unwrap_or_default();
+    let from_latest = container.reference.as_ref() == Some(&repository.latest());
+    let last = repository.path().rsplit('/').next().unwrap_or_default();
+    let named_so = last
+        .strip_suffix(name)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
+    (!from_latest, !named_so, name)
+}
+
+/// `telemetry` of `k8s_telemetry_pod_namespace_uid_0`.
+fn name_in_pod(container: &Container) -> Option<&str> {
+    let plain = |name: &&str| is_name(name) && *name != POD_SANDBOX && !name.contains('_');
+    container
+        .names
+        .iter()
+        .find_map(|name| name.strip_prefix(KUBERNETES)?.split_once('_'))
+        .map(|(name, _)| name)
+        .filter(plain)
+}
+
+/// `telemetry` of `registry.example/docker-sonic-telemetry`.
+fn short_name(repository: &Repository) -> &str {
+    let last = repository.path().rsplit('/').next().unwrap_or_default();
+    let short = last.strip_prefix("docker-").unwrap_or(last);
+    short.strip_prefix("sonic-").unwrap_or(short)
+}
+
+/// The names that are taken: each workload has one of its own, and so has each local container.
+struct Names<'w> {
+    workloads: BTreeSet<String>,
+    containers: BTreeSet<String>,
+    /// A container of that name is there, and it is not the workload's.
+    present: BTreeSet<&'w str>,
+}
+
+impl<'w> Names<'w> {
+    fn of(world: &'w World) -> Self {
+        let names = world.containers.iter().flat_map(|c| &c.names);
+        Self {
+            workloads: BTreeSet::new(),
+            containers: BTreeSet::new(),
+            present: names.map(String::as_str).collect(),
+        }
+    }
+
+    fn take_workload(&mut self, wanted: &str) -> String {
+        let name = numbered(wanted, |name| !self.workloads.contains(name));
+        self.workloads.insert(name.clone());
+        name
+    }
+
+    fn take_container(&mut self, wanted: &str) -> String {
+        let name = numbered(wanted, |name| {
+            !self.containers.contains(name) && !self.present.contains(name)
+        });
+        self.containers.insert(name.clone());
+        name
+    }
+}
+
+/// The name, or the first of `name-2`, `name-3` and so on that is free.
+fn numbered(wanted: &str, is_free: impl Fn(&str) -> bool) -> String {
+    let numbers = (2_u64..).map(|n| format!("{wanted}-{n}"));
+    std::iter::once(wanted.to_owned())
+        .chain(numbers)
+        .find(|name| is_free(name))
+        .unwrap_or_default()
+}

@@ -1,0 +1,32 @@
+//! A first policy for a host that has none: what its engine shows, made into commented TOML for a person to mend.
+//!
+//! Pure: `guess` reads a [`World`] and says which workloads there seem to be and what is unsure about each; `text` writes
+//! that down. Neither asks anybody anything. What it prints is a sound policy, whatever the world (a property test), and
+//! where a guess could cost an image, it is on hold or commented out: a person decides.
+
+use std::path::Path;
+
+use crate::world::World;
+
+mod guess;
+#[cfg(test)]
+mod tests;
+mod text;
+
+/// A first policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstPolicy {
+    /// TOML with comments; a sound policy.
+    pub text: String,
+    /// How many workloads it has, those that are commented out aside.
+    pub workloads: usize,
+}
+
+/// The first policy of a host. `socket` is where its engine was found; the policy names it if it is not the default.
+pub fn first_policy(world: &World, socket: &Path) -> FirstPolicy {
+    let draft = guess::draft(world);
+    FirstPolicy {
+        text: text::write(&draft, world, socket),
+        workloads: draft.workloads.len(),
+    }
+}

@@ -1,0 +1,292 @@
+//! What `init` makes of a host: a table of hosts, the whole text of one, and a property over all of them.
+
+use std::path::Path;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::{FirstPolicy, first_policy};
+use crate::image::{ImageId, Reference};
+use crate::policy::{DEFAULT_SOCKET, Policy, Source, parse_policy};
+use crate::world::{Container, ContainerId, ContainerState, Image, World};
+
+/// A host: images as "id name name", containers as "name id reference", the last "-" where the engine has forgotten it.
+fn host(images: &[&str], containers: &[&str]) -> World {
+    let image = |text: &&str| {
+        let mut words = text.split(' ');
+        Image {
+            id: ImageId::new(words.next().unwrap()),
+            references: words.map(|name| Reference::parse(name).unwrap()).collect(),
+            foreign_names: 0,
+            size_bytes: 1,
+        }
+    };
+    let container = |(index, text): (usize, &&str)| {
+        let words: Vec<&str> = text.split(' ').collect();
+        Container {
+            id: ContainerId::new(index.to_string()),
+            names: vec![words[0].to_owned()],
+            image: ImageId::new(words[1]),
+            reference: Reference::parse(words[2]).ok(),
+            state: ContainerState::Running,
+            created_secs: 0,
+        }
+    };
+    World {
+        images: images.iter().map(image).collect(),
+        containers: containers.iter().enumerate().map(container).collect(),
+        ..World::default()
+    }
+}
+
+fn first(world: &World) -> FirstPolicy {
+    first_policy(world, Path::new(DEFAULT_SOCKET))
+}
+
+fn parsed(text: &str) -> Policy {
+    let source = Source {
+        label: "init".to_owned(),
+        text: text.to_owned(),
+    };
+    match parse_policy(&[source]) {
+        Ok(policy) => policy,
+        Err(refused) => panic!("{text}\n{refused}"),
+    }
+}
+
+/// The settings of a text in one line for each workload: "name: key = value; key = value".
+fn settings(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let setting = line.split("  #").next().unwrap_or_default().trim_end();
+        if let Some(section) = setting.strip_prefix('[') {
+            let name = section
+                .trim_end_matches(']')
+                .trim_start_matches("workload.");
+            found.push(format!("{name}:"));
+        } else if let Some(last) = found.last_mut().filter(|_| !setting.is_empty()) {
+            let parted = if last.ends_with(':') { " " } else { "; " };
+            *last = format!("{last}{parted}{setting}");
+        }
+    }
+    found
+}
+
+/// Each host with the settings of its policy, and what its comments must say.
+#[test]
+fn what_is_found_on_a_host() {
+    #[rustfmt::skip]
+    let table: &[(&str, World, &[&str], &[&str])] = &[
+        ("an empty one",
+            host(&[], &[]),
+            &[], &["Nothing here looks like a workload", "#[workload.NAME]"]),
+        ("an upgrade beside the local container",
+            host(&["a docker-sonic-telemetry:latest docker-sonic-telemetry:v1 r.example/docker-sonic-telemetry:v1",
+                   "b r.example/docker-sonic-telemetry:v2"],
+                 &["telemetry a docker-sonic-telemetry:latest",
+                   "k8s_telemetry_pod-1_sonic_uid_0 b r.example/docker-sonic-telemetry:v2",
+                   "k8s_POD_pod-1_sonic_uid_0 p registry.k8s.io/pause:3.9"]),
+            &[r#"telemetry: repository = "docker-sonic-telemetry"; remotes = ["r.example/docker-sonic-telemetry"]; container = "telemetry"; orchestrated = "k8s_telemetry_*""#],
+            &["its latest is v1 (a)", "carries the same images", "running, from docker-sonic-telemetry:latest"]),
+        ("a registry with a port and a mirror under other names",
+            host(&["a app:latest r.example:5000/team/app:v1 mirror.example/x/other@sha256:0000000000000000000000000000000000000000000000000000000000000000"],
+                 &["app a app:latest"]),
+            &[r#"app: repository = "app"; remotes = ["mirror.example/x/other", "r.example:5000/team/app"]; container = "app""#], &[]),
+        ("Podman",
+            host(&["a localhost/web:latest registry.example/team/web:v1"], &["web a localhost/web:latest"]),
+            &[r#"web: repository = "localhost/web"; remotes = ["registry.example/team/web"]; container = "web""#], &[]),
+        ("a service of another name",
+            host(&["a docker-app:latest r.example/app:1"], &["front a docker-app:latest"]),
+            &[r#"front: repository = "docker-app"; remotes = ["r.example/app"]; container = "front""#], &[]),
+        ("an engine that has forgotten the reference",
+            host(&["a app:v1", "b app:latest r.example/app:v2"], &["app a -"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app""#],
+            &["running, from a"]),
+        ("no local container, but the pod's tells the name",
+            host(&["a docker-x:latest r.example/docker-x:v1"], &["k8s_snmp_p_n_u_0 a r.example/docker-x:v1"]),
+            &[r#"snmp: repository = "docker-x"; remotes = ["r.example/docker-x"]; container = "snmp"; orchestrated = "k8s_snmp_*""#],
+            &["unsure: no container was created from docker-x:latest"]),
+        ("no container at all",
+            host(&["a docker-sonic-gnmi:latest r.example/docker-sonic-gnmi:v1"], &[]),
+            &[r#"gnmi: repository = "docker-sonic-gnmi"; remotes = ["r.example/docker-sonic-gnmi"]; container = "gnmi""#],
+            &["unsure: no container was created from docker-sonic-gnmi:latest"]),
+        ("the name is somebody else's",
+            host(&["a docker-app:latest r.example/docker-app:v1", "z other:v1"], &["app z other:v1"]),
+            &[r#"app: repository = "docker-app"; remotes = ["r.example/docker-app"]; container = "app-2""#], &[]),
+        ("alike by name only: on hold",
+            host(&["a app:latest app:v1", "b r.example/app:v1"], &["app a app:latest"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app"; hold = true"#],
+            &["unsure: r.example/app is named alike and has the same tags (v1), but other images"]),
+        ("alike by name only, other tags",
+            host(&["a app:latest", "b r.example/app:v2"], &["app a app:latest"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app"; hold = true"#],
+            &["unsure: r.example/app is named alike, but carries no image of this repository"]),
+        ("somebody's image on Docker Hub is not ours by its name",
+            host(&["a agent:latest agent:v1", "b grafana/agent:v1"], &["agent a agent:latest"]),
+            &[], &["#[workload.agent]", "#repository = \"agent\"", "#remotes = []"]),
+        ("a remote that could be of two workloads",
+            host(&["a one:latest r.example/x:v1", "a2 two:latest r.example/x:v2"], &["one a one:latest", "two a2 two:latest"]),
+            &[], &["unsure: r.example/x may be a remote of one or of two", "#[workload.one]", "#[workload.two]"]),
+        ("two local names of one image are two workloads",
+            host(&["a one:latest two:latest r.example/one:v1 r.example/two:v1"], &["one a one:latest", "two a two:latest"]),
+            &[r#"one: repository = "one"; remotes = ["r.example/one"]; container = "one""#,
+              r#"two: repository = "two"; remotes = ["r.example/two"]; container = "two""#], &[]),
+        ("a remote with a latest of its own",
+            host(&["a app:latest r.example/app:latest"], &["app a app:latest"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app""#],
+            &["unsure: r.example/app has a latest too"]),
+        ("the service runs a registry's name",
+            host(&["a r.example/app:latest mirror.example/app:v1"], &["app a r.example/app:latest"]),
+            &[r#"app: repository = "r.example/app"; remotes = ["mirror.example/app"]; container = "app""#], &[]),
+        ("several containers from latest",
+            host(&["a docker-app:latest r.example/docker-app:v1"], &["debug a docker-app:latest", "app a docker-app:latest"]),
+            &[r#"app: repository = "docker-app"; remotes = ["r.example/docker-app"]; container = "app""#],
+            &["unsure: the local container may also be one of: debug"]),
+        ("an orchestrator that names no pattern",
+            host(&["a app:latest r.example/app:v1"], &["app a app:latest", "task-7 a r.example/app:v1"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app""#],
+            &["unsure: no one pattern fits the names of the orchestrator's containers (task-7)"]),
+        ("local images that nobody upgrades",
+            host(&["a docker-fpm:latest docker-fpm:v1", "b busybox:latest", "c lonely:v1"], &["bgp a docker-fpm:latest"]),
+            &[], &["#[workload.bgp]", "#repository = \"docker-fpm\"", "# No sign of a workload: busybox."]),
+        ("a name with a dot",
+            host(&["a app:latest r.example/app:v1"], &["a.b a app:latest"]),
+            &[r#""a.b": repository = "app"; remotes = ["r.example/app"]; container = "a.b""#], &[]),
+    ];
+    for (story, world, wanted, told) in table {
+        let first = first(world);
+        assert_eq!(settings(&first.text), *wanted, "{story}\n{}", first.text);
+        assert_eq!(first.workloads, wanted.len(), "{story}");
+        assert_eq!(parsed(&first.text).workloads.len(), wanted.len(), "{story}");
+        for told in *told {
+            assert!(first.text.contains(told), "{story}: {told}\n{}", first.text);
+        }
+    }
+}
+
+/// Whoever takes the "#" away from what is commented out has a sound policy, too.
+#[test]
+fn what_is_commented_out_is_sound() {
+    let world = host(
+        &["a docker-fpm:latest docker-fpm:v1", "b app:latest app:1"],
+        &["bgp a docker-fpm:latest"],
+    );
+    let text = first(&world).text;
+    let (_, alone) = text.split_once("# These have a latest").unwrap();
+    let uncommented: Vec<&str> = alone
+        .lines()
+        .skip(2)
+        .map(|line| line.strip_prefix('#').unwrap_or(line))
+        .map(|line| if line.starts_with(' ') { "" } else { line })
+        .collect();
+    let policy = parsed(&uncommented.join("\n"));
+    assert_eq!(policy.workloads["bgp"].repository.as_str(), "docker-fpm");
+    assert_eq!(policy.workloads["app"].container, "app");
+}
+
+#[test]
+fn another_socket_is_written_down() {
+    let world = World::default();
+    let podman = first_policy(&world, Path::new("/run/podman/podman.sock")).text;
+    let socket = parsed(&podman).engine.socket;
+    assert_eq!(socket, Path::new("/run/podman/podman.sock"));
+    assert!(!first(&world).text.contains("[engine]"));
+}
+
+const REPOSITORIES: [&str; 9] = [
+    "app",
+    "docker-app",
+    "docker-sonic-app",
+    "localhost/app",
+    "r.example/app",
+    "r.example:5000/team/app",
+    "grafana/app",
+    "docker.io/library/app",
+    "index.docker.io/other",
+];
+const TAGS: [&str; 4] = [":latest", ":v1", ":v2.0", ":3"];
+const NAMES: [&str; 12] = [
+    "app",
+    "app-2",
+    "a.b",
+    "k8s_app_p_n_u_0",
+    "k8s_app_p_n_u_1",
+    "k8s_other_p_n_u_0",
+    "k8s__",
+    "k8s_POD_p",
+    "x\n[workload.evil]",
+    "[*]",
+    "",
+    "-",
+];
+
+fn a_reference() -> impl Strategy<Value = Reference> {
+    let repository = proptest::sample::select(&REPOSITORIES[..]);
+    let tag = proptest::sample::select(&TAGS[..]);
+    (repository, tag)
+        .prop_map(|(repository, tag)| Reference::parse(&format!("{repository}{tag}")).unwrap())
+}
+
+fn a_world() -> impl Strategy<Value = World> {
+    let images = vec(vec(a_reference(), 0..4), 0..5).prop_map(|all| {
+        let number = |(n, references): (usize, Vec<Reference>)| Image {
+            id: ImageId::new(n.to_string()),
+            references,
+            foreign_names: 0,
+            size_bytes: 1,
+        };
+        all.into_iter().enumerate().map(number).collect()
+    });
+    let name = prop_oneof![
+        8 => proptest::sample::select(&NAMES[..]).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ];
+    let container = (
+        vec(name, 0..3),
+        0..6_usize,
+        proptest::option::of(a_reference()),
+    );
+    let containers = vec(container, 0..6).prop_map(|all| {
+        let number = |(n, (names, image, reference)): (usize, (Vec<String>, usize, _))| Container {
+            id: ContainerId::new(n.to_string()),
+            names,
+            image: ImageId::new(image.to_string()),
+            reference,
+            state: ContainerState::Exited,
+            created_secs: 0,
+        };
+        all.into_iter().enumerate().map(number).collect()
+    });
+    (images, containers).prop_map(|(images, containers)| World {
+        images,
+        containers,
+        ..World::default()
+    })
+}
+
+proptest! {
+    /// A sound policy, whatever is found; a workload whose remotes rest on a name alone is on hold, and no container is
+    /// named as local that the workload has not made.
+    #[test]
+    fn whatever_is_found_the_policy_is_sound(world in a_world(), socket in "/[^\0]{0,12}") {
+        let first = first_policy(&world, Path::new(&socket));
+        let policy = parsed(&first.text);
+        prop_assert_eq!(policy.workloads.len(), first.workloads);
+        for workload in policy.workloads.values() {
+            let of = |repository| world.images.iter()
+                .filter(move |i| i.references.iter().any(|r| r.repository() == repository))
+                .map(|i| &i.id);
+            let shares = |remote| of(remote).any(|id| of(&workload.repository).any(|its| its == id));
+            prop_assert!(!workload.remotes.is_empty());
+            prop_assert_eq!(workload.hold, !workload.remotes.iter().all(shares));
+            let named = world.containers.iter().filter(|c| c.names.contains(&workload.container));
+            let mut named = named.peekable();
+            if named.peek().is_some() {
+                let its_own = |c: &Container| c.reference.as_ref().map_or_else(
+                    || of(&workload.repository).any(|id| *id == c.image),
+                    |r| *r.repository() == workload.repository);
+                prop_assert!(named.any(its_own), "{}", first.text);
+            }
+        }
+    }
+}
