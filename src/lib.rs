@@ -17,7 +17,7 @@
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
 //! - [`init`]: a first policy, guessed from a world. Pure.
-//! - [`span`]: spans of time for people.
+//! - [`span`]: spans of time for people; [`near`]: the word that was probably meant.
 //! - [`report`]: plan and status as text and JSON, the status line, the log.
 //! - [`notify`]: what systemd is told.
 //! - [`cli`], [`command`], [`exit`]: the command line, what each command does, how it ends.
@@ -30,6 +30,7 @@ pub mod exit;
 pub mod id;
 pub mod image;
 pub mod init;
+pub mod near;
 pub mod notify;
 pub mod pass;
 pub mod policy;

@@ -8,11 +8,12 @@ mod files;
 mod property;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tagkeeper::image::Repository;
 use tagkeeper::policy::{
-    EnginePolicy, Glob, LocalFallback, Policy, Ready, Refused, Source, Workload, parse_policy,
+    Diagnostic, EnginePolicy, Glob, LocalFallback, Policy, Ready, Refused, Source, Workload,
+    parse_policy, survey,
 };
 
 const FILE: &str = "policy.toml";
@@ -33,6 +34,7 @@ fn repository(name: &str) -> Repository {
 }
 
 const MISTAKES: &str = include_str!("policy/mistakes.txt");
+const ODDITIES: &str = include_str!("policy/oddities.txt");
 
 /// An error as `mistakes.txt` has it: line, column, length, "key: what" and mend.
 type Mistake = (usize, usize, usize, String, String);
@@ -58,29 +60,97 @@ fn read_case(case: &str) -> (String, Vec<Mistake>) {
     (text, expected)
 }
 
-#[test]
-fn every_mistake_is_named_with_its_place_and_its_mend() {
+/// The cases of a table for which something else was found than it says, and how many cases there are.
+fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usize) {
     let mut wrong = String::new();
     let mut cases = 0;
-    for case in MISTAKES.split("\n=== ").skip(1) {
+    for case in table.split("\n=== ").skip(1) {
         cases += 1;
         let (text, expected) = read_case(case);
-        let found: Vec<Mistake> = match parse(&text) {
-            Ok(_) => Vec::new(),
-            Err(refused) => refused
-                .diagnostics()
-                .map(|d| {
-                    let what = format!("{}: {}", d.key.as_deref().unwrap_or("-"), d.what);
-                    (d.place.line, d.place.column, d.length, what, d.mend.clone())
-                })
-                .collect(),
-        };
+        let found: Vec<Mistake> = find(&text)
+            .into_iter()
+            .map(|d| {
+                let what = format!("{}: {}", d.key.as_deref().unwrap_or("-"), d.what);
+                (d.place.line, d.place.column, d.length, what, d.mend)
+            })
+            .collect();
         if expected.is_empty() || found != expected {
             writeln!(wrong, "== {case}\nexpected {expected:#?}\nfound {found:#?}").unwrap();
         }
     }
+    (wrong, cases)
+}
+
+#[test]
+fn every_mistake_is_named_with_its_place_and_its_mend() {
+    let (wrong, cases) = compare(MISTAKES, |text| match parse(text) {
+        Ok(_) => Vec::new(),
+        Err(refused) => refused.diagnostics().cloned().collect(),
+    });
     assert!(wrong.is_empty(), "{wrong}");
     assert!(cases > 70, "only {cases} cases were read");
+}
+
+#[test]
+fn what_is_odd_is_named_with_its_place_and_its_mend() {
+    let (wrong, cases) = compare(ODDITIES, |text| {
+        let warnings = survey(&[source(FILE, text)]).unwrap().warnings;
+        for warning in &warnings {
+            assert!(warning.to_string().starts_with("warning: "), "{warning}");
+        }
+        warnings
+    });
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(cases > 8, "only {cases} cases were read");
+}
+
+/// Whether a program runs, and what an engine has, only the host knows.
+#[test]
+fn what_only_the_host_knows_is_odd_where_it_was_written() {
+    let text = "[workload.app]\nrepository = \"local-host/app\"\nremotes = [\"r/app\"]\nready = [\"/bin/reddy\", \"x\"]\n";
+    let survey = survey(&[source(FILE, text)]).unwrap();
+    assert!(survey.warnings.is_empty());
+    let missing =
+        |path: &Path| (path == Path::new("/bin/reddy")).then(|| "does not exist".to_owned());
+    let of_programs = survey.of_programs(missing);
+    assert_eq!(
+        (of_programs[0].place.line, of_programs[0].place.column),
+        (4, 10)
+    );
+    assert!(
+        of_programs[0].what.contains("'/bin/reddy', does not exist"),
+        "{}",
+        of_programs[0]
+    );
+    assert!(survey.of_programs(|_| None).is_empty());
+
+    for (present, mend) in [
+        (
+            &["localhost/app", "other"][..],
+            "did you mean \"localhost/app\"?",
+        ),
+        (
+            &["nothing-near"],
+            "write it as the engine prints it, or wait for its first image",
+        ),
+        (
+            &[],
+            "write it as the engine prints it, or wait for its first image",
+        ),
+    ] {
+        let present = present.iter().map(|name| repository(name)).collect();
+        let found = survey.of_repositories(&present);
+        assert_eq!(
+            (
+                found[0].place.line,
+                found[0].place.column,
+                found[0].mend.as_str()
+            ),
+            (2, 14, mend)
+        );
+    }
+    let present = [repository("local-host/app")].into();
+    assert!(survey.of_repositories(&present).is_empty());
 }
 
 /// The first and the last of the legal values at each boundary, so that no rule refuses too much.

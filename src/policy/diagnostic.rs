@@ -26,9 +26,20 @@ impl fmt::Display for Place {
     }
 }
 
-/// One error of a policy.
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The policy is refused.
+    Error,
+    /// Legal, and hardly meant.
+    Warning,
+}
+
+/// What is wrong or odd at one place of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
     /// Where it is.
     pub place: Place,
     /// The line it is on, without its end.
@@ -63,6 +74,7 @@ impl At<'_> {
     pub(super) fn error(&self, key: Option<String>, what: String, mend: String) -> Diagnostic {
         let (place, source_line, length) = self.locate();
         Diagnostic {
+            severity: Severity::Error,
             place,
             source_line: source_line.to_owned(),
             length,
@@ -70,6 +82,15 @@ impl At<'_> {
             what,
             mend,
             other: None,
+        }
+    }
+
+    /// A warning about this stretch, to be filled in. `key` may be that of an entry of a list, `ready#0`.
+    pub(super) fn warning(&self, key: &str) -> Diagnostic {
+        let key = key.split('#').next().unwrap_or_default();
+        Diagnostic {
+            severity: Severity::Warning,
+            ..self.error(Some(key.to_owned()), String::new(), String::new())
         }
     }
 
@@ -107,6 +128,17 @@ fn chars(text: &str) -> usize {
     text.chars().count()
 }
 
+impl Diagnostic {
+    /// The text that it is about.
+    pub(super) fn meant(&self) -> String {
+        self.source_line
+            .chars()
+            .skip(self.place.column - 1)
+            .take(self.length)
+            .collect()
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.place.line;
@@ -123,7 +155,11 @@ impl fmt::Display for Diagnostic {
             .collect();
         let indent = " ".repeat(columns(&printable(&before)));
         let marks = "^".repeat(columns(&printable(&meant)).max(1));
-        writeln!(f, "error: {}", self.what)?;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(f, "{severity}: {}", self.what)?;
         writeln!(f, "  --> {}", self.place)?;
         writeln!(f, "     |")?;
         writeln!(

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::Policy;
 use super::diagnostic::{At, Problem, Refused};
+use super::odd::Survey;
+use super::section::Marks;
 use super::text::examine;
 
 /// One policy file: what to call it in errors, and what is in it.
@@ -47,6 +49,23 @@ impl Default for Roots {
 /// # Errors
 /// Every error of every file, or that there is no file at all.
 pub fn load(roots: &Roots) -> Result<Policy, Refused> {
+    let (sources, problems) = find(roots);
+    judge(&sources, problems, |policy, _| policy)
+}
+
+/// As [`load`], with what is odd about the policy.
+///
+/// # Errors
+/// As those of [`load`].
+pub fn survey_files(roots: &Roots) -> Result<Survey, Refused> {
+    let (sources, problems) = find(roots);
+    judge(&sources, problems, |policy, marks| {
+        Survey::new(policy, marks, &sources)
+    })
+}
+
+/// The files of a host that could be read, and why others could not.
+fn find(roots: &Roots) -> (Vec<Source>, Vec<Problem>) {
     let mut problems = Vec::new();
     let dropins = list(&roots.dropin_dir, &mut problems);
     let mut vendor = list(&roots.vendor_dir, &mut problems);
@@ -70,8 +89,8 @@ pub fn load(roots: &Roots) -> Result<Policy, Refused> {
     let sources = paths
         .iter()
         .filter_map(|path| keep_problem(read_found(path), &mut problems))
-        .collect::<Vec<_>>();
-    judge(&sources, problems)
+        .collect();
+    (sources, problems)
 }
 
 /// Reads one file that a person named; it replaces all others. May be a pipe.
@@ -81,15 +100,32 @@ pub fn load(roots: &Roots) -> Result<Policy, Refused> {
 pub fn load_file(path: &Path) -> Result<Policy, Refused> {
     let mut problems = Vec::new();
     let source = keep_problem(read(path), &mut problems);
-    judge(source.as_slice(), problems)
+    judge(source.as_slice(), problems, |policy, _| policy)
 }
 
-/// The policy, unless anything was wrong with the files or with what is in them.
-fn judge(sources: &[Source], mut problems: Vec<Problem>) -> Result<Policy, Refused> {
-    let (policy, diagnostics) = examine(sources);
+/// As [`load_file`], with what is odd about the policy.
+///
+/// # Errors
+/// As those of [`load_file`].
+pub fn survey_file(path: &Path) -> Result<Survey, Refused> {
+    let mut problems = Vec::new();
+    let source = keep_problem(read(path), &mut problems);
+    let sources = source.as_slice();
+    judge(sources, problems, |policy, marks| {
+        Survey::new(policy, marks, sources)
+    })
+}
+
+/// What `whole` makes of the policy, unless anything was wrong with the files or with what is in them.
+fn judge<T>(
+    sources: &[Source],
+    mut problems: Vec<Problem>,
+    whole: impl FnOnce(Policy, &Marks) -> T,
+) -> Result<T, Refused> {
+    let (policy, marks, diagnostics) = examine(sources);
     problems.extend(diagnostics.into_iter().map(Problem::wrong));
     if problems.is_empty() {
-        Ok(policy)
+        Ok(whole(policy, &marks))
     } else {
         Err(Refused { problems })
     }

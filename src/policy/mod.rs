@@ -1,12 +1,13 @@
 //! What the operator wants: a validated [`Policy`] (design section 6).
 //!
 //! `files` finds the files, `text` walks each of them, table by table (`section`) and value by value (`value`), `check`
-//! merges them and validates the whole, `diagnostic` says what is wrong and where. All errors of a policy are found at
+//! merges them and validates the whole, `odd` finds what is legal and hardly meant, `diagnostic` says what is wrong and where. All errors of a policy are found at
 //! once; a policy with one error is no policy at all. Reads files (in `files` alone); knows no engine.
 
 mod check;
 mod diagnostic;
 mod files;
+mod odd;
 mod section;
 mod text;
 mod value;
@@ -21,9 +22,11 @@ use serde::{Deserialize, Serialize};
 use crate::image::Repository;
 
 pub(crate) use diagnostic::printable;
-pub use diagnostic::{Diagnostic, Place, Problem, Refused};
-pub use files::{Roots, Source, load, load_file};
-pub use text::parse_policy;
+pub use diagnostic::{Diagnostic, Place, Problem, Refused, Severity};
+pub use files::{Roots, Source, load, load_file, survey_file, survey_files};
+pub use odd::Survey;
+pub use section::SECTIONS;
+pub use text::{parse_policy, survey};
 pub(crate) use value::{is_name, key_name, quoted};
 
 /// Soak when the policy names none: ten minutes (design R1).

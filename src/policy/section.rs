@@ -1,5 +1,6 @@
 //! Reads one table of a policy file key by key, and reports what is unknown, missing or wrong in it. Pure.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use toml::Spanned;
@@ -8,7 +9,8 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::diagnostic::{At, Diagnostic, printable};
 use super::files::Source;
 use super::text::{Engine, Found, RawWorkload, Settings};
-use super::value::{self, Fault, Purpose, Value, key_name, near};
+use super::value::{self, Fault, Purpose, Value, key_name};
+use crate::near::near;
 
 pub(super) const DEFAULTS_KEYS: [&str; 6] = [
     "soak",
@@ -34,7 +36,8 @@ const WORKLOAD_KEYS: [&str; 13] = [
     "pin",
     "hold",
 ];
-const SECTIONS: [(&str, &[&str]); 3] = [
+/// Every section of a policy with its keys, the required ones of a workload first.
+pub const SECTIONS: [(&str, &[&str]); 3] = [
     ("[defaults]", &DEFAULTS_KEYS),
     ("[engine]", &ENGINE_KEYS),
     ("[workload.NAME]", &WORKLOAD_KEYS),
@@ -49,7 +52,13 @@ pub(super) struct Section<'a, 's> {
     /// The file has syntax errors, so that what seems absent may only have been lost.
     pub(super) broken: bool,
     pub(super) diagnostics: &'a mut Vec<Diagnostic>,
+    /// Where each value was read.
+    pub(super) marks: &'a mut Marks<'s>,
 }
+
+/// Where the values of a policy stand, by their keys: `workload.telemetry.soak`, and `workload.telemetry.ready#0` for an entry
+/// of a list. A workload's own key is where its name stands.
+pub(super) type Marks<'s> = BTreeMap<String, At<'s>>;
 
 impl<'s> Section<'_, 's> {
     fn at(&self, span: Range<usize>) -> At<'s> {
@@ -57,6 +66,11 @@ impl<'s> Section<'_, 's> {
             source: self.source,
             span,
         }
+    }
+
+    fn mark(&mut self, key: String, span: Range<usize>) {
+        let at = self.at(span);
+        self.marks.insert(key, at);
     }
 
     fn key_path(&self, key: &str) -> String {
@@ -93,6 +107,7 @@ impl<'s> Section<'_, 's> {
                 path,
                 broken: self.broken,
                 diagnostics: self.diagnostics,
+                marks: self.marks,
             });
         }
         let (what, mend) = match path.as_str() {
@@ -119,6 +134,7 @@ impl<'s> Section<'_, 's> {
         reader: impl Fn(&Value) -> Result<T, Fault>,
     ) -> Option<Found<'s, T>> {
         let value = self.table.get(key)?;
+        self.mark(self.key_path(key), value.span());
         match reader(value) {
             Ok(read) => Some(Found {
                 value: read,
@@ -144,8 +160,11 @@ impl<'s> Section<'_, 's> {
             self.report_fault(key, Fault::wrong_type(value, "a list", mend));
             return None;
         };
+        let path = self.key_path(key);
+        self.mark(path.clone(), value.span());
         let mut found = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
+            self.mark(format!("{path}#{index}"), entry.span());
             match reader(index, entry) {
                 Ok(read) => found.push(Found {
                     value: read,
@@ -214,6 +233,7 @@ impl<'s> Section<'_, 's> {
             at: self.at(name.span()),
         };
         self.missing_keys(&name.at);
+        self.marks.insert(self.path.clone(), name.at.clone());
         let container = if self.table.contains_key("container") {
             self.read("container", value::container)
         } else {
@@ -257,7 +277,7 @@ impl<'s> Section<'_, 's> {
         // It may be there (and near to itself), misspelt, or in a name with a dot that was taken for two; the latter
         // are reported as what they are.
         let explained = self.table.iter().any(|(key, value)| {
-            near(key.get_ref(), &WORKLOAD_KEYS) == Some("repository") || value.get_ref().is_table()
+            near(key.get_ref(), WORKLOAD_KEYS) == Some("repository") || value.get_ref().is_table()
         });
         if !explained {
             let what = format!("'repository' is missing in [{}]", self.path);
@@ -285,7 +305,7 @@ impl<'s> Section<'_, 's> {
             let list = format!("the keys here are {}", legal.join(", "));
             let mend = if let Some((section, _)) = elsewhere {
                 format!("'{text}' is a key of {section}; {list}")
-            } else if let Some(meant) = near(key.get_ref(), legal) {
+            } else if let Some(meant) = near(key.get_ref(), legal.iter().copied()) {
                 format!("did you mean '{meant}'?")
             } else if value.get_ref().is_table() && self.path.starts_with("workload.") {
                 "a name with a dot is written in quotes, [workload.\"a.b\"]".to_owned()
@@ -300,7 +320,7 @@ impl<'s> Section<'_, 's> {
         let text = key.get_ref().as_ref();
         let shown = printable(text);
         let (what, home) = if value.get_ref().is_table() {
-            let meant = near(key.get_ref(), &["defaults", "engine", "workload"]);
+            let meant = near(key.get_ref(), ["defaults", "engine", "workload"]);
             let meant = SECTIONS
                 .iter()
                 .find(|(section, _)| meant.is_some_and(|meant| section[1..].starts_with(meant)));

@@ -11,7 +11,8 @@ use toml::de::DeTable;
 
 use super::diagnostic::{At, Diagnostic, Problem, Refused, printable};
 use super::files::Source;
-use super::section::{DEFAULTS_KEYS, ENGINE_KEYS, Section};
+use super::odd::Survey;
+use super::section::{DEFAULTS_KEYS, ENGINE_KEYS, Marks, Section};
 use super::{Glob, LocalFallback, Policy, check};
 use crate::image::Repository;
 
@@ -24,26 +25,39 @@ const DUPLICATE: &str = "duplicate key";
 /// # Errors
 /// Every error of every file.
 pub fn parse_policy(sources: &[Source]) -> Result<Policy, Refused> {
-    let (policy, diagnostics) = examine(sources);
+    survey(sources).map(|survey| survey.policy)
+}
+
+/// As [`parse_policy`], with what is odd about the policy.
+///
+/// # Errors
+/// Every error of every file.
+pub fn survey(sources: &[Source]) -> Result<Survey, Refused> {
+    let (policy, marks, diagnostics) = examine(sources);
     if diagnostics.is_empty() {
-        return Ok(policy);
+        return Ok(Survey::new(policy, &marks, sources));
     }
     let problems = diagnostics.into_iter().map(Problem::wrong).collect();
     Err(Refused { problems })
 }
 
-/// As [`parse_policy`]; the policy is whole only if there are no errors.
-pub(super) fn examine(sources: &[Source]) -> (Policy, Vec<Diagnostic>) {
+/// The policy, where its values stand, and its errors; it is whole only if there are none.
+pub(super) fn examine(sources: &[Source]) -> (Policy, Marks<'_>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
+    let mut marks = Marks::new();
     let files = sources
         .iter()
-        .map(|source| walk_file(source, &mut diagnostics))
+        .map(|source| walk_file(source, &mut diagnostics, &mut marks))
         .collect();
     let policy = check::merge(files, &mut diagnostics);
-    // Walked by key, reported as people read.
+    in_order(&mut diagnostics, sources);
+    (policy, marks, diagnostics)
+}
+
+/// Walked by key, reported as people read.
+pub(super) fn in_order(diagnostics: &mut [Diagnostic], sources: &[Source]) {
     let order = |label: &str| sources.iter().position(|source| source.label == label);
     diagnostics.sort_by_cached_key(|d| (order(&d.place.file), d.place.line, d.place.column));
-    (policy, diagnostics)
 }
 
 /// A value and where it was read.
@@ -95,11 +109,21 @@ pub(super) struct RawWorkload<'s> {
     pub(super) hold: Option<bool>,
 }
 
-fn walk_file<'s>(source: &'s Source, diagnostics: &mut Vec<Diagnostic>) -> File<'s> {
+fn walk_file<'s>(
+    source: &'s Source,
+    diagnostics: &mut Vec<Diagnostic>,
+    marks: &mut Marks<'s>,
+) -> File<'s> {
     let (root, errors) = DeTable::parse_recoverable(&source.text);
     let mut syntax: Vec<Diagnostic> = errors.iter().map(|e| syntax_error(source, e)).collect();
     let mut found = Vec::new();
-    let file = walk_root(source, root.get_ref(), !syntax.is_empty(), &mut found);
+    let file = walk_root(
+        source,
+        root.get_ref(),
+        !syntax.is_empty(),
+        &mut found,
+        marks,
+    );
 
     // What the parser made of lines that it could not read is not what somebody wrote there.
     let garbled: Vec<Range<usize>> = syntax.iter().map(|d| garbled_lines(source, d)).collect();
@@ -151,6 +175,7 @@ fn walk_root<'s>(
     root: &DeTable,
     broken: bool,
     diagnostics: &mut Vec<Diagnostic>,
+    marks: &mut Marks<'s>,
 ) -> File<'s> {
     let mut top = Section {
         source,
@@ -158,6 +183,7 @@ fn walk_root<'s>(
         path: String::new(),
         broken,
         diagnostics,
+        marks,
     };
     let mut file = File {
         defaults: Settings::default(),

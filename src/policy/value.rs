@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
-use toml::de::{DeInteger, DeString, DeValue};
+use toml::de::{DeInteger, DeValue};
 
 use super::diagnostic::printable;
 use super::{Glob, LocalFallback, MIN_SOAK_MS};
@@ -304,18 +304,4 @@ pub(super) fn command_word(index: usize, value: &Value) -> Result<String, Fault>
         return Err(Fault::new(value.span(), what, mend));
     }
     Ok(text.to_owned())
-}
-
-/// The legal key that was probably meant.
-pub(super) fn near<'k>(key: &DeString, legal: &[&'k str]) -> Option<&'k str> {
-    let key = key.to_lowercase();
-    legal
-        .iter()
-        .map(|&candidate| (strsim::damerau_levenshtein(&key, candidate), candidate))
-        .filter(|&(distance, candidate)| {
-            let abbreviated = key.len() >= 3 && candidate.starts_with(&key);
-            abbreviated || distance <= (candidate.len() / 3).max(1)
-        })
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -15,10 +15,10 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-use super::layout;
+use super::{UNSEEN, layout};
 use crate::decide::Event;
 use crate::image::Version;
-use crate::policy::WorkloadName;
+use crate::policy::{Diagnostic, WorkloadName};
 
 /// `SYSLOG_IDENTIFIER=`, whatever the file is called that was started: what `journalctl -t` takes.
 const IDENTIFIER: &str = "tagkeeper";
@@ -104,6 +104,17 @@ pub fn log_empty_policy(policy_file: &Path) {
             "the policy names no workload, so there is nothing to do; add one in '{file}'"
         );
     }
+}
+
+/// Logs what is odd about a policy.
+pub fn log_policy_warning(warning: &Diagnostic) {
+    let text = warning.to_string();
+    tracing::warn!("{}", text.strip_prefix("warning: ").unwrap_or(&text));
+}
+
+/// Says that `check` has not seen the engine, and why.
+pub fn log_unseen_engine(error: &anyhow::Error) {
+    tracing::warn!("{UNSEEN}: {}", in_words(error));
 }
 
 /// Says, beside the policy that `init` prints, that it has no workload in it.

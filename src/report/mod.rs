@@ -16,6 +16,10 @@ pub mod text;
 pub use layout::Page;
 pub use status_line::status_line;
 
+/// How `check` begins to say that the engine could not be looked at.
+const UNSEEN: &str =
+    "could not look at the engine, so nobody knows whether it has the repositories";
+
 /// What plan and status say beside the workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preface {

@@ -5,17 +5,17 @@
 
 use serde::Serialize;
 
-use super::Preface;
+use super::{Preface, UNSEEN};
 use crate::decide::{self, WorkloadPlan};
-use crate::policy::{Policy, Problem, Refused, WorkloadName};
+use crate::policy::{Diagnostic, Policy, Problem, Refused, WorkloadName};
 
 mod schema;
 #[cfg(test)]
 mod tests;
 
 use schema::{
-    Action, Check, Document, Failure, Judged, Latest, Named, Pending, PolicyError, Rejected,
-    Serving, Tally, Workload,
+    Action, Check, Document, Failure, Finding, Judged, Latest, Named, Pending, Rejected, Serving,
+    Tally, Workload,
 };
 
 /// The version of the interface.
@@ -31,43 +31,58 @@ pub fn status(plan: &decide::Plan, preface: &Preface) -> String {
     print(&document(plan, preface, |_| None))
 }
 
-/// What `check --format json` prints: of a sound policy its workloads, of a refused one every error. Ends with one
-/// newline.
-pub fn check(policy: Result<&Policy, &Refused>) -> String {
-    print(&match policy {
-        Ok(policy) => Check {
-            schema: SCHEMA,
-            ok: true,
-            workloads: policy.workloads.keys().map(WorkloadName::as_str).collect(),
-            errors: Vec::new(),
-        },
-        Err(refused) => Check {
-            schema: SCHEMA,
-            ok: false,
-            workloads: Vec::new(),
-            errors: refused.problems.iter().map(policy_error).collect(),
-        },
+/// What `check --format json` prints of a sound policy: its workloads, and what is odd about it. `unseen` is why the engine
+/// could not be looked at. Ends with one newline.
+pub fn check(policy: &Policy, warnings: &[Diagnostic], unseen: Option<&anyhow::Error>) -> String {
+    let mut all: Vec<_> = warnings.iter().map(placed).collect();
+    all.extend(unseen.map(|error| unplaced(format!("{UNSEEN}: {error:#}"))));
+    print(&Check {
+        schema: SCHEMA,
+        ok: true,
+        workloads: policy.workloads.keys().map(WorkloadName::as_str).collect(),
+        errors: Vec::new(),
+        warnings: all,
     })
 }
 
-fn policy_error(problem: &Problem) -> PolicyError<'_> {
-    match problem {
-        Problem::Wrong(wrong) => PolicyError {
-            file: Some(&wrong.place.file),
-            line: Some(wrong.place.line),
-            column: Some(wrong.place.column),
-            key: wrong.key.as_deref(),
-            what: wrong.what.clone(),
-            mend: Some(&wrong.mend),
-        },
-        Problem::Unreadable { .. } | Problem::Missing { .. } => PolicyError {
-            file: None,
-            line: None,
-            column: None,
-            key: None,
-            what: problem.to_string(),
-            mend: None,
-        },
+/// What `check --format json` prints of a refused policy: every error. Ends with one newline.
+pub fn refused(refused: &Refused) -> String {
+    fn error(problem: &Problem) -> Finding<'_> {
+        match problem {
+            Problem::Wrong(wrong) => placed(wrong),
+            Problem::Unreadable { .. } | Problem::Missing { .. } => unplaced(problem.to_string()),
+        }
+    }
+    print(&Check {
+        schema: SCHEMA,
+        ok: false,
+        workloads: Vec::new(),
+        errors: refused.problems.iter().map(error).collect(),
+        warnings: Vec::new(),
+    })
+}
+
+/// A finding at a place of a file.
+fn placed(finding: &Diagnostic) -> Finding<'_> {
+    Finding {
+        file: Some(&finding.place.file),
+        line: Some(finding.place.line),
+        column: Some(finding.place.column),
+        key: finding.key.as_deref(),
+        what: finding.what.clone(),
+        mend: Some(&finding.mend),
+    }
+}
+
+/// A finding that concerns no place of a file.
+fn unplaced<'a>(what: String) -> Finding<'a> {
+    Finding {
+        file: None,
+        line: None,
+        column: None,
+        key: None,
+        what,
+        mend: None,
     }
 }
 

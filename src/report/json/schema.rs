@@ -210,13 +210,15 @@ pub(super) struct Check<'a> {
     /// The names of its workloads; none of a refused one.
     pub(super) workloads: Vec<&'a str>,
     /// Every error; none in a sound one.
-    pub(super) errors: Vec<PolicyError<'a>>,
+    pub(super) errors: Vec<Finding<'a>>,
+    /// What is legal in a sound one and hardly meant.
+    pub(super) warnings: Vec<Finding<'a>>,
 }
 
-/// An entry of `errors`.
+/// An entry of `errors` or `warnings`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct PolicyError<'a> {
-    /// The file; null if there is none at all.
+pub(super) struct Finding<'a> {
+    /// The file; null if it concerns none.
     pub(super) file: Option<&'a str>,
     /// The line, from 1; null if the error has no place in the file.
     pub(super) line: Option<usize>,

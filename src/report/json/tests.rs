@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::WorkloadName;
-use crate::policy::{Source, parse_policy};
+use crate::policy::{Source, Survey, parse_policy, survey};
 use crate::report::sample::{self, busy, quiet};
 
 fn preface() -> Preface {
@@ -147,7 +147,7 @@ fn what_concerns_all_is_a_note_of_its_own() {
 fn printed_for_people_too() {
     for text in [
         plan(&sample::plan(busy()), &preface()),
-        check(Err(&refused("[workload.app]\nsok = 1\n"))),
+        super::refused(&refused("[workload.app]\nsok = 1\n")),
     ] {
         assert!(text.starts_with("{\n  \"schema\": 1,\n"), "{text}");
         assert!(text.ends_with("\n}\n"), "{text}");
@@ -156,30 +156,45 @@ fn printed_for_people_too() {
 
 #[test]
 fn check_of_a_sound_policy() {
-    let repository = crate::image::Repository::parse("app").unwrap();
-    let workload = crate::policy::Workload::new("app", repository);
-    let policy = Policy {
-        engine: crate::policy::EnginePolicy::default(),
-        workloads: BTreeMap::from([(WorkloadName::new("app"), workload)]),
-    };
+    let text = "[workload.app]\nrepository = \"app\"\nremotes = [\"r/app\"]\nfallbacks = 0\n";
+    let Survey {
+        policy, warnings, ..
+    } = survey(&[source(text)]).unwrap();
+    let shown = parsed(&check(&policy, &warnings, None));
+    let warning = json!({
+        "file": "policy.toml", "line": 4, "column": 13, "key": "workload.app.fallbacks",
+        "what": warnings[0].what, "mend": warnings[0].mend,
+    });
     assert_eq!(
-        parsed(&check(Ok(&policy))),
-        json!({"schema": 1, "ok": true, "workloads": ["app"], "errors": []})
+        shown,
+        json!({"schema": 1, "ok": true, "workloads": ["app"], "errors": [], "warnings": [warning]})
     );
+    let unseen = anyhow::anyhow!("nothing listens");
+    let shown = parsed(&check(&policy, &[], Some(&unseen)));
+    let warning = &shown["warnings"][0];
+    assert_eq!(
+        (&shown["ok"], &warning["file"]),
+        (&json!(true), &Value::Null)
+    );
+    let what = warning["what"].as_str().unwrap();
+    assert!(what.ends_with(": nothing listens"), "{what}");
+}
+
+fn source(text: &str) -> Source {
+    Source {
+        label: "policy.toml".to_owned(),
+        text: text.to_owned(),
+    }
 }
 
 fn refused(text: &str) -> Refused {
-    let source = Source {
-        label: "policy.toml".to_owned(),
-        text: text.to_owned(),
-    };
-    parse_policy(&[source]).unwrap_err()
+    parse_policy(&[source(text)]).unwrap_err()
 }
 
 #[test]
 fn check_of_a_refused_policy() {
     let refused = refused("[workload.app]\nrepository = \"app\"\nsok = \"10m\"\n");
-    let shown = parsed(&check(Err(&refused)));
+    let shown = parsed(&super::refused(&refused));
     let error = &shown["errors"][0];
     assert_eq!(shown["ok"], false);
     assert_eq!(error["file"], "policy.toml");
@@ -199,7 +214,7 @@ fn check_where_there_is_no_policy() {
             looked_at: vec!["/etc/x.toml".into()],
         }],
     };
-    let shown = parsed(&check(Err(&missing)));
+    let shown = parsed(&super::refused(&missing));
     assert_eq!(shown["errors"][0]["line"], Value::Null);
     assert!(
         shown["errors"][0]["what"]
