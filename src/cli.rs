@@ -28,7 +28,7 @@ Exit codes:
   78  the policy (or a newer state) is refused; nothing was changed
 
 Examples:
-  tagkeeper init >policy.toml           # a first policy, to mend
+  tagkeeper init                        # prints a first policy, to mend
   tagkeeper status                      # how the workloads stand
   tagkeeper status --watch              # the same, each second
   tagkeeper plan                        # what a pass would do now, and why
@@ -126,7 +126,7 @@ pub enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// Read the policy and report every error in it.
+    /// Read the policy and report every error in it, and what is odd about it here.
     Check,
     /// Look at the engine and print a first policy to mend.
     ///
@@ -316,6 +316,6 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("  tagkeeper "));
         let parsed = examples.map(|line| parse(line.split('#').next().unwrap()).unwrap());
-        assert_eq!(parsed.count(), 8);
+        assert_eq!(parsed.count(), 9);
     }
 }

@@ -6,6 +6,8 @@
 mod files;
 #[path = "policy/property.rs"]
 mod property;
+#[path = "policy/schema.rs"]
+mod schema;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -23,6 +23,7 @@ use crate::cli::{Cli, Command, Options};
 use crate::decide::Event;
 use crate::engine::Docker;
 use crate::exit::Exit;
+use crate::near::near;
 use crate::notify;
 use crate::pass::{PassError, Witness};
 use crate::policy::{self, EnginePolicy, Policy, Refused, WorkloadName};
@@ -101,9 +102,7 @@ fn known_workload<'n>(
         .find(|workload| *workload == name)
         .cloned()
         .ok_or_else(|| {
-            let near = names
-                .iter()
-                .find(|candidate| strsim::damerau_levenshtein(candidate, name.as_str()) <= 2);
+            let near = near(name.as_str(), names.iter().copied());
             let hint = match near {
                 Some(near) => format!("did you mean '{near}'?"),
                 None if names.is_empty() => "the policy names no workload".to_owned(),

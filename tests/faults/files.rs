@@ -1,6 +1,7 @@
 //! The lock, the state file, the policy and the command line: what they may be, and what is refused untouched.
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -223,10 +224,78 @@ fn a_policy_without_a_workload_is_legal_and_touches_nothing() {
 }
 
 #[test]
-fn check_is_content_with_a_good_policy_and_asks_no_engine() {
+fn check_is_content_with_a_good_policy_and_changes_nothing() {
     let host = Host::new(POLICY);
+    host.engine().docker.image("v1", &["app:latest"]);
+    let stamps = host.state_stamps();
     let outcome = host.run_at(0, &["check"]).expect_code(0);
-    assert!(outcome.requests.is_empty(), "{:#?}", outcome.requests);
+    assert_eq!((outcome.requests.len(), outcome.mutations().len()), (2, 0));
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(host.state_stamps(), stamps);
+}
+
+/// What is odd is said with its place, on standard error or as JSON, and is no failure.
+#[test]
+fn check_warns_of_what_only_the_host_knows() {
+    let host = Host::new("");
+    let ready = host.path("ready");
+    let policy = format!("{POLICY}ready = [{:?}]\n", ready.display().to_string());
+    host.set_policy(&policy);
+    let warned = |said: &[&str]| {
+        let text = host.run_at(0, &["check"]).expect_code(0);
+        let json = host
+            .run_at(0, &["check", "--format", "json"])
+            .expect_code(0);
+        let json = json.json();
+        assert_eq!(json["ok"], true);
+        assert_eq!(
+            json["warnings"].as_array().map(Vec::len),
+            Some(said.len()),
+            "{json:#}"
+        );
+        assert!(text.stdout.starts_with("the policy is sound"), "{text:#?}");
+        for (said, warning) in said
+            .iter()
+            .zip(json["warnings"].as_array().into_iter().flatten())
+        {
+            let what = warning["what"].as_str().unwrap_or_default();
+            assert!(what.contains(said), "{said}: {json:#}");
+            assert!(text.stderr.contains(what), "{said}: {text:#?}");
+            let line = warning["line"]
+                .as_u64()
+                .map_or(String::new(), |l| format!("policy.toml:{l}:"));
+            assert!(text.stderr.contains(&line), "{text:#?}");
+        }
+    };
+    let (no_program, no_image) = ("does not exist", "the engine has no image of 'app'");
+    warned(&[no_program, no_image]);
+    host.engine().docker.image("v1", &["app:latest"]);
+    warned(&[no_program]);
+    fs::write(&ready, "#!/bin/sh\n").expect("writable");
+    warned(&["is not executable"]);
+    fs::set_permissions(&ready, fs::Permissions::from_mode(0o755)).expect("ours");
+    warned(&[]);
+    fs::remove_file(&ready).expect("ours");
+    fs::create_dir(&ready).expect("writable");
+    warned(&["is no file"]);
+
+    // An engine that is not there leaves a question open, and the policy as sound as it was.
+    let gone = host.path("no.sock");
+    let outcome = host.run_on(&gone, 0, &["check"]).expect_code(0);
+    assert!(
+        outcome.stderr.contains("could not look at the engine"),
+        "{outcome:#?}"
+    );
+    assert!(outcome.stderr.contains("no.sock"), "{outcome:#?}");
+    let json = host
+        .run_on(&gone, 0, &["check", "--format", "json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(
+        json["warnings"][1]["file"],
+        serde_json::Value::Null,
+        "{json:#}"
+    );
 }
 
 #[test]
@@ -273,7 +342,15 @@ fn wrong_usage_is_2() {
 #[test]
 fn help_and_version_are_no_error() {
     let help = finish(program_at(0).arg("--help")).expect_code(0).stdout;
-    for command in ["reconcile", "plan", "status", "check", "rollback", "accept"] {
+    for command in [
+        "reconcile",
+        "plan",
+        "status",
+        "check",
+        "init",
+        "rollback",
+        "accept",
+    ] {
         assert!(help.contains(command), "{help}");
     }
     let version = finish(program_at(0).arg("--version")).expect_code(0).stdout;

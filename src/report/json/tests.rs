@@ -1,11 +1,8 @@
 //! The interface, whole: what a program may rely on.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::WorkloadName;
 use crate::policy::{Source, Survey, parse_policy, survey};
 use crate::report::sample::{self, busy, quiet};
 
