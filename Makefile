@@ -21,7 +21,7 @@ SEED        ?= 0
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
-dropins := $(notdir $(wildcard ready/dropins/*.conf))
+dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)
 tools := target/tools/bin
@@ -132,9 +132,10 @@ install:
 	install -d -m 755 $(DESTDIR)$(LIBDIR)/ready $(DESTDIR)$(LIBDIR)/dropins
 	for command in $(ready_commands); do ln -sfn ../tagkeeper-ready $(DESTDIR)$(LIBDIR)/ready/$$command || exit 1; done
 	for dropin in $(dropins); do \
-		sed 's|/usr/lib/tagkeeper|$(LIBDIR)|g' ready/dropins/$$dropin >$(DESTDIR)$(LIBDIR)/dropins/$$dropin && \
-		chmod 644 $(DESTDIR)$(LIBDIR)/dropins/$$dropin || exit 1; \
+		to=$(DESTDIR)$(LIBDIR)/dropins/$${dropin##*/}; \
+		sed 's|/usr/lib/tagkeeper|$(LIBDIR)|g' $$dropin >$$to && chmod 644 $$to || exit 1; \
 	done
+	install -D -m 755 hooks/webhook $(DESTDIR)$(LIBDIR)/hooks/webhook
 	install -d -m 755 $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/bin/tagkeeper|$(BINDIR)/tagkeeper|g' units/tagkeeper.service >$(DESTDIR)$(UNITDIR)/tagkeeper.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tagkeeper.service
@@ -156,7 +157,7 @@ uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
 		$(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf \
 		$(DESTDIR)$(LIBDIR)/tagkeeper-ready $(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) \
-		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(dropins)) \
+		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
 		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/CHANGELOG.md $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs))

@@ -66,6 +66,7 @@ fn policy() -> Policy {
     Policy {
         engine: EnginePolicy::default(),
         workloads: [(WorkloadName::new("bench"), workload)].into(),
+        ..Policy::default()
     }
 }
 

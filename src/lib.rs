@@ -14,7 +14,9 @@
 //! - [`state`]: what is remembered between passes; locked, versioned, durably saved.
 //! - [`id`], [`image`]: ids and names of images, parsed; [`world`]: what was observed at one instant. Plain data.
 //! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
-//! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness.
+//! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness, `hooks`:
+//!   who is told what happened; `runner` runs the commands of both.
+//! - `textfile`: where metrics are written.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
 //! - [`init`]: a first policy, guessed from a world. Pure.
 //! - [`span`]: spans of time for people; [`near`]: the word that was probably meant.
@@ -27,6 +29,7 @@ pub mod command;
 pub mod decide;
 pub mod engine;
 pub mod exit;
+mod hooks;
 pub mod id;
 pub mod image;
 pub mod init;
@@ -36,6 +39,8 @@ pub mod pass;
 pub mod policy;
 pub mod ready;
 pub mod report;
+mod runner;
 pub mod span;
 pub mod state;
+mod textfile;
 pub mod world;

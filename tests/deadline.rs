@@ -94,6 +94,7 @@ fn policy() -> Policy {
     Policy {
         engine: EnginePolicy::default(),
         workloads: BTreeMap::from([(WorkloadName::new("app"), workload)]),
+        ..Policy::default()
     }
 }
 

@@ -35,8 +35,14 @@ mod fake_itself;
 #[path = "faults/files.rs"]
 mod files;
 #[cfg(test)]
+#[path = "faults/hooks.rs"]
+mod hooks;
+#[cfg(test)]
 #[path = "faults/idle.rs"]
 mod idle;
+#[cfg(test)]
+#[path = "faults/metrics.rs"]
+mod metrics;
 #[cfg(test)]
 #[path = "faults/observing.rs"]
 mod observing;

@@ -24,6 +24,7 @@ fn promoted() -> Event {
         workload: WorkloadName::new("telemetry"),
         version: Some(Version::new("v2")),
         image: Some(ImageId::new(format!("sha256:{}", "b".repeat(64)))),
+        other: None,
         message: "v2 is latest after 10m".to_owned(),
         warning: false,
     }

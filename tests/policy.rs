@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use tagkeeper::image::Repository;
 use tagkeeper::policy::{
-    Diagnostic, EnginePolicy, Glob, LocalFallback, Policy, Ready, Refused, Source, Workload,
+    Diagnostic, EnginePolicy, Glob, Hooks, LocalFallback, Policy, Ready, Refused, Source, Workload,
     parse_policy, survey,
 };
 
@@ -125,6 +125,11 @@ fn what_only_the_host_knows_is_odd_where_it_was_written() {
         of_programs[0]
     );
     assert!(survey.of_programs(|_| None).is_empty());
+
+    let hooked = source(FILE, "[hooks]\nfailed = [\"/bin/reddy\"]\n");
+    let hook = &crate::survey(&[hooked]).unwrap().of_programs(missing)[0];
+    assert_eq!((hook.place.line, hook.place.column), (2, 11), "{hook}");
+    assert_eq!(hook.what, "the hook 'failed', '/bin/reddy', does not exist");
 
     for (present, mend) in [
         (
@@ -248,6 +253,36 @@ fn every_key_is_read() {
     assert_eq!(policy.workloads.len(), 2);
     assert_eq!(policy.workloads["a"], a);
     assert_eq!(policy.workloads["b"], b);
+}
+
+#[test]
+fn every_key_of_metrics_and_hooks_is_read() {
+    let policy = parse(
+        r#"
+        [metrics]
+        textfile = "/run/tagkeeper/tagkeeper.prom"
+        [hooks]
+        promoted = ["/bin/tell", "it", ""]
+        failed = ["/bin/cry"]
+        rolled_back = ["/bin/note"]
+        timeout = "4s"
+        "#,
+    )
+    .unwrap();
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    assert_eq!(
+        policy.metrics.textfile,
+        Some(PathBuf::from("/run/tagkeeper/tagkeeper.prom"))
+    );
+    assert_eq!(
+        policy.hooks,
+        Hooks {
+            promoted: Some(words(&["/bin/tell", "it", ""])),
+            failed: Some(words(&["/bin/cry"])),
+            rolled_back: Some(words(&["/bin/note"])),
+            timeout_ms: 4000,
+        }
+    );
 }
 
 #[test]

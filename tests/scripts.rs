@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs them by `sh`.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
     ".ci",
     "bench",
     "demo",
+    "hooks",
     "packaging/debian",
     "packaging/rpm",
     "ready",

@@ -19,6 +19,7 @@ fn policy() -> Policy {
     Policy {
         engine: EnginePolicy::default(),
         workloads: BTreeMap::from([(WorkloadName::new("telemetry"), workload)]),
+        ..Policy::default()
     }
 }
 

@@ -24,6 +24,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut policy = Policy {
         engine: EnginePolicy::default(),
         workloads: BTreeMap::new(),
+        ..Policy::default()
     };
     for name in state.workloads.keys() {
         if let Ok(repository) = Repository::parse("docker-sonic-telemetry") {

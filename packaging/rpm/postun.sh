@@ -8,6 +8,6 @@ if [ -d /run/systemd/system ]; then
 fi
 # Directories that are empty now: the tool that makes the package knows files only.
 if [ "$1" -eq 0 ]; then
-    rmdir /usr/lib/tagkeeper/dropins /usr/lib/tagkeeper /usr/share/licenses/tagkeeper \
+    rmdir /usr/lib/tagkeeper/dropins /usr/lib/tagkeeper/hooks /usr/lib/tagkeeper /usr/share/licenses/tagkeeper \
         /usr/share/doc/tagkeeper/docs /usr/share/doc/tagkeeper /etc/tagkeeper 2>/dev/null || :
 fi

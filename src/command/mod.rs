@@ -23,12 +23,13 @@ use crate::cli::{Cli, Command, Options};
 use crate::decide::Event;
 use crate::engine::Docker;
 use crate::exit::Exit;
+use crate::hooks;
 use crate::near::near;
 use crate::notify;
 use crate::pass::{PassError, Witness};
 use crate::policy::{self, EnginePolicy, Policy, Refused, WorkloadName};
 use crate::report;
-use crate::state::{LoadError, Reading, StateDir};
+use crate::state::{LoadError, Now, Reading, StateDir};
 
 use show::{Subject, View};
 
@@ -64,7 +65,7 @@ pub type Clocks = dyn Fn() -> Reading;
 pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
     let options = &cli.options;
     let ended = match &cli.command {
-        Command::Reconcile => reconcile::reconcile(options, &clocks()),
+        Command::Reconcile => reconcile::reconcile(options, clocks),
         Command::Plan { workload } => show::show(
             options,
             &clocks(),
@@ -80,7 +81,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
         }
         Command::Check => check::check(options),
         Command::Init => init::init(options),
-        Command::Rollback { workload } => person::rollback(options, &clocks(), workload),
+        Command::Rollback { workload } => person::rollback(options, clocks, workload),
         Command::Accept { workload, version } => {
             person::accept(options, &clocks(), workload, version)
         }
@@ -198,13 +199,34 @@ fn stop_of(error: PassError) -> Stop {
 }
 
 /// The witness of a real pass: the log, and systemd's start timeout.
-struct Log {
+struct Log<'a> {
     call_timeout_ms: u64,
+    hooks: &'a policy::Hooks,
+    /// What hooks are told, once what they are told of is over.
+    to_tell: Vec<Event>,
 }
 
-impl Witness for Log {
+impl<'a> Log<'a> {
+    fn new(policy: &'a Policy) -> Self {
+        Self {
+            call_timeout_ms: policy.engine.timeout_ms,
+            hooks: &policy.hooks,
+            to_tell: Vec::new(),
+        }
+    }
+
+    /// Tells the hooks what was heard.
+    fn tell_hooks(&self, now: &Now, clocks: &Clocks) {
+        hooks::tell(self.hooks, &self.to_tell, now, clocks);
+    }
+}
+
+impl Witness for Log<'_> {
     fn event(&mut self, event: &Event) {
         report::log::log_event(event);
+        if hooks::concerns(self.hooks, event) {
+            self.to_tell.push(event.clone());
+        }
     }
 
     fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error) {

@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 
 use super::{
-    Log, Stop, about_file, connect, known_workload, load_policy, print, state_dir, stop_of,
+    Clocks, Log, Stop, about_file, connect, known_workload, load_policy, print, state_dir, stop_of,
     stop_of_load,
 };
 use crate::cli::Options;
@@ -16,7 +16,7 @@ use crate::state::{LoadError, Loaded, Reading, State, StateDir};
 
 pub(super) fn rollback(
     options: &Options,
-    reading: &Reading,
+    clocks: &Clocks,
     workload: &WorkloadName,
 ) -> Result<Exit, Stop> {
     let policy = load_policy(options)?;
@@ -24,11 +24,9 @@ pub(super) fn rollback(
     let dir = state_dir(options);
     let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
     let state = load_or_fresh(&dir)?;
-    let now = state.clock.advance(reading);
+    let now = state.clock.advance(&clocks());
     let mut engine = connect(options, &policy.engine)?;
-    let mut witness = Log {
-        call_timeout_ms: policy.engine.timeout_ms,
-    };
+    let mut witness = Log::new(&policy);
     let mut run_ready = crate::ready::ask;
     let mut pass = Pass {
         policy: &policy,
@@ -38,9 +36,10 @@ pub(super) fn rollback(
         witness: &mut witness,
         ready: ReadyAsker::new(&mut run_ready),
     };
-    let done = pass::roll_back(&mut pass, &state, &name)
-        .map_err(stop_of)?
-        .map_err(Stop::failed)?;
+    let ended = pass::roll_back(&mut pass, &state, &name);
+    drop(lock);
+    witness.tell_hooks(&now, clocks);
+    let done = ended.map_err(stop_of)?.map_err(Stop::failed)?;
     print(&report::text::rolled_back(&name, &done))?;
     Ok(if done.failed_actions > 0 {
         Exit::Failed

@@ -1,49 +1,124 @@
-//! `reconcile`: one pass, under the lock.
+//! `reconcile`: one pass, under the lock; then its metrics, and then, without the lock, its hooks.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
 
 use super::{
-    Log, Stop, about_file, connect, load_policy, policy_file, state_dir, stop_of, stop_of_load,
+    Clocks, Log, Stop, about_file, connect, load_policy, policy_file, state_dir, stop_of,
+    stop_of_load,
 };
 use crate::cli::Options;
+use crate::decide::Plan;
 use crate::exit::Exit;
 use crate::notify;
 use crate::pass::{Pass, ReadyAsker};
-use crate::report;
-use crate::state::{LoadError, Loaded, Lock, LockError, Reading, State, StateDir};
+use crate::policy::{Policy, WorkloadName};
+use crate::report::{self, metrics};
+use crate::state::{LoadError, Loaded, Lock, LockError, Now, Reading, State, StateDir, Tally};
+use crate::textfile;
 
-pub(super) fn reconcile(options: &Options, reading: &Reading) -> Result<Exit, Stop> {
+pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Stop> {
+    let reading = clocks();
     let policy = load_policy(options)?;
     let dir = state_dir(options);
     let mut lock = dir.lock().map_err(|error| match error {
         LockError::Held => Stop::new(Exit::Locked, anyhow::Error::new(error)),
         LockError::Io(_) => Stop::failed(error),
     })?;
-    let (state, set_aside) = load_or_set_aside(&dir, &mut lock, reading)?;
-    let now = state.clock.advance(reading);
+    let mut witness = Log::new(&policy);
+    let mut begun = None;
+    let ended = load_or_set_aside(&dir, &mut lock, &reading).and_then(|(state, set_aside)| {
+        let begun = begun.insert(Begun::new(&state, &reading));
+        let (plan, exit) = pass(options, &policy, &begun.now, &mut lock, &mut witness, state)?;
+        Ok((plan, if set_aside { Exit::Failed } else { exit }))
+    });
+    write_metrics(&policy, &reading, clocks, begun.as_ref(), ended.as_ref());
+    drop(lock);
+    if let Some(begun) = &begun {
+        witness.tell_hooks(&begun.now, clocks);
+    }
+    ended.map(|(_, exit)| exit)
+}
+
+/// What a pass began with.
+struct Begun {
+    now: Now,
+    tallies: BTreeMap<WorkloadName, Tally>,
+}
+
+impl Begun {
+    fn new(state: &State, reading: &Reading) -> Self {
+        let workloads = state.workloads.iter();
+        Self {
+            now: state.clock.advance(reading),
+            tallies: workloads.map(|(name, w)| (name.clone(), w.tally)).collect(),
+        }
+    }
+}
+
+fn pass(
+    options: &Options,
+    policy: &Policy,
+    now: &Now,
+    lock: &mut Lock,
+    witness: &mut Log<'_>,
+    state: State,
+) -> Result<(Plan, Exit), Stop> {
     if policy.workloads.is_empty() {
         report::log::log_empty_policy(&policy_file(options));
     }
-
     let mut engine = connect(options, &policy.engine)?;
-    let mut witness = Log {
-        call_timeout_ms: policy.engine.timeout_ms,
-    };
     let mut run_ready = crate::ready::ask;
     let outcome = Pass {
-        policy: &policy,
-        now: &now,
+        policy,
+        now,
         engine: &mut engine,
-        store: &mut lock,
-        witness: &mut witness,
+        store: lock,
+        witness,
         ready: ReadyAsker::new(&mut run_ready),
     }
     .run(state)
     .map_err(stop_of)?;
     notify::status(&report::status_line(&outcome.plan));
-    Ok(if outcome.failed_actions > 0 || set_aside {
+    let exit = if outcome.failed_actions > 0 {
         Exit::Failed
     } else {
         Exit::Done
-    })
+    };
+    Ok((outcome.plan, exit))
+}
+
+/// Writes the metrics of a pass that held the lock, however it ended. Where they cannot be written, the pass is as good as it
+/// was: the log says so, and whoever scrapes sees a file that is old.
+fn write_metrics(
+    policy: &Policy,
+    reading: &Reading,
+    clocks: &Clocks,
+    begun: Option<&Begun>,
+    ended: Result<&(Plan, Exit), &Stop>,
+) {
+    let Some(path) = &policy.metrics.textfile else {
+        return;
+    };
+    let exit = ended.map_or_else(|stop| stop.exit, |(_, exit)| *exit);
+    let before = || textfile::read_value(path, metrics::LAST_SUCCESS);
+    let ended_ms = clocks().monotonic_ms;
+    let text = metrics::textfile(&metrics::Pass {
+        exit,
+        began_at: &reading.wall,
+        duration_ms: ended_ms.saturating_sub(reading.monotonic_ms),
+        clock_ms: begun.map(|begun| begun.now.ms()),
+        success_before: if exit == Exit::Done { None } else { before() },
+        policy,
+        tallies: begun.map_or(&BTreeMap::new(), |begun| &begun.tallies),
+        plan: ended.ok().map(|(plan, _)| plan),
+    });
+    let written = textfile::write(path, &text)
+        .with_context(|| format!("failed to write the metrics to '{}'", path.display()));
+    if let Err(error) = written {
+        report::log::log_warning(None, &format!("{error:#}"));
+    }
 }
 
 /// A pass goes on without a state that cannot be read, but the file is kept, and the pass counts as failed.

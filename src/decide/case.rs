@@ -166,6 +166,7 @@ impl<'a> Case<'a> {
             workload: self.name.clone(),
             version: Some(version.clone()),
             image: Some(image.clone()),
+            other: None,
             message,
             warning,
         });

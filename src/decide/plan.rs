@@ -52,6 +52,8 @@ impl Plan {
 pub struct WorkloadPlan {
     /// What `repository:latest` names.
     pub latest: Option<Latest>,
+    /// What is proven, and what `latest` should name: the first entry of the lineage that is on the disk.
+    pub head: Option<Proven>,
     /// The lineage behind the head, as far as it is on the disk.
     pub fallbacks: Vec<Proven>,
     /// Who does the workload's work, if that can be told.
@@ -79,6 +81,14 @@ pub struct WorkloadPlan {
 }
 
 impl WorkloadPlan {
+    /// Whether `latest` does not name what is proven: somebody moved or removed it.
+    pub fn has_drifted(&self) -> bool {
+        let latest = self.latest.as_ref().map(|latest| &latest.image);
+        self.head
+            .as_ref()
+            .is_some_and(|head| latest != Some(&head.image))
+    }
+
     /// The images of the workload on the disk with their sizes in bytes, each once, however many names it has.
     pub fn sizes(&self) -> BTreeMap<&ImageId, u64> {
         let images = self.images.iter();
@@ -350,6 +360,8 @@ pub struct Event {
     pub version: Option<Version>,
     /// The image concerned.
     pub image: Option<ImageId>,
+    /// The other version in it: what a promotion replaced, what a rollback went back to.
+    pub other: Option<Version>,
     /// The sentence for people, without the workload's name.
     pub message: String,
     /// Whether a person should look at it.

@@ -169,6 +169,9 @@ impl Case<'_> {
             &promoted.image,
             message,
         );
+        if let Some(event) = self.events.last_mut() {
+            event.other = replaced.map(|old| old.version.clone());
+        }
     }
 
     /// `latest` is missing altogether or names a rejected image, and the head is on the disk: somebody's garbage

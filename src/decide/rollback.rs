@@ -160,6 +160,7 @@ fn rolled_back(
         workload: name.clone(),
         version: Some(version.clone()),
         image: Some(image),
+        other: target.map(|(to, _)| to.clone()),
         message,
         warning: false,
     }

@@ -22,6 +22,7 @@ impl Case<'_> {
         });
         WorkloadPlan {
             latest: self.latest_view(),
+            head: self.head().cloned(),
             fallbacks: self.fallbacks().cloned().collect(),
             serving,
             pending: self.pending_view(),

@@ -230,6 +230,7 @@ fn tell(
         workload: workload.clone(),
         version: named_version(action),
         image: Some(action.image().clone()),
+        other: None,
         message,
         warning: kind == EventKind::Restored,
     })

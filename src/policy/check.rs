@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::diagnostic::{At, Diagnostic};
-use super::text::{Engine, File, Found, RawWorkload, Settings};
+use super::text::{Engine, File, Found, RawHooks, RawWorkload, Settings};
 use super::value::key_name;
-use super::{DEFAULT_READY_TIMEOUT_MS, EnginePolicy, Policy, Ready, Workload, WorkloadName};
+use super::{
+    DEFAULT_HOOK_TIMEOUT_MS, DEFAULT_READY_TIMEOUT_MS, EnginePolicy, Hooks, Metrics, Policy, Ready,
+    Workload, WorkloadName,
+};
 use crate::image::Repository;
 
 /// The policy that the files make together, in the order of their precedence. Whole only if nothing was reported: a
@@ -15,6 +18,8 @@ use crate::image::Repository;
 pub(super) fn merge(files: Vec<File>, diagnostics: &mut Vec<Diagnostic>) -> Policy {
     let mut defaults = Settings::default();
     let mut engine = Engine::default();
+    let mut metrics = Metrics::default();
+    let mut hooks = RawHooks::default();
     let mut workloads = Vec::new();
     for file in files {
         defaults = file.defaults.or(defaults);
@@ -22,6 +27,8 @@ pub(super) fn merge(files: Vec<File>, diagnostics: &mut Vec<Diagnostic>) -> Poli
             socket: file.engine.socket.or(engine.socket),
             timeout_ms: file.engine.timeout_ms.or(engine.timeout_ms),
         };
+        metrics.textfile = file.metrics.textfile.or(metrics.textfile);
+        hooks = file.hooks.or(hooks);
         workloads.extend(file.workloads);
     }
     let workloads = check_names(workloads, diagnostics);
@@ -32,6 +39,13 @@ pub(super) fn merge(files: Vec<File>, diagnostics: &mut Vec<Diagnostic>) -> Poli
         engine: EnginePolicy {
             socket: engine.socket.unwrap_or(builtin.socket),
             timeout_ms: engine.timeout_ms.unwrap_or(builtin.timeout_ms),
+        },
+        metrics,
+        hooks: Hooks {
+            promoted: hooks.promoted,
+            failed: hooks.failed,
+            rolled_back: hooks.rolled_back,
+            timeout_ms: hooks.timeout_ms.unwrap_or(DEFAULT_HOOK_TIMEOUT_MS),
         },
         workloads: workloads
             .into_iter()
@@ -154,6 +168,18 @@ impl Settings {
             local_fallback: self.local_fallback.or(others.local_fallback),
             pressure_percent: self.pressure_percent.or(others.pressure_percent),
             pin: self.pin.or(others.pin),
+        }
+    }
+}
+
+impl RawHooks {
+    /// These, and the others where these are silent.
+    fn or(self, others: Self) -> Self {
+        Self {
+            promoted: self.promoted.or(others.promoted),
+            failed: self.failed.or(others.failed),
+            rolled_back: self.rolled_back.or(others.rolled_back),
+            timeout_ms: self.timeout_ms.or(others.timeout_ms),
         }
     }
 }

@@ -39,6 +39,8 @@ pub const DEFAULT_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 pub const DEFAULT_TIMEOUT_MS: u64 = 20 * 1000;
 /// Deadline of a `ready` command when the policy names none (design 4.3).
 pub const DEFAULT_READY_TIMEOUT_MS: u64 = 10 * 1000;
+/// Deadline of a hook when the policy names none.
+pub const DEFAULT_HOOK_TIMEOUT_MS: u64 = 10 * 1000;
 /// The engine's socket when neither policy nor command line names one.
 pub const DEFAULT_SOCKET: &str = "/run/docker.sock";
 /// Shortest soak that a policy may name (design section 6).
@@ -74,10 +76,14 @@ impl Borrow<str> for WorkloadName {
 }
 
 /// A whole, validated policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     /// How to reach the engine.
     pub engine: EnginePolicy,
+    /// Where to write metrics.
+    pub metrics: Metrics,
+    /// Whom to tell what happened.
+    pub hooks: Hooks,
     /// The workloads by name. May be empty: legal, and nothing to do.
     pub workloads: BTreeMap<WorkloadName, Workload>,
 }
@@ -96,6 +102,37 @@ impl Default for EnginePolicy {
         Self {
             socket: PathBuf::from(DEFAULT_SOCKET),
             timeout_ms: DEFAULT_TIMEOUT_MS,
+        }
+    }
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// The file that node_exporter reads; none where no metrics are written.
+    pub textfile: Option<PathBuf>,
+}
+
+/// `[hooks]`: commands that are told what happened. Each is a program and its arguments, run without a shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hooks {
+    /// An image became latest and the head of the lineage.
+    pub promoted: Option<Vec<String>>,
+    /// A pending upgrade ended without a promotion.
+    pub failed: Option<Vec<String>>,
+    /// A person rolled back.
+    pub rolled_back: Option<Vec<String>>,
+    /// Deadline of each, in milliseconds.
+    pub timeout_ms: u64,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            promoted: None,
+            failed: None,
+            rolled_back: None,
+            timeout_ms: DEFAULT_HOOK_TIMEOUT_MS,
         }
     }
 }

@@ -69,11 +69,23 @@ impl Survey {
                 "nothing is ever ready, and nothing promoted, until it runs: write the path of a program, or make it one",
             )
         };
-        self.policy
-            .workloads
-            .iter()
-            .filter_map(of_workload)
-            .collect()
+        let hooks = &self.policy.hooks;
+        let hooks = [
+            ("promoted", &hooks.promoted),
+            ("failed", &hooks.failed),
+            ("rolled_back", &hooks.rolled_back),
+        ];
+        let of_hook = |(key, command): &(&str, &Option<Vec<String>>)| {
+            let program = command.as_ref()?.first()?;
+            let why = trouble(Path::new(program))?;
+            self.warning(
+                &[format!("hooks.{key}#0")],
+                format!("the hook '{key}', '{program}', {why}"),
+                "nobody is told until it runs: write the path of a program, or make it one",
+            )
+        };
+        let workloads = self.policy.workloads.iter().filter_map(of_workload);
+        workloads.chain(hooks.iter().filter_map(of_hook)).collect()
     }
 
     /// Which local repositories are none of those that the engine has.

@@ -6,9 +6,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use super::Metrics;
 use super::diagnostic::{At, Diagnostic, printable};
 use super::files::Source;
-use super::text::{Engine, Found, RawWorkload, Settings};
+use super::text::{Engine, Found, RawHooks, RawWorkload, Settings};
 use super::value::{self, Fault, Purpose, Value, key_name};
 use crate::near::near;
 
@@ -21,6 +22,8 @@ pub(super) const DEFAULTS_KEYS: [&str; 6] = [
     "pin",
 ];
 pub(super) const ENGINE_KEYS: [&str; 2] = ["socket", "timeout"];
+pub(super) const METRICS_KEYS: [&str; 1] = ["textfile"];
+pub(super) const HOOKS_KEYS: [&str; 4] = ["promoted", "failed", "rolled_back", "timeout"];
 const WORKLOAD_KEYS: [&str; 13] = [
     "repository",
     "remotes",
@@ -37,9 +40,11 @@ const WORKLOAD_KEYS: [&str; 13] = [
     "hold",
 ];
 /// Every section of a policy with its keys, the required ones of a workload first.
-pub const SECTIONS: [(&str, &[&str]); 3] = [
+pub const SECTIONS: [(&str, &[&str]); 5] = [
     ("[defaults]", &DEFAULTS_KEYS),
     ("[engine]", &ENGINE_KEYS),
+    ("[metrics]", &METRICS_KEYS),
+    ("[hooks]", &HOOKS_KEYS),
     ("[workload.NAME]", &WORKLOAD_KEYS),
 ];
 
@@ -115,7 +120,7 @@ impl<'s> Section<'_, 's> {
                 "'workload' is no section by itself".to_owned(),
                 "write one section for each workload, [workload.NAME]".to_owned(),
             ),
-            "defaults" | "engine" => (
+            "defaults" | "engine" | "metrics" | "hooks" => (
                 format!("'{path}' is a section, not a key"),
                 format!("write [{path}] on a line of its own, and its keys below"),
             ),
@@ -201,6 +206,21 @@ impl<'s> Section<'_, 's> {
         }
     }
 
+    pub(super) fn metrics(&mut self) -> Metrics {
+        Metrics {
+            textfile: self.read("textfile", value::textfile).map(|f| f.value),
+        }
+    }
+
+    pub(super) fn hooks(&mut self) -> RawHooks {
+        RawHooks {
+            promoted: self.command("promoted"),
+            failed: self.command("failed"),
+            rolled_back: self.command("rolled_back"),
+            timeout_ms: self.read_duration("timeout", Purpose::Timeout, "10s"),
+        }
+    }
+
     pub(super) fn workloads(&mut self) -> Vec<RawWorkload<'s>> {
         let mut workloads = Vec::new();
         for (name, value) in self.table {
@@ -250,7 +270,7 @@ impl<'s> Section<'_, 's> {
                 .unwrap_or_default(),
             container,
             orchestrated: self.read("orchestrated", value::glob).map(|f| f.value),
-            ready: self.ready(),
+            ready: self.command("ready"),
             ready_timeout_ms: self.read_duration("ready_timeout", Purpose::Timeout, "10s"),
             settings: self.settings(),
             hold: self.read("hold", value::switch).map(|f| f.value),
@@ -258,13 +278,14 @@ impl<'s> Section<'_, 's> {
         }
     }
 
-    fn ready(&mut self) -> Option<Vec<String>> {
+    /// A program and its arguments, to be run without a shell.
+    fn command(&mut self, key: &str) -> Option<Vec<String>> {
         let example = "[\"/path/to/command\", \"arg\"]";
-        let found = self.read_list("ready", value::command_word, example)?;
-        let value = self.table.get("ready")?;
+        let found = self.read_list(key, value::command_word, example)?;
+        let value = self.table.get(key)?;
         if value.get_ref().as_array().is_some_and(|a| a.is_empty()) {
             let mend = format!("write {example}, or leave the key out");
-            self.report_fault("ready", Fault::new(value.span(), "is empty", mend));
+            self.report_fault(key, Fault::new(value.span(), "is empty", mend));
         }
         Some(found.into_iter().map(|word| word.value).collect())
     }
@@ -320,7 +341,10 @@ impl<'s> Section<'_, 's> {
         let text = key.get_ref().as_ref();
         let shown = printable(text);
         let (what, home) = if value.get_ref().is_table() {
-            let meant = near(key.get_ref(), ["defaults", "engine", "workload"]);
+            let meant = near(
+                key.get_ref(),
+                ["defaults", "engine", "metrics", "hooks", "workload"],
+            );
             let meant = SECTIONS
                 .iter()
                 .find(|(section, _)| meant.is_some_and(|meant| section[1..].starts_with(meant)));
@@ -334,7 +358,8 @@ impl<'s> Section<'_, 's> {
                 format!("did you mean {section}?")
             }
             Some((section, _)) => format!("write it below {section}"),
-            None => "the sections are [defaults], [engine] and [workload.NAME]".to_owned(),
+            None => "the sections are [defaults], [engine], [metrics], [hooks] and [workload.NAME]"
+                .to_owned(),
         };
         self.report(key.span(), text, what, mend);
     }

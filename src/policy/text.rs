@@ -12,15 +12,15 @@ use toml::de::DeTable;
 use super::diagnostic::{At, Diagnostic, Problem, Refused, printable};
 use super::files::Source;
 use super::odd::Survey;
-use super::section::{DEFAULTS_KEYS, ENGINE_KEYS, Marks, Section};
-use super::{Glob, LocalFallback, Policy, check};
+use super::section::{DEFAULTS_KEYS, ENGINE_KEYS, HOOKS_KEYS, METRICS_KEYS, Marks, Section};
+use super::{Glob, LocalFallback, Metrics, Policy, check};
 use crate::image::Repository;
 
 /// What the parser says of a key or a section that is there already.
 const DUPLICATE: &str = "duplicate key";
 
 /// Reads a whole policy. The files are given in the order of their precedence: of a key that two of them set in
-/// `[defaults]` or `[engine]`, the later file's counts.
+/// `[defaults]`, `[engine]`, `[metrics]` or `[hooks]`, the later file's counts.
 ///
 /// # Errors
 /// Every error of every file.
@@ -72,6 +72,8 @@ pub(super) struct Found<'s, T> {
 pub(super) struct File<'s> {
     pub(super) defaults: Settings,
     pub(super) engine: Engine,
+    pub(super) metrics: Metrics,
+    pub(super) hooks: RawHooks,
     /// In the order of the text.
     pub(super) workloads: Vec<RawWorkload<'s>>,
 }
@@ -91,6 +93,15 @@ pub(super) struct Settings {
 #[derive(Debug, Default)]
 pub(super) struct Engine {
     pub(super) socket: Option<PathBuf>,
+    pub(super) timeout_ms: Option<u64>,
+}
+
+/// `[hooks]`.
+#[derive(Debug, Default)]
+pub(super) struct RawHooks {
+    pub(super) promoted: Option<Vec<String>>,
+    pub(super) failed: Option<Vec<String>>,
+    pub(super) rolled_back: Option<Vec<String>>,
     pub(super) timeout_ms: Option<u64>,
 }
 
@@ -188,6 +199,8 @@ fn walk_root<'s>(
     let mut file = File {
         defaults: Settings::default(),
         engine: Engine::default(),
+        metrics: Metrics::default(),
+        hooks: RawHooks::default(),
         workloads: Vec::new(),
     };
     for (key, value) in root {
@@ -202,6 +215,18 @@ fn walk_root<'s>(
                 if let Some(mut section) = top.subsection(key, value) {
                     file.engine = section.engine();
                     section.unknown_keys(&ENGINE_KEYS);
+                }
+            }
+            "metrics" => {
+                if let Some(mut section) = top.subsection(key, value) {
+                    file.metrics = section.metrics();
+                    section.unknown_keys(&METRICS_KEYS);
+                }
+            }
+            "hooks" => {
+                if let Some(mut section) = top.subsection(key, value) {
+                    file.hooks = section.hooks();
+                    section.unknown_keys(&HOOKS_KEYS);
                 }
             }
             "workload" => {

@@ -288,6 +288,21 @@ pub(super) fn socket(value: &Value) -> Result<PathBuf, Fault> {
     Err(Fault::new(value.span(), "is not an absolute path", mend))
 }
 
+/// The file that metrics are written to: an absolute path that node_exporter would read.
+pub(super) fn textfile(value: &Value) -> Result<PathBuf, Fault> {
+    let mend = "write the absolute path of a file, \"/run/tagkeeper/tagkeeper.prom\"";
+    let text = text(value, "a path", mend)?;
+    if !text.starts_with('/') {
+        return Err(Fault::new(value.span(), "is not an absolute path", mend));
+    }
+    let path = PathBuf::from(text);
+    if path.extension().is_none_or(|extension| extension != "prom") {
+        let what = "is not the name of a file that ends in .prom, and node_exporter reads no other";
+        return Err(Fault::new(value.span(), what, mend));
+    }
+    Ok(path)
+}
+
 /// One word of a command; the first is the program, an absolute path: the unit's search path is nobody's to guess.
 pub(super) fn command_word(index: usize, value: &Value) -> Result<String, Fault> {
     let mend = "write each word of the command as a string, [\"/path/to/command\", \"arg\"]";

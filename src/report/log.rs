@@ -86,6 +86,16 @@ pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
     tracing::error!(workload, "{}", in_words(error));
 }
 
+/// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns them all.
+pub fn log_warning(workload: Option<&WorkloadName>, message: &str) {
+    let message = layout::one_line(message);
+    if let Some(workload) = workload.map(WorkloadName::as_str) {
+        tracing::warn!(workload, "{workload}: {message}");
+    } else {
+        tracing::warn!("{message}");
+    }
+}
+
 /// An error with its causes. Policy errors bring the word `error` along, as compilers print it; it is for the log's level
 /// and the status line to say.
 pub fn in_words(error: &anyhow::Error) -> String {
@@ -197,6 +207,7 @@ mod tests {
             workload: WorkloadName::new("telemetry"),
             version: Some(Version::new("v2")),
             image: Some(id('b')),
+            other: None,
             message: message.to_owned(),
             warning,
         }

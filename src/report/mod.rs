@@ -8,6 +8,7 @@ use std::path::PathBuf;
 pub mod json;
 mod layout;
 pub mod log;
+pub mod metrics;
 #[cfg(test)]
 mod sample;
 mod status_line;

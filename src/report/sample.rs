@@ -68,6 +68,12 @@ pub(crate) fn quiet(version: &str) -> WorkloadPlan {
             proven: true,
             promoted_at: Some(at(10)),
         }),
+        head: Some(Proven {
+            version: Version::new(version),
+            image: id('b'),
+            rolled_out: true,
+            promoted_at: Some(at(10)),
+        }),
         fallbacks: Vec::new(),
         serving: None,
         notes: Vec::new(),

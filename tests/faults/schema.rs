@@ -53,12 +53,21 @@ fn complaint(schema: &Value, document: &Value) -> Option<String> {
     Some(format!("{complaint:#}\n{document:#}"))
 }
 
+/// A document is what its schema says, with no field that nobody documented.
+#[track_caller]
+pub(crate) fn assert_published(name: &str, document: &Value) {
+    assert_eq!(
+        complaint(&closed(published(name)), document),
+        None,
+        "{name}"
+    );
+}
+
 #[track_caller]
 fn assert_as_published(host: &Host, secs: u64, args: &[&str]) -> Value {
     let outcome = host.run_at(secs, &[args, &["--format", "json"]].concat());
     let document = outcome.json();
-    let complaint = complaint(&closed(published(args[0])), &document);
-    assert_eq!(complaint, None, "{args:?}");
+    assert_published(args[0], &document);
     document
 }
 

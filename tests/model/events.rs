@@ -314,6 +314,7 @@ impl Model {
         let mut policy = Policy {
             engine: EnginePolicy::default(),
             workloads: BTreeMap::new(),
+            ..Policy::default()
         };
         for workload in 0..WORKLOADS {
             if self.present[workload] {

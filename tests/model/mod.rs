@@ -218,6 +218,7 @@ impl Model {
         let nothing = Rc::new(Policy {
             engine: EnginePolicy::default(),
             workloads: std::collections::BTreeMap::new(),
+            ..Policy::default()
         });
         let mut model = Self {
             names: Rc::clone(names),

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use tagkeeper::policy::{
-    DEFAULT_READY_TIMEOUT_MS, EnginePolicy, Glob, Policy, Problem, Ready, Refused, Roots, Workload,
-    load, load_file,
+    DEFAULT_HOOK_TIMEOUT_MS, DEFAULT_READY_TIMEOUT_MS, EnginePolicy, Glob, Policy, Problem, Ready,
+    Refused, Roots, Workload, load, load_file,
 };
 
 use super::{parse, repository};
@@ -80,11 +80,21 @@ fn later_files_win_key_by_key() {
     );
     write(
         &host.roots.file,
-        "[engine]\ntimeout = \"7s\"\n[defaults]\nsoak = \"3s\"\nfallbacks = 2\n",
+        "[engine]\ntimeout = \"7s\"\n[defaults]\nsoak = \"3s\"\nfallbacks = 2\n\
+         [metrics]\ntextfile = \"/mine.prom\"\n[hooks]\nfailed = [\"/mine\"]\ntimeout = \"1s\"\n",
+    );
+    write(
+        host.dropin("50.toml"),
+        "[metrics]\ntextfile = \"/late.prom\"\n[hooks]\npromoted = [\"/late\"]\ntimeout = \"2s\"\n",
     );
     let policy = host.load().unwrap();
     assert_eq!(policy.engine.timeout_ms, 7_000);
     assert_eq!(policy.engine.socket, Path::new("/dropin30"));
+    let hooks = &policy.hooks;
+    assert_eq!(policy.metrics.textfile, Some("/late.prom".into()));
+    assert_eq!(hooks.promoted, Some(vec!["/late".to_owned()]));
+    assert_eq!(hooks.failed, Some(vec!["/mine".to_owned()]));
+    assert_eq!((&hooks.rolled_back, hooks.timeout_ms), (&None, 2000));
     let app = &policy.workloads["app"];
     assert_eq!(
         (app.soak_ms, app.grace_ms, app.fallbacks),
@@ -296,8 +306,7 @@ fn uncommented() -> String {
 #[test]
 fn the_shipped_policy_does_nothing() {
     let policy = parse(SHIPPED).unwrap();
-    assert!(policy.workloads.is_empty());
-    assert_eq!(policy.engine, EnginePolicy::default());
+    assert_eq!(policy, Policy::default());
     assert!(
         SHIPPED
             .lines()
@@ -309,6 +318,7 @@ fn the_shipped_policy_does_nothing() {
 fn the_shipped_policy_shows_the_defaults() {
     let policy = parse(&uncommented()).unwrap();
     assert_eq!(policy.engine, EnginePolicy::default());
+    assert_eq!(policy.hooks.timeout_ms, DEFAULT_HOOK_TIMEOUT_MS);
     // The keys that have no default are shown by example; every other one is at its default.
     let expected = Workload {
         remotes: vec![repository("registry.example/docker-sonic-telemetry")],
@@ -330,6 +340,8 @@ fn the_shipped_policy_shows_every_key() {
     for section in [
         "[defaults]\n",
         "[engine]\n",
+        "[metrics]\n",
+        "[hooks]\n",
         "[workload.a]\nrepository = \"a\"\n",
     ] {
         let refused = parse(&format!("{section}qqqqqqqq = 1")).unwrap_err();

@@ -18,6 +18,11 @@ fn near_policies() -> impl Strategy<Value = String> {
         "[[workload]]\n",
         "[defaults]\n",
         "[engine]\n",
+        "[metrics]\n",
+        "[hooks]\n",
+        "textfile = \"/a.prom\"\n",
+        "promoted = [\"/x\"]\n",
+        "failed = []\n",
         "repository = \"a\"\n",
         "repository = \"docker.io/library/a\"\n",
         "remotes = [\"a\", \"b\"]\n",
@@ -81,6 +86,16 @@ fn any_text() -> impl Strategy<Value = String> {
 /// What holds of every policy that is accepted; the rest of the program counts on it.
 fn check_accepted(policy: &Policy) {
     assert!(policy.engine.timeout_ms > 0 && policy.engine.socket.is_absolute());
+    let hooks = &policy.hooks;
+    assert!(hooks.timeout_ms > 0);
+    for hook in [&hooks.promoted, &hooks.failed, &hooks.rolled_back]
+        .into_iter()
+        .flatten()
+    {
+        assert!(Path::new(&hook[0]).is_absolute());
+    }
+    let textfile = policy.metrics.textfile.as_ref();
+    assert!(textfile.is_none_or(|path| path.is_absolute() && path.extension().is_some()));
     let all: Vec<&Workload> = policy.workloads.values().collect();
     for (i, one) in all.iter().enumerate() {
         assert!(one.soak_ms >= 1000 && one.fallbacks <= 100);

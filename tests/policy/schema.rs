@@ -11,7 +11,7 @@ use tagkeeper::policy::SECTIONS;
 use super::{MISTAKES, ODDITIES, parse, read_case};
 
 /// The mistakes that no schema can see: most take two places, or arithmetic.
-const UNSEEN: [&str; 14] = [
+const UNSEEN: [&str; 15] = [
     "bad pattern",
     "absurd duration",
     "soak below a second",
@@ -19,6 +19,7 @@ const UNSEEN: [&str; 14] = [
     "zero engine timeout",
     "timeout that rounds to zero",
     "zero ready timeout",
+    "zero hook timeout",
     "fallbacks as a float",
     "repository twice in a workload",
     "two workloads, one repository",

@@ -114,6 +114,7 @@ impl Host {
             policy: Policy {
                 engine: EnginePolicy::default(),
                 workloads: BTreeMap::from([(telemetry(), workload)]),
+                ..Policy::default()
             },
             state: State::fresh(),
             images: Vec::new(),

@@ -1,4 +1,4 @@
-//! Plan, status and check for programs: a documented, versioned interface (design section 7), [`SCHEMA`].
+//! Plan, status, check and events for programs: a documented, versioned interface (design section 7), [`SCHEMA`].
 //!
 //! `schema` documents each field. A field may be added within a schema; one that goes or changes its meaning makes a
 //! new schema. Pure.
@@ -6,8 +6,10 @@
 use serde::Serialize;
 
 use super::{Preface, UNSEEN};
-use crate::decide::{self, WorkloadPlan};
+use crate::decide::{self, EventKind, WorkloadPlan};
+use crate::image::Version;
 use crate::policy::{Diagnostic, Policy, Problem, Refused, WorkloadName};
+use crate::state::Now;
 
 mod schema;
 #[cfg(test)]
@@ -15,7 +17,7 @@ mod tests;
 
 use schema::{
     Action, Check, Document, Failure, Finding, Judged, Latest, Named, Pending, Rejected, Serving,
-    Tally, Workload,
+    Tally, Told, Workload,
 };
 
 /// The version of the interface.
@@ -42,6 +44,26 @@ pub fn check(policy: &Policy, warnings: &[Diagnostic], unseen: Option<&anyhow::E
         workloads: policy.workloads.keys().map(WorkloadName::as_str).collect(),
         errors: Vec::new(),
         warnings: all,
+    })
+}
+
+/// What a hook reads on standard input (docs/hooks.md). Ends with one newline.
+pub fn event(event: &decide::Event, now: &Now) -> String {
+    let other_of = |kind| {
+        let other = event.other.as_ref().filter(|_| event.kind == kind);
+        other.map(Version::as_str)
+    };
+    print(&Told {
+        schema: SCHEMA,
+        event: event.kind.as_str(),
+        workload: event.workload.as_str(),
+        version: event.version.as_ref().map(Version::as_str),
+        image: event.image.as_ref().map(ToString::to_string),
+        previous: other_of(EventKind::Promoted),
+        back_to: other_of(EventKind::RolledBack),
+        message: &event.message,
+        at: &now.wall,
+        clock_secs: now.ms() / 1000,
     })
 }
 

@@ -200,6 +200,31 @@ pub(super) enum Action<'a> {
     },
 }
 
+/// What a hook is told.
+#[derive(Debug, Serialize)]
+pub(super) struct Told<'a> {
+    /// [`SCHEMA`](super::SCHEMA).
+    pub(super) schema: u32,
+    /// `promoted`, `failed` or `rolled-back`: the word in the journal's `EVENT=`.
+    pub(super) event: &'static str,
+    /// The workload.
+    pub(super) workload: &'a str,
+    /// The version that was promoted, that failed, or that is rejected now.
+    pub(super) version: Option<&'a str>,
+    /// Its image id.
+    pub(super) image: Option<String>,
+    /// `promoted`: the version that was latest before; null if nothing was replaced.
+    pub(super) previous: Option<&'a str>,
+    /// `rolled-back`: the version that is latest now; null if latest stayed where it was.
+    pub(super) back_to: Option<&'a str>,
+    /// The line of the log, without the workload's name.
+    pub(super) message: &'a str,
+    /// When the pass looked, RFC 3339.
+    pub(super) at: &'a str,
+    /// The clock that decisions use: host uptime added up over reboots, in whole seconds.
+    pub(super) clock_secs: u64,
+}
+
 /// `check`.
 #[derive(Debug, Serialize)]
 pub(super) struct Check<'a> {

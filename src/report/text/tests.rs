@@ -495,6 +495,7 @@ fn policy_of(names: &[&str]) -> Policy {
     Policy {
         engine: EnginePolicy::default(),
         workloads,
+        ..Policy::default()
     }
 }
 

@@ -1,0 +1,246 @@
+//! Hooks: told once of what was saved, and unable to stop anything.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::thread::{self, JoinHandle};
+
+use serde_json::{Value, json};
+
+use crate::fake::Fault;
+use crate::host::Host;
+use crate::requests::Route;
+use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
+use crate::schema::assert_published;
+
+/// A policy whose three hooks are one script, with these lines in it; below `$1` is this host's directory.
+fn hooked(host: &Host, script: &str) -> String {
+    let file = host.path("hook.sh");
+    fs::write(&file, script).expect("writable");
+    let (file, dir) = (file.display(), host.path("").display().to_string());
+    let hook = format!("[\"/bin/sh\", \"{file}\", \"{dir}\"]");
+    format!(
+        "{POLICY}\n[hooks]\npromoted = {hook}\nfailed = {hook}\nrolled_back = {hook}\ntimeout = \"1s\"\n"
+    )
+}
+
+/// Writes down what it is told.
+const SCRIBE: &str =
+    "cat >>$1/told; echo \"$TAGKEEPER_EVENT $TAGKEEPER_WORKLOAD $TAGKEEPER_VERSION\" >>$1/env\n";
+
+/// What the hooks were told since the last call, without what differs from run to run.
+fn told(host: &Host) -> Vec<Value> {
+    let text = fs::read_to_string(host.path("told")).unwrap_or_default();
+    let _ = fs::remove_file(host.path("told"));
+    let documents = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    documents
+        .map(|document| {
+            let mut document = document.expect("whole documents");
+            assert_published("hook", &document);
+            let fields = document.as_object_mut().expect("an object");
+            let at = fields.remove("at").expect("a time");
+            assert!(at.as_str().is_some_and(|at| at.ends_with('Z')), "{at}");
+            fields.remove("message").expect("a sentence");
+            let clock = fields.remove("clock_secs").expect("a clock");
+            assert!(clock.as_u64().is_some_and(|secs| secs > RIPE), "{clock}");
+            document
+        })
+        .collect()
+}
+
+fn deploys_v3(host: &Host) {
+    let docker = &mut host.engine().docker;
+    docker.image("v3", &["reg.example/app:v3"]);
+    docker.exit("k8s_app_1", 0);
+    docker.run("k8s_app_2", "reg.example/app:v3");
+}
+
+#[test]
+fn a_promotion_is_told_once() {
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, SCRIBE));
+    host.pass_at(RIPE).expect_code(0);
+    assert_eq!(
+        told(&host),
+        [json!({
+            "schema": 1, "event": "promoted", "workload": "app", "version": "v2", "image": id("v2"), "previous": "v1",
+            "back_to": null,
+        })]
+    );
+    assert_eq!(
+        fs::read_to_string(host.path("env")).expect("told"),
+        "promoted app v2\n"
+    );
+    host.pass_at(RIPE + 60).expect_code(0);
+    assert_eq!(told(&host), [Value::Null; 0], "once");
+}
+
+#[test]
+fn a_failure_and_a_rollback_are_told() {
+    let host = promoted();
+    host.set_policy(&hooked(&host, SCRIBE));
+    deploys_v3(&host);
+    host.pass_at(1_000).expect_code(0);
+    host.engine().docker.exit("k8s_app_2", 7);
+    host.pass_at(1_060).expect_code(0);
+    let failed = told(&host);
+    assert_eq!(failed.len(), 1, "{failed:#?}");
+    let [event, version, previous] = ["event", "version", "previous"].map(|key| &failed[0][key]);
+    assert_eq!(
+        (event, version, previous),
+        (&json!("failed"), &json!("v3"), &Value::Null)
+    );
+    host.run_at(1_100, &["rollback", "app"]).expect_code(0);
+    let rolled_back = told(&host);
+    assert_eq!(rolled_back.len(), 1, "{rolled_back:#?}");
+    let [event, version, back_to] = ["event", "version", "back_to"].map(|key| &rolled_back[0][key]);
+    assert_eq!(
+        (event, version, back_to),
+        (&json!("rolled-back"), &json!("v2"), &json!("v1"))
+    );
+}
+
+#[test]
+fn what_is_told_is_saved_and_the_lock_is_free() {
+    let host = soaking(POLICY);
+    let script = "cp $1/state/state.json $1/saved; flock --nonblock $1/state/lock touch $1/free\n";
+    host.set_policy(&hooked(&host, script));
+    let stderr = host.pass_at(RIPE).expect_code(0).stderr;
+    let saved = fs::read_to_string(host.path("saved")).expect("there is a state");
+    let state: Value = serde_json::from_str(&saved).expect("JSON");
+    assert_eq!(state["workloads"]["app"]["lineage"][0]["version"], "v2");
+    assert!(host.path("free").exists(), "{stderr}");
+}
+
+#[test]
+fn no_hook_stops_or_fails_a_pass() {
+    for (script, why) in [
+        ("exit 3\n", "'/bin/sh': exit status: 3"),
+        ("exec sleep 60\n", "'/bin/sh' did not end within 1s"),
+        ("sleep 60 & wait\n", "'/bin/sh' did not end within 1s"),
+        ("kill -9 $$\n", "'/bin/sh': signal: 9 (SIGKILL)"),
+    ] {
+        let host = soaking(POLICY);
+        host.set_policy(&hooked(&host, script));
+        let outcome = host.pass_at(RIPE).expect_code(0);
+        let warning = format!("warning: app: the hook for 'promoted' failed: {why}\n");
+        assert!(outcome.stderr.contains(&warning), "{script}{outcome:#?}");
+        assert_promoted(&host);
+        let next = host.pass_at(RIPE + 60).expect_code(0);
+        assert_eq!(next.stderr, "", "it is not told again");
+    }
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, "").replace("/bin/sh", "/nowhere/at/all"));
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert!(outcome.stderr.contains("failed to run '/nowhere/at/all'"));
+    assert_promoted(&host);
+}
+
+#[test]
+fn what_a_hook_started_ends_with_it_at_the_deadline() {
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, "sleep 60 & echo $! >$1/pid; wait\n"));
+    host.pass_at(RIPE).expect_code(0);
+    let pid = fs::read_to_string(host.path("pid")).expect("it ran");
+    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    // Where nobody has reaped it yet, it is a zombie.
+    assert!(status.is_empty() || status.contains(") Z "), "{status}");
+}
+
+#[test]
+fn a_pass_that_fails_afterwards_tells_what_it_saved() {
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, SCRIBE));
+    host.engine()
+        .fail(Route::RemoveImage, Fault::Status(500, "device busy"));
+    host.pass_at(RIPE).expect_code(1);
+    assert_eq!(told(&host).len(), 1);
+
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, SCRIBE));
+    host.engine()
+        .fail_nth(Route::ListImages, 3, Fault::Status(500, "gone"));
+    host.pass_at(RIPE).expect_code(1);
+    assert_eq!(
+        told(&host).len(),
+        1,
+        "the round that recorded it was the last"
+    );
+}
+
+/// An endpoint that takes one request and answers with a status. What it was sent: the head, then the body.
+fn endpoint(status: &'static str) -> (u16, JoinHandle<(String, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    let served = thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            let read = reader.read_line(&mut head).expect("text");
+            assert_ne!(read, 0, "half a request: {head}");
+        }
+        let head = head.to_ascii_lowercase();
+        let length = head.split_once("content-length: ").expect("a length").1;
+        let length = length.lines().next().and_then(|n| n.parse().ok());
+        let mut body = vec![0; length.expect("a number")];
+        reader.read_exact(&mut body).expect("the whole of it");
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno");
+        reader
+            .get_mut()
+            .write_all(answer.as_bytes())
+            .expect("it reads");
+        (head, String::from_utf8(body).expect("UTF-8"))
+    });
+    (port, served)
+}
+
+#[test]
+fn the_shipped_webhook_posts_the_event() {
+    for (status, complaint) in [
+        ("204 No Content", ""),
+        ("500 Out of order", "The requested URL returned error: 500"),
+    ] {
+        let (port, served) = endpoint(status);
+        let host = soaking(POLICY);
+        let config = host.path("webhook.conf");
+        let text = format!(
+            "url = \"http://127.0.0.1:{port}/hook?of=tests\"\nheader = \"Authorization: Bearer 01\"\n"
+        );
+        fs::write(&config, text).expect("writable");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/webhook");
+        host.set_policy(&format!(
+            "{POLICY}\n[hooks]\npromoted = [\"{script}\", \"{}\"]\n",
+            config.display()
+        ));
+        let outcome = host.pass_at(RIPE).expect_code(0);
+        let (head, body) = served.join().expect("it was asked");
+        assert!(
+            head.starts_with("post /hook?of=tests http/1.1\r\n"),
+            "{head}"
+        );
+        for line in ["content-type: application/json", "authorization: bearer 01"] {
+            assert!(head.lines().any(|l| l == line), "{line}: {head}");
+        }
+        let event: Value = serde_json::from_str(&body).expect("JSON");
+        assert_published("hook", &event);
+        assert_eq!(event["version"], "v2");
+        assert_eq!(outcome.stderr.contains("warning: "), !complaint.is_empty());
+        assert!(outcome.stderr.contains(complaint), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn the_drop_in_gives_hooks_a_network_and_nothing_else() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/dropins/network.conf");
+    let text = fs::read_to_string(path).expect("it ships");
+    let settings: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let wanted = [
+        "[Service]",
+        "PrivateNetwork=no",
+        "RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK",
+        "IPAddressAllow=any",
+    ];
+    assert_eq!(settings, wanted);
+    assert!(text.contains("ln -s /usr/lib/tagkeeper/dropins/network.conf"));
+}

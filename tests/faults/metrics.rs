@@ -1,0 +1,263 @@
+//! The file that node_exporter reads: written by every pass that held the lock, and able to stop none.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
+
+use crate::fake::Fault;
+use crate::host::Host;
+use crate::requests::Route;
+use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
+
+/// The policy of the tests, with metrics in a directory of this host.
+fn measured(host: &Host) -> String {
+    fs::create_dir_all(host.path("run")).expect("writable");
+    format!(
+        "{POLICY}\n[metrics]\ntextfile = \"{}\"\n",
+        textfile(host).display()
+    )
+}
+
+fn textfile(host: &Host) -> PathBuf {
+    host.path("run/tagkeeper.prom")
+}
+
+/// The value of a sample, by its name and labels as they are written; none if there is no such sample.
+fn sample(host: &Host, name: &str) -> Option<f64> {
+    let text = fs::read_to_string(textfile(host)).expect("there is a file");
+    let mut lines = text.lines();
+    lines
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+        .map(|value| value.parse().expect("a number"))
+}
+
+#[track_caller]
+fn assert_samples(host: &Host, expected: &[(&str, Option<f64>)]) {
+    for (name, value) in expected {
+        let text = || fs::read_to_string(textfile(host)).unwrap_or_default();
+        assert_eq!(sample(host, name), *value, "{name}\n{}", text());
+    }
+}
+
+fn of_app(name: &str) -> String {
+    format!("{name}{{workload=\"app\"}}")
+}
+
+/// The first twelve digits of an image's id.
+fn short(label: &str) -> String {
+    id(label)["sha256:".len()..][..12].to_owned()
+}
+
+#[test]
+fn the_life_of_an_upgrade() {
+    let host = soaking(POLICY);
+    host.set_policy(&measured(&host));
+    host.pass_at(300).expect_code(0);
+    let info = |name: &str, version: &str| {
+        let image = short(version);
+        format!("{name}{{workload=\"app\",version=\"{version}\",image=\"{image}\"}}")
+    };
+    assert_samples(
+        &host,
+        &[
+            (&info("tagkeeper_latest_info", "v1"), Some(1.0)),
+            (&of_app("tagkeeper_latest_proven"), Some(0.0)),
+            (&of_app("tagkeeper_drift"), Some(0.0)),
+            (&of_app("tagkeeper_pending"), Some(1.0)),
+            (&info("tagkeeper_pending_info", "v2"), Some(1.0)),
+            (&of_app("tagkeeper_pending_soak_seconds"), Some(600.0)),
+            (&of_app("tagkeeper_pending_restarts"), Some(0.0)),
+            (&of_app("tagkeeper_fallbacks"), Some(0.0)),
+            (&of_app("tagkeeper_fallbacks_wanted"), Some(1.0)),
+            (&of_app("tagkeeper_promotions_total"), Some(0.0)),
+            (&of_app("tagkeeper_serving"), Some(1.0)),
+            (&of_app("tagkeeper_hold"), Some(0.0)),
+        ],
+    );
+    // The passes take their time, too.
+    let up = sample(&host, &of_app("tagkeeper_pending_up_seconds")).expect("it soaks");
+    assert!((300.0..=600.0).contains(&up), "{up}");
+    let clock = sample(&host, "tagkeeper_clock_seconds").expect("there is a state");
+    host.pass_at(RIPE).expect_code(0);
+    assert_promoted(&host);
+    let images = |verdict: &str, reason: &str| {
+        format!("tagkeeper_images{{workload=\"app\",verdict=\"{verdict}\",reason=\"{reason}\"}}")
+    };
+    assert_samples(
+        &host,
+        &[
+            (&info("tagkeeper_latest_info", "v2"), Some(1.0)),
+            (&info("tagkeeper_latest_info", "v1"), None),
+            (&of_app("tagkeeper_latest_proven"), Some(1.0)),
+            (&of_app("tagkeeper_pending"), Some(0.0)),
+            (&of_app("tagkeeper_pending_up_seconds"), None),
+            (&of_app("tagkeeper_fallbacks"), Some(1.0)),
+            (&of_app("tagkeeper_promotions_total"), Some(1.0)),
+            (&of_app("tagkeeper_removals_total"), Some(2.0)),
+            (&of_app("tagkeeper_won_back_bytes_total"), Some(2_000_000.0)),
+            (&images("keep", "latest"), Some(2.0)),
+            (&images("keep", "fallback"), Some(1.0)),
+            (&images("remove", "retired"), None),
+        ],
+    );
+    let later = sample(&host, "tagkeeper_clock_seconds").expect("there is a state");
+    assert!(later - clock > 300.0, "{clock}, then {later}");
+    let promoted_at = sample(
+        &host,
+        &of_app("tagkeeper_latest_promoted_timestamp_seconds"),
+    );
+    assert_eq!(
+        promoted_at,
+        sample(&host, "tagkeeper_last_pass_timestamp_seconds")
+    );
+}
+
+/// Which outcome the file tells, and when the last success was.
+fn told(host: &Host) -> (String, Option<f64>) {
+    let outcomes = ["done", "failed", "unavailable", "refused"];
+    let has = |outcome: &&str| {
+        let name = format!("tagkeeper_last_pass_outcome{{outcome=\"{outcome}\"}}");
+        sample(host, &name).expect("each is there") > 0.0
+    };
+    let of: Vec<&str> = outcomes.into_iter().filter(has).collect();
+    (
+        of.join(" "),
+        sample(host, "tagkeeper_last_success_timestamp_seconds"),
+    )
+}
+
+#[test]
+fn a_pass_that_fails_shows_and_keeps_the_last_success() {
+    let host = promoted();
+    host.set_policy(&measured(&host));
+    host.pass_at(1_000).expect_code(0);
+    let (outcome, success) = told(&host);
+    assert_eq!(outcome, "done");
+    assert!(success.is_some());
+
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(500, "no disk"));
+    for secs in [1_060, 1_120] {
+        host.pass_at(secs).expect_code(69);
+        assert!(sample(&host, "tagkeeper_clock_seconds").is_some());
+        assert_eq!(told(&host), ("unavailable".to_owned(), success));
+        assert_samples(
+            &host,
+            &[
+                (&of_app("tagkeeper_promotions_total"), Some(1.0)),
+                (&of_app("tagkeeper_removals_total"), Some(2.0)),
+                (&of_app("tagkeeper_hold"), Some(0.0)),
+                (&of_app("tagkeeper_fallbacks"), None),
+                (&of_app("tagkeeper_pending"), None),
+            ],
+        );
+    }
+    host.engine().heal();
+
+    fs::write(host.state_file(), "{").expect("writable");
+    host.pass_at(1_180).expect_code(1);
+    assert_eq!(told(&host), ("failed".to_owned(), success));
+    fs::write(host.state_file(), "{\"version\":99}").expect("writable");
+    host.pass_at(1_240).expect_code(78);
+    assert_eq!(told(&host), ("refused".to_owned(), success));
+    assert_samples(&host, &[("tagkeeper_clock_seconds", None)]);
+
+    fs::remove_file(textfile(&host)).expect("it was there");
+    host.pass_at(1_300).expect_code(78);
+    assert_eq!(told(&host), ("refused".to_owned(), None), "nobody knows");
+}
+
+#[test]
+fn a_failed_action_is_a_failed_pass_that_knows_how_things_stand() {
+    let host = soaking(POLICY);
+    host.set_policy(&measured(&host));
+    host.engine()
+        .fail(Route::RemoveImage, Fault::Status(500, "device busy"));
+    host.pass_at(RIPE).expect_code(1);
+    assert_eq!(told(&host).0, "failed");
+    assert_samples(
+        &host,
+        &[
+            (&of_app("tagkeeper_promotions_total"), Some(1.0)),
+            (
+                "tagkeeper_images{workload=\"app\",verdict=\"remove\",reason=\"retired\"}",
+                Some(2.0),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_latest_that_was_moved_by_hand_is_a_drift() {
+    let host = promoted();
+    host.set_policy(&measured(&host));
+    host.pass_at(1_000).expect_code(0);
+    assert_samples(&host, &[(&of_app("tagkeeper_drift"), Some(0.0))]);
+    host.engine()
+        .docker
+        .tag("reg.example/app:v1", "app", "latest");
+    host.pass_at(1_060).expect_code(0);
+    assert_samples(
+        &host,
+        &[
+            (&of_app("tagkeeper_drift"), Some(1.0)),
+            (&of_app("tagkeeper_latest_proven"), Some(0.0)),
+        ],
+    );
+}
+
+/// All that a write would change, of the file and of its directory.
+fn stamps(host: &Host) -> [(u64, i64, i64); 2] {
+    [textfile(host), host.path("run")].map(|path| {
+        let meta = fs::metadata(path).expect("it is there");
+        (meta.ino(), meta.ctime(), meta.ctime_nsec())
+    })
+}
+
+#[test]
+fn an_idle_pass_writes_it_and_nothing_else_and_a_look_does_not() {
+    let host = promoted();
+    host.set_policy(&measured(&host));
+    host.pass_at(1_000).expect_code(0);
+    let (state, metrics) = (host.state_stamps(), stamps(&host));
+    for command in ["plan", "status"] {
+        host.run_at(1_030, &[command]).expect_code(0);
+        assert_eq!(stamps(&host), metrics, "{command}");
+    }
+    let idle = host.pass_at(1_060).expect_code(0);
+    assert_eq!(idle.requests.len(), 2, "{:#?}", idle.requests);
+    assert_eq!(host.state_stamps(), state);
+    assert_ne!(stamps(&host), metrics);
+    let took = sample(&host, "tagkeeper_last_pass_duration_seconds").expect("a time");
+    assert!((0.0..15.0).contains(&took), "{took}");
+    let mode = fs::metadata(textfile(&host))
+        .expect("there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o7777, 0o644);
+}
+
+#[test]
+fn a_pass_that_cannot_write_it_is_as_good_as_it_was() {
+    let host = soaking(POLICY);
+    host.set_policy(&measured(&host));
+    fs::remove_dir(host.path("run")).expect("it is empty");
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_promoted(&host);
+    let warning = format!(
+        "warning: failed to write the metrics to '{}': No such file or directory",
+        textfile(&host).display()
+    );
+    assert!(outcome.stderr.contains(&warning), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_refused_policy_leaves_it_to_grow_old() {
+    let host = promoted();
+    host.set_policy(&measured(&host));
+    host.pass_at(1_000).expect_code(0);
+    let metrics = stamps(&host);
+    host.set_policy(&format!("{}sok = 1\n", measured(&host)));
+    host.pass_at(1_060).expect_code(78);
+    assert_eq!(stamps(&host), metrics);
+}
