@@ -45,17 +45,18 @@ impl Case<'_> {
         if !self.latest_move.is_empty() {
             return self.latest_move.clone();
         }
-        let mut actions: Vec<Action> = self
+        let changes = self
             .judgements
             .iter()
-            .filter_map(|j| self.adoption(j))
-            .collect();
+            .filter(|j| j.verdict() != Verdict::Keep);
+        let mut changes: Vec<&Judgement> = changes.collect();
+        changes.sort_by(|a, b| a.by_name(b));
+        let mut actions: Vec<Action> = changes.iter().filter_map(|j| self.adoption(j)).collect();
         actions.extend(self.container_removal());
-        let mut removals: Vec<_> = self
-            .judgements
-            .iter()
-            .filter(|j| j.verdict() == Verdict::Remove)
-            .collect();
+        let removals = changes
+            .into_iter()
+            .filter(|j| j.verdict() == Verdict::Remove);
+        let mut removals: Vec<&Judgement> = removals.collect();
         // What goes on account of a full disk goes last, oldest first: whoever is killed on the way has begun with those.
         removals.sort_by_key(|j| self.pressed.iter().position(|id| *id == j.image));
         actions.extend(removals.into_iter().map(|judgement| Action::RemoveImage {
@@ -80,7 +81,7 @@ impl Case<'_> {
             return None;
         }
         let reference = judgement.reference.as_ref()?;
-        let fallback = self.adopter(self.scene.image(&judgement.image)?, reference)?;
+        let fallback = self.adopter(&judgement.image, reference)?;
         Some(Action::Tag {
             image: fallback.image.clone(),
             reference: reference.clone(),

@@ -42,7 +42,7 @@ impl<'a> Case<'a> {
         now: &'a Now,
     ) -> Option<Self> {
         let cast = scene.cast(name)?;
-        let serves = serving::who_serves(workload, &state, cast);
+        let serves = serving::who_serves(workload, &state, scene, cast);
         Some(Self {
             name,
             workload,
@@ -65,6 +65,12 @@ impl<'a> Case<'a> {
         self.workload
             .repositories()
             .any(|repository| repository == reference.repository())
+    }
+
+    /// Whether an image on the disk is the workload's.
+    pub(crate) fn is_member(&self, id: &ImageId) -> bool {
+        let place = self.scene.place(id);
+        place.is_some_and(|place| self.cast.member(place).is_some())
     }
 
     pub(crate) fn is_on_disk(&self, id: &ImageId) -> bool {
@@ -105,7 +111,7 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) fn version_run_by(&self, container: &Container) -> Version {
-        serving::container_version(self.workload, &self.state, self.cast, container)
+        serving::container_version(self.workload, &self.state, self.scene, container)
     }
 
     /// What an inspect told of a container, if it was asked.

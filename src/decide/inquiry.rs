@@ -3,11 +3,9 @@
 //!
 //! An idle pass asks nothing (design section 8). Pure: it names the questions, `pass` asks them.
 
-use std::collections::BTreeMap;
-
 use crate::image::{ImageId, Version};
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State, WorkloadState};
+use crate::state::{Now, State};
 use crate::world::{ContainerId, World};
 
 use super::case::Case;
@@ -41,11 +39,7 @@ pub fn inquiries(policy: &Policy, state: &State, world: &World, now: &Now) -> Ve
     let scene = Scene::new(policy, state, world);
     let mut open = Vec::new();
     for (name, workload) in &policy.workloads {
-        let known = state
-            .workloads
-            .get(name)
-            .map(without_sightings)
-            .unwrap_or_default();
+        let known = state.workloads.get(name).cloned().unwrap_or_default();
         if let Some(case) = Case::new(name, workload, known, &scene, now) {
             for inquiry in case.ask() {
                 // Two workloads may ask about one container, when it has gone over from one to the other.
@@ -77,24 +71,6 @@ fn is_disk_in_question(
             .any(|workload| workload.pressure_percent.is_some())
         && !open.iter().any(|i| matches!(i, Inquiry::Inspect(_)))
         && pressure::is_worth_asking(&super::judged(policy, state, scene, now))
-}
-
-/// What is remembered of a workload, without what was seen of each image: no question depends on that, and with many
-/// images it is nearly all there is to copy.
-fn without_sightings(known: &WorkloadState) -> WorkloadState {
-    WorkloadState {
-        came_in: known.came_in.clone(),
-        repositories: known.repositories.clone(),
-        lineage: known.lineage.clone(),
-        pending: known.pending.clone(),
-        retired: known.retired.clone(),
-        rejected: known.rejected.clone(),
-        images: BTreeMap::new(),
-        dry_runs: known.dry_runs.clone(),
-        failures: known.failures.clone(),
-        held_since_ms: known.held_since_ms,
-        tally: known.tally,
-    }
 }
 
 impl Case<'_> {

@@ -1,11 +1,13 @@
 //! What was seen is written down: arrivals, holds, sightings, dry runs, what was rolled out, and the lineage's cut.
 
+use std::collections::BTreeSet;
+
 use crate::image::{ImageId, Reference};
 use crate::state::{Proven, Sighting};
-use crate::world::{Container, Image};
+use crate::world::{Container, ContainerId, Image};
 
 use super::case::Case;
-use super::scene::IdSet;
+use super::scene::Member;
 use super::serving;
 
 impl Case<'_> {
@@ -37,46 +39,58 @@ impl Case<'_> {
         }
     }
 
-    /// Whether an image bears a name of the workload, or no name at all.
-    fn is_seen(&self, image: &Image) -> bool {
-        image.is_nameless() || image.references.iter().any(|r| self.is_own(r))
-    }
-
     /// First sights, and marks of what was inherited.
     fn note_images(&mut self, strange_disk: bool) {
         let newly_in = self.state.came_in.is_none();
         if newly_in {
             self.state.came_in = Some(self.now.moment());
         }
-        let new_repository =
-            |reference: &Reference| !self.state.repositories.contains(reference.repository());
-        let mut seen = Vec::with_capacity(self.cast.images.len());
-        for &image in &self.cast.images {
-            if !self.is_seen(image) {
-                continue;
+        let own = self.workload.repositories();
+        let is_new: Vec<bool> = own
+            .map(|repository| !self.state.repositories.contains(repository))
+            .collect();
+        let arrived_with_repository = |member: &Member<'_>| {
+            newly_in || {
+                let mut names = self.cast.names(member).iter();
+                names.any(|name| is_new.get(name.repository) == Some(&true))
             }
-            let mut own_names = image.references.iter().filter(|r| self.is_own(r));
-            seen.push((image, newly_in || own_names.any(new_repository)));
+        };
+        let mut is_known = vec![false; self.scene.world.images.len()];
+        for place in self
+            .state
+            .images
+            .keys()
+            .filter_map(|id| self.scene.place(id))
+        {
+            is_known[place] = true;
         }
-        for (image, arrived_with_repository) in seen {
-            if let Some(sighting) = self.state.images.get_mut(&image.id) {
-                sighting.inherited |= arrived_with_repository;
+        let seen = self
+            .cast
+            .images
+            .iter()
+            .filter(|member| self.cast.is_seen(member));
+        for member in seen {
+            let inherited = arrived_with_repository(member);
+            if is_known[member.place] {
+                if inherited && let Some(sighting) = self.state.images.get_mut(&member.image.id) {
+                    sighting.inherited = true;
+                }
                 continue;
             }
             let sighting = Sighting {
                 first_seen_ms: self.now.ms(),
                 idle_since_ms: None,
-                inherited: arrived_with_repository || strange_disk,
+                inherited: inherited || strange_disk,
                 times_pending: 0,
             };
-            self.state.images.insert(image.id.clone(), sighting);
+            self.state.images.insert(member.image.id.clone(), sighting);
         }
         self.state.repositories = self.workload.repositories().cloned().collect();
     }
 
     /// Orchestrated containers that idle beside the local one, by the versions as they are written down by now.
     pub(crate) fn note_dry_runs(&mut self) {
-        for container in serving::running_dry(self.workload, &self.state, self.cast) {
+        for container in serving::running_dry(self.workload, &self.state, self.scene, self.cast) {
             self.state.dry_runs.insert(container.id.clone());
         }
     }
@@ -107,16 +121,12 @@ impl Case<'_> {
     /// Whether a remote tag or digest of the image, or a remote tag equal to one of its tags, is on the disk. `latest`
     /// is no version (design 4.2) and says nothing about one.
     pub(crate) fn is_rolled_out(&self, image: &Image) -> bool {
-        image
-            .references
-            .iter()
-            .any(|r| self.workload.remotes.contains(r.repository()))
-            || image.tags().filter_map(Reference::version_tag).any(|tag| {
-                self.workload
-                    .remotes
-                    .iter()
-                    .any(|remote| self.cast.named.contains_key(&remote.with_tag(tag)))
-            })
+        let is_remote = |name: &Reference| self.workload.remotes.contains(name.repository());
+        let versions = || image.tags().filter_map(Reference::version_tag).collect();
+        image.references.iter().any(is_remote) || {
+            let versions: BTreeSet<&str> = versions();
+            self.cast.remote_tags().any(|tag| versions.contains(tag))
+        }
     }
 
     /// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired.
@@ -138,42 +148,49 @@ impl Case<'_> {
         if self.is_disk_strange() {
             return;
         }
-        let present: IdSet<'_> = self
-            .cast
-            .images
-            .iter()
-            .filter(|i| self.is_seen(i))
-            .map(|i| &i.id)
-            .collect();
-        self.state.images.retain(|id, _| present.contains(id));
-        self.state.retired.retain(|id| present.contains(id));
+        let (scene, cast) = (self.scene, self.cast);
+        let is_present = |id: &ImageId| {
+            let member = scene.place(id).and_then(|place| cast.member(place));
+            member.is_some_and(|member| cast.is_seen(member))
+        };
+        if !self.state.images.keys().all(is_present) {
+            self.state.images.retain(|id, _| is_present(id));
+        }
+        self.state.retired.retain(is_present);
         if !self.state.dry_runs.is_empty() {
-            let containers = &self.scene.world.containers;
-            self.state
-                .dry_runs
-                .retain(|id| containers.iter().any(|c| c.id == *id));
+            let containers = self.scene.world.containers.iter().map(|c| &c.id);
+            let present: BTreeSet<&ContainerId> = containers.collect();
+            self.state.dry_runs.retain(|id| present.contains(id));
         }
     }
 
     /// Since when each image is idle, for the grace period: a container that goes in this round does not count.
     pub(crate) fn settle_idleness(&mut self) {
-        let mut images = std::mem::take(&mut self.state.images);
-        for (id, sighting) in &mut images {
-            if !self.is_on_disk(id) {
-                continue;
-            }
-            if self.is_in_use(id) {
-                sighting.idle_since_ms = None;
-            } else {
-                sighting.idle_since_ms.get_or_insert(self.now.ms());
+        let changed: Vec<(ImageId, Option<u64>)> = self
+            .state
+            .images
+            .iter()
+            .filter_map(|(id, sighting)| {
+                let place = self.scene.place(id)?;
+                let idle_since_ms = if self.is_in_use(place) {
+                    None
+                } else {
+                    sighting.idle_since_ms.or(Some(self.now.ms()))
+                };
+                (idle_since_ms != sighting.idle_since_ms).then(|| (id.clone(), idle_since_ms))
+            })
+            .collect();
+        for (id, idle_since_ms) in changed {
+            if let Some(sighting) = self.state.images.get_mut(&id) {
+                sighting.idle_since_ms = idle_since_ms;
             }
         }
-        self.state.images = images;
     }
 
-    /// Whether any container, in any state, uses the image; a stale local container that goes in this round aside.
-    pub(crate) fn is_in_use(&self, id: &ImageId) -> bool {
+    /// Whether any container, in any state, uses the image at a place; a stale local container that goes in this round
+    /// aside.
+    pub(crate) fn is_in_use(&self, place: usize) -> bool {
         let leaves = |c: &Container| self.stale_local.is_some_and(|stale| stale.id == c.id);
-        self.scene.users(id).iter().any(|c| !leaves(c))
+        self.scene.users(place).any(|c| !leaves(c))
     }
 }

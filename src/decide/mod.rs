@@ -13,7 +13,9 @@
 
 mod actions;
 mod case;
+mod detail;
 mod inquiry;
+mod lookup;
 mod memory;
 mod pending;
 mod plan;
@@ -37,6 +39,7 @@ use crate::world::World;
 use case::Case;
 use scene::Scene;
 
+pub use detail::Detail;
 pub use inquiry::{Inquiry, inquiries};
 pub use plan::{
     Action, Event, EventKind, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose,

@@ -27,7 +27,7 @@ impl Case<'_> {
     /// Whether what a container runs could become latest: an image of the workload, not rejected, not proven yet. A
     /// foreign image under the local container's name is never promoted.
     pub(crate) fn is_upgradable(&self, container: &Container) -> bool {
-        self.cast.by_id.contains_key(&container.image)
+        self.is_member(&container.image)
             && !self.state.rejected.contains_key(&container.image)
             && !self.is_proven(&container.image)
     }

@@ -2,6 +2,7 @@
 //!
 //! Plain data. Every image gets a reason from one enum, and that enum is what text, JSON and logs print.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -9,6 +10,8 @@ use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
 use crate::state::{Failure, Moment, Proven, Rejected, Tally};
 use crate::world::ContainerId;
+
+use super::detail::Detail;
 
 /// The next round, workload by workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Brings the verdicts into the order of their names, in which people and programs read them. A pass has no use for
+    /// that.
+    pub fn sort_by_names(&mut self) {
+        for workload in self.workloads.values_mut() {
+            workload.images.sort_by(Judgement::by_name);
+        }
+    }
+
     /// Every action of the round in the order of design 4.6: tags, then containers, then images.
     pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
         let mut actions: Vec<_> = self
@@ -30,7 +41,7 @@ impl Plan {
     }
 
     /// For people: why a name goes that has been idle, with the figures; none for another action.
-    pub fn why_idle(&self, workload: &WorkloadName, action: &Action) -> Option<&str> {
+    pub fn why_idle(&self, workload: &WorkloadName, action: &Action) -> Option<&Detail> {
         let Action::RemoveImage {
             reference,
             image,
@@ -72,7 +83,7 @@ pub struct WorkloadPlan {
     pub tally: Tally,
     /// Whether the policy holds the workload.
     pub hold: bool,
-    /// Every name (and nameless image) with its verdict.
+    /// Every name (and nameless image) with its verdict, in the order of the engine's list.
     pub images: Vec<Judgement>,
     /// The images that leave the disk by these verdicts: those whose every name goes or moves away.
     pub leaving: BTreeSet<ImageId>,
@@ -165,10 +176,15 @@ pub struct Judgement {
     /// Why; the verdict follows from it.
     pub reason: Reason,
     /// The same in a sentence for people.
-    pub detail: String,
+    pub detail: Detail,
 }
 
 impl Judgement {
+    /// By name, the nameless first.
+    pub(crate) fn by_name(&self, other: &Self) -> Ordering {
+        (&self.reference, &self.image).cmp(&(&other.reference, &other.image))
+    }
+
     /// What becomes of it.
     pub fn verdict(&self) -> Verdict {
         self.reason.verdict()

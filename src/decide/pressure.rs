@@ -6,15 +6,16 @@
 //! what any other row of the verdict table keeps, or another name, it does not look at.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 
 use crate::image::ImageId;
-use crate::span;
 use crate::world::{Disk, Image};
 
 use super::case::Case;
+use super::detail::Detail;
+use super::lookup::Table;
 use super::plan::{Judgement, Reason, Verdict};
-use super::scene::{ById, IdSet, Scene};
+use super::scene::Scene;
 
 /// How long an image has been idle at least before pressure takes it: ten minutes. From the pull of an image to the start
 /// of its container it is idle too, and a disk is fullest right after a pull.
@@ -94,7 +95,7 @@ struct Fate<'a> {
 }
 
 fn fates<'a>(cases: &[Case<'a>], scene: &Scene<'a>) -> Vec<Fate<'a>> {
-    let mut fates: ById<'a, Fate<'a>> = HashMap::default();
+    let mut fates: Table<&'a ImageId, Fate<'a>> = Table::default();
     for case in cases {
         for judgement in &case.judgements {
             let Some(image) = scene.image(&judgement.image) else {
@@ -167,12 +168,14 @@ impl Case<'_> {
             return;
         }
         let full = format!("the disk is {}% full, more than {limit}%", usage.percent());
-        let goes: IdSet<'_> = taken.iter().collect();
+        let goes: BTreeSet<&ImageId> = taken.iter().collect();
         let mut gone = 0_usize;
         for judgement in &mut self.judgements {
             if judgement.reason == Reason::Grace && goes.contains(&judgement.image) {
                 judgement.reason = Reason::Idle;
-                judgement.detail = format!("{}; {full}", judgement.detail);
+                if let Detail::Idle { cut_short, .. } = &mut judgement.detail {
+                    *cut_short = Some(full.clone());
+                }
                 gone += 1;
             }
         }
@@ -191,12 +194,12 @@ impl Case<'_> {
             .map_or(0, |since| self.now.ms().saturating_sub(since))
     }
 
-    /// What the detail of an image in grace begins with.
-    pub(crate) fn idle_detail(&self, id: &ImageId) -> String {
-        format!(
-            "idle for {} of {}",
-            span::compact(self.idle_ms(id)),
-            span::compact(self.workload.grace_ms)
-        )
+    /// The detail of an image in grace, or after it.
+    pub(crate) fn idle_detail(&self, id: &ImageId) -> Detail {
+        Detail::Idle {
+            idle_ms: self.idle_ms(id),
+            grace_ms: self.workload.grace_ms,
+            cut_short: None,
+        }
     }
 }

@@ -106,7 +106,7 @@ impl Case<'_> {
             .images
             .get(&promoted.image)
             .map_or(0, |s| s.first_seen_ms);
-        for (id, sighting) in &mut self.state.images {
+        for (id, sighting) in self.state.images.iter_mut() {
             let inside = self.state.lineage.iter().any(|proven| proven.image == *id);
             if !inside && (sighting.inherited || sighting.first_seen_ms < promoted_seen_ms) {
                 self.state.retired.insert(id.clone());
@@ -211,10 +211,10 @@ impl Case<'_> {
     fn keep_name(&self, image: &Image) -> Action {
         let free = |version: &Version| {
             version.as_str() != LATEST
-                && !self
+                && self
                     .cast
-                    .named
-                    .contains_key(&self.workload.repository.with_tag(version.as_str()))
+                    .named(&self.workload.repository.with_tag(version.as_str()))
+                    .is_none()
         };
         let version = Some(self.version_of(image))
             .filter(free)

@@ -1,33 +1,34 @@
 //! Who belongs (design 4.1): the world, sorted by workload once, so that every later step is a look-up.
 //!
 //! Identity first: an image belongs by its names or because the state knows its id; a container belongs because its
-//! image does, and only then by the reference it was created from.
+//! image does, and only then by the reference it was created from. An image is looked up by its id once, and known by its
+//! place in the world's list from there on.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::image::{ImageId, LATEST, Reference, Repository};
 use crate::policy::{Policy, Workload, WorkloadName};
 use crate::state::{State, WorkloadState};
 use crate::world::{Container, Image, World};
 
+use super::lookup::{Table, Users};
+
 /// The world, sorted by workload.
 pub(crate) struct Scene<'a> {
     pub(crate) world: &'a World,
-    images: ById<'a, &'a Image>,
-    users: ById<'a, Vec<&'a Container>>,
-    casts: HashMap<&'a WorkloadName, Cast<'a>>,
+    places: Table<&'a ImageId, usize>,
+    users: Users<'a>,
+    casts: BTreeMap<&'a WorkloadName, Cast<'a>>,
 }
 
 /// What belongs to one workload.
 #[derive(Default)]
 pub(crate) struct Cast<'a> {
     /// Its images on the disk.
-    pub(crate) images: Vec<&'a Image>,
-    /// The same by id.
-    pub(crate) by_id: ById<'a, &'a Image>,
-    /// What each of its tags means. Only tags in the workload's own repositories.
-    pub(crate) named: HashMap<&'a Reference, &'a Image>,
+    pub(crate) images: Vec<Member<'a>>,
+    /// The names of those that are in its own repositories, one image's after the other's.
+    names: Vec<OwnName<'a>>,
     /// What `repository:latest` names.
     pub(crate) latest: Option<&'a Image>,
     /// The local container, in any state, whatever image it runs.
@@ -36,36 +37,107 @@ pub(crate) struct Cast<'a> {
     pub(crate) orchestrated: Vec<&'a Container>,
 }
 
+/// An image of a workload.
+pub(crate) struct Member<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) place: usize,
+    names: Range<usize>,
+}
+
+/// A name in one of the workload's own repositories.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnName<'a> {
+    pub(crate) reference: &'a Reference,
+    /// Which of [`Workload::repositories`] it is in: the first is the local one.
+    pub(crate) repository: usize,
+}
+
+impl OwnName<'_> {
+    /// Whether it is in a remote repository.
+    pub(crate) fn is_remote(self) -> bool {
+        self.repository > 0
+    }
+}
+
+impl<'a> Cast<'a> {
+    /// The image at a place of the world's list, if it is the workload's.
+    pub(crate) fn member(&self, place: usize) -> Option<&Member<'a>> {
+        let found = self
+            .images
+            .binary_search_by_key(&place, |member| member.place);
+        self.images.get(found.ok()?)
+    }
+
+    /// The names of a member in the workload's own repositories.
+    pub(crate) fn names(&self, member: &Member<'a>) -> &[OwnName<'a>] {
+        self.names.get(member.names.clone()).unwrap_or_default()
+    }
+
+    /// Whether a member bears a name of the workload, or no name at all.
+    pub(crate) fn is_seen(&self, member: &Member<'a>) -> bool {
+        member.image.is_nameless() || !self.names(member).is_empty()
+    }
+
+    /// What a tag in one of the workload's own repositories means.
+    pub(crate) fn named(&self, tag: &Reference) -> Option<&'a Image> {
+        let bears = |member: &&Member<'_>| {
+            let mut names = self.names(member).iter();
+            names.any(|name| name.reference == tag)
+        };
+        self.images.iter().rfind(bears).map(|member| member.image)
+    }
+
+    /// The tags that the remotes have on the disk.
+    pub(crate) fn remote_tags(&self) -> impl Iterator<Item = &'a str> {
+        let remote = self.names.iter().filter(|name| name.is_remote());
+        remote.filter_map(|name| name.reference.tag())
+    }
+
+    /// Takes an image in, unless it came in by its name before.
+    fn take(&mut self, place: usize, image: &'a Image) -> &mut Member<'a> {
+        let names_end = self.names.len();
+        let is_new = self.images.last().is_none_or(|last| last.place != place);
+        if is_new {
+            self.images.push(Member {
+                image,
+                place,
+                names: names_end..names_end,
+            });
+        }
+        let last = self.images.len() - 1;
+        &mut self.images[last]
+    }
+
+    fn take_by_name(&mut self, place: usize, image: &'a Image, name: OwnName<'a>) {
+        self.take(place, image).names.end += 1;
+        self.names.push(name);
+        if !name.is_remote() && name.reference.tag() == Some(LATEST) {
+            self.latest = Some(image);
+        }
+    }
+}
+
 impl<'a> Scene<'a> {
     pub(crate) fn new(policy: &'a Policy, state: &'a State, world: &'a World) -> Self {
-        let repositories: HashMap<&Repository, &WorkloadName> = policy
-            .workloads
-            .iter()
-            .flat_map(|(name, w)| w.repositories().map(move |r| (r, name)))
-            .collect();
-        let mut casts: HashMap<_, _> = policy
-            .workloads
-            .keys()
-            .map(|name| (name, Cast::default()))
-            .collect();
-        let owners = assign_images(policy, state, world, &repositories, &mut casts);
-        assign_containers(policy, world, &repositories, &owners, &mut casts);
+        let mut places = Table::default();
+        places.reserve(world.images.len());
+        places.extend(
+            (0..)
+                .zip(&world.images)
+                .map(|(place, image)| (&image.id, place)),
+        );
+        let used = world.containers.iter();
+        let used: Vec<Option<usize>> = used.map(|c| places.get(&c.image).copied()).collect();
 
-        let mut users: ById<'_, Vec<&Container>> =
-            HashMap::with_capacity_and_hasher(world.images.len(), BuildHasherDefault::default());
-        for container in &world.containers {
-            users.entry(&container.image).or_default().push(container);
-        }
-        let images = world
-            .images
-            .iter()
-            .map(|image| (&image.id, image))
-            .collect();
+        let repositories = repositories(policy);
+        let mut casts: Vec<Cast<'_>> = policy.workloads.keys().map(|_| Cast::default()).collect();
+        let owners = assign_images(policy, state, world, &repositories, &mut casts);
+        assign_containers(policy, world, &repositories, &owners, &used, &mut casts);
         Self {
             world,
-            images,
-            users,
-            casts,
+            places,
+            users: Users::new(world, &used),
+            casts: policy.workloads.keys().zip(casts).collect(),
         }
     }
 
@@ -74,9 +146,14 @@ impl<'a> Scene<'a> {
         self.casts.get(name)
     }
 
+    /// Where an image on the disk stands in the world's list.
+    pub(crate) fn place(&self, id: &ImageId) -> Option<usize> {
+        self.places.get(id).copied()
+    }
+
     /// An image on the disk.
     pub(crate) fn image(&self, id: &ImageId) -> Option<&'a Image> {
-        self.images.get(id).copied()
+        self.world.images.get(self.place(id)?)
     }
 
     /// How many workloads have the image as their `latest`.
@@ -87,100 +164,91 @@ impl<'a> Scene<'a> {
             .count()
     }
 
-    /// The containers, in any state, that use an image.
-    pub(crate) fn users(&self, id: &ImageId) -> &[&'a Container] {
-        self.users.get(id).map_or(&[], Vec::as_slice)
+    /// The containers, in any state, that use the image at a place.
+    pub(crate) fn users(&self, place: usize) -> impl Iterator<Item = &'a Container> {
+        self.users.of(place)
     }
 }
 
-/// Something for each image. The standard hasher withstands keys that somebody chose to collide; ids are digests, which
-/// nobody can choose, and hashing them was the largest part of a decision.
-pub(crate) type ById<'a, T> = HashMap<&'a ImageId, T, BuildHasherDefault<IdHasher>>;
+/// Whose an image is: the workloads by their number in the policy.
+#[derive(Clone, Default)]
+enum Owner {
+    #[default]
+    Nobody,
+    One(usize),
+    Several(Vec<usize>),
+}
 
-/// Some images.
-pub(crate) type IdSet<'a> = HashSet<&'a ImageId, BuildHasherDefault<IdHasher>>;
-
-/// Multiplies and rotates, eight bytes at a time.
-#[derive(Default)]
-pub(crate) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-        let (words, rest) = bytes.as_chunks();
-        let words = words.iter().map(|word| u64::from_le_bytes(*word));
-        for word in words.chain(rest.iter().map(|byte| u64::from(*byte))) {
-            self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(ODD);
+impl Owner {
+    fn add(&mut self, workload: usize) {
+        match self {
+            Self::Nobody => *self = Self::One(workload),
+            Self::One(one) if *one != workload => *self = Self::Several(vec![*one, workload]),
+            Self::Several(several) if !several.contains(&workload) => several.push(workload),
+            Self::One(_) | Self::Several(_) => {}
         }
     }
-
-    fn finish(&self) -> u64 {
-        // The table takes its index from the low bits, and a product has its best ones on top.
-        self.0.rotate_left(32)
-    }
 }
 
-type Owners<'a> = ById<'a, Vec<&'a WorkloadName>>;
+/// Whose a repository is: the workload's number in the policy, and the repository's among the workload's own.
+type Repositories<'a> = Table<&'a Repository, (usize, usize)>;
+
+fn repositories(policy: &Policy) -> Repositories<'_> {
+    let workloads = policy.workloads.values().enumerate();
+    let numbered = workloads.flat_map(|(workload, w)| {
+        let own = w.repositories().enumerate();
+        own.map(move |(repository, r)| (r, (workload, repository)))
+    });
+    numbered.collect()
+}
 
 fn assign_images<'a>(
-    policy: &'a Policy,
-    state: &'a State,
+    policy: &Policy,
+    state: &State,
     world: &'a World,
-    repositories: &HashMap<&Repository, &'a WorkloadName>,
-    casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
-) -> Owners<'a> {
-    let mut remembered = Owners::default();
-    let mut seen = Owners::default();
-    for name in policy.workloads.keys() {
-        let Some(known) = state.workloads.get(name) else {
-            continue;
-        };
-        for id in remembered_ids(known) {
-            remembered.entry(id).or_default().push(name);
-        }
-        for id in known.images.keys() {
-            seen.entry(id).or_default().push(name);
+    repositories: &Repositories<'_>,
+    casts: &mut [Cast<'a>],
+) -> Vec<Owner> {
+    let known = policy
+        .workloads
+        .keys()
+        .map(|name| state.workloads.get(name));
+    let known: Vec<Option<&WorkloadState>> = known.collect();
+    let mut remembered: Table<&ImageId, Vec<usize>> = Table::default();
+    for (workload, known) in known.iter().enumerate() {
+        for id in known.iter().copied().flat_map(remembered_ids) {
+            remembered.entry(id).or_default().push(workload);
         }
     }
-    let mut owners =
-        Owners::with_capacity_and_hasher(world.images.len(), BuildHasherDefault::default());
-    for image in &world.images {
-        let mut of_image: Vec<&WorkloadName> = Vec::new();
+    let mut owners = vec![Owner::Nobody; world.images.len()];
+    for ((place, image), owner) in world.images.iter().enumerate().zip(&mut owners) {
         for reference in &image.references {
-            let Some(&name) = repositories.get(reference.repository()) else {
-                continue;
-            };
-            if of_image.last() != Some(&name) {
-                of_image.push(name);
-            }
-            if !reference.is_digest()
-                && let Some(cast) = casts.get_mut(name)
-            {
-                cast.named.insert(reference, image);
-                if policy
-                    .workloads
-                    .get(name)
-                    .is_some_and(|w| is_latest(w, reference))
-                {
-                    cast.latest = Some(image);
-                }
+            if let Some(&(workload, repository)) = repositories.get(reference.repository()) {
+                let name = OwnName {
+                    reference,
+                    repository,
+                };
+                casts[workload].take_by_name(place, image, name);
+                owner.add(workload);
             }
         }
-        of_image.extend(remembered.get(&image.id).into_iter().flatten().copied());
+        let mut claim = |workload: usize| {
+            casts[workload].take(place, image);
+            owner.add(workload);
+        };
+        remembered
+            .get(&image.id)
+            .into_iter()
+            .flatten()
+            .copied()
+            .for_each(&mut claim);
         if image.is_nameless() {
             // The workload's by the name that it had: it has its grace, and does not lie there for ever.
-            of_image.extend(seen.get(&image.id).into_iter().flatten().copied());
-        }
-        of_image.sort_unstable();
-        of_image.dedup();
-        for &name in &of_image {
-            if let Some(cast) = casts.get_mut(name) {
-                cast.images.push(image);
-                cast.by_id.insert(&image.id, image);
-            }
-        }
-        if !of_image.is_empty() {
-            owners.insert(&image.id, of_image);
+            let saw = |known: &WorkloadState| known.images.contains_key(&image.id);
+            let seen_by = (0..)
+                .zip(&known)
+                .filter(|(_, known)| known.is_some_and(saw));
+            seen_by.map(|(workload, _)| workload).for_each(&mut claim);
         }
     }
     owners
@@ -205,50 +273,37 @@ pub(crate) fn claimed_ids(known: &WorkloadState) -> impl Iterator<Item = &ImageI
         .chain(of_pending)
 }
 
-fn is_latest(workload: &Workload, reference: &Reference) -> bool {
-    reference.tag() == Some(LATEST) && *reference.repository() == workload.repository
-}
-
 fn assign_containers<'a>(
-    policy: &'a Policy,
+    policy: &Policy,
     world: &'a World,
-    repositories: &HashMap<&Repository, &'a WorkloadName>,
-    owners: &Owners<'a>,
-    casts: &mut HashMap<&'a WorkloadName, Cast<'a>>,
+    repositories: &Repositories<'_>,
+    owners: &[Owner],
+    used: &[Option<usize>],
+    casts: &mut [Cast<'a>],
 ) {
-    let locals: HashMap<&str, &WorkloadName> = policy
-        .workloads
-        .iter()
-        .map(|(name, w)| (w.container.as_str(), name))
-        .collect();
-    for container in &world.containers {
-        if let Some(name) = container.names.iter().find_map(|n| locals.get(n.as_str())) {
-            if let Some(cast) = casts.get_mut(name) {
-                cast.local = Some(container);
-            }
+    let workloads: Vec<&Workload> = policy.workloads.values().collect();
+    let numbered = (0..).zip(&workloads);
+    let locals: Table<&str, usize> = numbered.map(|(n, w)| (w.container.as_str(), n)).collect();
+    for (container, place) in world.containers.iter().zip(used) {
+        let names = container.names.iter();
+        if let Some(&workload) = names.clone().find_map(|name| locals.get(name.as_str())) {
+            casts[workload].local = Some(container);
             continue;
         }
         let by_reference = || {
-            container
-                .reference
-                .as_ref()
-                .and_then(|r| repositories.get(r.repository()))
-                .copied()
+            let repository = container.reference.as_ref().map(Reference::repository);
+            let (workload, _) = repositories.get(repository?)?;
+            Some(*workload)
         };
-        let name = match owners.get(&container.image).map(Vec::as_slice) {
-            None | Some([]) => by_reference(),
-            Some([only]) => Some(*only),
-            Some(several) => by_reference().filter(|name| several.contains(name)),
+        let workload = match place.map(|place| &owners[place]) {
+            None | Some(Owner::Nobody) => by_reference(),
+            Some(Owner::One(only)) => Some(*only),
+            Some(Owner::Several(several)) => by_reference().filter(|one| several.contains(one)),
         };
-        let Some(name) = name else { continue };
-        let glob = policy
-            .workloads
-            .get(name)
-            .and_then(|w| w.orchestrated.as_ref());
-        if glob.is_none_or(|glob| container.names.iter().any(|n| glob.matches(n)))
-            && let Some(cast) = casts.get_mut(name)
-        {
-            cast.orchestrated.push(container);
+        let Some(workload) = workload else { continue };
+        let glob = workloads[workload].orchestrated.as_ref();
+        if glob.is_none_or(|glob| names.clone().any(|name| glob.matches(name))) {
+            casts[workload].orchestrated.push(container);
         }
     }
 }

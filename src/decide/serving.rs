@@ -5,7 +5,7 @@ use crate::policy::Workload;
 use crate::state::WorkloadState;
 use crate::world::{Container, ContainerState, Image};
 
-use super::scene::Cast;
+use super::scene::{Cast, Scene};
 
 /// Who does the workload's work right now.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,7 @@ impl<'a> Serves<'a> {
 pub(crate) fn who_serves<'a>(
     workload: &Workload,
     state: &WorkloadState,
+    scene: &Scene<'a>,
     cast: &Cast<'a>,
 ) -> Serves<'a> {
     if let Some(local) = cast.local
@@ -44,7 +45,7 @@ pub(crate) fn who_serves<'a>(
         return Serves::Local(local);
     }
     let running = || cast.orchestrated.iter().copied().filter(|c| is_running(c));
-    let mut awake = running().filter(|c| !is_dry_run(workload, state, cast, c));
+    let mut awake = running().filter(|c| !is_dry_run(workload, state, scene, cast, c));
     let Some(first) = awake.next() else {
         return running()
             .next()
@@ -68,13 +69,14 @@ pub(crate) fn who_serves<'a>(
 pub(crate) fn running_dry<'a>(
     workload: &Workload,
     state: &WorkloadState,
+    scene: &Scene<'a>,
     cast: &Cast<'a>,
 ) -> Vec<&'a Container> {
     let Some(local) = cast.local.filter(|local| is_running(local)) else {
         return Vec::new();
     };
     let idles =
-        |c: &&Container| is_running(c) && is_of_one_version(workload, state, cast, local, c);
+        |c: &&Container| is_running(c) && is_of_one_version(workload, state, scene, local, c);
     cast.orchestrated.iter().copied().filter(idles).collect()
 }
 
@@ -87,13 +89,14 @@ pub(crate) fn is_running(container: &Container) -> bool {
 fn is_dry_run(
     workload: &Workload,
     state: &WorkloadState,
+    scene: &Scene<'_>,
     cast: &Cast<'_>,
     container: &Container,
 ) -> bool {
     state.dry_runs.contains(&container.id)
         || cast
             .local
-            .is_some_and(|local| is_of_one_version(workload, state, cast, local, container))
+            .is_some_and(|local| is_of_one_version(workload, state, scene, local, container))
 }
 
 /// Whether two containers run one version. One image is one version, whichever of its tags each was created from: as
@@ -101,39 +104,35 @@ fn is_dry_run(
 fn is_of_one_version(
     workload: &Workload,
     state: &WorkloadState,
-    cast: &Cast<'_>,
+    scene: &Scene<'_>,
     a: &Container,
     b: &Container,
 ) -> bool {
     a.image == b.image
-        || container_version(workload, state, cast, a)
-            == container_version(workload, state, cast, b)
+        || container_version(workload, state, scene, a)
+            == container_version(workload, state, scene, b)
 }
 
 /// The version that a container runs: design 4.2.
 pub(crate) fn container_version(
     workload: &Workload,
     state: &WorkloadState,
-    cast: &Cast<'_>,
+    scene: &Scene<'_>,
     container: &Container,
 ) -> Version {
     if let Some(version) = recorded_version(state, &container.image) {
         return version;
     }
+    let image = scene.image(&container.image);
     let still_carried = |r: &&Reference| {
-        cast.named
-            .get(r)
-            .is_some_and(|image| image.id == container.image)
+        image.is_some_and(|image| image.references.contains(r))
+            && workload.repositories().any(|own| own == r.repository())
     };
-    if let Some(tag) = container
-        .reference
-        .as_ref()
-        .filter(still_carried)
-        .and_then(Reference::version_tag)
-    {
+    let reference = container.reference.as_ref().filter(still_carried);
+    if let Some(tag) = reference.and_then(Reference::version_tag) {
         return Version::new(tag);
     }
-    match cast.by_id.get(&container.image) {
+    match image {
         Some(image) => image_version(workload, state, image),
         None => container.image.short_version(),
     }

@@ -6,47 +6,62 @@ use crate::world::Image;
 
 use super::actions::Claims;
 use super::case::Case;
+use super::detail::Detail;
 use super::plan::{Judgement, Reason};
+use super::scene::{Cast, Member, OwnName};
 
-impl Case<'_> {
+/// One name of an image, or that it has none: what a verdict is about.
+#[derive(Clone, Copy)]
+struct Judged<'a> {
+    member: &'a Member<'a>,
+    name: Option<OwnName<'a>>,
+}
+
+impl<'a> Judged<'a> {
+    fn id(self) -> &'a ImageId {
+        &self.member.image.id
+    }
+
+    /// The tag, if it can be a version.
+    fn version_tag(self) -> Option<&'a str> {
+        self.name?.reference.version_tag()
+    }
+}
+
+impl<'a> Case<'a> {
     /// Judges every name of the workload, and every nameless image of it. An image that `adopt` takes a name from is
     /// retired here, so that this is saved before the name moves; and first, so that its other names are judged by it.
     pub(crate) fn judge(&mut self, claims: &Claims) {
-        let gives_a_name = |image: &Image| {
-            let mut names = self.judged_names(image).flatten();
-            names.any(|name| self.reason(image, Some(name), claims) == Reason::Adopt)
+        let cast = self.cast;
+        let gives_a_name = |member: &&'a Member<'a>| {
+            let mut names = judged_names(cast, member);
+            names.any(|judged| self.reason(judged, claims) == Reason::Adopt)
         };
-        let adopted = self.cast.images.iter().filter(|image| gives_a_name(image));
-        let adopted: Vec<ImageId> = adopted.map(|image| image.id.clone()).collect();
-        self.state.retired.extend(adopted);
-        let mut judgements = Vec::with_capacity(self.cast.images.len());
-        for &image in &self.cast.images {
-            for reference in self.judged_names(image) {
-                let reason = self.reason(image, reference, claims);
-                judgements.push(Judgement {
-                    reference: reference.cloned(),
-                    image: image.id.clone(),
-                    size_bytes: image.size_bytes,
-                    reason,
-                    detail: self.detail(image, reference, reason),
-                });
-            }
+        if self.fallbacks().next().is_some() {
+            let adopted = cast.images.iter().filter(gives_a_name);
+            let adopted: Vec<ImageId> = adopted.map(|member| member.image.id.clone()).collect();
+            self.state.retired.extend(adopted);
         }
-        judgements.sort_by(|a, b| (&a.reference, &a.image).cmp(&(&b.reference, &b.image)));
+        let mut judgements = Vec::with_capacity(cast.images.len());
+        for judged in cast
+            .images
+            .iter()
+            .flat_map(|member| judged_names(cast, member))
+        {
+            let reason = self.reason(judged, claims);
+            judgements.push(Judgement {
+                reference: judged.name.map(|name| name.reference.clone()),
+                image: judged.id().clone(),
+                size_bytes: judged.member.image.size_bytes,
+                reason,
+                detail: self.detail(judged, reason),
+            });
+        }
         self.judgements = judgements;
     }
 
-    /// The names to judge: tags; digests in repositories where the image has no tag; nothing, for a nameless image.
-    fn judged_names<'i>(&'i self, image: &'i Image) -> impl Iterator<Item = Option<&'i Reference>> {
-        let has_tag_in = |repository| image.tags().any(|tag| tag.repository() == repository);
-        let own = image.references.iter().filter(|r| self.is_own(r));
-        let judged = own.filter(move |r| !r.is_digest() || !has_tag_in(r.repository()));
-        let nameless = image.is_nameless().then_some(None);
-        nameless.into_iter().chain(judged.map(Some))
-    }
-
-    fn reason(&self, image: &Image, reference: Option<&Reference>, claims: &Claims) -> Reason {
-        let id = &image.id;
+    fn reason(&self, judged: Judged<'_>, claims: &Claims) -> Reason {
+        let id = judged.id();
         if self.workload.hold {
             return Reason::Held;
         }
@@ -56,27 +71,26 @@ impl Case<'_> {
         if self.state.pending.as_ref().is_some_and(|p| p.image == *id) {
             return Reason::Pending;
         }
-        if reference.is_some_and(|r| self.adopter(image, r).is_some())
-            && !self.would_take_from_other(image, claims)
-        {
+        if self.is_adopted(judged, claims) {
             return Reason::Adopt;
         }
-        if reference.is_some_and(|r| self.is_renamed(image, r)) {
+        let is_proven = self.state.lineage.iter().any(|proven| proven.image == *id);
+        if is_proven && self.is_renamed(judged) {
             return Reason::Renamed;
         }
-        if self.state.lineage.iter().any(|proven| proven.image == *id) {
+        if is_proven {
             return Reason::Fallback;
         }
-        if reference
-            .and_then(Reference::version_tag)
+        if judged
+            .version_tag()
             .is_some_and(|tag| self.is_wanted_version(tag))
         {
             return Reason::Twin;
         }
-        if self.is_in_use(id) {
+        if self.is_in_use(judged.member.place) {
             return Reason::InUse;
         }
-        if self.would_take_from_other(image, claims) {
+        if self.would_take_from_other(judged.member.image, claims) {
             return Reason::Fallback;
         }
         self.age_reason(id)
@@ -95,37 +109,37 @@ impl Case<'_> {
         }
     }
 
+    fn is_adopted(&self, judged: Judged<'_>, claims: &Claims) -> bool {
+        let remote = judged.name.filter(|name| name.is_remote());
+        remote.is_some_and(|name| self.adopter(judged.id(), name.reference).is_some())
+            && !self.would_take_from_other(judged.member.image, claims)
+    }
+
     /// R4: the fallback that a remote name moves to: the name's tag is its version, it bears the local name of that
     /// version, and the name stands on an image outside the lineage.
-    pub(crate) fn adopter(&self, image: &Image, reference: &Reference) -> Option<&Proven> {
-        let tag = reference.version_tag()?;
-        let outside = self
-            .state
-            .lineage
-            .iter()
-            .all(|proven| proven.image != image.id);
-        if !outside || !self.workload.remotes.contains(reference.repository()) {
-            return None;
-        }
-        let local_name = self.workload.repository.with_tag(tag);
-        self.fallbacks().find(|fallback| {
+    pub(crate) fn adopter(&self, image: &ImageId, remote: &Reference) -> Option<&Proven> {
+        let tag = remote.version_tag()?;
+        let adopts = |fallback: &&Proven| {
+            let local_name = || self.workload.repository.with_tag(tag);
+            let named = || self.cast.named(&local_name());
             fallback.version.as_str() == tag
-                && self
-                    .cast
-                    .named
-                    .get(&local_name)
-                    .is_some_and(|named| named.id == fallback.image)
-        })
+                && named().is_some_and(|named| named.id == fallback.image)
+        };
+        let mut lineage = self.state.lineage.iter();
+        let outside = lineage.all(|proven| proven.image != *image);
+        self.fallbacks().find(adopts).filter(|_| outside)
     }
 
     /// R4: the local name of a fallback that bears a remote tag too.
-    fn is_renamed(&self, image: &Image, reference: &Reference) -> bool {
-        *reference.repository() == self.workload.repository
-            && reference.version_tag().is_some()
-            && self.fallbacks().any(|fallback| fallback.image == image.id)
-            && image
-                .tags()
-                .any(|tag| self.workload.remotes.contains(tag.repository()))
+    fn is_renamed(&self, judged: Judged<'_>) -> bool {
+        let is_local = judged.name.is_some_and(|name| !name.is_remote());
+        let mut names = self.cast.names(judged.member).iter();
+        is_local
+            && judged.version_tag().is_some()
+            && self
+                .fallbacks()
+                .any(|fallback| fallback.image == *judged.id())
+            && names.any(|name| name.is_remote() && !name.reference.is_digest())
     }
 
     /// R7: the version of the head, of the pending upgrade or of its stand-in.
@@ -145,55 +159,69 @@ impl Case<'_> {
 
     /// Whether another workload wants the image by its id and has no tag of its own to keep it by.
     fn would_take_from_other(&self, image: &Image, claims: &Claims) -> bool {
-        let foreign_tag = image.foreign_names > 0 || image.tags().any(|tag| !self.is_own(tag));
-        !foreign_tag && claims.claimed_by_other(self.name, &image.id)
+        let foreign_tag = || image.foreign_names > 0 || image.tags().any(|tag| !self.is_own(tag));
+        claims.claimed_by_other(self.name, &image.id) && !foreign_tag()
     }
 
-    fn detail(&self, image: &Image, reference: Option<&Reference>, reason: Reason) -> String {
-        let version_of = |id: &ImageId| {
-            self.state
-                .lineage
-                .iter()
-                .find(|p| p.image == *id)
-                .map(|p| p.version.as_str())
-        };
-        match reason {
-            Reason::Held => "the workload is on hold".to_owned(),
-            Reason::Latest => "what the local service runs".to_owned(),
-            Reason::Pending => "being soaked".to_owned(),
-            Reason::Adopt => match reference.and_then(|r| self.adopter(image, r)) {
-                Some(fallback) => format!(
-                    "moves to {}, which really ran as {}",
-                    fallback.image.short(),
-                    fallback.version
-                ),
-                None => "moves to the fallback".to_owned(),
-            },
-            Reason::Renamed => "the fallback has its remote name".to_owned(),
-            Reason::Fallback => match version_of(&image.id) {
-                Some(version) => format!("{version} is proven and kept to fall back to"),
-                None => "another workload wants it".to_owned(),
-            },
-            Reason::Twin => "the same version as a wanted image, never run here".to_owned(),
-            Reason::InUse => self.users_detail(&image.id),
-            Reason::Retired => "made obsolete by a promotion".to_owned(),
-            Reason::Inherited => {
-                "was here first; no promotion has replaced anything yet".to_owned()
+    fn detail(&self, judged: Judged<'_>, reason: Reason) -> Detail {
+        let id = judged.id();
+        Detail::Words(match reason {
+            Reason::Held => "the workload is on hold",
+            Reason::Latest => "what the local service runs",
+            Reason::Pending => "being soaked",
+            Reason::Adopt => {
+                let fallback = judged
+                    .name
+                    .and_then(|name| self.adopter(id, name.reference));
+                match fallback.cloned() {
+                    Some(Proven { image, version, .. }) => {
+                        return Detail::MovesTo { image, version };
+                    }
+                    None => "moves to the fallback",
+                }
             }
-            Reason::Grace | Reason::Idle => self.idle_detail(&image.id),
-        }
+            Reason::Renamed => "the fallback has its remote name",
+            Reason::Fallback => {
+                match self.state.lineage.iter().find(|proven| proven.image == *id) {
+                    Some(proven) => return Detail::Proven(proven.version.clone()),
+                    None => "another workload wants it",
+                }
+            }
+            Reason::Twin => "the same version as a wanted image, never run here",
+            Reason::InUse => return self.users_detail(judged),
+            Reason::Retired => "made obsolete by a promotion",
+            Reason::Inherited => "was here first; no promotion has replaced anything yet",
+            Reason::Grace | Reason::Idle => return self.idle_detail(id),
+        })
     }
 
-    fn users_detail(&self, id: &ImageId) -> String {
-        match self.scene.users(id) {
-            [only] => format!("used by {} ({})", only.name(), only.state.as_str()),
-            [first, rest @ ..] => format!(
-                "used by {} ({}) and {} more",
-                first.name(),
-                first.state.as_str(),
-                rest.len()
-            ),
-            [] => "used by a container".to_owned(),
+    fn users_detail(&self, judged: Judged<'_>) -> Detail {
+        let mut users = self.scene.users(judged.member.place);
+        match users.next() {
+            Some(first) => Detail::UsedBy {
+                container: first.name().into_owned(),
+                state: first.state,
+                others: users.count(),
+            },
+            None => Detail::Words("used by a container"),
         }
     }
+}
+
+/// The names to judge: tags; digests in repositories where the image has no tag; nothing, for a nameless image.
+fn judged_names<'a>(
+    cast: &'a Cast<'a>,
+    member: &'a Member<'a>,
+) -> impl Iterator<Item = Judged<'a>> {
+    let names = cast.names(member);
+    let has_tag_in = |repository| {
+        let mut tags = names.iter().filter(|name| !name.reference.is_digest());
+        tags.any(|tag| tag.repository == repository)
+    };
+    let judged = names.iter().copied();
+    let judged =
+        judged.filter(move |name| !name.reference.is_digest() || !has_tag_in(name.repository));
+    let nameless = member.image.is_nameless().then_some(None);
+    let names = nameless.into_iter().chain(judged.map(Some));
+    names.map(move |name| Judged { member, name })
 }

@@ -130,7 +130,7 @@ impl Case<'_> {
                 self.name
             ));
         }
-        let foreign = !self.cast.by_id.contains_key(&container.image);
+        let foreign = !self.is_member(&container.image);
         foreign.then(|| {
             let runs = container
                 .reference

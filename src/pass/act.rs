@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 
-use crate::decide::{Action, Event, EventKind, TagPurpose};
+use crate::decide::{Action, Detail, Event, EventKind, TagPurpose};
 use crate::engine::{Answer, Engine, ImageName, PassOver};
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
@@ -32,7 +32,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         &mut self,
         workload: &WorkloadName,
         action: &Action,
-        why: Option<&str>,
+        why: Option<&Detail>,
         record: &mut Record,
     ) {
         let acted = match action {
@@ -217,7 +217,7 @@ fn removed(image: &Image, answer: Answer) -> Acted {
 fn tell(
     workload: &WorkloadName,
     action: &Action,
-    why: Option<&str>,
+    why: Option<&Detail>,
     acted: &Acted,
 ) -> Option<Event> {
     let (kind, message) = match acted {
@@ -236,7 +236,7 @@ fn tell(
     })
 }
 
-fn told_when_done(action: &Action, why: Option<&str>) -> Option<(EventKind, String)> {
+fn told_when_done(action: &Action, why: Option<&Detail>) -> Option<(EventKind, String)> {
     let short = action.image().short();
     Some(match action {
         Action::Tag {
@@ -270,7 +270,10 @@ fn told_when_done(action: &Action, why: Option<&str>) -> Option<(EventKind, Stri
                 .map_or_else(|| format!("image {short}"), ToString::to_string);
             (
                 EventKind::Removed,
-                format!("removed {name} ({})", why.unwrap_or(reason.as_str())),
+                match why {
+                    Some(why) => format!("removed {name} ({why})"),
+                    None => format!("removed {name} ({})", reason.as_str()),
+                },
             )
         }
     })

@@ -128,5 +128,7 @@ pub fn look<E: Engine>(
         disk: true,
     };
     let world = observe(engine, policy, state, now, may_ask)?;
-    Ok(decide::decide(policy, state, &world, now))
+    let mut decision = decide::decide(policy, state, &world, now);
+    decision.plan.sort_by_names();
+    Ok(decision)
 }

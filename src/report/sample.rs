@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{
-    Action, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose, WorkloadPlan,
+    Action, Detail, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose, WorkloadPlan,
 };
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
@@ -48,14 +48,14 @@ pub(crate) fn judgement(
     name: Option<&str>,
     image: char,
     reason: Reason,
-    detail: &str,
+    detail: &'static str,
 ) -> Judgement {
     Judgement {
         reference: name.map(reference),
         image: id(image),
         size_bytes: 120_400_000,
         reason,
-        detail: detail.to_owned(),
+        detail: Detail::Words(detail),
     }
 }
 

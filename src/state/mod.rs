@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod lock;
 mod save;
+mod sightings;
 mod tally;
 mod validate;
 
@@ -25,6 +26,7 @@ pub use error::FileError;
 pub use file::{LoadError, Loaded, StateDir, parse_state};
 pub use lock::{Lock, LockError};
 pub use save::SaveError;
+pub use sightings::Sightings;
 pub use tally::Tally;
 
 /// The format that this program writes. A file with a newer one is refused (design 5.1).
@@ -97,8 +99,8 @@ pub struct WorkloadState {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected: BTreeMap<ImageId, Rejected>,
     /// Every image of the workload on the disk.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub images: BTreeMap<ImageId, Sighting>,
+    #[serde(default, skip_serializing_if = "no_sightings")]
+    pub images: Sightings,
     /// Orchestrated containers that ran dry beside the local container: dry runs for as long as they exist (4.1).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub dry_runs: BTreeSet<ContainerId>,
@@ -183,6 +185,10 @@ pub struct Sighting {
     /// Passes that saw it pending, counted up to two: one that was seen once and went is no failure worth telling.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub times_pending: u8,
+}
+
+fn no_sightings(images: &Sightings) -> bool {
+    images.is_empty()
 }
 
 #[allow(

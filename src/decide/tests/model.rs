@@ -307,7 +307,9 @@ impl Host {
     }
 
     pub(super) fn plan(&self) -> WorkloadPlan {
-        let Plan { mut workloads } = self.look().plan;
+        let mut plan = self.look().plan;
+        plan.sort_by_names();
+        let Plan { mut workloads } = plan;
         workloads.remove(&telemetry()).unwrap()
     }
 

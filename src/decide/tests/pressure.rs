@@ -65,7 +65,7 @@ fn the_figures_are_told() {
         panic!("{pressed:?}")
     };
     assert_eq!(
-        oldest.detail,
+        oldest.detail.to_string(),
         "idle for 3h of 1day; the disk is 91% full, more than 85%"
     );
     assert!(

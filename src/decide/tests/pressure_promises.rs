@@ -85,7 +85,8 @@ fn differences(without: &Decision, decision: &Decision) -> BTreeSet<ImageId> {
             if was != is {
                 assert_eq!((was.reason, is.reason), (Reason::Grace, Reason::Idle));
                 assert_eq!((&was.reference, &was.image), (&is.reference, &is.image));
-                assert!(is.detail.contains("% full, more than "), "{}", is.detail);
+                let detail = is.detail.to_string();
+                assert!(detail.contains("% full, more than "), "{detail}");
                 pressed.insert(is.image.clone());
             }
         }
@@ -147,5 +148,5 @@ fn check_order(decision: &Decision, pressed: &BTreeSet<ImageId>) {
 
 /// What is judged to go on account of the disk.
 pub(super) fn is_pressed(judgement: &Judgement) -> bool {
-    judgement.reason == Reason::Idle && judgement.detail.contains("% full")
+    judgement.reason == Reason::Idle && judgement.detail.to_string().contains("% full")
 }

@@ -186,7 +186,7 @@ impl View<'_> {
 
     fn check_judgement(&self, judgement: &Judgement) {
         assert_eq!(judgement.reason == Reason::Held, self.workload.hold);
-        assert!(!judgement.detail.is_empty());
+        assert!(!judgement.detail.to_string().is_empty());
     }
 
     /// Nothing is removed in the round that moves latest, and latest moves once.

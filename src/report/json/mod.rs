@@ -212,7 +212,7 @@ fn image(judgement: &decide::Judgement) -> Judged<'_> {
         size_bytes: judgement.size_bytes,
         verdict: judgement.verdict().as_str(),
         reason: judgement.reason.as_str(),
-        detail: &judgement.detail,
+        detail: judgement.detail.to_string(),
     }
 }
 

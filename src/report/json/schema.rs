@@ -170,7 +170,7 @@ pub(super) struct Judged<'a> {
     /// `retired`, `inherited`, `grace` or `idle`.
     pub(super) reason: &'static str,
     /// The reason in a sentence for people.
-    pub(super) detail: &'a str,
+    pub(super) detail: String,
 }
 
 /// An entry of `actions`.

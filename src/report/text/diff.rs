@@ -248,10 +248,9 @@ impl Tagging<'_> {
                 "latest leaves this image: it keeps a name".to_owned(),
             ),
             TagPurpose::Adopt => {
-                let detail = judged.map_or("moves to the fallback that really ran", |judgement| {
-                    &judgement.detail
-                });
-                ("adopt", detail.to_owned())
+                let detail = judged.map(|judgement| judgement.detail.to_string());
+                let moves = || "moves to the fallback that really ran".to_owned();
+                ("adopt", detail.unwrap_or_else(moves))
             }
         }
     }

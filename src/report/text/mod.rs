@@ -124,7 +124,7 @@ fn image_row(mark: char, judgement: &Judgement, page: Page) -> String {
         },
         name: &layout::name(judgement.reference.as_ref()),
         facts: &facts,
-        detail: &judgement.detail,
+        detail: &judgement.detail.to_string(),
     }
     .print(page)
 }
