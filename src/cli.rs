@@ -20,7 +20,8 @@ The policy says which workloads there are. It is read from all of these:
 
 Exit codes:
    0  done, or nothing to do
-   1  the pass failed or an action did; the next pass tries again
+   1  the pass failed or an action did; the next pass tries again. Of rollback
+      and accept: nothing was changed, and they say why
    2  wrong usage
   69  the engine cannot be reached, did not answer in time, or its answer
       cannot be read; nothing was changed
@@ -138,10 +139,16 @@ pub enum Command {
     ///
     /// Rejects the pending upgrade; or, when none is pending, rejects latest and moves it to the version before. What is
     /// rejected is never made latest again, until `tagkeeper accept` lifts that. Works on hold: a person asked.
+    ///
+    /// On a terminal it shows what it is going to do, and asks. Any answer but yes changes nothing and exits 1, and so does a
+    /// yes to what is no longer what would be done. Elsewhere it goes ahead.
     Rollback {
         /// The workload, as the policy names it.
         #[arg(value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
         workload: WorkloadName,
+        /// Do not ask.
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Lift the rejections of a version, so that it may become latest again.
     Accept {
@@ -179,8 +186,9 @@ mod tests {
             workload: telemetry(),
             version: Version::new("v2"),
         };
-        let rollback = Command::Rollback {
+        let rollback = |yes| Command::Rollback {
             workload: telemetry(),
+            yes,
         };
         for (line, command) in [
             ("tagkeeper reconcile", Command::Reconcile),
@@ -207,7 +215,8 @@ mod tests {
             ),
             ("tagkeeper check", Command::Check),
             ("tagkeeper init", Command::Init),
-            ("tagkeeper rollback telemetry", rollback),
+            ("tagkeeper rollback telemetry", rollback(false)),
+            ("tagkeeper rollback --yes telemetry", rollback(true)),
             ("tagkeeper accept telemetry v2", accept),
         ] {
             let cli = parse(line).unwrap();

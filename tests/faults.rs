@@ -3,8 +3,8 @@
 //!
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
 //! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
-//! `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `watching` sits before
-//! a terminal, `schema` reads what is printed for programs. Needs root, for the clock.
+//! `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
+//! `watching` sit before a terminal, `schema` reads what is printed for programs. Needs root, for the clock.
 
 #[cfg(test)]
 #[path = "support/docker.rs"]
@@ -25,6 +25,9 @@ mod requests;
 #[cfg(test)]
 #[path = "faults/acting.rs"]
 mod acting;
+#[cfg(test)]
+#[path = "faults/asking.rs"]
+mod asking;
 #[cfg(test)]
 #[path = "faults/examples.rs"]
 mod examples;

@@ -182,7 +182,7 @@ fn man_shows_the_pages_without_a_warning() {
         (
             "tagkeeper.8",
             pages::program().unwrap(),
-            "tagkeeper rollback <WORKLOAD>",
+            "tagkeeper accept <WORKLOAD> <VERSION>",
         ),
         (
             "tagkeeper.toml.5",

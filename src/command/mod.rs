@@ -81,7 +81,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
         }
         Command::Check => check::check(options),
         Command::Init => init::init(options),
-        Command::Rollback { workload } => person::rollback(options, clocks, workload),
+        Command::Rollback { workload, yes } => person::rollback(options, clocks, workload, *yes),
         Command::Accept { workload, version } => {
             person::accept(options, &clocks(), workload, version)
         }

@@ -1,23 +1,69 @@
 //! `rollback` and `accept`: what a person asked for. They wait for the lock, and work on hold.
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 
 use super::{
     Clocks, Log, Stop, about_file, connect, known_workload, load_policy, print, state_dir, stop_of,
-    stop_of_load,
+    stop_of_load, terminal,
 };
 use crate::cli::Options;
 use crate::exit::Exit;
 use crate::image::Version;
-use crate::pass::{self, Pass, ReadyAsker};
+use crate::pass::{self, Foreseen, Pass, PassError, ReadyAsker};
 use crate::policy::WorkloadName;
 use crate::report;
 use crate::state::{LoadError, Loaded, Reading, State, StateDir};
 
+/// Rolls back; on a terminal, once the person there has seen what that comes to and agreed.
+///
+/// The lock is not held while a person thinks, or no pass could run. So what they were shown is decided once more under the
+/// lock, and if it has become something else, nothing is done.
 pub(super) fn rollback(
     options: &Options,
     clocks: &Clocks,
     workload: &WorkloadName,
+    yes: bool,
+) -> Result<Exit, Stop> {
+    let mut agreed = None;
+    if !yes && terminal::is_a_person_there() {
+        let foreseen = foresee(options, &clocks(), workload)?;
+        let page = terminal::page(options, &std::io::stderr());
+        let shown = report::text::rollback_foreseen(workload, &foreseen, page);
+        let answer = terminal::asks(&shown, &format!("Roll {workload} back?"));
+        if !answer
+            .context("failed to ask whether to roll back")
+            .map_err(Stop::failed)?
+        {
+            return Err(Stop::failed(anyhow!(
+                "not rolled back; nothing was changed"
+            )));
+        }
+        agreed = Some(foreseen);
+    }
+    roll_back(options, clocks, workload, agreed.as_ref())
+}
+
+/// What a rollback would do now. Takes no lock and changes nothing.
+fn foresee(
+    options: &Options,
+    reading: &Reading,
+    workload: &WorkloadName,
+) -> Result<Foreseen, Stop> {
+    let policy = load_policy(options)?;
+    let name = known_workload(policy.workloads.keys(), workload)?;
+    let state = load_or_fresh(&state_dir(options))?;
+    let now = state.clock.advance(reading);
+    let mut engine = connect(options, &policy.engine)?;
+    pass::foresee(&mut engine, &policy, &state, &now, &name)
+        .map_err(|error| stop_of(PassError::Unobserved(error)))?
+        .map_err(Stop::failed)
+}
+
+fn roll_back(
+    options: &Options,
+    clocks: &Clocks,
+    workload: &WorkloadName,
+    agreed: Option<&Foreseen>,
 ) -> Result<Exit, Stop> {
     let policy = load_policy(options)?;
     let name = known_workload(policy.workloads.keys(), workload)?;
@@ -36,7 +82,7 @@ pub(super) fn rollback(
         witness: &mut witness,
         ready: ReadyAsker::new(&mut run_ready),
     };
-    let ended = pass::roll_back(&mut pass, &state, &name);
+    let ended = pass::roll_back_as(&mut pass, &state, &name, agreed);
     drop(lock);
     witness.tell_hooks(&now, clocks);
     let done = ended.map_err(stop_of)?.map_err(Stop::failed)?;

@@ -49,7 +49,11 @@ pub(super) fn show(
     if let Some(error) = &look.corrupt {
         report::log::log_error(None, error);
     }
-    print(&look.render(subject.view, options.format, terminal::page(options)))?;
+    print(&look.render(
+        subject.view,
+        options.format,
+        terminal::page(options, &std::io::stdout()),
+    ))?;
     Ok(if look.corrupt.is_some() {
         Exit::Failed
     } else {

@@ -51,7 +51,11 @@ pub(super) fn watch(
 
 fn frame(options: &Options, reading: &Reading, subject: &Subject<'_>) -> Result<String, Stop> {
     let shown = match look(options, reading, subject) {
-        Ok(look) => look.render(View::Status, Format::Text, terminal::page(options)),
+        Ok(look) => look.render(
+            View::Status,
+            Format::Text,
+            terminal::page(options, &std::io::stdout()),
+        ),
         Err(stop) if stop.exit == Exit::Usage => return Err(stop),
         Err(stop) => format!(
             "error: {}\n",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::image::{ImageId, Reference};
+use crate::image::{ImageId, Reference, Version};
 use crate::state::{Proven, Sighting};
 use crate::world::{Container, ContainerId, Image};
 
@@ -18,7 +18,7 @@ impl Case<'_> {
         self.note_images(strange_disk);
         self.note_rolled_out();
         if !self.workload.hold {
-            self.cut_lineage();
+            self.cut_lineage(None);
         }
     }
 
@@ -64,6 +64,7 @@ impl Case<'_> {
         {
             is_known[place] = true;
         }
+        let mut arrived = Vec::new();
         let seen = self
             .cast
             .images
@@ -84,7 +85,9 @@ impl Case<'_> {
                 times_pending: 0,
             };
             self.state.images.insert(member.image.id.clone(), sighting);
+            arrived.push(&member.image.id);
         }
+        self.note_arrivals(&arrived);
         self.state.repositories = self.workload.repositories().cloned().collect();
     }
 
@@ -129,8 +132,9 @@ impl Case<'_> {
         }
     }
 
-    /// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired.
-    pub(crate) fn cut_lineage(&mut self) {
+    /// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired, by the promotion
+    /// of a version if it was one.
+    pub(crate) fn cut_lineage(&mut self, by: Option<&Version>) {
         let cut: Vec<_> = self
             .lineage_on_disk()
             .skip(1 + self.workload.fallbacks)
@@ -139,6 +143,7 @@ impl Case<'_> {
         self.state
             .lineage
             .retain(|proven| !cut.contains(&proven.image));
+        self.note_retired(&cut, by);
         self.state.retired.extend(cut);
     }
 
@@ -154,7 +159,13 @@ impl Case<'_> {
             member.is_some_and(|member| cast.is_seen(member))
         };
         if !self.state.images.keys().all(is_present) {
+            let images = self.state.images.iter();
+            let gone = images.filter(|(id, _)| !is_present(id));
+            let gone: Vec<_> = gone
+                .map(|(id, sighting)| (id.clone(), sighting.idle_since_ms))
+                .collect();
             self.state.images.retain(|id, _| is_present(id));
+            self.note_departures(&gone);
         }
         self.state.retired.retain(is_present);
         if !self.state.dry_runs.is_empty() {

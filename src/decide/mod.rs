@@ -9,11 +9,12 @@
 //! 4. [`verdict`]: one verdict and one reason for every name on the disk; [`pressure`]: whether the disk is too full to wait;
 //!    [`actions`]: what follows from them.
 //!
-//! [`rollback`] holds the two decisions that a person asks for.
+//! [`rollback`] holds the two decisions that a person asks for; [`history`] writes down what happened to images, for people.
 
 mod actions;
 mod case;
 mod detail;
+mod history;
 mod inquiry;
 mod lookup;
 mod memory;
@@ -45,7 +46,7 @@ pub use plan::{
     Action, Event, EventKind, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose,
     Verdict, WorkloadPlan,
 };
-pub use rollback::{Refusal, RollbackPlan, accept, rollback, rollback_actions};
+pub use rollback::{Refusal, RollbackPlan, accept, rollback, rollback_actions, rollback_steps};
 
 /// Failures that are remembered of one workload: the last few images, for people (design 4.3).
 pub const FAILURES_KEPT: usize = 5;

@@ -84,7 +84,9 @@ impl Case<'_> {
             span::compact(self.workload.soak_ms)
         );
         self.event(EventKind::Pending, &version, &container.image, message);
-        self.state.retired.remove(&container.image);
+        if self.state.retired.remove(&container.image) {
+            self.note_wanted(&container.image);
+        }
         self.count_sighting(&container.image, 1);
         Pending {
             version,

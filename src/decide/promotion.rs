@@ -78,13 +78,15 @@ impl Case<'_> {
             .into_iter()
             .filter(|proven| proven.image != promoted.image);
         self.state.lineage = std::iter::once(head).chain(behind).collect();
-        if replaced.is_some() {
+        self.note_promotion(&promoted.image);
+        if let Some(old) = &replaced {
+            self.note_replaced(&old.image, &promoted.version);
             self.retire_outsiders(promoted);
             if promoted.orchestrated {
-                self.strike_never_rolled_out();
+                self.strike_never_rolled_out(&promoted.version);
             }
         }
-        self.cut_lineage();
+        self.cut_lineage(Some(&promoted.version));
         let lineage = &self.state.lineage;
         self.state
             .retired
@@ -106,18 +108,23 @@ impl Case<'_> {
             .images
             .get(&promoted.image)
             .map_or(0, |s| s.first_seen_ms);
+        let mut retired = Vec::new();
         for (id, sighting) in self.state.images.iter_mut() {
             let inside = self.state.lineage.iter().any(|proven| proven.image == *id);
-            if !inside && (sighting.inherited || sighting.first_seen_ms < promoted_seen_ms) {
-                self.state.retired.insert(id.clone());
+            if !inside
+                && (sighting.inherited || sighting.first_seen_ms < promoted_seen_ms)
+                && self.state.retired.insert(id.clone())
+            {
+                retired.push(id.clone());
             }
             sighting.inherited = false;
         }
+        self.note_retired(&retired, Some(&promoted.version));
     }
 
     /// R5: what was proven here but never rolled out to this host is no fallback. A workload without remotes has no way
     /// to tell, and strikes nothing.
-    fn strike_never_rolled_out(&mut self) {
+    fn strike_never_rolled_out(&mut self, by: &Version) {
         if self.workload.local_fallback == LocalFallback::Keep || self.workload.remotes.is_empty() {
             return;
         }
@@ -126,9 +133,9 @@ impl Case<'_> {
             .enumerate()
             .partition(|(position, proven)| *position == 0 || proven.rolled_out);
         self.state.lineage = head.into_iter().map(|(_, proven)| proven).collect();
-        self.state
-            .retired
-            .extend(behind.into_iter().map(|(_, struck)| struck.image));
+        let struck: Vec<ImageId> = behind.into_iter().map(|(_, proven)| proven.image).collect();
+        self.note_retired(&struck, Some(by));
+        self.state.retired.extend(struck);
     }
 
     fn announce(&mut self, promoted: &Pending, replaced: Option<&Proven>, was_head: bool) {

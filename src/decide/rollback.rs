@@ -19,6 +19,8 @@ pub struct RollbackPlan {
     pub state: State,
     /// The version that is rejected.
     pub rejected: Version,
+    /// Its image.
+    pub image: ImageId,
     /// The image that `latest` must name afterwards; none where `latest` stays.
     pub target: Option<(Version, ImageId)>,
     /// For the log.
@@ -44,6 +46,8 @@ pub enum Refusal {
         /// The version that would be rejected.
         head: Version,
     },
+    /// What was decided is not what the person agreed to.
+    Overtaken(WorkloadName),
 }
 
 impl fmt::Display for Refusal {
@@ -65,6 +69,11 @@ impl fmt::Display for Refusal {
                     "nothing is proven for '{workload}' yet, so there is nothing to roll back; nothing was changed"
                 )
             }
+            Self::Overtaken(workload) => write!(
+                f,
+                "what there is to roll back of '{workload}' has changed since you were asked; nothing was changed. \
+                 Look again:\n  tagkeeper rollback {workload}"
+            ),
             Self::NoFallback { workload, head } => write!(
                 f,
                 "there is no proven version behind {head} on the disk to roll '{workload}' back to; nothing was changed"
@@ -130,8 +139,11 @@ pub fn rollback(
     );
 
     case.count(|tally| &mut tally.rollbacks);
+    if let Some((to, _)) = &target {
+        case.note_replaced(&image, to);
+    }
 
-    let event = rolled_back(name, &version, image, target.as_ref());
+    let event = rolled_back(name, &version, image.clone(), target.as_ref());
     let mut decided = State {
         clock: now.clock,
         ..state.clone()
@@ -140,6 +152,7 @@ pub fn rollback(
     Ok(RollbackPlan {
         state: decided,
         rejected: version,
+        image,
         target,
         event,
     })
@@ -199,6 +212,52 @@ pub fn rollback_actions(
         return case.container_removal().into_iter().collect();
     }
     case.latest_move
+}
+
+/// Everything that a rollback does, in its order, if nothing comes in between: the rounds of [`rollback_actions`], each
+/// in the world as it is after the one before. It ends, because no action comes twice.
+pub fn rollback_steps(
+    policy: &Policy,
+    plan: &RollbackPlan,
+    world: &World,
+    now: &Now,
+    name: &WorkloadName,
+) -> Vec<Action> {
+    let mut world = world.clone();
+    let target = plan.target.as_ref().map(|(_, image)| image);
+    let mut steps: Vec<Action> = Vec::new();
+    loop {
+        let next = rollback_actions(policy, &plan.state, &world, now, name, target);
+        let known = steps.len();
+        for action in next {
+            if !steps.contains(&action) {
+                carry_out(&mut world, &action);
+                steps.push(action);
+            }
+        }
+        if steps.len() == known {
+            return steps;
+        }
+    }
+}
+
+/// The world once an action of a rollback has succeeded.
+fn carry_out(world: &mut World, action: &Action) {
+    match action {
+        Action::Tag {
+            image, reference, ..
+        } => {
+            for listed in &mut world.images {
+                listed.references.retain(|name| name != reference);
+                if listed.id == *image {
+                    listed.references.push(reference.clone());
+                }
+            }
+        }
+        Action::RemoveContainer { id, .. } => world.containers.retain(|c| c.id != *id),
+        // A rollback removes none.
+        Action::RemoveImage { .. } => {}
+    }
 }
 
 /// Lifts the rejections of a version. None if there are none.

@@ -4,6 +4,7 @@
 mod belonging;
 mod cases;
 mod failures;
+mod history;
 mod hold;
 mod latest_moves;
 mod lineage;

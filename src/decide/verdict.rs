@@ -40,7 +40,11 @@ impl<'a> Case<'a> {
         if self.fallbacks().next().is_some() {
             let adopted = cast.images.iter().filter(gives_a_name);
             let adopted: Vec<ImageId> = adopted.map(|member| member.image.id.clone()).collect();
-            self.state.retired.extend(adopted);
+            let newly: Vec<ImageId> = adopted
+                .into_iter()
+                .filter(|id| self.state.retired.insert(id.clone()))
+                .collect();
+            self.note_retired(&newly, None);
         }
         let mut judgements = Vec::with_capacity(cast.images.len());
         for judged in cast

@@ -19,7 +19,7 @@ enum Acted {
     /// The engine has changed.
     Done,
     /// A name of an image was removed; the size of the image, if it has left the disk with it.
-    Removed { won_back_bytes: u64 },
+    Removed { won_back_bytes: Option<u64> },
     /// What was to be removed is gone already: success, and nothing changed.
     Gone,
     /// The world has moved on since the decision, or something uses the image; no failure. Why.
@@ -68,7 +68,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         }
         record.changed |= matches!(acted, Ok(Acted::Done | Acted::Removed { .. }));
         if let Ok(Acted::Removed { won_back_bytes }) = acted {
-            record.count_removal(workload, won_back_bytes);
+            record.count_removal(workload, action, won_back_bytes);
         }
         match acted {
             Ok(acted) => {
@@ -204,9 +204,11 @@ fn would_delete(image: &Image, reference: Option<&Reference>) -> bool {
 /// What became of a removal. Whether the image has left the disk is the engine's word.
 fn removed(image: &Image, answer: Answer) -> Acted {
     match answer {
-        Answer::Done => Acted::Removed { won_back_bytes: 0 },
+        Answer::Done => Acted::Removed {
+            won_back_bytes: None,
+        },
         Answer::Deleted => Acted::Removed {
-            won_back_bytes: image.size_bytes,
+            won_back_bytes: Some(image.size_bytes),
         },
         Answer::Gone => Acted::Gone,
         Answer::InUse(why) => Acted::Deferred(why),

@@ -14,13 +14,13 @@ use anyhow::anyhow;
 
 use crate::decide::{self, Action, Event, Plan, Reason};
 use crate::engine::Engine;
-use crate::image::{ImageId, Reference};
+use crate::image::{ImageId, Reference, Version};
 use crate::policy::{Policy, WorkloadName};
-use crate::state::{Now, State, Store, Tally, WorkloadState};
+use crate::state::{Departure, Now, Removed, State, Store, Tally, WorkloadState};
 
 use observe::Questions;
 pub use observe::{ReadyAsker, look};
-pub use person::{RolledBack, roll_back};
+pub use person::{Foreseen, RolledBack, foresee, roll_back, roll_back_as};
 
 /// A pass that needs more rounds than this is going in circles, which is a bug (design 4.6).
 pub const MAX_ROUNDS: usize = 6;
@@ -80,7 +80,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
             };
             let world = observe::observe(self.engine, self.policy, &state, self.now, may_ask);
             let world = world.map_err(|error| record.broke_off(error))?;
-            let counted = record.tell_removals(&mut state);
+            let counted = record.tell_removals(&mut state, self.now);
             let decision = decide::decide(self.policy, &state, &world, self.now);
             if decision.save || counted {
                 if let Err(error) = self.store.save(&decision.state) {
@@ -183,13 +183,45 @@ pub(crate) struct Record {
     /// What the workloads of the policy want by its id: such an image may lose a name, and never its last one.
     wanted: BTreeSet<ImageId>,
     /// Removals that the engine confirmed, and that the state does not know of yet.
-    removals: BTreeMap<WorkloadName, Tally>,
+    removals: BTreeMap<WorkloadName, Removals>,
     failed_actions: usize,
     changed: bool,
     /// A removal of an image was tried.
     tried_removal: bool,
     /// The pass's deadline has passed: no action is worth trying any more.
     over: bool,
+}
+
+/// What the engine has confirmed, of one workload.
+#[derive(Default)]
+struct Removals {
+    tally: Tally,
+    /// The removals that took an image off the disk.
+    gone: Vec<Action>,
+}
+
+/// Writes down for people what took an image off the disk.
+fn note_gone(known: &mut WorkloadState, action: &Action, now: &Now) {
+    let Action::RemoveImage {
+        reference,
+        image,
+        reason,
+    } = action
+    else {
+        return;
+    };
+    let why = if *reason == Reason::Idle {
+        Departure::Idle
+    } else {
+        Departure::Retired
+    };
+    let removed = Removed {
+        why,
+        at: now.wall.clone(),
+    };
+    let tag = reference.as_ref().and_then(Reference::version_tag);
+    let version = || tag.map_or_else(|| image.short_version(), Version::new);
+    known.note(image, version, |past| past.removed = Some(removed));
 }
 
 impl Record {
@@ -201,26 +233,37 @@ impl Record {
         tries
     }
 
-    fn count_removal(&mut self, workload: &WorkloadName, won_back_bytes: u64) {
-        self.removals
-            .entry(workload.clone())
-            .or_default()
-            .add(&Tally {
-                removals: 1,
-                bytes_won_back: won_back_bytes,
-                ..Tally::default()
-            });
+    /// The engine has confirmed a removal. With a size, the image itself has left the disk.
+    fn count_removal(
+        &mut self,
+        workload: &WorkloadName,
+        action: &Action,
+        won_back_bytes: Option<u64>,
+    ) {
+        let removals = self.removals.entry(workload.clone()).or_default();
+        removals.tally.add(&Tally {
+            removals: 1,
+            bytes_won_back: won_back_bytes.unwrap_or_default(),
+            ..Tally::default()
+        });
+        if won_back_bytes.is_some() {
+            removals.gone.push(action.clone());
+        }
     }
 
     /// Adds the removals since the last round to the state, which is saved before anything else is removed. Whether there
     /// were any. The engine has confirmed each of them once, so nothing is counted twice; a pass that is killed before it
     /// gets here loses them.
-    fn tell_removals(&mut self, state: &mut State) -> bool {
+    fn tell_removals(&mut self, state: &mut State, now: &Now) -> bool {
         let removals = std::mem::take(&mut self.removals);
         let counted = !removals.is_empty();
         for (workload, removed) in removals {
             if let Some(known) = state.workloads.get_mut(&workload) {
-                known.tally.add(&removed);
+                known.tally.add(&removed.tally);
+                removed
+                    .gone
+                    .iter()
+                    .for_each(|action| note_gone(known, action, now));
             }
         }
         counted

@@ -7,6 +7,7 @@
 mod clock;
 mod error;
 mod file;
+mod history;
 mod lock;
 mod save;
 mod sightings;
@@ -24,6 +25,7 @@ use crate::world::ContainerId;
 pub use clock::{Clock, Now, Reading};
 pub use error::FileError;
 pub use file::{LoadError, Loaded, StateDir, parse_state};
+pub use history::{Departure, HISTORY_KEPT, Past, Removed, Replaced, Retired};
 pub use lock::{Lock, LockError};
 pub use save::SaveError;
 pub use sightings::Sightings;
@@ -107,6 +109,9 @@ pub struct WorkloadState {
     /// Upgrades that failed, newest first; for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
+    /// What happened to images, the last touched first; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Past>,
     /// Since when the workload is on hold; time on hold does not count as idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since_ms: Option<u64>,

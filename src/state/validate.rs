@@ -89,7 +89,7 @@ fn check_departed(workload: &WorkloadState) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Clock, Failure, Moment, Pending, Proven, Rejected, Sighting, Tally};
+    use super::super::{Clock, Failure, Moment, Past, Pending, Proven, Rejected, Sighting, Tally};
     use super::*;
     use crate::image::{ImageId, Repository, Version};
     use crate::policy::WorkloadName;
@@ -163,6 +163,15 @@ mod tests {
                 up_secs: 1,
                 reason: "removed".to_owned(),
                 at: String::new(),
+            }],
+            history: vec![Past {
+                image: ImageId::new("e"),
+                version: Version::new("v"),
+                first_seen_at: None,
+                promoted_at: None,
+                replaced: None,
+                retired: None,
+                removed: None,
             }],
             held_since_ms: Some(NOW_MS),
             tally: Tally {
@@ -266,6 +275,7 @@ mod tests {
             ("images", |w| w.images = sound().images),
             ("dry_runs", |w| w.dry_runs = sound().dry_runs),
             ("failures", |w| w.failures = sound().failures),
+            ("history", |w| w.history = sound().history),
             ("held_since_ms", |w| w.held_since_ms = sound().held_since_ms),
             ("tally", |w| w.tally = sound().tally),
         ];

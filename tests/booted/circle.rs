@@ -1,4 +1,4 @@
-//! R9, the whole circle, by the timer alone, with a reboot in the middle of the soak (R8).
+//! R9, the whole circle, by the timer alone, with a reboot in the middle of the soak (R8); and a rollback at its end.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -73,8 +73,30 @@ fn r9_the_circle_with_a_reboot_in_the_middle_of_the_soak() -> Result<()> {
         let settled = state(machine)?;
         ensure!(machine.pass_succeeds()?, "the pass after the circle failed");
         assert_eq!(state(machine)?, settled, "nothing is left to do");
-        Ok(())
+        the_service_runs_v1_after_a_rollback(machine, &v1)
     })
+}
+
+/// A person rolls back, as the refusal tells them to; the service's next start runs what was good before.
+fn the_service_runs_v1_after_a_rollback(machine: &Machine, v1: &str) -> Result<()> {
+    let host = &machine.host;
+    let refused = machine.run("tagkeeper rollback telemetry 2>&1 && echo done || true")?;
+    ensure!(
+        refused.contains(&format!("systemctl stop {}.service", host.container()))
+            && !refused.ends_with("done"),
+        "{refused}"
+    );
+    machine.run("systemctl stop telemetry.service")?;
+    machine.run("tagkeeper rollback telemetry")?;
+    machine.run("systemctl start telemetry.service")?;
+    assert_eq!(host.image_of(&host.container())?, v1);
+    assert_eq!(host.state(&host.container())?.as_deref(), Some("running"));
+    ensure!(
+        machine.pass_succeeds()?,
+        "the pass after the rollback: root wrote the state, and it must still be the service's"
+    );
+    assert_eq!(host.id("local:latest")?, v1);
+    Ok(())
 }
 
 /// Asks the container itself, through the engine, out of the sandbox that the pass runs in.

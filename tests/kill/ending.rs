@@ -77,8 +77,8 @@ fn take_times(value: &mut Value) {
                 }
             }
             for (key, field) in fields {
-                let is_time = key.ends_with("_ms") || key.ends_with("_secs");
-                if is_time || matches!(key.as_str(), "at" | "promoted_at") {
+                let is_time = ["_ms", "_secs", "_at"].iter().any(|end| key.ends_with(end));
+                if is_time || key == "at" {
                     *field = Value::from("a time");
                 } else {
                     take_times(field);

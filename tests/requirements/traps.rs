@@ -247,6 +247,44 @@ fn what_was_rolled_back_is_not_promoted_again() -> Result<()> {
     Ok(())
 }
 
+/// The orchestrator is gone and the local service runs the bad version: stop, roll back, start, as the refusal says.
+#[test]
+fn after_a_rollback_the_local_service_starts_the_fallback() -> Result<()> {
+    let host = Host::new("rollback-service")?;
+    let v1 = ships(&host, "v1")?;
+    let now = soak(&host, START)?;
+    gives_way(&host)?;
+    roll_out(&host, "v1")?;
+    host.pass_at(now + MINUTE)?;
+    let (v2, now) = upgrade(&host, "v1", "v2", now + HOUR)?;
+    withdraw(&host, "v2")?;
+    service_starts(&host)?;
+    assert_eq!(host.image_of(&host.container())?, v2);
+
+    let refused = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD])?;
+    assert_eq!(refused.code, Some(1), "{refused:#?}");
+    assert!(refused.stderr.contains("systemctl stop"), "{refused:#?}");
+    gives_way(&host)?;
+    let ran = host.tagkeeper_at(now + 2 * MINUTE, &["rollback", WORKLOAD])?;
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!(
+        host.state(&host.container())?,
+        None,
+        "the service would have started it again (R2)"
+    );
+    service_starts(&host)?;
+    assert_eq!(host.image_of(&host.container())?, v1);
+
+    // Nothing brings v2 back, and v1 stays what the service runs.
+    let now = soak(&host, now + HOUR)?;
+    gives_way(&host)?;
+    host.pass_at(now + MINUTE)?;
+    service_starts(&host)?;
+    assert_eq!(host.image_of(&host.container())?, v1);
+    assert_eq!(host.id("local:latest")?, v1);
+    Ok(())
+}
+
 #[test]
 fn rollback_without_anything_to_go_back_to_changes_nothing() -> Result<()> {
     let host = Host::new("no-way-back")?;

@@ -19,11 +19,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Runs a command on a terminal of 80 columns, with these variables besides its own.
     pub(crate) fn run(command: &Command, variables: &[(&str, &str)]) -> Self {
-        let words = std::iter::once(command.get_program()).chain(command.get_args());
-        let quoted: Vec<String> = words
-            .map(|word| format!("'{}'", word.to_str().expect("UTF-8").replace('\'', r"'\''")))
-            .collect();
-        let line = format!("stty rows 50 columns 80; exec {}", quoted.join(" "));
+        let line = format!("stty rows 50 columns 80; exec {}", quoted(command));
         let mut child = Command::new("script")
             .args([
                 "--quiet",
@@ -84,4 +80,13 @@ impl Terminal {
         let status = self.child.wait().expect("it was started");
         (status.code().expect("script exits"), self.seen)
     }
+}
+
+/// The command as a shell reads it.
+pub(crate) fn quoted(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<String> = words
+        .map(|word| format!("'{}'", word.to_str().expect("UTF-8").replace('\'', r"'\''")))
+        .collect();
+    quoted.join(" ")
 }

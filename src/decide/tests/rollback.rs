@@ -2,6 +2,7 @@
 
 use crate::decide::{
     Action, EventKind, Refusal, RollbackPlan, accept, decide, rollback, rollback_actions,
+    rollback_steps,
 };
 use crate::image::Version;
 
@@ -74,6 +75,44 @@ fn rollback_from_the_head_moves_latest_to_the_fallback() {
         (None, vec!["v1=a".to_owned()])
     );
     assert!(host.disk().contains(&"local:latest=a".to_owned()));
+}
+
+/// What a person is shown is what is then done, round by round.
+#[test]
+fn the_steps_that_are_foreseen_are_those_that_are_taken() {
+    type Arrange = fn(&mut Host);
+    let table: &[(&str, usize, Arrange)] = &[
+        ("latest moves", 1, |host| host.exit("k8s_v2", 1)),
+        ("the local container is stale", 2, |host| {
+            host.remove_container("k8s_v2");
+            host.run("telemetry", "local:latest");
+            host.exit("telemetry", 0);
+        }),
+        ("and latest leaves an image without a name", 3, |host| {
+            host.remove_container("k8s_v2");
+            host.untag("remote:v2");
+            host.run("telemetry", "local:latest");
+            host.exit("telemetry", 0);
+        }),
+        ("latest stays: a pending upgrade is rejected", 0, |host| {
+            host.deploy('c', "v3");
+            host.pass();
+        }),
+        ("latest is gone", 1, |host| host.untag("local:latest")),
+        ("on hold, which a person overrides", 1, |host| {
+            host.workload().hold = true;
+        }),
+    ];
+    for (case, count, arrange) in table {
+        let mut host = Host::with_fallback();
+        arrange(&mut host);
+        let plan = decided(&host).unwrap();
+        let world = host.listed();
+        let steps = rollback_steps(&host.policy, &plan, &world, &host.now(), &telemetry());
+        let foreseen: Vec<String> = steps.iter().map(describe).collect();
+        assert_eq!(foreseen.len(), *count, "{case}: {foreseen:?}");
+        assert_eq!(roll_back(&mut host, usize::MAX), foreseen, "{case}");
+    }
 }
 
 #[test]

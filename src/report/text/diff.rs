@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide::{Action, Judgement, Plan, TagPurpose, Verdict, WorkloadPlan};
+use crate::decide::{Action, Judgement, PendingView, Plan, TagPurpose, Verdict, WorkloadPlan};
 use crate::image::{ImageId, Reference};
 use crate::policy::WorkloadName;
 use crate::report::layout::{self, Page, Text, Tone};
@@ -137,6 +137,19 @@ fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
         .images
         .iter()
         .find(|j| touching(plan, j) == Some(action));
+    match (action, judged) {
+        (Action::RemoveImage { .. }, Some(judgement)) => image_row(mark(action), judgement, page),
+        _ => row(action, plan.pending.as_ref(), judged, page),
+    }
+}
+
+/// One change, as far as the action itself tells what it is.
+pub(super) fn row(
+    action: &Action,
+    pending: Option<&PendingView>,
+    judged: Option<&Judgement>,
+    page: Page,
+) -> String {
     let mark = mark(action);
     match action {
         Action::Tag {
@@ -144,15 +157,13 @@ fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
             reference,
             replaces,
             purpose,
-        } => {
-            let tagging = Tagging {
-                image,
-                reference,
-                replaces: replaces.as_ref(),
-                purpose: *purpose,
-            };
-            tagging.print(mark, plan, judged, page)
+        } => Tagging {
+            image,
+            reference,
+            replaces: replaces.as_ref(),
+            purpose: *purpose,
         }
+        .print(mark, pending, judged, page),
         Action::RemoveContainer {
             container,
             id,
@@ -174,19 +185,16 @@ fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
             reference,
             image,
             reason,
-        } => match judged {
-            Some(judgement) => image_row(mark, judgement, page),
-            None => Row {
-                mark,
-                tone: tone(mark),
-                verdict: "remove",
-                reason: reason.as_str(),
-                name: &layout::name(reference.as_ref()),
-                facts: &image.short(),
-                detail: "",
-            }
-            .print(page),
-        },
+        } => Row {
+            mark,
+            tone: tone(mark),
+            verdict: "remove",
+            reason: reason.as_str(),
+            name: &layout::name(reference.as_ref()),
+            facts: &image.short(),
+            detail: "",
+        }
+        .print(page),
     }
 }
 
@@ -201,7 +209,7 @@ impl Tagging<'_> {
     fn print(
         &self,
         mark: char,
-        plan: &WorkloadPlan,
+        pending: Option<&PendingView>,
         judged: Option<&Judgement>,
         page: Page,
     ) -> String {
@@ -212,7 +220,7 @@ impl Tagging<'_> {
             ),
             None => ("tag", self.image.short()),
         };
-        let (reason, why) = self.why(plan, judged);
+        let (reason, why) = self.why(pending, judged);
         let name = layout::name(Some(self.reference));
         Row {
             mark,
@@ -226,13 +234,14 @@ impl Tagging<'_> {
         .print(page)
     }
 
-    fn why(&self, plan: &WorkloadPlan, judged: Option<&Judgement>) -> (&'static str, String) {
+    fn why(
+        &self,
+        pending: Option<&PendingView>,
+        judged: Option<&Judgement>,
+    ) -> (&'static str, String) {
         match self.purpose {
             TagPurpose::Promote => {
-                let pending = plan
-                    .pending
-                    .as_ref()
-                    .filter(|pending| pending.image == *self.image);
+                let pending = pending.filter(|pending| pending.image == *self.image);
                 let version = pending.map_or_else(
                     || self.image.short_version(),
                     |pending| pending.version.clone(),

@@ -5,7 +5,7 @@
 //! words do not say too.
 
 use crate::decide::{Judgement, Plan, Verdict, WorkloadPlan};
-use crate::pass::RolledBack;
+use crate::pass::{Foreseen, RolledBack};
 use crate::policy::{Policy, WorkloadName};
 
 use super::Preface;
@@ -49,6 +49,30 @@ pub fn check(policy: &Policy, preface: &Preface) -> String {
         names.join(", ")
     );
     Page::default().paragraph("", 0, sound)
+}
+
+/// What `rollback` is going to do, for a person to agree to.
+pub fn rollback_foreseen(name: &WorkloadName, foreseen: &Foreseen, page: Page) -> String {
+    let rejected = &foreseen.rejected;
+    let told = format!(
+        " {rejected} ({}) is rejected, and never latest again until `tagkeeper accept {name} {rejected}`",
+        foreseen.image.short()
+    );
+    let title = Text::default()
+        .and(Tone::Strong, format!("{name}:"))
+        .and(Tone::Plain, told);
+    let rows = foreseen.actions.iter();
+    let rows: String = rows
+        .map(|action| diff::row(action, None, None, page))
+        .collect();
+    let then = match &foreseen.target {
+        Some((version, image)) => format!(
+            "latest becomes {version} ({}), and the local service's next start runs it.",
+            image.short()
+        ),
+        None => "latest stays what it is.".to_owned(),
+    };
+    page.paragraph("", 0, title) + &rows + &page.paragraph("", 0, then)
 }
 
 /// What `rollback` has done.

@@ -343,6 +343,49 @@ fn every_removal_is_shown_though_no_verdict_goes_with_it() {
 }
 
 #[test]
+fn a_rollback_is_shown_before_it_is_done() {
+    let name = WorkloadName::new("telemetry");
+    let restore = Action::Tag {
+        image: id('a'),
+        reference: reference("docker-sonic-telemetry:latest"),
+        replaces: Some(id('b')),
+        purpose: TagPurpose::Restore,
+    };
+    let stale = Action::RemoveContainer {
+        container: "telemetry".to_owned(),
+        id: sample::container_id('6'),
+        image: id('b'),
+    };
+    let mut foreseen = Foreseen {
+        rejected: Version::new("v2"),
+        image: id('b'),
+        target: Some((Version::new("v1"), id('a'))),
+        actions: vec![restore, stale],
+    };
+    assert_eq!(
+        rollback_foreseen(&name, &foreseen, Page::default()),
+        "\
+telemetry: v2 (bbbbbbbbbbbb) is rejected, and never latest again until
+`tagkeeper accept telemetry v2`
+  ~ retag  restore    docker-sonic-telemetry:latest
+                      bbbbbbbbbbbb -> aaaaaaaaaaaa  the proven head becomes
+                      latest again
+  - remove stale      container telemetry
+                      666666666666  the stopped local container, made from
+                      bbbbbbbbbbbb, which is not latest
+latest becomes v1 (aaaaaaaaaaaa), and the local service's next start runs it.
+"
+    );
+    foreseen.target = None;
+    foreseen.actions.clear();
+    let shown = rollback_foreseen(&name, &foreseen, Page::default());
+    assert!(
+        shown.ends_with("v2`\nlatest stays what it is.\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn workloads_stand_apart() {
     let mut two = sample::plan(quiet("v2"));
     two.workloads.insert(WorkloadName::new("snmp"), quiet("v3"));

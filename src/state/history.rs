@@ -1,0 +1,131 @@
+//! What happened to images, for people: `tagkeeper explain` reads it, and no decision does. Plain data.
+
+use serde::{Deserialize, Serialize};
+
+use super::WorkloadState;
+use crate::image::{ImageId, Version};
+
+/// Images that are remembered of one workload: so many that were promoted, and as many that never were. The others go,
+/// the longest untouched first.
+pub const HISTORY_KEPT: usize = 12;
+
+/// What is remembered of one image, on the disk or gone from it. Times are RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Past {
+    /// Its identity.
+    pub image: ImageId,
+    /// The version that it had.
+    pub version: Version,
+    /// When it was first seen on the disk; absent if it came with so many others that they were not all written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_seen_at: Option<String>,
+    /// When it was last promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_at: Option<String>,
+    /// What took `latest` from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Replaced>,
+    /// What made it obsolete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<Retired>,
+    /// How it left the disk; absent while it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Removed>,
+}
+
+/// `latest` left the image for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replaced {
+    /// The version that became latest.
+    pub by: Version,
+    /// When.
+    pub at: String,
+}
+
+/// The image became obsolete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retired {
+    /// The version whose promotion did that; absent where it was the policy, or a fallback that took over its name (R4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Version>,
+    /// When.
+    pub at: String,
+}
+
+/// The image left the disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Removed {
+    /// Why, as far as that is known.
+    pub why: Departure,
+    /// When that was seen.
+    pub at: String,
+}
+
+/// Why an image left the disk, as far as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Departure {
+    /// It was retired, and its turn had come.
+    Retired,
+    /// It had lain idle for the grace period.
+    Idle,
+    /// Nothing here called for it.
+    Unasked,
+}
+
+impl Departure {
+    /// The word for it in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Retired => "retired",
+            Self::Idle => "idle",
+            Self::Unasked => "unasked",
+        }
+    }
+}
+
+impl WorkloadState {
+    /// Writes down what happened to an image, which comes to the front of the history thereby. `version` is asked for where
+    /// nothing is known of it yet.
+    pub fn note(
+        &mut self,
+        image: &ImageId,
+        version: impl FnOnce() -> Version,
+        change: impl FnOnce(&mut Past),
+    ) {
+        let known = self.history.iter().position(|past| past.image == *image);
+        let mut past = match known {
+            Some(at) => self.history.remove(at),
+            None => Past {
+                image: image.clone(),
+                version: version(),
+                first_seen_at: None,
+                promoted_at: None,
+                replaced: None,
+                retired: None,
+                removed: None,
+            },
+        };
+        change(&mut past);
+        self.history.insert(0, past);
+        let (mut promoted, mut others) = (0, 0);
+        self.history.retain(|past| {
+            let count = if past.promoted_at.is_some() {
+                &mut promoted
+            } else {
+                &mut others
+            };
+            *count += 1;
+            *count <= HISTORY_KEPT
+        });
+    }
+
+    /// What is remembered of an image.
+    pub fn past(&self, image: &ImageId) -> Option<&Past> {
+        self.history.iter().find(|past| past.image == *image)
+    }
+}
