@@ -24,6 +24,7 @@ ready_commands := sonic exec tcp http
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)
+examples := $(notdir $(wildcard config/examples/*))
 tools := target/tools/bin
 cargo_fuzz := $(tools)/cargo-fuzz
 cargo_deb := $(tools)/cargo-deb
@@ -151,6 +152,8 @@ install:
 	install -d -m 755 $(DESTDIR)$(DOCDIR)
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
 	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
+	install -d -m 755 $(DESTDIR)$(DOCDIR)/examples
+	install -m 644 $(addprefix config/examples/,$(examples)) $(DESTDIR)$(DOCDIR)/examples
 	@if test -e $(policy); then echo '$(policy) is there already and stays as it is'; \
 	else set -x; install -D -m 644 config/policy.toml $(policy); fi
 
@@ -161,7 +164,8 @@ uninstall:
 		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
-		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/CHANGELOG.md $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs))
+		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/CHANGELOG.md $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
+		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(examples))
 	for dir in $(LIBDIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \
 	done

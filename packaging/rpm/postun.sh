@@ -8,6 +8,7 @@ if [ -d /run/systemd/system ]; then
 fi
 # Directories that are empty now: the tool that makes the package knows files only.
 if [ "$1" -eq 0 ]; then
-    rmdir /usr/lib/tagkeeper/dropins /usr/lib/tagkeeper/hooks /usr/lib/tagkeeper /usr/share/licenses/tagkeeper \
-        /usr/share/doc/tagkeeper/docs /usr/share/doc/tagkeeper /etc/tagkeeper 2>/dev/null || :
+    for dir in /usr/lib/tagkeeper /usr/share/doc/tagkeeper /usr/share/licenses/tagkeeper /etc/tagkeeper; do
+        [ ! -d "$dir" ] || find "$dir" -depth -type d -empty -delete || :
+    done
 fi
