@@ -32,7 +32,7 @@ cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build manual test soak-test test-engines fuzz demo size bench deb rpm tools install uninstall root toolchain
+.PHONY: help build manual test soak-test test-engines fuzz operating demo size bench deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages and completions'
@@ -43,6 +43,7 @@ help:
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
+	@echo 'make operating  plays what docs/operating.md tells, and puts what was printed into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; half an hour)'
 	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
@@ -100,6 +101,11 @@ $(cargo_deb):
 
 $(cargo_generate_rpm):
 	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --debug --root target/tools
+
+operating: root
+	scripts/install-test-packages
+	$(CARGO) build --locked
+	TAGKEEPER=$(abspath $(or $(CARGO_TARGET_DIR),target)/debug/tagkeeper) scripts/operating-examples
 
 demo: root
 	scripts/install-test-packages
