@@ -4,7 +4,8 @@
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
 //! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
 //! `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
-//! `watching` sit before a terminal, `schema` reads what is printed for programs. Needs root, for the clock.
+//! `watching` sit before a terminal, `schema` reads what is printed for programs, `messages` what is said of failures. Needs
+//! root, for the clock.
 
 #[cfg(test)]
 #[path = "support/docker.rs"]
@@ -43,6 +44,9 @@ mod hooks;
 #[cfg(test)]
 #[path = "faults/idle.rs"]
 mod idle;
+#[cfg(test)]
+#[path = "faults/messages.rs"]
+mod messages;
 #[cfg(test)]
 #[path = "faults/metrics.rs"]
 mod metrics;

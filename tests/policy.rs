@@ -362,12 +362,13 @@ fn the_same_workload_in_two_files_names_both_places() {
         refused.to_string(),
         "\
 error: workload 'app' is in two files
-  --> /etc/b.toml:1:11
-     |
-   1 | [workload.app]
-     |           ^^^
-     = note: first at /usr/a.toml:2:11
-     = help: write it in one file; a file in /etc/tagkeeper/policy.d masks a packaged one of the same file name
+ --> /etc/b.toml:1:11
+  |
+1 | [workload.app]
+  |           ^^^
+  |
+  = note: first at /usr/a.toml:2:11
+  = help: write it in one file; a file in /etc/tagkeeper/policy.d masks a packaged one of the same file name
 
 1 error; nothing was done"
     );
@@ -381,11 +382,12 @@ fn an_error_is_printed_with_its_line_and_marks() {
         refused.diagnostics().next().unwrap().to_string(),
         "\
 error: unknown key 'sok' in [workload.telemetry]
-  --> /etc/tagkeeper/policy.toml:7:1
-     |
-   7 | sok = \"10m\"
-     | ^^^
-     = help: did you mean 'soak'?"
+ --> /etc/tagkeeper/policy.toml:7:1
+  |
+7 | sok = \"10m\"
+  | ^^^
+  |
+  = help: did you mean 'soak'?"
     );
 }
 
@@ -404,7 +406,7 @@ fn marks_stand_right_below_wide_and_narrow_text() {
         assert_eq!(one.place.column, column, "{refused}");
         let printed = one.to_string();
         let mark_line = printed.lines().nth(4).unwrap();
-        assert_eq!(mark_line, format!("     | {marks}"), "{refused}");
+        assert_eq!(mark_line, format!("  | {marks}"), "{refused}");
     }
     let refused = parse("workload.app = { repository = \"容器\", sok = 1 }").unwrap_err();
     let columns: Vec<usize> = refused.diagnostics().map(|d| d.place.column).collect();
@@ -413,15 +415,50 @@ fn marks_stand_right_below_wide_and_narrow_text() {
     // Two letters of two columns each stand before it.
     assert_eq!(
         printed.lines().nth(4).unwrap(),
-        format!("     | {}^^^", " ".repeat(38))
+        format!("  | {}^^^", " ".repeat(38))
     );
+}
+
+/// Where a text ends in the middle of something, there is nothing to mark, and the place is marked all the same.
+#[test]
+fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
+    let refused = parse("[defaults]\nsoak =\n").unwrap_err();
+    let printed = refused.diagnostics().next().unwrap().to_string();
+    let lines: Vec<&str> = printed.lines().skip(1).take(4).collect();
+    assert_eq!(
+        lines,
+        [" --> policy.toml:2:7", "  |", "2 | soak =", "  |       ^"]
+    );
+}
+
+#[test]
+fn colours_are_for_terminals_alone() {
+    let refused = parse("[defaults]\nsok = \"1m\"\n").unwrap_err();
+    let colored = refused.print(true);
+    assert!(
+        colored.contains("\u{1b}[") && !refused.to_string().contains('\u{1b}'),
+        "{colored:?}"
+    );
+    let bare: String = colored
+        .split('\u{1b}')
+        .enumerate()
+        .map(|(n, part)| {
+            if n == 0 {
+                part
+            } else {
+                part.split_once('m').unwrap().1
+            }
+        })
+        .collect();
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(squeezed(&bare), squeezed(&refused.to_string()));
 }
 
 #[test]
 fn nothing_printed_acts_on_a_terminal() {
     let refused = parse_policy(&[source(
         "/etc/\u{1b}[2J.toml",
-        "\"\\u001b[31mred\\u202e\" = 1\n\u{1b}[0m\n[workload.\"\\u0007\"]",
+        "\"\\u001b[31mred\\u202e\" = 1\n\u{1b}[0m\n[workload.\"\\u0007\"]\nsok = \"\u{9b}31m\u{2066}\"",
     )])
     .unwrap_err();
     let printed = refused.to_string();

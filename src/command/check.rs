@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{Stop, connect, policy_file, print};
+use super::{Stop, connect, policy_file, print, terminal};
 use crate::cli::{Format, Options};
 use crate::engine::Engine;
 use crate::exit::Exit;
@@ -39,8 +39,9 @@ pub(super) fn check(options: &Options) -> Result<Exit, Stop> {
     let policy = &survey.policy;
     match options.format {
         Format::Text => {
+            let colors = terminal::errors_have_colors(options);
             for warning in &warnings {
-                report::log::log_policy_warning(warning);
+                report::log::log_policy_warning(warning, colors);
             }
             if let Some(error) = &unseen {
                 report::log::log_unseen_engine(error);

@@ -13,7 +13,7 @@ mod show;
 mod terminal;
 mod watch;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ use crate::notify;
 use crate::pass::{PassError, Witness};
 use crate::policy::{self, EnginePolicy, Policy, Refused, WorkloadName};
 use crate::report;
-use crate::state::{LoadError, Now, Reading, StateDir};
+use crate::state::{LoadError, LockError, Now, Reading, StateDir};
 
 use show::{Subject, View};
 
@@ -87,7 +87,12 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
         }
     };
     ended.unwrap_or_else(|stop| {
-        report::log::log_error(None, &stop.error);
+        match stop.error.downcast_ref::<Refused>() {
+            Some(refused) if terminal::errors_have_colors(options) => {
+                report::log::show_refused(refused);
+            }
+            _ => report::log::log_error(None, &stop.error),
+        }
         notify::status(&format!("failed: {}", report::log::in_words(&stop.error)));
         stop.exit
     })
@@ -152,12 +157,36 @@ fn state_dir(options: &Options) -> StateDir {
 }
 
 fn stop_of_load(dir: &StateDir, error: LoadError) -> Stop {
-    let exit = if matches!(error, LoadError::Newer { .. }) {
-        Exit::Refused
-    } else {
-        Exit::Failed
-    };
-    Stop::new(exit, about_file(dir, error))
+    if matches!(error, LoadError::Newer { .. }) {
+        let mend = "nothing was changed; install the later tagkeeper again, or move the file away for a fresh start, which removes nothing at first";
+        return Stop::new(Exit::Refused, about_file(dir, error).context(mend));
+    }
+    Stop::failed(about_file(dir, error))
+}
+
+/// Why the lock was not had, and what to do.
+fn stop_of_lock(dir: &StateDir, error: LockError) -> Stop {
+    let shown = dir.path().display();
+    match error {
+        LockError::Held => Stop::new(
+            Exit::Locked,
+            anyhow::Error::new(error).context(format!(
+                "nothing was done in '{shown}'; the next pass, or a try when that one has ended, goes on"
+            )),
+        ),
+        LockError::Io(file) => {
+            let mend = match file.io_error().kind() {
+                ErrorKind::PermissionDenied => format!(
+                    "'{shown}' is closed to this user: run as root or as user tagkeeper, or name another directory by --state-dir"
+                ),
+                ErrorKind::ReadOnlyFilesystem => {
+                    format!("'{shown}' cannot be written: name another directory by --state-dir")
+                }
+                _ => format!("'{shown}' cannot be used as the state directory; nothing was done"),
+            };
+            Stop::failed(anyhow::Error::new(file).context(mend))
+        }
+    }
 }
 
 fn about_file(dir: &StateDir, error: LoadError) -> anyhow::Error {
@@ -182,7 +211,7 @@ fn socket<'a>(options: &'a Options, engine: &'a EnginePolicy) -> &'a Path {
 fn print(text: &str) -> Result<(), Stop> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has seen enough (`tagkeeper status | head`) is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other
             .context("failed to write to standard output")
             .map_err(Stop::failed),

@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow};
 
 use super::{
     Clocks, Log, Stop, about_file, connect, known_workload, load_policy, print, state_dir, stop_of,
-    stop_of_load, terminal,
+    stop_of_load, stop_of_lock, terminal,
 };
 use crate::cli::Options;
 use crate::exit::Exit;
@@ -68,7 +68,9 @@ fn roll_back(
     let policy = load_policy(options)?;
     let name = known_workload(policy.workloads.keys(), workload)?;
     let dir = state_dir(options);
-    let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
+    let mut lock = dir
+        .lock_waiting()
+        .map_err(|error| stop_of_lock(&dir, error))?;
     let state = load_or_fresh(&dir)?;
     let now = state.clock.advance(&clocks());
     let mut engine = connect(options, &policy.engine)?;
@@ -102,7 +104,9 @@ pub(super) fn accept(
 ) -> Result<Exit, Stop> {
     let policy = load_policy(options)?;
     let dir = state_dir(options);
-    let mut lock = dir.lock_waiting().map_err(Stop::failed)?;
+    let mut lock = dir
+        .lock_waiting()
+        .map_err(|error| stop_of_lock(&dir, error))?;
     let state = load_or_fresh(&dir)?;
     let name = known_workload(
         policy.workloads.keys().chain(state.workloads.keys()),
@@ -125,7 +129,7 @@ pub(super) fn accept(
             versions.join(", ")
         };
         return Err(Stop::failed(anyhow!(
-            "version '{version}' of '{name}' is not rejected (rejected: {known})"
+            "version '{version}' of '{name}' is not rejected, so there is nothing to accept; rejected: {known}"
         )));
     };
     lock.save(&accepted).map_err(Stop::failed)?;

@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::{
     Clocks, Log, Stop, about_file, connect, load_policy, policy_file, state_dir, stop_of,
-    stop_of_load,
+    stop_of_load, stop_of_lock,
 };
 use crate::cli::Options;
 use crate::decide::Plan;
@@ -15,17 +15,14 @@ use crate::notify;
 use crate::pass::{Pass, ReadyAsker};
 use crate::policy::{Policy, WorkloadName};
 use crate::report::{self, metrics};
-use crate::state::{LoadError, Loaded, Lock, LockError, Now, Reading, State, StateDir, Tally};
+use crate::state::{LoadError, Loaded, Lock, Now, Reading, State, StateDir, Tally};
 use crate::textfile;
 
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Stop> {
     let reading = clocks();
     let policy = load_policy(options)?;
     let dir = state_dir(options);
-    let mut lock = dir.lock().map_err(|error| match error {
-        LockError::Held => Stop::new(Exit::Locked, anyhow::Error::new(error)),
-        LockError::Io(_) => Stop::failed(error),
-    })?;
+    let mut lock = dir.lock().map_err(|error| stop_of_lock(&dir, error))?;
     let mut witness = Log::new(&policy);
     let mut begun = None;
     let ended = load_or_set_aside(&dir, &mut lock, &reading).and_then(|(state, set_aside)| {

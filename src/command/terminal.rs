@@ -19,6 +19,11 @@ pub(super) fn page(options: &Options, stream: &impl IsTerminal) -> Page {
     Page { colors }
 }
 
+/// Whether standard error is to have colours.
+pub(super) fn errors_have_colors(options: &Options) -> bool {
+    page(options, &std::io::stderr()).colors
+}
+
 /// Whether there is a person to ask: what is asked is seen, and the answer can be typed. Standard output may go elsewhere.
 pub(super) fn is_a_person_there() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()

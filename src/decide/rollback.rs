@@ -66,7 +66,7 @@ impl fmt::Display for Refusal {
             Self::NothingProven(workload) => {
                 write!(
                     f,
-                    "nothing is proven for '{workload}' yet, so there is nothing to roll back; nothing was changed"
+                    "nothing is proven for '{workload}' yet, so there is nothing to roll back; nothing was changed. `tagkeeper status` says what is pending"
                 )
             }
             Self::Overtaken(workload) => write!(
@@ -76,7 +76,8 @@ impl fmt::Display for Refusal {
             ),
             Self::NoFallback { workload, head } => write!(
                 f,
-                "there is no proven version behind {head} on the disk to roll '{workload}' back to; nothing was changed"
+                "there is no proven version behind {head} on the disk to roll '{workload}' back to; nothing was changed. \
+                 `tagkeeper status` says what is there"
             ),
         }
     }

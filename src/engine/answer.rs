@@ -85,6 +85,22 @@ pub(super) fn parse_data_root(body: &[u8]) -> anyhow::Result<String> {
     Ok(info.data_root.unwrap_or_default().into_owned())
 }
 
+/// Which engine it is, in its own words.
+#[derive(Deserialize)]
+pub(super) struct EngineVersion {
+    /// Of the engine.
+    #[serde(rename = "Version")]
+    pub(super) version: String,
+    /// Of the newest API that it speaks.
+    #[serde(rename = "ApiVersion")]
+    pub(super) api: String,
+}
+
+/// Reads what the engine says of its version.
+pub(super) fn parse_version(body: &[u8]) -> anyhow::Result<EngineVersion> {
+    Ok(serde_json::from_slice(body)?)
+}
+
 /// What the engine says when it has removed a name. Whatever it says, the name is gone.
 pub(super) fn parse_removal(body: &[u8]) -> Answer {
     #[derive(Deserialize)]

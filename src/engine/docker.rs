@@ -6,7 +6,6 @@
 
 use std::fmt::{self, Display};
 use std::future::Future;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::Poll;
@@ -20,9 +19,13 @@ use tokio::time::Sleep;
 use crate::image::{ImageId, Reference};
 use crate::world::{Container, ContainerId, Disk, Image, World};
 
-use super::answer;
+use super::answer::{self, EngineVersion};
 use super::transport::{Reply, Transport};
-use super::{Answer, Engine, ImageName, Inspected, PassOver, disk};
+use super::{Answer, Engine, ImageName, Inspected, PassOver, access, disk};
+
+/// The versions of Docker's API that this is tested with, by docs/compatibility.md: Docker 20.10 to 28, Podman 4.3 to 5.
+const OLDEST_API: &str = "1.41";
+const NEWEST_API: &str = "1.51";
 
 /// An engine behind a unix socket.
 pub struct Docker {
@@ -84,11 +87,11 @@ impl Docker {
             .block_on(async { tokio::time::timeout(call_timeout, bounded).await })
         {
             Ok(Some(reply)) => reply
-                .map_err(|error| explain(error, &self.socket))
+                .map_err(|error| access::explain(error, &self.socket))
                 .with_context(|| self.failed_to(what)),
             Ok(None) => Err(anyhow::Error::new(PassOver).context(format!("failed to {what}"))),
             Err(_) => Err(anyhow!(
-                "failed to {what}: the engine at '{}' did not answer within {}",
+                "failed to {what}: the engine at '{}' did not answer within {}; it hangs, or is busier than [engine] timeout allows for",
                 self.socket,
                 humantime::format_duration(call_timeout)
             )),
@@ -104,7 +107,9 @@ impl Docker {
     ) -> anyhow::Result<T> {
         let reply = self.call(what, Method::GET, path)?;
         if reply.status.is_success() {
-            parse(&reply.body).with_context(|| self.failed_to(what))
+            parse(&reply.body)
+                .context(Unread)
+                .with_context(|| self.failed_to(what))
         } else {
             Err(Refused::from(reply)).with_context(|| self.failed_to(what))
         }
@@ -141,13 +146,7 @@ impl Docker {
         }
     }
 
-    fn failed_to(&self, what: &str) -> String {
-        format!("failed to {what} at '{}'", self.socket)
-    }
-}
-
-impl Engine for Docker {
-    fn observe(&mut self) -> anyhow::Result<World> {
+    fn look(&mut self) -> anyhow::Result<World> {
         let path = "/images/json?all=true";
         let images = self.read("list the images", path, answer::parse_images)?;
         Ok(World {
@@ -155,6 +154,34 @@ impl Engine for Docker {
             containers: self.containers()?,
             ..World::default()
         })
+    }
+
+    /// An engine that answers, and not what is understood, may be older or newer than what is known here: both are named.
+    fn with_versions(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let refused = error.downcast_ref::<Refused>();
+        let odd = refused.map_or(error.is::<Unread>(), |r| r.status.is_client_error());
+        if !odd {
+            return error;
+        }
+        let known = format!("tagkeeper is made for the API from {OLDEST_API} to {NEWEST_API}");
+        match self.read("ask for the version", "/version", answer::parse_version) {
+            Ok(EngineVersion { version, api }) => error.context(format!(
+                "{known}, and this engine is version {version} with API {api}"
+            )),
+            Err(_) => error.context(format!(
+                "{known}, and this engine does not tell its version"
+            )),
+        }
+    }
+
+    fn failed_to(&self, what: &str) -> String {
+        format!("failed to {what} at '{}'", self.socket)
+    }
+}
+
+impl Engine for Docker {
+    fn observe(&mut self) -> anyhow::Result<World> {
+        self.look().map_err(|error| self.with_versions(error))
     }
 
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
@@ -239,17 +266,13 @@ impl Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Puts the mend next to the failures that an operator can mend. `error` stays in the chain.
-fn explain(error: std::io::Error, socket: &str) -> anyhow::Error {
-    let kind = error.kind();
-    let error = anyhow::Error::new(error);
-    match kind {
-        ErrorKind::PermissionDenied => error.context(format!(
-            "no permission for '{socket}': run as root or as a member of the group that owns the socket (often 'docker')"
-        )),
-        ErrorKind::ConnectionRefused => error.context(format!("nothing listens on '{socket}': is the engine running?")),
-        ErrorKind::NotFound => error.context(format!("there is no socket '{socket}': is the engine running?")),
-        _ => error,
+/// The engine answered, and what it said is not understood.
+#[derive(Debug)]
+struct Unread;
+
+impl Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("its answer cannot be read")
     }
 }
 

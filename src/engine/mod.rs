@@ -1,9 +1,10 @@
 //! The seam to the container engine: one small trait, in the words of `world`.
 //!
 //! [`docker`] knows the requests, [`answer`] says what their answers mean, and [`transport`] carries them and bounds what
-//! comes in from the socket; tests put other engines behind the trait. The engine knows no policy. There is no way to ask
+//! comes in from the socket, [`access`] says why it could not be had; tests put other engines behind the trait. The engine knows no policy. There is no way to ask
 //! for `force` or a prune through it (design section 8).
 
+mod access;
 mod answer;
 mod disk;
 mod docker;

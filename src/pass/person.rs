@@ -164,7 +164,7 @@ pub fn roll_back_as<E: Engine, S: Store, W: Witness>(
         world = seen.map_err(PassError::Broken)?;
     }
     Err(PassError::Broken(anyhow!(
-        "the rollback has not come to rest within {MAX_ROUNDS} rounds, which is a bug"
+        "the rollback has not come to rest within {MAX_ROUNDS} rounds, which is a bug: please report it with `tagkeeper plan`"
     )))
 }
 

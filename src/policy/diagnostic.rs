@@ -7,6 +7,8 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
 use super::files::Source;
 
 /// A place in a policy file, as editors count: both numbers begin at 1, columns are characters.
@@ -104,14 +106,17 @@ impl At<'_> {
         let rest_of_line = rest.split('\n').next().unwrap_or_default();
         let line_end = start + rest_of_line.len();
         let line = text.get(line_start..line_end).unwrap_or_default();
+        let left = text.get(line_start..start).unwrap_or_default();
+        let line = line.trim_end_matches('\r');
         let place = Place {
             file: self.source.label.clone(),
             line: before.matches('\n').count() + 1,
-            column: chars(text.get(line_start..start).unwrap_or_default()) + 1,
+            // A line ends where its text ends, whatever ends the line.
+            column: chars(left).min(chars(line)) + 1,
         };
         let marked = text.get(start..end.min(line_end)).unwrap_or_default();
         let length = chars(marked.trim_end_matches('\r')).max(1);
-        (place, line.trim_end_matches('\r'), length)
+        (place, line, length)
     }
 }
 
@@ -137,80 +142,69 @@ impl Diagnostic {
             .take(self.length)
             .collect()
     }
+
+    /// As compilers print it, with the line and marks below what is meant. With colours for a terminal, or without.
+    pub fn print(&self, colors: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let line = tame(&self.source_line);
+        let offset = |chars: usize| {
+            let mut ends = line.char_indices().map(|(offset, _)| offset);
+            ends.nth(chars).unwrap_or(line.len())
+        };
+        let start = self.place.column - 1;
+        let meant = AnnotationKind::Primary.span(offset(start)..offset(start + self.length));
+        let snippet = Snippet::source(&line)
+            .line_start(self.place.line)
+            .path(printable(&self.place.file))
+            .annotation(meant);
+        let mut group = level.primary_title(&self.what).element(snippet);
+        if let Some(other) = &self.other {
+            group = group.element(Level::NOTE.message(format!("first at {other}")));
+        }
+        render(group.element(Level::HELP.message(&self.mend)), colors)
+    }
 }
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = self.place.line;
-        let before: String = self
-            .source_line
-            .chars()
-            .take(self.place.column - 1)
-            .collect();
-        let meant: String = self
-            .source_line
-            .chars()
-            .skip(self.place.column - 1)
-            .take(self.length)
-            .collect();
-        let indent = " ".repeat(columns(&printable(&before)));
-        let marks = "^".repeat(columns(&printable(&meant)).max(1));
-        let severity = match self.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        writeln!(f, "{severity}: {}", self.what)?;
-        writeln!(f, "  --> {}", self.place)?;
-        writeln!(f, "     |")?;
-        writeln!(
-            f,
-            "{}",
-            format!("{line:>4} | {}", printable(&self.source_line)).trim_end()
-        )?;
-        writeln!(f, "     | {indent}{marks}")?;
-        if let Some(other) = &self.other {
-            writeln!(f, "     = note: first at {other}")?;
-        }
-        write!(f, "     = help: {}", self.mend)
+        f.write_str(&self.print(false))
     }
 }
 
-/// The text with nothing in it that a terminal would act on: tabs become spaces, control characters (and those that
-/// turn the direction of writing) the replacement character.
+fn render(group: Group, colors: bool) -> String {
+    let renderer = if colors {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    let printed = renderer.render(&[group]);
+    let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+/// What steers a terminal: control characters, and those that turn the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text with the replacement character for each that would steer a terminal; tabs are for the renderer.
+fn tame(text: &str) -> String {
+    let tame = |c: char| {
+        if c != '\t' && steers(c) {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
+    text.chars().map(tame).collect()
+}
+
+/// The text with nothing in it that a terminal would act on: tabs become spaces, what steers the replacement character.
 pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => out.push_str("    "),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// How many columns of a terminal a text takes. Covers the scripts whose letters are two columns wide and the common
-/// combining marks; where it is wrong, the marks below a line are a little off and nothing else.
-fn columns(text: &str) -> usize {
-    text.chars()
-        .map(|c| match u32::from(c) {
-            0x0300..=0x036f | 0x200b..=0x200f | 0xfe00..=0xfe0f | 0xfeff => 0,
-            0x1100..=0x115f
-            | 0x2e80..=0x303e
-            | 0x3041..=0xa4cf
-            | 0xac00..=0xd7a3
-            | 0xf900..=0xfaff
-            | 0xfe30..=0xfe6f
-            | 0xff00..=0xff60
-            | 0xffe0..=0xffe6
-            | 0x1f300..=0x1f64f
-            | 0x1f680..=0x1f6ff
-            | 0x1f900..=0x1f9ff
-            | 0x20000..=0x3fffd => 2,
-            _ => 1,
-        })
-        .sum()
+    tame(text).replace('\t', "    ")
 }
 
 /// One reason why there is no policy.
@@ -236,28 +230,44 @@ impl Problem {
     pub(super) fn wrong(diagnostic: Diagnostic) -> Self {
         Self::Wrong(Box::new(diagnostic))
     }
+
+    /// As [`Diagnostic::print`].
+    fn print(&self, colors: bool) -> String {
+        let group = match self {
+            Self::Wrong(diagnostic) => return diagnostic.print(colors),
+            Self::Unreadable { path, error } => {
+                let path = printable(&path.to_string_lossy());
+                let mend = match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "run as a user that may read it, or open it to all (chmod a+rX)"
+                    }
+                    io::ErrorKind::NotFound => "write it, or name another",
+                    io::ErrorKind::IsADirectory => "name a file in it",
+                    _ => "mend it, or take it away",
+                };
+                Level::ERROR
+                    .primary_title(format!("failed to read '{path}': {error}"))
+                    .element(Level::HELP.message(mend))
+            }
+            Self::Missing { looked_at } => {
+                let mut group =
+                    Group::with_title(Level::ERROR.primary_title("there is no policy file"));
+                for path in looked_at {
+                    let path = printable(&path.to_string_lossy());
+                    group = group.element(Level::NOTE.message(format!("looked at {path}")));
+                }
+                group.element(Level::HELP.message(
+                    "write one; `tagkeeper init` prints a first one, and an empty file is legal and watches no workload",
+                ))
+            }
+        };
+        render(group, colors)
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wrong(diagnostic) => diagnostic.fmt(f),
-            Self::Unreadable { path, error } => {
-                let path = path.to_string_lossy();
-                write!(f, "error: failed to read '{}': {error}", printable(&path))
-            }
-            Self::Missing { looked_at } => {
-                write!(f, "error: there is no policy file")?;
-                for path in looked_at {
-                    let path = path.to_string_lossy();
-                    write!(f, "\n     = note: looked at {}", printable(&path))?;
-                }
-                write!(
-                    f,
-                    "\n     = help: write one; an empty file is legal and watches no workload"
-                )
-            }
-        }
+        f.write_str(&self.print(false))
     }
 }
 
@@ -276,17 +286,21 @@ impl Refused {
             Problem::Unreadable { .. } | Problem::Missing { .. } => None,
         })
     }
+
+    /// Every reason, as compilers print them. With colours for a terminal, or without.
+    pub fn print(&self, colors: bool) -> String {
+        let mut printed: Vec<String> = self.problems.iter().map(|p| p.print(colors)).collect();
+        printed.push(match self.problems.len() {
+            1 => "1 error; nothing was done".to_owned(),
+            n => format!("{n} errors; nothing was done"),
+        });
+        printed.join("\n\n")
+    }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.problems {
-            write!(f, "{problem}\n\n")?;
-        }
-        match self.problems.len() {
-            1 => write!(f, "1 error; nothing was done"),
-            n => write!(f, "{n} errors; nothing was done"),
-        }
+        f.write_str(&self.print(false))
     }
 }
 

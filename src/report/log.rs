@@ -18,7 +18,7 @@ use tracing_subscriber::registry::Registry;
 use super::{UNSEEN, layout};
 use crate::decide::Event;
 use crate::image::Version;
-use crate::policy::{Diagnostic, WorkloadName};
+use crate::policy::{Diagnostic, Refused, WorkloadName};
 
 /// `SYSLOG_IDENTIFIER=`, whatever the file is called that was started: what `journalctl -t` takes.
 const IDENTIFIER: &str = "tagkeeper";
@@ -116,8 +116,17 @@ pub fn log_empty_policy(policy_file: &Path) {
     }
 }
 
-/// Logs what is odd about a policy.
-pub fn log_policy_warning(warning: &Diagnostic) {
+/// Shows, on a terminal that is to have colours, why a policy is refused. The log itself has none.
+pub fn show_refused(refused: &Refused) {
+    to_stderr(&format!("{}\n", refused.print(true)));
+}
+
+/// Logs what is odd about a policy; on a terminal that is to have colours it is shown in them.
+pub fn log_policy_warning(warning: &Diagnostic, colors: bool) {
+    if colors {
+        to_stderr(&format!("{}\n", warning.print(true)));
+        return;
+    }
     let text = warning.to_string();
     tracing::warn!("{}", text.strip_prefix("warning: ").unwrap_or(&text));
 }

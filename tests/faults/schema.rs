@@ -191,3 +191,25 @@ fn status_has_the_schema_of_plan_without_the_actions() {
     );
     assert_eq!(plan, status);
 }
+
+#[test]
+fn what_check_prints_is_what_its_schema_says() {
+    let odd = format!("{POLICY}fallbacks = 0\n");
+    let refused = format!("{POLICY}sok = 1\n");
+    for (policy, errors, warnings) in [("", 0, 0), (POLICY, 0, 1), (&odd, 0, 2), (&refused, 1, 0)] {
+        let shown = assert_as_published(&Host::new(policy), 5, &["check"]);
+        assert_eq!(
+            shown["errors"].as_array().map(Vec::len),
+            Some(errors),
+            "{shown:#}"
+        );
+        assert_eq!(
+            shown["warnings"].as_array().map(Vec::len),
+            Some(warnings),
+            "{shown:#}"
+        );
+    }
+    let nowhere = Host::new(POLICY);
+    fs::remove_file(nowhere.path("policy.toml")).expect("ours");
+    assert_as_published(&nowhere, 5, &["check"]);
+}

@@ -124,8 +124,12 @@ fn check_refused(refused: &Refused, sources: &[Source]) {
         assert!(d.length >= 1 && (1..=columns + 1).contains(&d.place.column));
         assert!(!d.what.is_empty() && !d.mend.is_empty());
         let printed = d.to_string();
-        assert!(printed.contains("\n  --> ") && printed.contains('^'));
-        assert!((6..=7).contains(&printed.lines().count()), "{printed}");
+        let place = format!("--> {}\n", d.place);
+        assert!(
+            printed.contains(&place) && printed.contains('^'),
+            "{printed}"
+        );
+        assert!((7..=8).contains(&printed.lines().count()), "{printed}");
     }
 }
 

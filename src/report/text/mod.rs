@@ -125,7 +125,8 @@ fn document(
 fn no_workload(preface: &Preface) -> String {
     let file = preface.policy_file.to_string_lossy();
     format!(
-        "no workload in the policy: nothing is watched, nothing to do\nname one in {}:\n  [workload.telemetry]\n  repository = \"docker-sonic-telemetry\"\n",
+        "no workload in the policy: nothing is watched, nothing to do\nname one in {}:\n  [workload.telemetry]\n  repository = \"docker-sonic-telemetry\"\n\
+         `tagkeeper init` prints a first policy from what the engine has\n",
         layout::one_line(&file)
     )
 }

@@ -408,6 +408,7 @@ no workload in the policy: nothing is watched, nothing to do
 name one in /etc/tagkeeper/policy.toml:
   [workload.telemetry]
   repository = \"docker-sonic-telemetry\"
+`tagkeeper init` prints a first policy from what the engine has
 ";
     assert_eq!(status(&Plan::default(), &preface(), Page::default()), told);
     assert_eq!(plan(&Plan::default(), &preface(), Page::default()), told);

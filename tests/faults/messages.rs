@@ -1,0 +1,349 @@
+//! Every failure that an operator meets says what failed, on what, why, and what to do next: the important ones, by the
+//! real program.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::fake::Fault;
+use crate::host::{Host, Outcome, finish};
+use crate::requests::Route;
+use crate::scene::{POLICY, impatient, upgrade};
+
+/// A failure: how it comes about, what is run, the exit code, and what must be said of it.
+type Case<'a> = (&'a str, fn(&Host), &'a [&'a str], i32, &'a [&'a str]);
+
+const NOTHING: fn(&Host) = |_| {};
+
+#[track_caller]
+fn assert_said(story: &str, outcome: &Outcome, code: i32, said: &[&str]) {
+    assert_eq!(outcome.code, code, "{story}: {outcome:#?}");
+    for said in said {
+        assert!(
+            outcome.stderr.contains(said),
+            "{story}: '{said}' is not in\n{}",
+            outcome.stderr
+        );
+    }
+    assert!(
+        outcome.stderr.starts_with("error: "),
+        "{story}: {}",
+        outcome.stderr
+    );
+}
+
+fn assert_all(cases: &[Case]) {
+    for (story, prepare, args, code, said) in cases {
+        let host = Host::new(POLICY);
+        upgrade(&mut host.engine().docker);
+        prepare(&host);
+        let outcome = host.run_at(0, args);
+        assert_said(story, &outcome, *code, said);
+        assert_eq!(outcome.mutations(), [""; 0], "{story}");
+    }
+}
+
+const SLOW: fn(&Host) = |host| {
+    host.set_policy(&impatient());
+    host.engine().fail(Route::ListImages, Fault::StalledHeaders);
+};
+const OF_THE_FUTURE: fn(&Host) = |host| {
+    let refusal = "client version 1.24 is too old. Minimum supported API version is 1.99";
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(400, refusal));
+};
+const A_PROXY: fn(&Host) = |host| {
+    let page = Fault::Body("<html>");
+    host.engine().fail(Route::ListContainers, page);
+};
+const SICK: fn(&Host) = |host| {
+    let error = Fault::Status(500, "input/output error");
+    host.engine().fail(Route::ListImages, error);
+};
+
+const ENGINE_CASES: &[Case] = &[
+    (
+        "slow",
+        SLOW,
+        &["reconcile"],
+        69,
+        &[
+            "nothing was changed",
+            "failed to list the images",
+            "docker.sock' did not answer within 1s",
+            "[engine] timeout",
+        ],
+    ),
+    (
+        "too new",
+        OF_THE_FUTURE,
+        &["plan"],
+        69,
+        &[
+            "API from 1.41 to 1.51",
+            "this engine is version 20.10.24 with API 1.41",
+            "failed to list the images at '",
+            "too old",
+        ],
+    ),
+    (
+        "not understood",
+        A_PROXY,
+        &["status"],
+        69,
+        &[
+            "API from 1.41 to 1.51",
+            "version 20.10.24",
+            "failed to list the containers at '",
+            "its answer cannot be read",
+        ],
+    ),
+    (
+        "sick",
+        SICK,
+        &["reconcile"],
+        69,
+        &[
+            "nothing was changed",
+            "failed to list the images at '",
+            "answered 500: input/output error",
+        ],
+    ),
+];
+
+#[test]
+fn of_the_engine() {
+    assert_all(ENGINE_CASES);
+}
+
+#[test]
+fn of_the_socket() {
+    let host = Host::new(POLICY);
+    let socket = host.path("other.sock");
+    let told = |said: &[&str]| {
+        let outcome = host.run_on(&socket, 0, &["reconcile"]);
+        let on_what = format!("failed to list the images at '{}'", socket.display());
+        assert_said(
+            "socket",
+            &outcome,
+            69,
+            &[&["nothing was changed", on_what.as_str()], said].concat(),
+        );
+    };
+    told(&["there is no socket '", "other.sock'", "--socket"]);
+    fs::write(&socket, "").expect("writable");
+    told(&["other.sock' is no socket", "--socket"]);
+    fs::remove_file(&socket).expect("ours");
+    drop(UnixListener::bind(&socket).expect("a new name"));
+    told(&["nothing listens on '", "is the engine running?"]);
+}
+
+const NEWER: fn(&Host) =
+    |host| fs::write(host.state_file(), r#"{"version": 99}"#).expect("writable");
+const BROKEN: fn(&Host) = |host| fs::write(host.state_file(), "{").expect("writable");
+const IDLE: fn(&Host) = |host| host.engine().docker.exit("k8s_app_1", 1);
+const NO_DIRECTORY: fn(&Host) = |host| {
+    fs::remove_dir(host.state_dir()).expect("empty");
+    fs::write(host.state_dir(), "").expect("writable");
+};
+
+const STATE_CASES: &[Case] = &[
+    (
+        "newer",
+        NEWER,
+        &["reconcile"],
+        78,
+        &[
+            "nothing was changed; install the later tagkeeper",
+            "state.json'",
+            "format 99",
+            "this one knows 1",
+        ],
+    ),
+    (
+        "broken",
+        BROKEN,
+        &["rollback", "app"],
+        1,
+        &[
+            "run `tagkeeper reconcile`",
+            "state.json'",
+            "the state is corrupt",
+        ],
+    ),
+    (
+        "no directory",
+        NO_DIRECTORY,
+        &["reconcile"],
+        1,
+        &[
+            "state' cannot be used as the state directory",
+            "failed to",
+            "Not a directory",
+        ],
+    ),
+    (
+        "nothing proven",
+        IDLE,
+        &["rollback", "app"],
+        1,
+        &[
+            "nothing is proven for 'app' yet",
+            "nothing was changed",
+            "`tagkeeper status`",
+        ],
+    ),
+    (
+        "not rejected",
+        NOTHING,
+        &["accept", "app", "v9"],
+        1,
+        &[
+            "version 'v9' of 'app' is not rejected",
+            "rejected: nothing is",
+        ],
+    ),
+    (
+        "no such workload",
+        NOTHING,
+        &["rollback", "apq"],
+        2,
+        &["there is no workload 'apq': did you mean 'app'?"],
+    ),
+    (
+        "nothing near",
+        NOTHING,
+        &["rollback", "telemetry"],
+        2,
+        &["there is no workload 'telemetry'", "names app"],
+    ),
+];
+
+#[test]
+fn of_the_state() {
+    assert_all(STATE_CASES);
+    let host = Host::new(POLICY);
+    let lock = File::create(host.path("state/lock")).expect("writable");
+    flock(&lock, FlockOperation::LockExclusive).expect("nobody else holds it");
+    let said = [
+        "nothing was done in '",
+        "the next pass",
+        "another pass holds the lock",
+    ];
+    assert_said("lock", &host.run_at(0, &["reconcile"]), 75, &said);
+}
+
+const TYPO: fn(&Host) = |host| host.set_policy(&format!("{POLICY}sok = \"1m\"\n"));
+const ABSENT: fn(&Host) = |host| fs::remove_file(host.path("policy.toml")).expect("ours");
+const DIRECTORY: fn(&Host) = |host| {
+    fs::remove_file(host.path("policy.toml")).expect("ours");
+    fs::create_dir(host.path("policy.toml")).expect("writable");
+};
+
+const POLICY_CASES: &[Case] = &[
+    (
+        "typo",
+        TYPO,
+        &["reconcile"],
+        78,
+        &[
+            "unknown key 'sok' in [workload.app]",
+            "policy.toml:8:1",
+            "8 | sok = ",
+            "help: did you mean 'soak'?",
+            "nothing was done",
+        ],
+    ),
+    (
+        "absent",
+        ABSENT,
+        &["plan"],
+        78,
+        &[
+            "failed to read '",
+            "policy.toml': No such file",
+            "help: write it, or name another",
+        ],
+    ),
+    (
+        "a directory",
+        DIRECTORY,
+        &["check"],
+        78,
+        &[
+            "failed to read '",
+            "Is a directory",
+            "help: name a file in it",
+        ],
+    ),
+];
+
+#[test]
+fn of_the_policy() {
+    assert_all(POLICY_CASES);
+}
+
+/// The program, run as nobody. Its file has to be where nobody may go, and so have the policy and the state.
+fn as_nobody(host: &Host, state: &Path, args: &[&str]) -> Outcome {
+    let program = host.path("tagkeeper");
+    fs::copy(env!("CARGO_BIN_EXE_tagkeeper"), &program).expect("writable");
+    for path in [host.path(""), program.clone(), host.path("policy.toml")] {
+        fs::set_permissions(path, Permissions::from_mode(0o755)).expect("ours");
+    }
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            "--reuid",
+            "nobody",
+            "--regid",
+            "nogroup",
+            "--clear-groups",
+            "--",
+        ])
+        .arg(program)
+        .args(args)
+        .args(["--policy", &host.path("policy.toml").display().to_string()])
+        .args(["--socket", &host.path("docker.sock").display().to_string()])
+        .args(["--state-dir", &state.display().to_string()])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    finish(&mut command)
+}
+
+#[test]
+fn of_permissions() {
+    const ADM: u32 = 4;
+    let host = Host::new(POLICY);
+    let (socket, state) = (host.path("docker.sock"), host.state_dir());
+    chown(&socket, None, Some(ADM)).expect("root");
+    fs::set_permissions(&socket, Permissions::from_mode(0o660)).expect("ours");
+    let plan = || as_nobody(&host, &state, &["plan"]);
+    let said = [
+        "failed to list the images",
+        "it is for user 'root' and group 'adm' (mode 0660)",
+        "this runs as user 'nobody'",
+        "usermod --append --groups adm nobody",
+        "Permission denied",
+    ];
+    assert_said("group", &plan(), 69, &said);
+    fs::set_permissions(&socket, Permissions::from_mode(0o600)).expect("ours");
+    assert_said("owner", &plan(), 69, &["(mode 0600)", "SocketGroup="]);
+
+    fs::set_permissions(&state, Permissions::from_mode(0o700)).expect("ours");
+    let pass = as_nobody(&host, &state, &["reconcile"]);
+    assert_said(
+        "state",
+        &pass,
+        1,
+        &[
+            "is closed to this user",
+            "user tagkeeper",
+            "--state-dir",
+            "Permission denied",
+        ],
+    );
+}
