@@ -106,6 +106,7 @@ fn world(size: usize) -> World {
             ContainerState::Exited
         },
         created_secs: 0,
+        pin: None,
     };
     World {
         images: (0..size).map(image).collect(),

@@ -42,17 +42,20 @@ pub(crate) fn of_reason(reason: Reason) -> &'static str {
             "It was there before tagkeeper, and no promotion has replaced anything since."
         }
         Reason::Grace => "Not proven, and idle for less than the grace period.",
-        Reason::Idle => "Not proven, and idle for the grace period.",
+        Reason::Idle => {
+            "Not proven, and idle for the grace period, or for ten minutes on a disk under pressure."
+        }
     }
 }
 
-pub(crate) const EVENTS: [EventKind; 9] = [
+pub(crate) const EVENTS: [EventKind; 10] = [
     EventKind::Pending,
     EventKind::Restarted,
     EventKind::Failed,
     EventKind::Promoted,
     EventKind::Retagged,
     EventKind::Removed,
+    EventKind::Pinned,
     EventKind::Restored,
     EventKind::Deferred,
     EventKind::RolledBack,
@@ -66,6 +69,7 @@ pub(crate) fn of_event(event: EventKind) -> &'static str {
         EventKind::Promoted => "An image became latest.",
         EventKind::Retagged => "A name other than latest was moved or given.",
         EventKind::Removed => "An image, a name or a container was removed.",
+        EventKind::Pinned => "A container was made that holds a fallback.",
         EventKind::Restored => "The name latest was put back on the proven image.",
         EventKind::Deferred => "Something was left for a later pass.",
         EventKind::RolledBack => "A person rolled back.",

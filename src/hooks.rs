@@ -29,6 +29,7 @@ fn command<'h>(hooks: &'h Hooks, event: &Event) -> Option<&'h Vec<String>> {
         | EventKind::Restarted
         | EventKind::Retagged
         | EventKind::Removed
+        | EventKind::Pinned
         | EventKind::Restored
         | EventKind::Deferred => None,
     }

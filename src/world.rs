@@ -89,6 +89,8 @@ pub struct Container {
     pub state: ContainerState,
     /// When it was created, in seconds of the engine's wall clock; only compared with other containers'.
     pub created_secs: i64,
+    /// The workload that its label says it is a pin for. `decide` tells whether it is one.
+    pub pin: Option<String>,
 }
 
 impl Container {

@@ -56,6 +56,9 @@ impl Engine for Slow {
     fn tag(&mut self, _: &ImageId, _: &Reference) -> anyhow::Result<Answer> {
         self.over()
     }
+    fn create_pin(&mut self, _: &str, _: &str, _: &ImageId) -> anyhow::Result<Answer> {
+        self.over()
+    }
     fn remove_container(&mut self, _: &ContainerId) -> anyhow::Result<Answer> {
         self.over()
     }

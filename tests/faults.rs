@@ -3,7 +3,7 @@
 //!
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
 //! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
-//! `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
+//! `pins`, `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
 //! `watching` sit before a terminal, `schema` reads what is printed for programs, `messages` what is said of failures. Needs
 //! root, for the clock.
 
@@ -56,6 +56,9 @@ mod observing;
 #[cfg(test)]
 #[path = "faults/people.rs"]
 mod people;
+#[cfg(test)]
+#[path = "faults/pins.rs"]
+mod pins;
 #[cfg(test)]
 #[path = "faults/pressure.rs"]
 mod pressure;

@@ -99,6 +99,7 @@ pub(super) fn look(
     if let Some(only) = workload {
         // The decision is the whole one, as a pass makes it; less of it is shown.
         decision.plan.workloads.retain(|name, _| *name == only);
+        decision.plan.departed.clear();
     }
     Ok(Look {
         decision,

@@ -52,6 +52,7 @@ impl Case<'_> {
         let mut changes: Vec<&Judgement> = changes.collect();
         changes.sort_by(|a, b| a.by_name(b));
         let mut actions: Vec<Action> = changes.iter().filter_map(|j| self.adoption(j)).collect();
+        actions.extend(self.pin_actions());
         actions.extend(self.container_removal());
         let removals = changes
             .into_iter()

@@ -9,7 +9,8 @@
 //! 4. [`verdict`]: one verdict and one reason for every name on the disk; [`pressure`]: whether the disk is too full to wait;
 //!    [`actions`]: what follows from them.
 //!
-//! [`rollback`] holds the two decisions that a person asks for; [`history`] writes down what happened to images, for people.
+//! [`pin`] keeps the containers apart that hold the fallbacks; [`rollback`] holds the two decisions that a person asks for;
+//! [`history`] writes down what happened to images, for people.
 
 mod actions;
 mod case;
@@ -19,6 +20,7 @@ mod inquiry;
 mod lookup;
 mod memory;
 mod pending;
+mod pin;
 mod plan;
 mod pressure;
 mod promotion;
@@ -42,6 +44,7 @@ use scene::Scene;
 
 pub use detail::Detail;
 pub use inquiry::{Inquiry, inquiries};
+pub(crate) use pin::is_idle_pin;
 pub use plan::{
     Action, Event, EventKind, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose,
     Verdict, WorkloadPlan,
@@ -75,7 +78,10 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
     let mut cases = judged(policy, state, &scene, now);
     pressure::press(&mut cases, &scene);
 
-    let mut plan = Plan::default();
+    let mut plan = Plan {
+        departed: pin::of_departed(policy, &scene),
+        ..Plan::default()
+    };
     let mut events = Vec::new();
     let mut workloads = departed(policy, state);
     for mut case in cases {

@@ -18,6 +18,8 @@ use super::detail::Detail;
 pub struct Plan {
     /// One plan for each workload of the policy.
     pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
+    /// What is left to do for workloads that the policy does not name any more: their pins go.
+    pub departed: BTreeMap<WorkloadName, Vec<Action>>,
 }
 
 impl Plan {
@@ -29,12 +31,15 @@ impl Plan {
         }
     }
 
-    /// Every action of the round in the order of design 4.6: tags, then containers, then images.
+    /// Every action of the round in the order of design 4.6: tags, then containers, then images. A pin comes before the one
+    /// that it takes the place of goes.
     pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
         let mut actions: Vec<_> = self
             .workloads
             .iter()
-            .flat_map(|(name, plan)| plan.actions.iter().map(move |a| (name, a)))
+            .map(|(name, plan)| (name, &plan.actions))
+            .chain(&self.departed)
+            .flat_map(|(name, actions)| actions.iter().map(move |a| (name, a)))
             .collect();
         actions.sort_by_key(|(_, action)| action.phase());
         actions
@@ -67,6 +72,8 @@ pub struct WorkloadPlan {
     pub head: Option<Proven>,
     /// The lineage behind the head, as far as it is on the disk.
     pub fallbacks: Vec<Proven>,
+    /// The images that a pin of the workload refers to, with the pin's name.
+    pub pins: BTreeMap<ImageId, String>,
     /// Who does the workload's work, if that can be told.
     pub serving: Option<Serving>,
     /// What a person should know: why nothing serves, what was moved by hand.
@@ -292,6 +299,22 @@ pub enum Action {
         /// What for.
         purpose: TagPurpose,
     },
+    /// Create a container that is never started, so that its image is in use.
+    CreatePin {
+        /// Its name.
+        container: String,
+        /// The image, a fallback.
+        image: ImageId,
+    },
+    /// Remove a pin.
+    RemovePin {
+        /// Its name.
+        container: String,
+        /// Its identity.
+        id: ContainerId,
+        /// The image that it refers to.
+        image: ImageId,
+    },
     /// Remove the stale local container (R2).
     RemoveContainer {
         /// Its name.
@@ -313,12 +336,13 @@ pub enum Action {
 }
 
 impl Action {
-    /// Tags come before containers, containers before images.
+    /// Tags come before containers, new containers before those that go, containers before images.
     pub fn phase(&self) -> u8 {
         match self {
             Self::Tag { .. } => 0,
-            Self::RemoveContainer { .. } => 1,
-            Self::RemoveImage { .. } => 2,
+            Self::CreatePin { .. } => 1,
+            Self::RemovePin { .. } | Self::RemoveContainer { .. } => 2,
+            Self::RemoveImage { .. } => 3,
         }
     }
 
@@ -326,6 +350,8 @@ impl Action {
     pub fn image(&self) -> &ImageId {
         match self {
             Self::Tag { image, .. }
+            | Self::CreatePin { image, .. }
+            | Self::RemovePin { image, .. }
             | Self::RemoveContainer { image, .. }
             | Self::RemoveImage { image, .. } => image,
         }
@@ -338,6 +364,10 @@ impl fmt::Display for Action {
             Self::Tag {
                 image, reference, ..
             } => write!(f, "tag {} as {reference}", image.short()),
+            Self::CreatePin { container, image } => {
+                write!(f, "pin image {} by container {container}", image.short())
+            }
+            Self::RemovePin { container, .. } => write!(f, "remove pin {container}"),
             Self::RemoveContainer { container, .. } => write!(f, "remove container {container}"),
             Self::RemoveImage {
                 reference: Some(reference),
@@ -399,6 +429,8 @@ pub enum EventKind {
     Retagged,
     /// An image, a name or a container was removed.
     Removed,
+    /// A fallback was pinned.
+    Pinned,
     /// `latest` was put back on the proven head.
     Restored,
     /// Something was left for a later pass.
@@ -417,6 +449,7 @@ impl EventKind {
             Self::Promoted => "promoted",
             Self::Retagged => "retagged",
             Self::Removed => "removed",
+            Self::Pinned => "pinned",
             Self::Restored => "restored",
             Self::Deferred => "deferred",
             Self::RolledBack => "rolled-back",

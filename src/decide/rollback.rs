@@ -256,8 +256,8 @@ fn carry_out(world: &mut World, action: &Action) {
             }
         }
         Action::RemoveContainer { id, .. } => world.containers.retain(|c| c.id != *id),
-        // A rollback removes none.
-        Action::RemoveImage { .. } => {}
+        // A rollback removes no image, and leaves pins to the next pass.
+        Action::CreatePin { .. } | Action::RemovePin { .. } | Action::RemoveImage { .. } => {}
     }
 }
 

@@ -13,6 +13,7 @@ use crate::state::{State, WorkloadState};
 use crate::world::{Container, Image, World};
 
 use super::lookup::{Table, Users};
+use super::pin;
 
 /// The world, sorted by workload.
 pub(crate) struct Scene<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Scene<'a> {
     places: Table<&'a ImageId, usize>,
     users: Users<'a>,
     casts: BTreeMap<&'a WorkloadName, Cast<'a>>,
+    /// The pins by the workloads that they are for. Nothing else here knows of them.
+    pins: BTreeMap<&'a str, Vec<&'a Container>>,
 }
 
 /// What belongs to one workload.
@@ -126,8 +129,15 @@ impl<'a> Scene<'a> {
                 .zip(&world.images)
                 .map(|(place, image)| (&image.id, place)),
         );
-        let used = world.containers.iter();
-        let used: Vec<Option<usize>> = used.map(|c| places.get(&c.image).copied()).collect();
+        let mut pins: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
+        let used = world.containers.iter().map(|container| {
+            if let Some(workload) = pin::pinned_for(container) {
+                pins.entry(workload).or_default().push(container);
+            }
+            let uses = !pin::is_idle_pin(container);
+            uses.then(|| places.get(&container.image).copied())?
+        });
+        let used: Vec<Option<usize>> = used.collect();
 
         let repositories = repositories(policy);
         let mut casts: Vec<Cast<'_>> = policy.workloads.keys().map(|_| Cast::default()).collect();
@@ -138,7 +148,18 @@ impl<'a> Scene<'a> {
             places,
             users: Users::new(world, &used),
             casts: policy.workloads.keys().zip(casts).collect(),
+            pins,
         }
+    }
+
+    /// The pins of a workload.
+    pub(crate) fn pins(&self, name: &WorkloadName) -> &[&'a Container] {
+        self.pins.get(name.as_str()).map_or(&[], Vec::as_slice)
+    }
+
+    /// All pins by the workload that they are for, whether or not the policy names it.
+    pub(crate) fn all_pins(&self) -> &BTreeMap<&'a str, Vec<&'a Container>> {
+        &self.pins
     }
 
     /// What belongs to a workload of the policy.
@@ -164,7 +185,7 @@ impl<'a> Scene<'a> {
             .count()
     }
 
-    /// The containers, in any state, that use the image at a place.
+    /// The containers, in any state, that use the image at a place; idle pins aside.
     pub(crate) fn users(&self, place: usize) -> impl Iterator<Item = &'a Container> {
         self.users.of(place)
     }
@@ -284,7 +305,8 @@ fn assign_containers<'a>(
     let workloads: Vec<&Workload> = policy.workloads.values().collect();
     let numbered = (0..).zip(&workloads);
     let locals: Table<&str, usize> = numbered.map(|(n, w)| (w.container.as_str(), n)).collect();
-    for (container, place) in world.containers.iter().zip(used) {
+    let containers = world.containers.iter().zip(used);
+    for (container, place) in containers.filter(|(c, _)| pin::pinned_for(c).is_none()) {
         let names = container.names.iter();
         if let Some(&workload) = names.clone().find_map(|name| locals.get(name.as_str())) {
             casts[workload].local = Some(container);

@@ -12,6 +12,8 @@ mod memory;
 mod model;
 mod model_engine;
 mod pending;
+mod pin_promises;
+mod pins;
 mod pressure;
 mod pressure_promises;
 mod properties;

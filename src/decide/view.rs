@@ -24,6 +24,7 @@ impl Case<'_> {
             latest: self.latest_view(),
             head: self.head().cloned(),
             fallbacks: self.fallbacks().cloned().collect(),
+            pins: self.pins_in_place(),
             serving,
             pending: self.pending_view(),
             failures: self.state.failures.clone(),
@@ -95,6 +96,7 @@ impl Case<'_> {
         }
         notes.extend(self.explain_serving());
         notes.extend(self.explain_latest());
+        notes.extend(self.explain_pins());
         notes.append(&mut self.notes);
         self.notes = notes;
     }

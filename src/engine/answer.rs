@@ -10,6 +10,7 @@ use anyhow::Context;
 use chrono::DateTime;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::image::{ImageId, Reference};
 use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
@@ -99,6 +100,30 @@ pub(super) struct EngineVersion {
 /// Reads what the engine says of its version.
 pub(super) fn parse_version(body: &[u8]) -> anyhow::Result<EngineVersion> {
     Ok(serde_json::from_slice(body)?)
+}
+
+/// The volumes that a container of an image gets unless something is mounted in their place.
+///
+/// # Errors
+/// When it is no image's inspect.
+pub(super) fn parse_volumes(body: &[u8]) -> anyhow::Result<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Found {
+        #[serde(rename = "Config")]
+        config: Option<Config>,
+    }
+    #[derive(Deserialize)]
+    struct Config {
+        #[serde(rename = "Volumes")]
+        volumes: Option<serde_json::Map<String, Value>>,
+    }
+    let found: Found = serde_json::from_slice(body)?;
+    let volumes = found.config.and_then(|config| config.volumes);
+    let paths = volumes
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(path, _)| path);
+    Ok(paths.collect())
 }
 
 /// What the engine says when it has removed a name. Whatever it says, the name is gone.
@@ -209,6 +234,15 @@ struct ListedContainer<'a> {
     #[serde(borrow)]
     state: Option<Cow<'a, str>>,
     created: Option<i64>,
+    #[serde(borrow)]
+    labels: Option<Labels<'a>>,
+}
+
+/// The one label that means something here.
+#[derive(Deserialize)]
+struct Labels<'a> {
+    #[serde(rename = "tagkeeper.pin", borrow)]
+    pin: Option<Cow<'a, str>>,
 }
 
 impl TryFrom<ListedContainer<'_>> for Container {
@@ -234,6 +268,7 @@ impl TryFrom<ListedContainer<'_>> for Container {
             image: ImageId::new(image),
             state: state(&listed.state.unwrap_or_default()),
             created_secs: listed.created.unwrap_or_default(),
+            pin: listed.labels.and_then(|l| l.pin).map(Cow::into_owned),
         })
     }
 }
@@ -377,9 +412,10 @@ mod tests {
     #[test]
     fn what_is_not_read_does_not_matter() {
         let container = r#"{"Id":"c","Names":["\/na\u006de"],"Image":"x:v1","ImageID":"sha256:aa","State":"running",
-            "Created":7,"Labels":[[]],"Ports":{"a":1e9},"Id2":null}"#;
+            "Created":7,"Labels":{"a":[[]],"tagkeeper.pin":"app"},"Ports":{"a":1e9},"Id2":null}"#;
         let listed = parse_containers(format!("[{container}]").as_bytes()).unwrap();
         assert_eq!(listed[0].names, ["name"]);
+        assert_eq!(listed[0].pin.as_deref(), Some("app"));
         assert_eq!(listed[0].state, ContainerState::Running);
         let broken = container.replace("1e9", "1e");
         assert!(parse_containers(format!("[{broken}]").as_bytes()).is_err());

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use hyper::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
@@ -26,6 +27,9 @@ use super::{Answer, Engine, ImageName, Inspected, PassOver, access, disk};
 /// The versions of Docker's API that this is tested with, by docs/compatibility.md: Docker 20.10 to 28, Podman 4.3 to 5.
 const OLDEST_API: &str = "1.41";
 const NEWEST_API: &str = "1.51";
+
+/// The label of pins; its value is the workload.
+const PIN_LABEL: &str = "tagkeeper.pin";
 
 /// An engine behind a unix socket.
 pub struct Docker {
@@ -68,11 +72,17 @@ impl Docker {
     }
 
     /// Runs one call to its end, the body included, or to a deadline.
-    fn call(&mut self, what: &str, method: Method, path: &str) -> anyhow::Result<Reply> {
+    fn call(
+        &mut self,
+        what: &str,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> anyhow::Result<Reply> {
         let pass_deadline = &mut self.pass_deadline;
         let transport = &mut self.transport;
         let bounded = async {
-            let mut request = std::pin::pin!(transport.ask(method, path));
+            let mut request = std::pin::pin!(transport.ask(method, path, body));
             std::future::poll_fn(|context| {
                 if pass_deadline.as_mut().poll(context).is_ready() {
                     return Poll::Ready(None);
@@ -105,7 +115,7 @@ impl Docker {
         path: &str,
         parse: impl FnOnce(&[u8]) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let reply = self.call(what, Method::GET, path)?;
+        let reply = self.call(what, Method::GET, path, String::new())?;
         if reply.status.is_success() {
             parse(&reply.body)
                 .context(Unread)
@@ -137,7 +147,16 @@ impl Docker {
         path: &str,
         understood: impl FnOnce(&[u8]) -> Answer,
     ) -> anyhow::Result<Answer> {
-        let reply = self.call(what, method, path)?;
+        let reply = self.call(what, method, path, String::new())?;
+        self.answered(what, reply, understood)
+    }
+
+    fn answered(
+        &self,
+        what: &str,
+        reply: Reply,
+        understood: impl FnOnce(&[u8]) -> Answer,
+    ) -> anyhow::Result<Answer> {
         match reply.status {
             status if status.is_success() => Ok(understood(&reply.body)),
             StatusCode::NOT_FOUND => Ok(Answer::Gone),
@@ -215,6 +234,23 @@ impl Engine for Docker {
         self.change(&what, Method::POST, &path, |_| Answer::Done)
     }
 
+    fn create_pin(
+        &mut self,
+        name: &str,
+        workload: &str,
+        image: &ImageId,
+    ) -> anyhow::Result<Answer> {
+        let what = format!("create container {name}");
+        let path = format!("/images/{}/json", part(image)?);
+        let Some(volumes) = self.find(&what, &path, answer::parse_volumes)? else {
+            return Ok(Answer::Gone);
+        };
+        let path = format!("/containers/create?name={}", part(name)?);
+        let body = pin_body(workload, image, &volumes).to_string();
+        let reply = self.call(&what, Method::POST, &path, body)?;
+        self.answered(&what, reply, |_| Answer::Done)
+    }
+
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
         let path = format!("/containers/{}", part(id)?);
         let what = format!("remove container {id}");
@@ -227,6 +263,24 @@ impl Engine for Docker {
         let what = format!("remove image {name}");
         self.change(&what, Method::DELETE, &path, answer::parse_removal)
     }
+}
+
+/// A container that holds an image and does no more: no network, no restarts, and a program that no image has, for whoever
+/// starts it; so that an image without a command can be held too. What the image declares as a volume is a tmpfs here, which
+/// exists only while a container runs: no volume is made that would have to be cleaned up.
+fn pin_body(workload: &str, image: &ImageId, volumes: &[String]) -> Value {
+    let mounts: Vec<Value> = volumes
+        .iter()
+        .map(|target| json!({"Type": "tmpfs", "Target": target}))
+        .collect();
+    json!({
+        "Image": image,
+        "Entrypoint": ["tagkeeper-pin"],
+        "Cmd": [],
+        "Labels": {PIN_LABEL: workload},
+        "NetworkDisabled": true,
+        "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": "no"}, "Mounts": mounts},
+    })
 }
 
 /// What is part of a path: names and ids, which stand in one as they are. An engine's odd id might say something else there.

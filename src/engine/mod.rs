@@ -38,6 +38,11 @@ pub trait Engine {
     /// Gives a name to an image, taking it from another if need be. One call, so a crash cannot lose the name.
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer>;
 
+    /// Creates a container that is never started, and does nothing but refer to an image: a pin. `workload` goes on its
+    /// label. [`Answer::Gone`] where there is no such image, [`Answer::InUse`] where the name is taken.
+    fn create_pin(&mut self, name: &str, workload: &str, image: &ImageId)
+    -> anyhow::Result<Answer>;
+
     /// Removes a container that does not run; its volumes stay.
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer>;
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,12 +31,9 @@ pub(super) struct Transport {
     idle: Option<Line>,
 }
 
-/// None of our requests has a body.
-type NoBody = String;
-
 /// An open connection.
 struct Line {
-    sender: SendRequest<NoBody>,
+    sender: SendRequest<String>,
     /// What the present answer may still weigh.
     allowance_bytes: Arc<AtomicU64>,
 }
@@ -55,14 +52,21 @@ impl Transport {
         }
     }
 
-    /// Sends a request and reads the answer to its end. Fails once that weighs more than [`MAX_ANSWER_BYTES`].
-    pub(super) async fn ask(&mut self, method: Method, path: &str) -> io::Result<Reply> {
-        let request = Request::builder()
+    /// Sends a request, whose body is JSON or empty, and reads the answer to its end. Fails once that weighs more than [`MAX_ANSWER_BYTES`].
+    pub(super) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> io::Result<Reply> {
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(HOST, HeaderValue::from_static("localhost"))
-            .body(NoBody::new())
-            .map_err(io::Error::other)?;
+            .header(HOST, HeaderValue::from_static("localhost"));
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let request = request.body(body).map_err(io::Error::other)?;
         let (line, response) = self.send(request).await?;
         let status = response.status();
         let body = collect(response.into_body()).await;
@@ -73,7 +77,7 @@ impl Transport {
     }
 
     /// Sends a request, and returns when the answer's headers are there.
-    async fn send(&mut self, request: Request<NoBody>) -> io::Result<(Line, Response<Incoming>)> {
+    async fn send(&mut self, request: Request<String>) -> io::Result<(Line, Response<Incoming>)> {
         let request = match self.usable_line().await {
             None => request,
             Some(line) => match line.send(request).await {
@@ -118,7 +122,7 @@ impl Transport {
 impl Line {
     async fn send(
         mut self,
-        request: Request<NoBody>,
+        request: Request<String>,
     ) -> Result<(Self, Response<Incoming>), Failure> {
         self.allowance_bytes
             .store(MAX_ANSWER_BYTES, Ordering::Relaxed);
@@ -146,7 +150,7 @@ async fn collect(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
 /// Why there is no answer.
 enum Failure {
     /// No byte of the request was sent.
-    Unsent(Box<Request<NoBody>>),
+    Unsent(Box<Request<String>>),
     /// Nobody knows what became of it.
     Lost(io::Error),
 }
@@ -245,7 +249,9 @@ mod tests {
             .unwrap();
         let mut transport = Transport::new(socket);
         for _ in 0..2 {
-            let reply = runtime.block_on(transport.ask(Method::GET, "/x")).unwrap();
+            let reply = runtime
+                .block_on(transport.ask(Method::GET, "/x", String::new()))
+                .unwrap();
             assert_eq!((reply.status, reply.body), (StatusCode::OK, Vec::new()));
             when_closed.recv().unwrap();
         }

@@ -22,11 +22,13 @@ pub struct FirstPolicy {
     pub workloads: usize,
 }
 
-/// The first policy of a host. `socket` is where its engine was found; the policy names it if it is not the default.
+/// The first policy of a host. Pins that were left behind say nothing of who runs what. `socket` is where its engine was found; the policy names it if it is not the default.
 pub fn first_policy(world: &World, socket: &Path) -> FirstPolicy {
-    let draft = guess::draft(world);
+    let mut world = world.clone();
+    world.containers.retain(|container| container.pin.is_none());
+    let draft = guess::draft(&world);
     FirstPolicy {
-        text: text::write(&draft, world, socket),
+        text: text::write(&draft, &world, socket),
         workloads: draft.workloads.len(),
     }
 }

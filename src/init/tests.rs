@@ -10,6 +10,21 @@ use crate::image::{ImageId, Reference};
 use crate::policy::{DEFAULT_SOCKET, Policy, Source, parse_policy};
 use crate::world::{Container, ContainerId, ContainerState, Image, World};
 
+#[test]
+fn a_pin_says_nothing_of_who_runs_what() {
+    let mut world = host(
+        &["aa app:latest registry.example/app:v1"],
+        &["tagkeeper-pin-app-aa aa app:latest"],
+    );
+    world.containers[0].pin = Some("app".to_owned());
+    let pinless = World {
+        containers: Vec::new(),
+        ..world.clone()
+    };
+    let socket = Path::new("/run/docker.sock");
+    assert_eq!(first_policy(&world, socket), first_policy(&pinless, socket));
+}
+
 /// A host: images as "id name name", containers as "name id reference", the last "-" where the engine has forgotten it.
 fn host(images: &[&str], containers: &[&str]) -> World {
     let image = |text: &&str| {
@@ -30,6 +45,7 @@ fn host(images: &[&str], containers: &[&str]) -> World {
             reference: Reference::parse(words[2]).ok(),
             state: ContainerState::Running,
             created_secs: 0,
+            pin: None,
         }
     };
     World {
@@ -266,6 +282,7 @@ fn a_world() -> impl Strategy<Value = World> {
             reference,
             state: ContainerState::Exited,
             created_secs: 0,
+            pin: None,
         };
         all.into_iter().enumerate().map(number).collect()
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Context;
 
-use crate::decide::{Action, Detail, Event, EventKind, TagPurpose};
+use crate::decide::{self, Action, Detail, Event, EventKind, TagPurpose};
 use crate::engine::{Answer, Engine, ImageName, PassOver};
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::WorkloadName;
@@ -47,7 +47,13 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
                     |left: &ImageId| *purpose == TagPurpose::Adopt && !record.wanted.contains(left);
                 self.tag(image, reference, replaces.as_ref(), may_lose_last)
             }
+            Action::CreatePin { container, image } => self.create_pin(workload, container, image),
             Action::RemoveContainer {
+                container,
+                id,
+                image,
+            }
+            | Action::RemovePin {
                 container,
                 id,
                 image,
@@ -122,6 +128,23 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         })
     }
 
+    /// The engine is the one to say whether image and name can be had: it does both in one call.
+    fn create_pin(
+        &mut self,
+        workload: &WorkloadName,
+        container: &str,
+        image: &ImageId,
+    ) -> anyhow::Result<Acted> {
+        let created = self
+            .engine
+            .create_pin(container, workload.as_str(), image)?;
+        Ok(match created {
+            Answer::Done | Answer::Deleted => Acted::Done,
+            Answer::Gone => Acted::Deferred(format!("image {} is gone", image.short())),
+            Answer::InUse(why) => Acted::Deferred(why),
+        })
+    }
+
     fn remove_container(
         &mut self,
         name: &str,
@@ -190,7 +213,7 @@ impl<E: Engine, S: Store, W: Witness> Pass<'_, E, S, W> {
         let containers = self.engine.containers()?;
         Ok(containers
             .iter()
-            .find(|container| container.image == *image)
+            .find(|c| c.image == *image && !decide::is_idle_pin(c))
             .map(|container| container.name().into_owned()))
     }
 }
@@ -258,6 +281,14 @@ fn told_when_done(action: &Action, why: Option<&Detail>) -> Option<(EventKind, S
                 format!("{reference} names the image that ran here, {short}"),
             ),
         },
+        Action::CreatePin { container, .. } => (
+            EventKind::Pinned,
+            format!("container {container} holds the fallback's image {short}"),
+        ),
+        Action::RemovePin { container, .. } => (
+            EventKind::Removed,
+            format!("removed {container}: nothing calls for holding image {short} any more"),
+        ),
         Action::RemoveContainer { container, .. } => (
             EventKind::Removed,
             format!(
@@ -288,7 +319,9 @@ fn named_version(action: &Action) -> Option<Version> {
             reference: Some(reference),
             ..
         } => reference.version_tag().map(Version::new),
-        Action::RemoveContainer { .. }
+        Action::CreatePin { .. }
+        | Action::RemovePin { .. }
+        | Action::RemoveContainer { .. }
         | Action::RemoveImage {
             reference: None, ..
         } => None,

@@ -75,6 +75,7 @@ pub(crate) fn quiet(version: &str) -> WorkloadPlan {
             promoted_at: Some(at(10)),
         }),
         fallbacks: Vec::new(),
+        pins: BTreeMap::new(),
         serving: None,
         notes: Vec::new(),
         pending: None,
@@ -192,5 +193,6 @@ fn busy_actions() -> Vec<Action> {
 pub(crate) fn plan(workload: WorkloadPlan) -> Plan {
     Plan {
         workloads: BTreeMap::from([(WorkloadName::new("telemetry"), workload)]),
+        ..Plan::default()
     }
 }

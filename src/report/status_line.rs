@@ -81,6 +81,7 @@ mod tests {
             .map(|(name, plan)| (WorkloadName::new(name), plan));
         Plan {
             workloads: workloads.collect(),
+            ..Plan::default()
         }
     }
 

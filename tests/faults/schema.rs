@@ -175,6 +175,8 @@ fn status_has_the_schema_of_plan_without_the_actions() {
         let top = schema.as_object_mut().expect("an object");
         assert!(top.remove("title").is_some() && top.remove("description").is_some());
     }
+    let departed = plan["properties"].as_object_mut().expect("an object");
+    assert!(departed.remove("departed").is_some());
     let defs = plan["$defs"].as_object_mut().expect("an object");
     assert!(defs.remove("action").is_some());
     let workload = defs["workload"].as_object_mut().expect("an object");

@@ -279,6 +279,7 @@ impl Host {
             reference: Some(from.clone()),
             state: ContainerState::Created,
             created_secs: self.wall_secs,
+            pin: None,
         };
         self.disk.containers.push(Held {
             listed,

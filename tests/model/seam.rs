@@ -139,6 +139,11 @@ impl Engine for Seam<'_> {
         })
     }
 
+    fn create_pin(&mut self, _: &str, _: &str, _: &ImageId) -> anyhow::Result<Answer> {
+        // Nor do they pin anything.
+        Err(anyhow!("nobody asked for pins"))
+    }
+
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
         self.0.borrow_mut().change(|model| {
             model.check_remove_container(id);

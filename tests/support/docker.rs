@@ -18,6 +18,8 @@ pub(crate) struct Image {
     pub(crate) tags: Vec<String>,
     pub(crate) digests: Vec<String>,
     pub(crate) size_bytes: u64,
+    /// Paths that the image declares as volumes.
+    pub(crate) volumes: Vec<String>,
 }
 
 impl Image {
@@ -53,6 +55,9 @@ pub(crate) struct Container {
     pub(crate) started_at: String,
     pub(crate) exit_code: i64,
     pub(crate) health: Option<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Volumes that were made for it, and that would outlive it.
+    pub(crate) volumes: Vec<String>,
 }
 
 impl Container {
@@ -119,6 +124,8 @@ impl Docker {
             started_at: date(created),
             exit_code: 0,
             health: None,
+            labels: BTreeMap::new(),
+            volumes: Vec::new(),
         });
         self.container(name).id.clone()
     }
@@ -220,7 +227,7 @@ impl Docker {
             "Command": "sleep infinity",
             "Created": container.created_secs,
             "Ports": [],
-            "Labels": {},
+            "Labels": container.labels,
             "State": container.state,
             "Status": format!("{} for a while", container.state),
             "HostConfig": {"NetworkMode": "default"},
@@ -271,14 +278,47 @@ impl Docker {
             return no_such("image", &short_form(name));
         };
         let image = &self.images[&id];
+        let volumes: BTreeMap<&String, Value> =
+            image.volumes.iter().map(|path| (path, json!({}))).collect();
         let body = json!({
             "Id": id, "RepoTags": image.tags, "RepoDigests": image.digests, "Parent": "", "Comment": "",
             "Created": "2026-01-01T00:00:00Z", "DockerVersion": "20.10.24", "Author": "", "Architecture": "amd64",
             "Os": "linux", "Size": image.size_bytes, "VirtualSize": image.size_bytes,
-            "Config": {"Cmd": ["sleep", "infinity"], "Labels": null},
+            "Config": {"Cmd": ["sleep", "infinity"], "Labels": null, "Volumes": volumes},
             "RootFS": {"Type": "layers", "Layers": [id]}, "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
         });
         (200, Some(body))
+    }
+
+    /// A container that is not started. One volume is made for each that the image declares, but where something is mounted.
+    pub(crate) fn create_container(&mut self, name: &str, body: &str) -> Answer {
+        let Ok(asked) = serde_json::from_str::<Value>(body) else {
+            return refusal(400, "invalid JSON");
+        };
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        if let Some(taken) = self.find_container(name) {
+            let text = format!(
+                "Conflict. The container name \"/{name}\" is already in use by container \"{}\".",
+                taken.id
+            );
+            return refusal(409, &text);
+        }
+        let reference = text(&asked["Image"]);
+        let Some(image) = self.resolve(&reference) else {
+            return no_such("image", &reference);
+        };
+        let none = Vec::new();
+        let mounts = asked["HostConfig"]["Mounts"].as_array().unwrap_or(&none);
+        let is_mounted = |path: &String| mounts.iter().any(|m| m["Target"] == **path);
+        let volumes = self.images[&image].volumes.iter();
+        let volumes = volumes.filter(|path| !is_mounted(path)).cloned().collect();
+        let labels = serde_json::from_value(asked["Labels"].clone()).unwrap_or_default();
+        self.run(name, &reference);
+        let container = self.container(name);
+        "created".clone_into(&mut container.state);
+        container.labels = labels;
+        container.volumes = volumes;
+        (201, Some(json!({"Id": container.id, "Warnings": []})))
     }
 
     pub(crate) fn tag(&mut self, source: &str, repository: &str, tag: &str) -> Answer {

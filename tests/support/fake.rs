@@ -241,6 +241,7 @@ impl Engine {
             Route::ListContainers => docker.list_containers(request.is_set("all")),
             Route::InspectImage => docker.inspect_image(request.subject()),
             Route::InspectContainer => docker.inspect_container(request.subject()),
+            Route::CreateContainer => docker.create_container(request.value("name"), &request.body),
             Route::Tag => docker.tag(
                 request.subject(),
                 request.value("repo"),
@@ -314,10 +315,10 @@ impl Drop for Fake {
 /// Answers requests until the client closes the connection or a fault does.
 fn serve(mut stream: UnixStream, engine: &Mutex<Engine>) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    while let Some((method, target)) = read_request(&mut reader)? {
+    while let Some((method, target, body)) = read_request(&mut reader)? {
         let (request, fault, reply) = match versionless(&target) {
             Ok(target) => {
-                let request = Request::parse(&method, target);
+                let request = Request::parse(&method, target, &body);
                 let (answer, fault) = engine
                     .lock()
                     .expect("no hook panics")

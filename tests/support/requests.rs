@@ -18,6 +18,7 @@ pub(crate) enum Route {
     ListContainers,
     InspectImage,
     InspectContainer,
+    CreateContainer,
     Tag,
     RemoveImage,
     RemoveContainer,
@@ -31,10 +32,12 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) route: Route,
+    /// The body, where there is one.
+    pub(crate) body: String,
 }
 
 impl Request {
-    pub(crate) fn parse(method: &str, target: &str) -> Self {
+    pub(crate) fn parse(method: &str, target: &str, body: &str) -> Self {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path = decode(path, false);
         let pairs = query.split('&').filter(|p| !p.is_empty());
@@ -48,6 +51,7 @@ impl Request {
             path,
             query,
             route,
+            body: body.to_owned(),
         }
     }
 
@@ -117,6 +121,7 @@ fn route(method: &str, path: &str) -> Route {
         ("GET", "/containers/json") => Route::ListContainers,
         ("GET", _) if inner("/images/", "/json") => Route::InspectImage,
         ("GET", _) if inner("/containers/", "/json") => Route::InspectContainer,
+        ("POST", "/containers/create") => Route::CreateContainer,
         ("POST", _) if inner("/images/", "/tag") => Route::Tag,
         ("DELETE", _) if path.starts_with("/images/") => Route::RemoveImage,
         ("DELETE", _) if path.starts_with("/containers/") => Route::RemoveContainer,
@@ -124,8 +129,10 @@ fn route(method: &str, path: &str) -> Route {
     }
 }
 
-/// Method and target of the next request; none at the end of the connection. Its body is read and forgotten.
-pub(crate) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, String)>> {
+/// Method, target and body of the next request; none at the end of the connection.
+pub(crate) fn read_request(
+    reader: &mut impl BufRead,
+) -> io::Result<Option<(String, String, String)>> {
     let mut first = String::new();
     if reader.read_line(&mut first)? == 0 {
         return Ok(None);
@@ -141,9 +148,13 @@ pub(crate) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(Stri
             body_bytes = value.trim().parse().map_err(io::Error::other)?;
         }
     }
-    io::copy(&mut reader.take(body_bytes), &mut io::sink())?;
+    let mut body = String::new();
+    reader.take(body_bytes).read_to_string(&mut body)?;
     let mut words = first.split_whitespace().map(str::to_owned);
-    Ok(words.next().zip(words.next()))
+    let (method, target) = (words.next(), words.next());
+    Ok(method
+        .zip(target)
+        .map(|(method, target)| (method, target, body)))
 }
 
 /// The target without `/v1.NN`, or why the engine refuses it.

@@ -309,7 +309,7 @@ impl Host {
     pub(super) fn plan(&self) -> WorkloadPlan {
         let mut plan = self.look().plan;
         plan.sort_by_names();
-        let Plan { mut workloads } = plan;
+        let Plan { mut workloads, .. } = plan;
         workloads.remove(&telemetry()).unwrap()
     }
 
@@ -395,6 +395,8 @@ pub(super) fn describe(action: &Action) -> String {
         Action::Tag {
             image, reference, ..
         } => format!("tag {} {}", digit(image), short_name(reference)),
+        Action::CreatePin { container, .. } => format!("pin {container}"),
+        Action::RemovePin { container, .. } => format!("unpin {container}"),
         Action::RemoveContainer { container, .. } => format!("rm {container}"),
         Action::RemoveImage {
             reference: Some(reference),

@@ -73,6 +73,7 @@ impl Host {
             reference: Some(reference),
             state: ContainerState::Running,
             created_secs: i64::from(self.starts),
+            pin: None,
         });
         let details = Details {
             started_at: format!("start {}", self.starts),
@@ -221,7 +222,8 @@ impl Host {
                 }
                 as_decided
             }
-            Action::RemoveContainer { id, .. } => {
+            Action::CreatePin { container, image } => self.create_pin(container, image),
+            Action::RemoveContainer { id, .. } | Action::RemovePin { id, .. } => {
                 let before = self.containers.len();
                 self.containers
                     .retain(|c| c.id != *id || c.state == ContainerState::Running);
@@ -244,6 +246,27 @@ impl Host {
                 self.images.len() < before
             }
         }
+    }
+
+    /// Creates what a pin is, for the workload that its name names. An image that is gone, or a name that is taken, is refused.
+    fn create_pin(&mut self, container: &str, image: &ImageId) -> bool {
+        let free = !self.container_names().iter().any(|name| name == container);
+        let exists = self.images.iter().any(|found| found.id == *image);
+        if free && exists {
+            self.starts += 1;
+            let rest = container.strip_prefix("tagkeeper-pin-").unwrap();
+            let (workload, _) = rest.rsplit_once('-').unwrap();
+            self.containers.push(Container {
+                id: ContainerId::new(format!("{:064x}", self.starts)),
+                names: vec![container.to_owned()],
+                image: image.clone(),
+                reference: None,
+                state: ContainerState::Created,
+                created_secs: i64::from(self.starts),
+                pin: Some(workload.to_owned()),
+            });
+        }
+        free && exists
     }
 
     /// Removes one name. Digests go along with the last tag of their repository, the image with its last name; the last

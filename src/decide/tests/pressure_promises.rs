@@ -7,7 +7,9 @@ use crate::decide::{Action, Decision, Judgement, Reason, Verdict, decide};
 use crate::image::ImageId;
 use crate::policy::Policy;
 use crate::state::{Now, State};
-use crate::world::{Disk, World};
+use crate::world::{Container, Disk, World};
+
+use super::pin_promises::is_pin;
 
 const FLOOR_MS: u64 = 600_000;
 
@@ -37,7 +39,8 @@ pub(super) fn check(policy: &Policy, state: &State, world: &World, now: &Now, de
     let mut ages: Vec<(u64, u64, u8)> = Vec::new();
     for id in &pressed {
         let image = world.images.iter().find(|image| image.id == *id).unwrap();
-        assert!(world.containers.iter().all(|c| c.image != *id), "in use");
+        let uses = |c: &&Container| c.image == *id && !is_pin(c);
+        assert!(!world.containers.iter().any(|c| uses(&c)), "in use");
         let (mut idle_ms, mut limit) = (u64::MAX, 0);
         for (name, workload) in &policy.workloads {
             let known = &decision.state.workloads[name];

@@ -10,6 +10,7 @@ use crate::policy::LocalFallback;
 use crate::world::{ContainerState, Health, Readiness};
 
 use super::model::{Host, MINUTE_MS, name, repository, telemetry};
+use super::pin_promises::pin_name;
 
 const DIGITS: [char; 5] = ['a', 'b', 'c', 'd', 'e'];
 const NAMES: [&str; 14] = [
@@ -81,6 +82,11 @@ enum Happening {
     Fill(u64),
     Measurable(bool),
     Pressure(Option<u8>),
+    Pin(bool),
+    /// Somebody's container, of an image, by the name of the workload's pin on another (or the same), with the label or without.
+    Forge(&'static str, char, bool),
+    /// All containers that do not run go.
+    PruneContainers,
 }
 
 /// v2 over v1, which ran locally, and a dry-run image of v1.
@@ -132,6 +138,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         any::<bool>().prop_map(H::Leave),
         any::<bool>().prop_map(H::RefuseTags),
         any::<bool>().prop_map(H::Measurable),
+        any::<bool>().prop_map(H::Pin),
+        (pick(&NAMES), pick(&DIGITS), any::<bool>()).prop_map(|(n, d, l)| H::Forge(n, d, l)),
+        Just(H::PruneContainers),
         pick(&[None, Some(1), Some(85), Some(99)]).prop_map(H::Pressure),
         Just(H::Accept),
         Just(H::Unmount),
@@ -160,6 +169,7 @@ impl Story {
         };
         host.workload().soak_ms = 2 * MINUTE_MS;
         host.workload().pressure_percent = Some(85);
+        host.workload().pin = true;
         Self {
             host,
             away: None,
@@ -200,6 +210,11 @@ impl Story {
             Happening::PassKilledAfter(changes) => self.host.pass_killed_after(*changes),
             Happening::RefuseTags(refuses) => self.host.refuses_tags = *refuses,
             Happening::Reboot => self.host.reboot(),
+            Happening::Forge(text, digit, labelled) => self.forge(text, *digit, *labelled),
+            Happening::PruneContainers => {
+                let runs = |c: &crate::world::Container| c.state == ContainerState::Running;
+                self.host.containers.retain(runs);
+            }
             Happening::Fill(bytes) => self.host.other_bytes = *bytes,
             Happening::Measurable(can) => self.host.disk_bytes = can.then_some(1000),
             Happening::Unmount | Happening::Mount => {
@@ -219,6 +234,16 @@ impl Story {
         {
             self.host.remove_container(container);
             self.host.run(container, text);
+        }
+    }
+
+    fn forge(&mut self, text: &str, digit: char, labelled: bool) {
+        let name = pin_name("telemetry", digit);
+        self.run(&name, text);
+        if self.exists(&name) {
+            let forged = self.host.container(&name);
+            forged.pin = labelled.then(|| "telemetry".to_owned());
+            forged.state = ContainerState::Exited;
         }
     }
 
@@ -275,6 +300,7 @@ impl Story {
                 self.host.readiness.insert(telemetry(), answer);
             }
             Happening::Hold(hold) => self.host.workload().hold = *hold,
+            Happening::Pin(pin) => self.host.workload().pin = *pin,
             Happening::Pressure(percent) => self.host.workload().pressure_percent = *percent,
             Happening::Fallbacks(fallbacks) => self.host.workload().fallbacks = *fallbacks,
             Happening::Keep(keep) => {

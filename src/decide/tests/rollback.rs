@@ -17,7 +17,7 @@ fn decided(host: &Host) -> Result<RollbackPlan, Refusal> {
 }
 
 /// The command, killed after so many changes to the engine.
-fn roll_back(host: &mut Host, changes: usize) -> Vec<String> {
+pub(super) fn roll_back(host: &mut Host, changes: usize) -> Vec<String> {
     let plan = decided(host).unwrap();
     host.state = plan.state;
     let target = plan.target.as_ref().map(|(_, image)| image);

@@ -9,7 +9,7 @@ use crate::policy::{Policy, Workload, WorkloadName};
 use crate::state::{Now, State, WorkloadState};
 use crate::world::{Container, ContainerState, Image, World};
 
-use super::pressure_promises;
+use super::{pin_promises, pressure_promises};
 
 /// Checks one decision against everything that the design promises of each.
 pub(super) fn check(policy: &Policy, state: &State, world: &World, now: &Now, decision: &Decision) {
@@ -20,6 +20,7 @@ pub(super) fn check(policy: &Policy, state: &State, world: &World, now: &Now, de
     );
     check_rest(policy, state, world, now, decision);
     pressure_promises::check(policy, state, world, now, decision);
+    pin_promises::check(policy, state, world, now, decision);
     assert_eq!(
         policy.workloads.keys().collect::<Vec<_>>(),
         decision.plan.workloads.keys().collect::<Vec<_>>()
@@ -239,6 +240,8 @@ impl View<'_> {
                 );
                 self.check_bereft(replaces.as_ref());
             }
+            // Those are looked at by `pin_promises`.
+            Action::CreatePin { .. } | Action::RemovePin { .. } => {}
             Action::RemoveContainer { id, .. } => {
                 let container = self.world.containers.iter().find(|c| c.id == *id).unwrap();
                 self.check_container_removal(container);
@@ -333,7 +336,7 @@ impl View<'_> {
             .world
             .containers
             .iter()
-            .any(|c| c.image == *id && !leaves(c));
+            .any(|c| c.image == *id && !leaves(c) && !pin_promises::is_pin(c));
         assert!(!used, "an image in use is removed");
     }
 

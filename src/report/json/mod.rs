@@ -3,6 +3,8 @@
 //! `schema` documents each field. A field may be added within a schema; one that goes or changes its meaning makes a
 //! new schema. Pure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{Preface, UNSEEN};
@@ -16,8 +18,8 @@ mod schema;
 mod tests;
 
 use schema::{
-    Action, Check, Document, Failure, Finding, Judged, Latest, Named, Pending, Rejected, Serving,
-    Tally, Told, Workload,
+    Action, Check, Document, Failure, Fallback, Finding, Judged, Latest, Pending, Rejected,
+    Serving, Tally, Told, Workload,
 };
 
 /// The version of the interface.
@@ -25,7 +27,14 @@ pub const SCHEMA: u32 = 1;
 
 /// What `plan --format json` prints. Ends with one newline.
 pub fn plan(plan: &decide::Plan, preface: &Preface) -> String {
-    print(&document(plan, preface, |workload| Some(actions(workload))))
+    let departed = plan.departed.iter();
+    let document = document(plan, preface, |workload| Some(actions(&workload.actions)));
+    print(&Document {
+        departed: departed
+            .map(|(name, left)| (name.as_str(), actions(left)))
+            .collect(),
+        ..document
+    })
 }
 
 /// What `status --format json` prints: the same without `actions`. Ends with one newline.
@@ -120,6 +129,7 @@ fn document<'a>(
         workloads: workloads
             .map(|(name, plan)| (name.as_str(), workload(plan, actions_of(plan))))
             .collect(),
+        departed: BTreeMap::new(),
     }
 }
 
@@ -131,7 +141,7 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
             proven: latest.proven,
             promoted_at: latest.promoted_at.as_deref(),
         }),
-        fallbacks: plan.fallbacks.iter().map(fallback).collect(),
+        fallbacks: plan.fallbacks.iter().map(|f| fallback(f, plan)).collect(),
         serving: plan.serving.as_ref().map(serving),
         note: joined(&plan.notes),
         pending: plan.pending.as_ref().map(pending),
@@ -154,10 +164,11 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
     }
 }
 
-fn fallback(proven: &crate::state::Proven) -> Named<'_> {
-    Named {
+fn fallback<'a>(proven: &'a crate::state::Proven, plan: &'a WorkloadPlan) -> Fallback<'a> {
+    Fallback {
         version: proven.version.as_str(),
         image: &proven.image,
+        pin: plan.pins.get(&proven.image).map(String::as_str),
     }
 }
 
@@ -216,9 +227,9 @@ fn image(judgement: &decide::Judgement) -> Judged<'_> {
     }
 }
 
-fn actions(plan: &WorkloadPlan) -> Vec<Action<'_>> {
-    let actions = plan.actions.iter();
+fn actions(actions: &[decide::Action]) -> Vec<Action<'_>> {
     actions
+        .iter()
         .map(|action| match action {
             decide::Action::Tag {
                 image, reference, ..
@@ -226,7 +237,11 @@ fn actions(plan: &WorkloadPlan) -> Vec<Action<'_>> {
                 image,
                 reference: reference.to_string(),
             },
-            decide::Action::RemoveContainer { container, id, .. } => {
+            decide::Action::CreatePin { container, image } => {
+                Action::CreateContainer { container, image }
+            }
+            decide::Action::RemoveContainer { container, id, .. }
+            | decide::Action::RemovePin { container, id, .. } => {
                 Action::RemoveContainer { container, id }
             }
             decide::Action::RemoveImage {

@@ -20,6 +20,10 @@ pub(super) struct Document<'a> {
     pub(super) note: Option<String>,
     /// By name, one for each workload of the policy.
     pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,
+    /// `plan` only: what the next round does for workloads that the policy does not name (any more), by name: their pins go.
+    /// Absent where there is nothing of the kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) departed: BTreeMap<&'a str, Vec<Action<'a>>>,
 }
 
 /// One workload.
@@ -28,7 +32,7 @@ pub(super) struct Workload<'a> {
     /// What `repository:latest` names; null if nothing bears that name.
     pub(super) latest: Option<Latest<'a>>,
     /// The proven versions behind latest that are on the disk, newest first.
-    pub(super) fallbacks: Vec<Named<'a>>,
+    pub(super) fallbacks: Vec<Fallback<'a>>,
     /// The container that does the workload's work; null if there is none or it cannot be told (`note` says which).
     pub(super) serving: Option<Serving<'a>>,
     /// For people: why nothing serves, what was moved by hand, ...; null if there is nothing to say.
@@ -69,11 +73,14 @@ pub(super) struct Latest<'a> {
 
 /// An entry of `fallbacks`.
 #[derive(Debug, Serialize)]
-pub(super) struct Named<'a> {
+pub(super) struct Fallback<'a> {
     /// The version it was promoted as.
     pub(super) version: &'a str,
     /// The image id.
     pub(super) image: &'a ImageId,
+    /// The container that holds the image for the policy's `pin`; absent where none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pin: Option<&'a str>,
 }
 
 /// `serving`.
@@ -184,7 +191,14 @@ pub(super) enum Action<'a> {
         /// The name.
         reference: String,
     },
-    /// Remove the stale local container.
+    /// Create a container that is never started, so that it holds a fallback's image (the policy's `pin`).
+    CreateContainer {
+        /// Its name.
+        container: &'a str,
+        /// Id of the image that it holds.
+        image: &'a ImageId,
+    },
+    /// Remove the stale local container, or a pin that nothing calls for any more.
     RemoveContainer {
         /// Its name.
         container: &'a str,

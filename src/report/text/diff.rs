@@ -8,7 +8,7 @@ use crate::policy::WorkloadName;
 use crate::report::layout::{self, Page, Text, Tone};
 use crate::report::status_line::summary;
 
-use super::{Row, image_row};
+use super::{Row, image_row, pins};
 
 /// A name that an image gets.
 const ADDED: char = '+';
@@ -59,23 +59,32 @@ pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan, page: Page) -> 
     out
 }
 
+/// What is left to do for workloads that the policy does not name.
+pub(super) fn departed(plan: &Plan, page: Page) -> Vec<String> {
+    pins::departed(plan, REMOVED, tone(REMOVED), page)
+}
+
 /// How many changes there are in all; empty where there are none.
 pub(super) fn total(plan: &Plan, page: Page) -> String {
-    let marks: Vec<char> = plan
-        .actions()
-        .into_iter()
-        .map(|(_, action)| mark(action))
-        .collect();
-    if marks.is_empty() {
+    let actions = plan.actions();
+    if actions.is_empty() {
         return String::new();
     }
-    let count = |mark: char| marks.iter().filter(|m| **m == mark).count();
+    let is_pin = |action: &Action| matches!(action, Action::CreatePin { .. });
+    let count = |wanted: char| {
+        let counted = |a: &Action| mark(a) == wanted && !is_pin(a);
+        actions.iter().filter(|(_, action)| counted(action)).count()
+    };
+    let pins = match actions.iter().filter(|(_, action)| is_pin(action)).count() {
+        0 => String::new(),
+        pins => format!("{pins} to pin, "),
+    };
     let won_back = match leaving_bytes(plan) {
         0 => String::new(),
         bytes => format!(", which wins back at most {}", layout::size(bytes)),
     };
     let counted = format!(
-        "next round: {} to tag, {} to retag, {} to remove{won_back}; nothing has been changed. `tagkeeper \
+        "next round: {} to tag, {} to retag, {pins}{} to remove{won_back}; nothing has been changed. `tagkeeper \
          reconcile` does it, and then whatever is left to do.",
         count(ADDED),
         count(MOVED),
@@ -113,11 +122,13 @@ fn tone(mark: char) -> Tone {
 
 fn mark(action: &Action) -> char {
     match action {
-        Action::Tag { replaces: None, .. } => ADDED,
+        Action::Tag { replaces: None, .. } | Action::CreatePin { .. } => ADDED,
         Action::Tag {
             replaces: Some(_), ..
         } => MOVED,
-        Action::RemoveContainer { .. } | Action::RemoveImage { .. } => REMOVED,
+        Action::RemoveContainer { .. } | Action::RemovePin { .. } | Action::RemoveImage { .. } => {
+            REMOVED
+        }
     }
 }
 
@@ -128,7 +139,9 @@ fn touching<'p>(plan: &'p WorkloadPlan, judgement: &Judgement) -> Option<&'p Act
         Action::RemoveImage {
             reference, image, ..
         } => judgement.reference == *reference && judgement.image == *image,
-        Action::RemoveContainer { .. } => false,
+        Action::CreatePin { .. } | Action::RemovePin { .. } | Action::RemoveContainer { .. } => {
+            false
+        }
     })
 }
 
@@ -164,6 +177,9 @@ pub(super) fn row(
             purpose: *purpose,
         }
         .print(mark, pending, judged, page),
+        Action::CreatePin { .. } | Action::RemovePin { .. } => {
+            pins::row(mark, tone(mark), action, page).unwrap_or_default()
+        }
         Action::RemoveContainer {
             container,
             id,

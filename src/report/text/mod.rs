@@ -12,6 +12,7 @@ use super::Preface;
 use super::layout::{self, Page, Text, Tone, WIDTH};
 
 mod diff;
+mod pins;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,10 @@ pub fn status(plan: &Plan, preface: &Preface, page: Page) -> String {
 /// What the next round of a pass would do, and why; like a diff, to be approved.
 pub fn plan(plan: &Plan, preface: &Preface, page: Page) -> String {
     let mut out = document(plan, preface, page, diff::workload);
+    for block in diff::departed(plan, page) {
+        out.push('\n');
+        out.push_str(&block);
+    }
     let total = diff::total(plan, page);
     if !total.is_empty() {
         out.push('\n');

@@ -37,7 +37,7 @@ impl Block<'_> {
         out.extend(
             plan.fallbacks
                 .iter()
-                .map(|f| self.field("fallback", fallback(f))),
+                .map(|f| self.field("fallback", fallback(f, plan.pins.contains_key(&f.image)))),
         );
         if plan.fallbacks.is_empty() {
             out.push_str(&self.field("fallback", "none"));
@@ -164,12 +164,13 @@ fn latest(latest: &Latest) -> Text {
     }
 }
 
-fn fallback(proven: &Proven) -> String {
+fn fallback(proven: &Proven, pinned: bool) -> String {
     let called = called(&proven.version, &proven.image);
+    let pinned = if pinned { ", pinned" } else { "" };
     match &proven.promoted_at {
-        Some(at) => format!("{called}, proven since {at}"),
+        Some(at) => format!("{called}, proven since {at}{pinned}"),
         // A stand-in: what was latest before anything was promoted.
-        None => format!("{called}, latest before the records begin"),
+        None => format!("{called}, latest before the records begin{pinned}"),
     }
 }
 
