@@ -212,6 +212,37 @@ fn what_is_commented_out_is_sound() {
     assert_eq!(policy.workloads["app"].container, "app");
 }
 
+/// What a person gets to read.
+#[test]
+fn the_text_of_a_whole_policy() {
+    let world = host(
+        &[
+            "a docker-sonic-telemetry:latest docker-sonic-telemetry:v1",
+            "b registry.example/docker-sonic-telemetry:v2",
+            "c busybox:latest",
+        ],
+        &[
+            "telemetry a docker-sonic-telemetry:latest",
+            "k8s_telemetry_ds-1_sonic_u_0 b registry.example/docker-sonic-telemetry:v2",
+        ],
+    );
+    let told = r#"# A first policy, guessed from 3 images and 2 containers at /run/docker.sock.
+# Read it, mend it, and save it as /etc/tagkeeper/policy.toml. Then `tagkeeper check` says whether it is sound, and
+# `tagkeeper plan` what it would do. The policy that comes with tagkeeper explains every key.
+
+[workload.telemetry]
+# unsure: registry.example/docker-sonic-telemetry is named alike, but carries no image of this repository
+repository = "docker-sonic-telemetry"                  # its latest is v1 (a)
+remotes = ["registry.example/docker-sonic-telemetry"]  # see above
+container = "telemetry"                                # running, from docker-sonic-telemetry:latest
+orchestrated = "k8s_telemetry_*"                       # k8s_telemetry_ds-1_sonic_u_0
+hold = true                                            # look and do not touch, until the remotes are known to be right
+
+# No sign of a workload: busybox.
+"#;
+    assert_eq!(first(&world).text, told);
+}
+
 #[test]
 fn another_socket_is_written_down() {
     let world = World::default();

@@ -9,6 +9,8 @@ use crate::image::Reference;
 use crate::policy::{DEFAULT_SOCKET, key_name, printable, quoted};
 use crate::world::{Image, World};
 
+/// A line with its comment has no more columns, but where others of its section are longer.
+const WIDTH: usize = 104;
 /// How many of a list are named; the rest is counted.
 const NAMED: usize = 4;
 
@@ -95,16 +97,9 @@ fn section(guess: &Guess) -> String {
     for doubt in &guess.unsure {
         let _ = writeln!(out, "# unsure: {}", printable(doubt));
     }
+    let mut lines: Vec<(String, String)> = Vec::new();
     let mut line = |key: &str, value: &str, why: &str| {
-        let written = format!("{key} = {value}");
-        let why = printable(why);
-        let _ = if why.is_empty() {
-            writeln!(out, "{written}")
-        } else if written.chars().count() + why.chars().count() > 100 {
-            writeln!(out, "# {why}:\n{written}")
-        } else {
-            writeln!(out, "{written:<44}  # {why}")
-        };
+        lines.push((format!("{key} = {value}"), printable(why)));
     };
     let latest = guess.latest;
     let versions = versions(latest);
@@ -146,6 +141,27 @@ fn section(guess: &Guess) -> String {
             "true",
             "look and do not touch, until the remotes are known to be right",
         );
+    }
+    out + &beside(&lines)
+}
+
+/// Settings with their comments, all of which begin at one column; above the setting where there is no room beside it.
+fn beside(lines: &[(String, String)]) -> String {
+    let columns = |text: &str| text.chars().count();
+    let has_room =
+        |(setting, why): &&(String, String)| columns(setting) + columns(why) <= WIDTH - 4;
+    let widths = lines.iter().filter(has_room).map(|(s, _)| columns(s));
+    let width = widths.max().unwrap_or_default();
+    let mut out = String::new();
+    for line in lines {
+        let (setting, why) = line;
+        let _ = if why.is_empty() {
+            writeln!(out, "{setting}")
+        } else if has_room(&line) {
+            writeln!(out, "{setting:<width$}  # {why}")
+        } else {
+            writeln!(out, "# {why}:\n{setting}")
+        };
     }
     out
 }
