@@ -1,0 +1,29 @@
+//! Metrics where they are read: the real program, Debian's node_exporter and Prometheus on loopback, and what ships for them,
+//! the alerts and the dashboard.
+//!
+//! `make test` installs both; without them every test that needs one fails.
+
+#![cfg(test)]
+
+#[path = "support/docker.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod docker;
+#[path = "support/fake.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod fake;
+#[path = "support/host.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod host;
+#[path = "support/names.rs"]
+mod names;
+#[path = "support/requests.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod requests;
+#[path = "faults/scene.rs"]
+#[allow(dead_code, reason = "shared with tests that use all of it")]
+mod scene;
+
+#[path = "monitoring/scrape.rs"]
+mod scrape;
+#[path = "monitoring/shipped.rs"]
+mod shipped;
