@@ -34,6 +34,7 @@ Examples:
   tagkeeper status --watch              # the same, each second
   tagkeeper plan                        # what a pass would do now, and why
   tagkeeper plan --format json          # the same, for programs
+  tagkeeper explain v2                  # why is this image still here?
   tagkeeper check --policy new.toml     # is this policy sound?
   tagkeeper reconcile                   # one pass, as the timer runs it
   tagkeeper rollback telemetry          # back to what was good before
@@ -70,7 +71,7 @@ pub struct Options {
     #[arg(long, value_name = "PATH", global = true)]
     pub socket: Option<PathBuf>,
 
-    /// How plan, status and check print; the other commands print nothing.
+    /// How plan, status, explain and check print; what the others say is for people.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, global = true)]
     pub format: Format,
 
@@ -90,7 +91,7 @@ pub enum Color {
     Never,
 }
 
-/// How `plan`, `status` and `check` print. The other commands print nothing, and take either.
+/// How `plan`, `status`, `explain` and `check` print. The other commands take either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -126,6 +127,16 @@ pub enum Command {
         /// Look again each second, until Ctrl-C; on a terminal only.
         #[arg(long)]
         watch: bool,
+    },
+    /// The whole story of one image: what happened to it, why it stays or goes, and when.
+    ///
+    /// When it was first seen, promoted, replaced; why each of its names is kept or going, and when that changes. An image
+    /// that has left the disk is told of as long as it is remembered: the last dozen that were promoted, and as many that
+    /// never were. Changes nothing.
+    Explain {
+        /// A name of the image, its version, or the beginning of its id.
+        #[arg(value_name = "REFERENCE", value_parser = NonEmptyStringValueParser::new())]
+        image: String,
     },
     /// Read the policy and report every error in it, and what is odd about it here.
     Check,
@@ -213,6 +224,12 @@ mod tests {
                     watch: true,
                 },
             ),
+            (
+                "tagkeeper explain docker-sonic-telemetry:v1",
+                Command::Explain {
+                    image: "docker-sonic-telemetry:v1".to_owned(),
+                },
+            ),
             ("tagkeeper check", Command::Check),
             ("tagkeeper init", Command::Init),
             ("tagkeeper rollback telemetry", rollback(false)),
@@ -281,6 +298,7 @@ mod tests {
             "tagkeeper plan --watch",
             "tagkeeper --color sometimes plan",
             "tagkeeper rollback",
+            "tagkeeper explain",
             "tagkeeper accept telemetry",
             "tagkeeper --format yaml plan",
             "tagkeeper --force reconcile",
@@ -325,6 +343,6 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("  tagkeeper "));
         let parsed = examples.map(|line| parse(line.split('#').next().unwrap()).unwrap());
-        assert_eq!(parsed.count(), 9);
+        assert_eq!(parsed.count(), 10);
     }
 }

@@ -4,8 +4,8 @@
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
 //! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
 //! `pins`, `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
-//! `watching` sit before a terminal, `schema` reads what is printed for programs, `messages` what is said of failures. Needs
-//! root, for the clock.
+//! `watching` sit before a terminal, `explaining` asks about one image, `schema` reads what is printed for programs, `messages`
+//! what is said of failures. Needs root, for the clock.
 
 #[cfg(test)]
 #[path = "support/docker.rs"]
@@ -32,6 +32,9 @@ mod asking;
 #[cfg(test)]
 #[path = "faults/examples.rs"]
 mod examples;
+#[cfg(test)]
+#[path = "faults/explaining.rs"]
+mod explaining;
 #[cfg(test)]
 #[path = "faults/fake.rs"]
 mod fake_itself;

@@ -1,11 +1,12 @@
 //! The commands: each puts policy, state, engine and report together, and says how it ended.
 //!
 //! The only place where files, engine and report meet. It decides nothing; `decide` does, through `pass`. A file for each
-//! kind: [`reconcile`] is the pass, [`show`] looks and prints, [`watch`] does so each second, [`check`] reads the policy alone,
+//! kind: [`reconcile`] is the pass, [`show`] looks and prints, [`explain`] tells of one image, [`watch`] does so each second, [`check`] reads the policy alone,
 //! [`init`] drafts one, [`person`] does what somebody asked for by name. [`terminal`] is what they know of the terminal; here is
 //! what they share.
 
 mod check;
+mod explain;
 mod init;
 mod person;
 mod reconcile;
@@ -79,6 +80,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
                 show::show(options, &clocks(), &subject)
             }
         }
+        Command::Explain { image } => explain::explain(options, &clocks(), image),
         Command::Check => check::check(options),
         Command::Init => init::init(options),
         Command::Rollback { workload, yes } => person::rollback(options, clocks, workload, *yes),

@@ -5,12 +5,12 @@ use super::{
     stop_of_load, terminal,
 };
 use crate::cli::{Format, Options};
-use crate::decide::Decision;
+use crate::decide::{self, Decision, Story};
 use crate::exit::Exit;
 use crate::pass::{self, ReadyAsker};
-use crate::policy::WorkloadName;
+use crate::policy::{Policy, WorkloadName};
 use crate::report::{self, Page, Preface};
-use crate::state::{LoadError, Loaded, Reading, State};
+use crate::state::{LoadError, Loaded, Now, Reading, State};
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ impl<'a> Subject<'a> {
 
 /// What one look came to.
 pub(super) struct Look {
+    policy: Policy,
+    now: Now,
     decision: Decision,
     preface: Preface,
     /// Why the state that there is could not be read.
@@ -46,19 +48,13 @@ pub(super) fn show(
     subject: &Subject<'_>,
 ) -> Result<Exit, Stop> {
     let look = look(options, reading, subject)?;
-    if let Some(error) = &look.corrupt {
-        report::log::log_error(None, error);
-    }
+    look.tell_corrupt();
     print(&look.render(
         subject.view,
         options.format,
         terminal::page(options, &std::io::stdout()),
     ))?;
-    Ok(if look.corrupt.is_some() {
-        Exit::Failed
-    } else {
-        Exit::Done
-    })
+    Ok(look.exit())
 }
 
 /// Looks once: reads policy and state, observes the engine, decides. Writes nothing and prints nothing.
@@ -102,6 +98,8 @@ pub(super) fn look(
         decision.plan.departed.clear();
     }
     Ok(Look {
+        policy,
+        now,
         decision,
         preface,
         corrupt,
@@ -109,6 +107,27 @@ pub(super) fn look(
 }
 
 impl Look {
+    /// Says why the state that there is could not be read.
+    pub(super) fn tell_corrupt(&self) {
+        if let Some(error) = &self.corrupt {
+            report::log::log_error(None, error);
+        }
+    }
+
+    /// How a command ends that has shown what it saw.
+    pub(super) fn exit(&self) -> Exit {
+        if self.corrupt.is_some() {
+            Exit::Failed
+        } else {
+            Exit::Done
+        }
+    }
+
+    /// What is known of each image.
+    pub(super) fn stories(&self) -> Vec<Story> {
+        decide::stories(&self.policy, &self.decision, &self.now)
+    }
+
     pub(super) fn render(&self, view: View, format: Format, page: Page) -> String {
         let (plan, preface) = (&self.decision.plan, &self.preface);
         match (view, format) {

@@ -10,7 +10,7 @@
 //!    [`actions`]: what follows from them.
 //!
 //! [`pin`] keeps the containers apart that hold the fallbacks; [`rollback`] holds the two decisions that a person asks for;
-//! [`history`] writes down what happened to images, for people.
+//! [`history`] writes down what happened to images, for people, and [`story`] tells it.
 
 mod actions;
 mod case;
@@ -27,6 +27,7 @@ mod promotion;
 mod rollback;
 mod scene;
 mod serving;
+mod story;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -50,6 +51,7 @@ pub use plan::{
     Verdict, WorkloadPlan,
 };
 pub use rollback::{Refusal, RollbackPlan, accept, rollback, rollback_actions, rollback_steps};
+pub use story::{Fate, FirstSeen, Story, Until, stories};
 
 /// Failures that are remembered of one workload: the last few images, for people (design 4.3).
 pub const FAILURES_KEPT: usize = 5;

@@ -21,6 +21,7 @@ mod requirements;
 mod rollback;
 mod safety;
 mod serving;
+mod story;
 mod traps;
 mod verdicts;
 mod verdicts_unwanted;

@@ -111,10 +111,24 @@ fn what_is_printed_is_what_the_schemas_say() {
     ] {
         let plan = assert_as_published(&host, secs, &["plan"]);
         let status = assert_as_published(&host, secs, &["status"]);
+        explain_every_image(&host, secs, &plan);
         assert_eq!(
             plan["workloads"].is_object(),
             status["workloads"].is_object()
         );
+    }
+}
+
+/// Each image that the plan names, on the disk or not.
+fn explain_every_image(host: &Host, secs: u64, plan: &Value) {
+    for workload in plan["workloads"].as_object().expect("an object").values() {
+        for list in ["images", "failures", "rejected"] {
+            for image in workload[list].as_array().expect("a list") {
+                let id = image["image"].as_str().expect("an id");
+                let told = assert_as_published(host, secs, &["explain", id]);
+                assert_eq!(told["stories"][0]["image"], id);
+            }
+        }
     }
 }
 

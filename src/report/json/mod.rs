@@ -1,4 +1,4 @@
-//! Plan, status, check and events for programs: a documented, versioned interface (design section 7), [`SCHEMA`].
+//! Plan, status, explain, check and events for programs: a documented, versioned interface (design section 7), [`SCHEMA`].
 //!
 //! `schema` documents each field. A field may be added within a schema; one that goes or changes its meaning makes a
 //! new schema. Pure.
@@ -13,10 +13,12 @@ use crate::image::Version;
 use crate::policy::{Diagnostic, Policy, Problem, Refused, WorkloadName};
 use crate::state::Now;
 
+mod explain;
 mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use explain::explain;
 use schema::{
     Action, Check, Document, Failure, Fallback, Finding, Judged, Latest, Pending, Rejected,
     Serving, Tally, Told, Workload,

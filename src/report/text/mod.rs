@@ -4,7 +4,7 @@
 //! becomes of it, why and its name; below, its id, its size and the reason in a sentence. Colours say nothing that the
 //! words do not say too.
 
-use crate::decide::{Judgement, Plan, Verdict, WorkloadPlan};
+use crate::decide::{Judgement, Plan, Story, Verdict, WorkloadPlan};
 use crate::pass::{Foreseen, RolledBack};
 use crate::policy::{Policy, WorkloadName};
 
@@ -14,8 +14,11 @@ use super::layout::{self, Page, Text, Tone, WIDTH};
 mod diff;
 mod pins;
 mod status;
+mod story;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use story::until;
 
 /// Column at which the name of an image begins, and the lines below it.
 const NAME_COLUMN: usize = 22;
@@ -54,6 +57,15 @@ pub fn check(policy: &Policy, preface: &Preface) -> String {
         names.join(", ")
     );
     Page::default().paragraph("", 0, sound)
+}
+
+/// The whole story of an image, once for each workload that it belongs to.
+pub fn explain(stories: &[&Story], page: Page) -> String {
+    let told: Vec<String> = stories
+        .iter()
+        .map(|told| story::story(told, page))
+        .collect();
+    told.join("\n")
 }
 
 /// What `rollback` is going to do, for a person to agree to.

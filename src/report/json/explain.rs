@@ -1,0 +1,139 @@
+//! What `explain --format json` looks like: each struct is an object, each field a key. Pure.
+
+use serde::Serialize;
+
+use super::schema::{Failure, Pending};
+use super::{SCHEMA, failure, pending, print};
+use crate::decide::{Fate, FirstSeen, Story, Until};
+use crate::image::Version;
+use crate::report::text;
+
+/// The whole document.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    /// [`SCHEMA`].
+    schema: u32,
+    /// One for each workload that the image belongs to, or belonged to.
+    stories: Vec<Told<'a>>,
+}
+
+/// An entry of `stories`.
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    /// Whose image it is.
+    workload: &'a str,
+    /// The version that it has, or had.
+    version: &'a str,
+    /// The image id.
+    image: String,
+    /// Size on disk in bytes, shared layers included; null if it is not on the disk.
+    size_bytes: Option<u64>,
+    /// When it was first seen, RFC 3339; null if that is not remembered as a time of day.
+    first_seen_at: Option<&'a str>,
+    /// When it was last promoted, RFC 3339; null if it never was, as far as is remembered.
+    promoted_at: Option<&'a str>,
+    /// What took `latest` from it; null if nothing did.
+    replaced: Option<By<'a>>,
+    /// What made it obsolete; null if it is not.
+    retired: Option<By<'a>>,
+    /// When a rollback rejected it, RFC 3339; null if no rejection stands.
+    rejected_at: Option<&'a str>,
+    /// The upgrade to it that is being soaked; null if there is none.
+    pending: Option<Pending<'a>>,
+    /// The upgrades to it that failed; null if none is remembered.
+    failure: Option<Failure<'a>>,
+    /// How it left the disk; null while it is there.
+    removed: Option<Removed<'a>>,
+    /// Its names on the disk; empty once it has left.
+    names: Vec<Name>,
+}
+
+/// `replaced` and `retired`.
+#[derive(Debug, Serialize)]
+struct By<'a> {
+    /// The version that was promoted; null if it was no promotion.
+    by: Option<&'a str>,
+    /// When, RFC 3339.
+    at: &'a str,
+}
+
+/// `removed`.
+#[derive(Debug, Serialize)]
+struct Removed<'a> {
+    /// `retired`, `idle`, or `unasked` if nothing here called for it.
+    why: &'static str,
+    /// When, RFC 3339.
+    at: &'a str,
+}
+
+/// An entry of `names`.
+#[derive(Debug, Serialize)]
+struct Name {
+    /// The name; null for a nameless image.
+    reference: Option<String>,
+    /// `keep`, `remove` or `retag`.
+    verdict: &'static str,
+    /// The row of the verdict table.
+    reason: &'static str,
+    /// The reason in a sentence for people.
+    detail: String,
+    /// For people: when that changes.
+    until: String,
+    /// In how many seconds of host uptime it goes, or moves; null if that hangs on something else than time.
+    goes_in_secs: Option<u64>,
+}
+
+/// What `explain --format json` prints. Ends with one newline.
+pub fn explain(stories: &[&Story]) -> String {
+    print(&Document {
+        schema: SCHEMA,
+        stories: stories.iter().map(|story| told(story)).collect(),
+    })
+}
+
+fn told(story: &Story) -> Told<'_> {
+    let replaced = story.replaced.as_ref();
+    let retired = story.retired.as_ref();
+    Told {
+        workload: story.workload.as_str(),
+        version: story.version.as_str(),
+        image: story.image.to_string(),
+        size_bytes: story.size_bytes,
+        first_seen_at: match &story.first_seen {
+            FirstSeen::At(at) | FirstSeen::Before(at) => Some(at),
+            FirstSeen::Ago(_) | FirstSeen::Unknown => None,
+        },
+        promoted_at: story.promoted_at.as_deref(),
+        replaced: replaced.map(|replaced| By {
+            by: Some(replaced.by.as_str()),
+            at: &replaced.at,
+        }),
+        retired: retired.map(|retired| By {
+            by: retired.by.as_ref().map(Version::as_str),
+            at: &retired.at,
+        }),
+        rejected_at: story.rejected.as_ref().map(|rejected| rejected.at.as_str()),
+        pending: story.pending.as_ref().map(pending),
+        failure: story.failure.as_ref().map(failure),
+        removed: story.removed.as_ref().map(|removed| Removed {
+            why: removed.why.as_str(),
+            at: &removed.at,
+        }),
+        names: story.names.iter().map(name).collect(),
+    }
+}
+
+fn name(fate: &Fate) -> Name {
+    Name {
+        reference: fate.reference.as_ref().map(ToString::to_string),
+        verdict: fate.reason.verdict().as_str(),
+        reason: fate.reason.as_str(),
+        detail: fate.detail.to_string(),
+        until: text::until(&fate.until),
+        goes_in_secs: match fate.until {
+            Until::GraceOver(left_ms) => Some(left_ms.div_ceil(1000)),
+            Until::NextPass => Some(0),
+            _ => None,
+        },
+    }
+}

@@ -1,0 +1,198 @@
+//! `explain`: a person asks about one image, and is told its whole story by the real program.
+
+use crate::fake::Fault;
+use crate::host::Host;
+use crate::names::hex_id;
+use crate::requests::Route;
+use crate::scene::{POLICY, RIPE, id, promoted, soaking};
+
+fn told(host: &Host, secs: u64, asked: &str) -> String {
+    let outcome = host.run_at(secs, &["explain", asked]).expect_code(0);
+    assert_eq!(outcome.mutations(), [""; 0]);
+    outcome.stdout
+}
+
+#[track_caller]
+fn assert_tells(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn an_image_is_found_by_name_version_and_id() {
+    let host = promoted();
+    let stamps = host.state_stamps();
+    let whole = id("v1");
+    let same = told(&host, 700, "reg.example/app:v1");
+    for asked in ["v1", &whole, &whole[7..], &whole[7..12]] {
+        assert_eq!(told(&host, 700, asked), same, "{asked}");
+    }
+    assert_tells(
+        &same,
+        &[
+            &format!("v1 is image {} of app, 1.0 MB\n", &hex_id("v1")[..12]),
+            "when the records began: it was there before",
+            "  replaced    ",
+            " by v2\n",
+            "  keep        reg.example/app:v1\n              fallback: v1 is proven",
+            "goes after the next promotion\n",
+        ],
+    );
+    assert_tells(
+        &told(&host, 700, "app"),
+        &[
+            "v2 is image",
+            "  promoted    ",
+            "latest: ",
+            "stays until another version is promoted",
+        ],
+    );
+    assert_eq!(
+        host.state_stamps(),
+        stamps,
+        "it took no lock and wrote nothing"
+    );
+}
+
+#[test]
+fn it_says_when_an_image_goes() {
+    let host = soaking(POLICY);
+    host.engine()
+        .docker
+        .image("junk", &["reg.example/app:junk"]);
+    host.pass_at(60).expect_code(0);
+    let text = told(&host, 3_660, "junk");
+    assert_tells(
+        &text,
+        &[
+            "keep        reg.example/app:junk",
+            "grace: idle for 1h",
+            "in 23h",
+        ],
+    );
+    assert_tells(
+        &told(&host, 300, "v2"),
+        &[
+            "  soaking     since ",
+            " in k8s_app_1, 0 restarts",
+            "becomes latest in 5m",
+            "if it stays up",
+        ],
+    );
+    host.engine().docker.run("debug", "reg.example/app:junk");
+    host.engine().docker.exit("debug", 0);
+    assert_tells(
+        &told(&host, 3_700, "junk"),
+        &[
+            "in-use: used by debug (exited)",
+            "until container debug no longer uses it; then its grace",
+        ],
+    );
+    host.engine().docker.exit("k8s_app_1", 3);
+    host.pass_at(3_800).expect_code(0);
+    assert_tells(
+        &told(&host, 3_800, "v2"),
+        &["  failed      exited (3) after "],
+    );
+}
+
+#[test]
+fn an_image_that_is_gone_has_its_story_too() {
+    let host = promoted();
+    for asked in ["old-a", "reg.example/app:old-a", &id("a")] {
+        assert_tells(
+            &told(&host, 700, asked),
+            &[
+                "old-a was image ",
+                " of app, and is not on the disk\n",
+                "by the promotion of v2\n",
+                "  removed     ",
+                "it was obsolete",
+            ],
+        );
+    }
+    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    assert_tells(
+        &told(&host, 1_010, "v2"),
+        &[
+            "  rejected    ",
+            "`tagkeeper accept app v2` lifts that",
+            "  replaced    ",
+            " by v1\n",
+        ],
+    );
+    let docker = || host.engine();
+    docker().docker.drop_container("k8s_app_1");
+    docker().docker.remove_image("reg.example/app:v2");
+    host.pass_at(1_100).expect_code(0);
+    assert_tells(
+        &told(&host, 1_110, "v2"),
+        &["not by tagkeeper, as far as it knows"],
+    );
+    let json = host
+        .run_at(1_110, &["explain", "v2", "--format", "json"])
+        .expect_code(0)
+        .json();
+    assert_eq!(json["stories"][0]["removed"]["why"], "unasked");
+    assert_eq!(json["stories"][0]["names"], serde_json::json!([]));
+}
+
+/// The engine's word on a removal counts, also before the grace period was over by the clock of a later policy.
+#[test]
+fn an_idle_image_that_was_removed_was_idle() {
+    let host = promoted();
+    host.engine()
+        .docker
+        .image("junk", &["reg.example/app:junk"]);
+    host.pass_at(1_000).expect_code(0);
+    host.pass_at(1_000 + 86_401).expect_code(0);
+    assert_tells(
+        &told(&host, 90_000, "junk"),
+        &["it had lain idle, and was proven by nothing"],
+    );
+}
+
+#[test]
+fn what_is_not_known_or_not_clear_is_said() {
+    let host = promoted();
+    host.engine().docker.image("twin", &["app:v2"]);
+    host.pass_at(700).expect_code(0);
+    for (asked, said) in [
+        ("reg.example/app:v3", "did you mean 'reg.example/app:v"),
+        ("nonesuch", "`tagkeeper status` lists the images"),
+        (
+            "v2",
+            "'v2' is more than one image; say which by its name or id: ",
+        ),
+        (
+            "elsewhere/thing:v1",
+            "nothing is known of an image 'elsewhere/thing:v1'",
+        ),
+        ("abc", "nothing is known"),
+    ] {
+        let outcome = host.run_at(710, &["explain", asked]).expect_code(1);
+        assert!(outcome.stderr.contains(said), "{asked}: {outcome:#?}");
+        assert_eq!(
+            (outcome.stdout.as_str(), outcome.mutations().len()),
+            ("", 0)
+        );
+    }
+    assert_tells(
+        &told(&host, 710, "app:v2"),
+        &["twin: ", "stays while its version is latest"],
+    );
+}
+
+#[test]
+fn it_fails_as_status_does() {
+    let host = promoted();
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(500, "no"));
+    host.run_at(RIPE + 5, &["explain", "v1"]).expect_code(69);
+    host.engine().heal();
+    std::fs::write(host.state_file(), "{").expect("writable");
+    let outcome = host.run_at(RIPE + 5, &["explain", "v1"]).expect_code(1);
+    assert!(outcome.stdout.contains("v1 is image"), "{outcome:#?}");
+    assert!(outcome.stderr.contains("corrupt"), "{outcome:#?}");
+}
