@@ -40,9 +40,7 @@ pub(super) fn check(options: &Options) -> Result<Exit, Stop> {
     match options.format {
         Format::Text => {
             let colors = terminal::errors_have_colors(options);
-            for warning in &warnings {
-                report::log::log_policy_warning(warning, colors);
-            }
+            report::log::log_policy_warnings(&warnings, colors);
             if let Some(error) = &unseen {
                 report::log::log_unseen_engine(error);
             }

@@ -122,13 +122,18 @@ pub fn show_refused(refused: &Refused) {
 }
 
 /// Logs what is odd about a policy; on a terminal that is to have colours it is shown in them.
-pub fn log_policy_warning(warning: &Diagnostic, colors: bool) {
-    if colors {
-        to_stderr(&format!("{}\n", warning.print(true)));
+pub fn log_policy_warnings(warnings: &[Diagnostic], colors: bool) {
+    let printed: Vec<String> = warnings.iter().map(|w| w.print(colors)).collect();
+    let text = printed.join("\n\n");
+    if printed.is_empty() {
         return;
     }
-    let text = warning.to_string();
-    tracing::warn!("{}", text.strip_prefix("warning: ").unwrap_or(&text));
+    if colors {
+        to_stderr(&format!("{text}\n\n"));
+    } else {
+        // The level's word is the log's to say.
+        tracing::warn!("{}", text.strip_prefix("warning: ").unwrap_or(&text));
+    }
 }
 
 /// Says that `check` has not seen the engine, and why.
