@@ -58,11 +58,12 @@ manual:
 	$(CARGO) run --quiet --locked --example manual -- $(manual)
 
 # A compile error shows before an engine is started.
-test: root toolchain tools
+test: root toolchain
 	scripts/install-test-packages
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --no-run
+	$(MAKE) tools
 	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
 
