@@ -1,13 +1,14 @@
 //! A first policy for a host that has none: what its engine shows, made into commented TOML for a person to mend.
 //!
-//! Pure: `guess` reads a [`World`] and says which workloads there seem to be and what is unsure about each; `text` writes
-//! that down. Neither asks anybody anything. What it prints is a sound policy, whatever the world (a property test), and
-//! where a guess could cost an image, it is on hold or commented out: a person decides.
+//! Pure: `guess` reads a [`World`] and says which workloads there seem to be and what is unsure about each, `containers` who
+//! runs them, and `text` writes that down. None of them asks anybody anything. What is printed is a sound policy, whatever the
+//! world (a property test), and where a guess could cost an image, it is on hold or commented out: a person decides.
 
 use std::path::Path;
 
 use crate::world::World;
 
+mod containers;
 mod guess;
 #[cfg(test)]
 mod tests;
