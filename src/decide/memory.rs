@@ -153,11 +153,17 @@ impl Case<'_> {
         if self.is_disk_strange() {
             return;
         }
-        let (scene, cast) = (self.scene, self.cast);
-        let is_present = |id: &ImageId| {
-            let member = scene.place(id).and_then(|place| cast.member(place));
-            member.is_some_and(|member| cast.is_seen(member))
-        };
+        let scene = self.scene;
+        let mut present = vec![false; scene.world.images.len()];
+        for member in self
+            .cast
+            .images
+            .iter()
+            .filter(|member| self.cast.is_seen(member))
+        {
+            present[member.place] = true;
+        }
+        let is_present = |id: &ImageId| scene.place(id).is_some_and(|place| present[place]);
         if !self.state.images.keys().all(is_present) {
             let images = self.state.images.iter();
             let gone = images.filter(|(id, _)| !is_present(id));

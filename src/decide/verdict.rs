@@ -1,6 +1,6 @@
 //! Verdicts (design 4.5): one verdict and one reason for every name on the disk. The first row that fits wins.
 
-use crate::image::{ImageId, Reference};
+use crate::image::{ImageId, Reference, Version};
 use crate::state::Proven;
 use crate::world::Image;
 
@@ -150,15 +150,12 @@ impl<'a> Case<'a> {
     fn is_wanted_version(&self, tag: &str) -> bool {
         let pending = self.state.pending.as_ref();
         let stand_in = pending.and_then(|p| p.stand_in.as_ref());
-        let versions = [
-            self.head().map(|h| &h.version),
-            pending.map(|p| &p.version),
-            stand_in.map(|s| &s.version),
-        ];
-        versions
-            .into_iter()
-            .flatten()
-            .any(|version| version.as_str() == tag)
+        let mut proven = self.state.lineage.iter().map(|proven| &proven.version);
+        let upgrade = [pending.map(|p| &p.version), stand_in.map(|s| &s.version)];
+        let is_it = |version: &Version| version.as_str() == tag;
+        upgrade.into_iter().flatten().any(is_it)
+            // Few tags are any version of the lineage, and which entry is the head has to be looked up.
+            || proven.any(is_it) && self.head().is_some_and(|head| is_it(&head.version))
     }
 
     /// Whether another workload wants the image by its id and has no tag of its own to keep it by.
