@@ -177,10 +177,13 @@ impl Model {
         let lost = before
             .as_ref()
             .is_none_or(|id| self.is_rejected(workload, id));
+        // The head may have come onto the disk since the round looked.
+        let behind = if self.interfered { usize::MAX } else { 1 };
         let is_head = self
             .lineage(workload)
-            .first()
-            .is_some_and(|head| head.image == *image);
+            .iter()
+            .take(behind)
+            .any(|proven| proven.image == *image);
         let restored = is_head && (lost || self.rolling_back == Some(workload));
         self.require(commits || restored, || {
             format!("latest moves to {}, which has not soaked", image.short())

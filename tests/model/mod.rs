@@ -273,7 +273,10 @@ impl Model {
         self.interfered = false;
         self.names_raced = false;
         self.users_raced = false;
-        self.running = Rc::clone(&self.policy);
+        if !Rc::ptr_eq(&self.running, &self.policy) {
+            self.running = Rc::clone(&self.policy);
+            self.stamp += 1;
+        }
         self.truth.begin_pass();
         let state = self.saved.clone().unwrap_or_else(State::fresh);
         let now = state.clock.advance(&self.host.reading());

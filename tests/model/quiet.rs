@@ -1,6 +1,7 @@
 //! Liveness: after enough quiet passes everything has come to rest, and one more pass does nothing.
 
 use tagkeeper::image::{ImageId, Reference, Version};
+use tagkeeper::state::WorkloadState;
 use tagkeeper::world::Health;
 
 use super::Model;
@@ -82,8 +83,9 @@ impl Model {
                 ));
             }
         }
+        let recorded = known.lineage.first().map(|head| &head.image);
         if self.truth.committed[workload].is_some()
-            && self.truth.committed[workload].as_ref() != head
+            && self.truth.committed[workload].as_ref() != recorded
         {
             return Some("a promotion was committed and is not recorded".to_owned());
         }
@@ -135,14 +137,23 @@ impl Model {
     fn has_use(&self, workload: usize, id: &ImageId) -> bool {
         let known = self.known(workload);
         let claimed = (0..WORKLOADS).any(|w| {
-            self.entry(w).is_some()
-                && self
-                    .known(w)
-                    .is_some_and(|k| k.lineage.iter().any(|proven| proven.image == *id))
+            self.entry(w).is_some() && self.known(w).is_some_and(|known| is_claimed(known, id))
         });
         let inherited = known
             .and_then(|k| k.images.get(id))
             .is_some_and(|sighting| sighting.inherited);
         self.latest(workload).as_ref() == Some(id) || claimed || inherited || self.host.is_used(id)
     }
+}
+
+/// Whether a state wants an image by its id.
+fn is_claimed(known: &WorkloadState, id: &ImageId) -> bool {
+    let stand_ins = known.pending.iter().filter_map(|p| p.stand_in.as_ref());
+    known
+        .lineage
+        .iter()
+        .chain(stand_ins)
+        .map(|proven| &proven.image)
+        .chain(known.pending.iter().map(|pending| &pending.image))
+        .any(|claimed| claimed == id)
 }

@@ -18,6 +18,22 @@ struct Change<'s> {
     new: &'s WorkloadState,
     /// What became the head by this save, if not by a rollback.
     promoted: Option<ImageId>,
+    /// What a rollback recorded as promoted, because that had been committed, and rejected in the same save.
+    undone: Option<ImageId>,
+}
+
+impl Change<'_> {
+    /// The image whose promotion this save records, whether or not it was undone at once.
+    fn recorded(&self) -> Option<&ImageId> {
+        self.promoted.as_ref().or(self.undone.as_ref())
+    }
+
+    fn stand_in(&self) -> Option<&Proven> {
+        self.old
+            .pending
+            .as_ref()
+            .and_then(|pending| pending.stand_in.as_ref())
+    }
 }
 
 impl Model {
@@ -51,8 +67,10 @@ impl Model {
                 old,
                 new,
                 promoted: None,
+                undone: None,
             };
             self.check_rejections(&change);
+            change.undone = self.undone(&change);
             change.promoted = self.check_head(&change);
             self.check_lineage_kept(&change);
             self.check_lineage_grown(&change);
@@ -106,6 +124,15 @@ impl Model {
         }
     }
 
+    /// A rollback right after the commit point, before a pass has recorded the promotion.
+    fn undone(&self, change: &Change<'_>) -> Option<ImageId> {
+        self.rolling_back?;
+        let pending = change.old.pending.as_ref()?;
+        let committed = self.truth.committed[change.workload].as_ref() == Some(&pending.image);
+        (committed && pending.soaked && change.new.rejected.contains_key(&pending.image))
+            .then(|| pending.image.clone())
+    }
+
     fn check_head(&mut self, change: &Change<'_>) -> Option<ImageId> {
         let old = change.old.lineage.first().map(|proven| &proven.image);
         let new = change.new.lineage.first().map(|proven| &proven.image);
@@ -126,6 +153,10 @@ impl Model {
                 .iter()
                 .any(|proven| proven.image == *head)
         {
+            return None;
+        }
+        let stood_in = change.stand_in().is_some_and(|s| s.image == *head);
+        if change.undone.is_some() && stood_in {
             return None;
         }
         let workload = change.workload;
@@ -161,12 +192,13 @@ impl Model {
             .iter()
             .filter(|proven| is_there(&proven.image))
             .count();
-        let full = on_disk > change.entry.fallbacks && !change.entry.hold;
+        let undone = usize::from(change.undone.is_some());
+        let full = on_disk + undone > change.entry.fallbacks && !change.entry.hold;
         // A promotion of what was the head already: `latest` had been moved by hand.
         let head = change.new.lineage.first().map(|head| &head.image);
         let again = change.new.pending.is_none()
             && change.old.pending.as_ref().map(|pending| &pending.image) == head;
-        let recorded = change.promoted.is_some() || again;
+        let recorded = change.recorded().is_some() || again;
         let lost = change
             .old
             .lineage
@@ -176,7 +208,7 @@ impl Model {
             .filter(|e| !change.new.rejected.contains_key(&e.image))
             .filter(|_| !full && !self.interfered)
             .filter(|e| !recorded || is_there(&e.image))
-            .filter(|e| change.promoted.is_none() || !self.may_strike(change, &e.image))
+            .filter(|e| change.recorded().is_none() || !self.may_strike(change, &e.image))
             .map(|e| e.image.clone())
             .collect();
         for id in &unexplained {
@@ -200,11 +232,7 @@ impl Model {
     }
 
     fn check_lineage_grown(&mut self, change: &Change<'_>) {
-        let stand_in = change
-            .old
-            .pending
-            .as_ref()
-            .and_then(|pending| pending.stand_in.as_ref());
+        let stand_in = change.stand_in();
         for grown in &change.new.lineage {
             let known = change
                 .old
@@ -212,7 +240,7 @@ impl Model {
                 .iter()
                 .any(|proven| proven.image == grown.image);
             let stood_in =
-                change.promoted.is_some() && stand_in.is_some_and(|s| s.image == grown.image);
+                change.recorded().is_some() && stand_in.is_some_and(|s| s.image == grown.image);
             let promoted = change.promoted.as_ref() == Some(&grown.image);
             self.fail_unless(
                 known || stood_in || promoted,
@@ -247,15 +275,10 @@ impl Model {
         for id in added {
             let left_lineage = change.old.lineage.iter().any(|proven| proven.image == *id)
                 && change.new.lineage.iter().all(|proven| proven.image != *id);
-            let obsolete = change.promoted.as_ref().is_some_and(|promoted| {
+            let obsolete = change.recorded().is_some_and(|promoted| {
                 self.truth.was_before(change.workload, id, promoted)
                     || self.truth.is_inherited(change.workload, id)
-                    || change
-                        .old
-                        .pending
-                        .iter()
-                        .filter_map(|p| p.stand_in.as_ref())
-                        .any(|s| s.image == *id)
+                    || change.stand_in().is_some_and(|s| s.image == *id)
             });
             let adopted = self.loses_name_to_fallback(change, id);
             let explained = left_lineage || obsolete || adopted || self.interfered;
@@ -342,6 +365,13 @@ impl Model {
 
     fn note_promotion(&mut self, change: &Change<'_>) {
         let workload = change.workload;
+        let committed = &mut self.truth.committed[workload];
+        if committed
+            .as_ref()
+            .is_some_and(|id| change.new.rejected.contains_key(id))
+        {
+            *committed = None;
+        }
         if change.old.came_in.is_none() {
             let host = &self.host;
             let there = change
@@ -352,7 +382,7 @@ impl Model {
                 .cloned();
             self.truth.inherited[workload] = there.collect();
         }
-        let Some(promoted) = &change.promoted else {
+        let Some(promoted) = change.recorded() else {
             return;
         };
         if change

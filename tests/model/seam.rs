@@ -58,7 +58,8 @@ impl Model {
                 ref event,
             } if at == number => {
                 self.happen(event);
-                self.interfered = true;
+                // Before the first look it is as if it had happened before the pass.
+                self.interfered = number > 0;
                 if matches!(event, Event::Reboot { .. }) {
                     self.killed = true;
                     return Err(anyhow!("killed"));
@@ -172,6 +173,7 @@ impl Store for Seam<'_> {
             model.count_window();
             model.check_save(state);
             model.saved = Some(state.clone());
+            model.note_departures_after_save();
             model.stamp += 1;
             model.saves += 1;
         })

@@ -95,11 +95,10 @@ impl Model {
         if let Some(at) = local.filter(|&at| containers[at].is_running()) {
             return Some(self.incarnation(at, true));
         }
-        let of_local = local.map(|at| self.version_run(workload, at));
         let mut awake = self.orchestrated(workload);
         awake.retain(|&at| {
             !self.is_dry(workload, &containers[at].listed.id)
-                && of_local.as_ref() != Some(&self.version_run(workload, at))
+                && !local.is_some_and(|local| self.is_of_one_version(workload, local, at))
         });
         let first = *awake.first()?;
         if awake
@@ -125,8 +124,15 @@ impl Model {
         }
     }
 
+    /// Whether two containers run one version: one image is one, whichever of its tags each was created from.
+    pub(crate) fn is_of_one_version(&self, workload: usize, a: usize, b: usize) -> bool {
+        let containers = &self.host.disk.containers;
+        containers[a].listed.image == containers[b].listed.image
+            || self.version_run(workload, a) == self.version_run(workload, b)
+    }
+
     /// The version that a container runs.
-    pub(crate) fn version_run(&self, workload: usize, at: usize) -> Version {
+    fn version_run(&self, workload: usize, at: usize) -> Version {
         let held = &self.host.disk.containers[at];
         let id = &held.listed.image;
         if let Some(recorded) = self

@@ -168,9 +168,8 @@ impl Model {
                 && self.host.disk.containers[local].is_running()
                 && self.entry(workload).is_some()
             {
-                let of_local = self.version_run(workload, local);
                 let idling = self.orchestrated(workload).into_iter();
-                let idling = idling.filter(|&at| self.version_run(workload, at) == of_local);
+                let idling = idling.filter(|&at| self.is_of_one_version(workload, local, at));
                 sample.dry[workload]
                     .extend(idling.map(|at| self.host.disk.containers[at].listed.id.clone()));
             }
@@ -216,47 +215,38 @@ impl Model {
         let unchanged = self.truth.sampled_at == self.stamp && self.truth.window.len() == 1;
         self.truth.counted_stamp = unchanged.then_some(self.stamp);
         let now = self.host.uptime_ms;
-        if let Some(workload) = self.rolling_back {
-            // A person's command looks after one workload, and asks no `ready` commands.
+        for workload in self.looked_after() {
             self.count_series(workload, now);
-            self.count_idle(now);
-            self.truth.counted_stamp = None;
-            return;
-        }
-        for workload in 0..WORKLOADS {
-            self.count_series(workload, now);
-        }
-        for workload in 0..WORKLOADS {
-            if self.entry(workload).is_none() {
-                self.truth.dry[workload].clear();
-            }
-            let dry = self
-                .truth
-                .window
-                .iter()
-                .flat_map(|sample| &sample.dry[workload]);
-            self.truth.dry[workload].extend(dry.cloned());
-            if !self
-                .known(workload)
-                .is_some_and(|known| self.is_disk_strange(known))
-            {
-                let containers = &self.host.disk.containers;
-                self.truth.dry[workload]
-                    .retain(|id| containers.iter().any(|held| held.listed.id == *id));
-            }
+            self.count_dry_runs(workload);
         }
         self.count_idle(now);
-        self.note_rolled_out();
-        self.note_strange_disk();
-        for workload in 0..WORKLOADS {
-            let latest = self
-                .host
-                .named(&self.names.latest[workload])
-                .map(|image| &image.id);
-            if self.truth.committed[workload].as_ref() != latest && !self.interfered {
-                self.truth.committed[workload] = None;
-            }
+        for workload in self.looked_after() {
+            self.note_rolled_out(workload);
+            self.note_departures(workload);
         }
+        if self.rolling_back.is_some() {
+            self.truth.counted_stamp = None;
+        }
+    }
+
+    /// A person's command writes down what it saw of one workload, and asks no `ready` commands.
+    fn looked_after(&self) -> std::ops::Range<usize> {
+        match self.rolling_back {
+            Some(workload) => workload..workload + 1,
+            None => 0..WORKLOADS,
+        }
+    }
+
+    fn count_dry_runs(&mut self, workload: usize) {
+        if self.entry(workload).is_none() {
+            self.truth.dry[workload].clear();
+        }
+        let dry = self
+            .truth
+            .window
+            .iter()
+            .flat_map(|sample| &sample.dry[workload]);
+        self.truth.dry[workload].extend(dry.cloned());
     }
 
     fn count_series(&mut self, workload: usize, now: u64) {
@@ -318,25 +308,22 @@ impl Model {
     }
 
     /// What the orchestrator holds is known for good once it has been seen.
-    fn note_rolled_out(&mut self) {
-        for workload in 0..WORKLOADS {
-            let Some(entry) = self.entry(workload) else {
-                continue;
-            };
-            let known = self.known(workload);
-            let stand_in = known
-                .and_then(|k| k.pending.as_ref())
-                .and_then(|p| p.stand_in.as_ref());
-            let entries = known
-                .into_iter()
-                .flat_map(|k| &k.lineage)
-                .chain(stand_in)
-                .map(|p| &p.image);
-            let rolled_out = &self.truth.rolled_out[workload];
-            let is_known =
-                |id: &ImageId| rolled_out.contains(id) || self.is_held_by_remote(entry, id);
-            self.truth.rolled_out[workload] = entries.filter(|id| is_known(id)).cloned().collect();
-        }
+    fn note_rolled_out(&mut self, workload: usize) {
+        let Some(entry) = self.entry(workload) else {
+            return;
+        };
+        let known = self.known(workload);
+        let stand_in = known
+            .and_then(|k| k.pending.as_ref())
+            .and_then(|p| p.stand_in.as_ref());
+        let entries = known
+            .into_iter()
+            .flat_map(|k| &k.lineage)
+            .chain(stand_in)
+            .map(|p| &p.image);
+        let rolled_out = &self.truth.rolled_out[workload];
+        let is_known = |id: &ImageId| rolled_out.contains(id) || self.is_held_by_remote(entry, id);
+        self.truth.rolled_out[workload] = entries.filter(|id| is_known(id)).cloned().collect();
     }
 
     pub(crate) fn is_held_by_remote(&self, entry: &Workload, id: &ImageId) -> bool {
@@ -357,20 +344,42 @@ impl Model {
                 })
     }
 
-    fn note_strange_disk(&mut self) {
-        for workload in 0..WORKLOADS {
-            let strange = self
-                .known(workload)
-                .is_some_and(|known| self.is_disk_strange(known));
-            if strange {
-                self.truth.upheaval(workload, self.host.uptime_ms);
-            }
-            let mut inherited = std::mem::take(&mut self.truth.inherited[workload]);
-            inherited.retain(|id| {
-                strange || (self.host.image(id).is_some() && self.belongs(workload, id))
-            });
-            self.truth.inherited[workload] = inherited;
+    /// What has left the disk comes back as something new; while none of what is remembered is there, nothing has left.
+    fn note_departures(&mut self, workload: usize) {
+        let strange = self.is_strange(workload);
+        if strange {
+            self.truth.upheaval(workload, self.host.uptime_ms);
+        } else {
+            let containers = &self.host.disk.containers;
+            self.truth.dry[workload]
+                .retain(|id| containers.iter().any(|held| held.listed.id == *id));
         }
+        let mut inherited = std::mem::take(&mut self.truth.inherited[workload]);
+        inherited
+            .retain(|id| strange || (self.host.image(id).is_some() && self.belongs(workload, id)));
+        self.truth.inherited[workload] = inherited;
+        let latest = self
+            .host
+            .named(&self.names.latest[workload])
+            .map(|image| &image.id);
+        let moved_on = self.truth.committed[workload].as_ref() != latest;
+        if moved_on && !strange && !self.interfered {
+            self.truth.committed[workload] = None;
+        }
+    }
+
+    /// What was saved may know an image that is there, so that the disk is strange no more, and the rest has left it.
+    pub(crate) fn note_departures_after_save(&mut self) {
+        if !self.interfered {
+            for workload in self.looked_after() {
+                self.note_departures(workload);
+            }
+        }
+    }
+
+    fn is_strange(&self, workload: usize) -> bool {
+        self.known(workload)
+            .is_some_and(|known| self.is_disk_strange(known))
     }
 
     /// None of what is remembered is on the disk.
