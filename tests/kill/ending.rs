@@ -1,9 +1,10 @@
 //! How a host stands, for comparing two of them; and what must hold on it at every moment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use serde_json::Value;
-use tagkeeper::state::{Loaded, StateDir};
+use tagkeeper::state::{LoadError, Loaded, StateDir};
 
 use crate::docker::Docker;
 use crate::host::Host;
@@ -20,6 +21,8 @@ pub(crate) struct Ending {
     /// Name, id, image, state.
     containers: BTreeSet<[String; 4]>,
     state: Value,
+    /// What was set aside as corrupt.
+    set_aside: Vec<Vec<u8>>,
 }
 
 impl Ending {
@@ -42,6 +45,7 @@ impl Ending {
             images: images.collect(),
             containers: containers.collect(),
             state,
+            set_aside: set_aside(host),
         }
     }
 }
@@ -56,6 +60,15 @@ impl Ending {
         }
         assert_eq!(self.images, images, "on the disk (left) and wanted (right)");
     }
+}
+
+fn set_aside(host: &Host) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(host.state_dir()).expect("the state directory is there");
+    let paths = entries.map(|entry| entry.expect("readable").path());
+    let corrupt = paths.filter(|path| path.to_string_lossy().contains(".corrupt-"));
+    corrupt
+        .map(|path| fs::read(path).expect("readable"))
+        .collect()
 }
 
 /// The id of the image with this label.
@@ -91,14 +104,20 @@ fn take_times(value: &mut Value) {
 }
 
 /// What is wrong at this moment, if anything: `latest` is missing; an image that is to be kept, or that the saved state
-/// holds for proven, is gone or has no tag; the saved state cannot be read.
-pub(crate) fn damage(docker: &Docker, dir: &StateDir, kept: &[&str]) -> Option<String> {
+/// holds for proven, is gone or has no tag; the saved state cannot be read, and nobody else has made it so.
+pub(crate) fn damage(
+    docker: &Docker,
+    dir: &StateDir,
+    kept: &[&str],
+    may_be_corrupt: bool,
+) -> Option<String> {
     if !docker.names().contains_key(LATEST) {
         return Some(format!("there is no {LATEST}"));
     }
     let state = match dir.load() {
         Ok(Loaded::State(state)) => Some(state),
         Ok(Loaded::Absent) => None,
+        Err(LoadError::Corrupt { .. }) if may_be_corrupt => None,
         Err(error) => return Some(error.to_string()),
     };
     let proven = state.iter().flat_map(|state| state.workloads.values());

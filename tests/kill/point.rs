@@ -36,13 +36,13 @@ impl fmt::Display for Point {
     }
 }
 
-/// Every point of a run, which is made here once, unbroken, to find them.
-pub(crate) fn points_of(host: &Host, secs: u64, args: &[&str]) -> Vec<Point> {
+/// Every point of a run, which is made here once, unbroken, to find them. It ends with this code.
+pub(crate) fn points_of(host: &Host, secs: u64, args: &[&str], code: i32) -> Vec<Point> {
     host.engine().take_log();
     let mut child = spawn(host, secs, args, &["-e", &format!("trace={CHANGING}")]);
     let trace = read_all(&mut child);
     let status = child.wait().expect("it is our child");
-    assert!(status.success(), "strace works here: {trace}");
+    assert_eq!(status.code(), Some(code), "strace works here: {trace}");
     let requests = host.engine().take_log().len();
     let both = [Moment::Before, Moment::After];
     let mut points: Vec<Point> = (1..=requests)

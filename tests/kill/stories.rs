@@ -1,7 +1,7 @@
 //! The stories that are killed at every step (design R1 to R9, section 7).
 
 use crate::docker::Docker;
-use crate::story::{RECONCILE, Step, kill_everywhere};
+use crate::story::{Kills, RECONCILE, Step, kill_everywhere};
 
 pub(crate) const POLICY: &str = r#"
 [engine]
@@ -10,6 +10,16 @@ timeout = "20s"
 [workload.app]
 repository = "app"
 remotes = ["reg.example/app"]
+"#;
+
+const HOLD: &str = r#"
+[engine]
+timeout = "20s"
+
+[workload.app]
+repository = "app"
+remotes = ["reg.example/app"]
+hold = true
 "#;
 
 /// A soak that began at 0 is over.
@@ -27,6 +37,8 @@ const fn pass(secs: u64, change: fn(&mut Docker), kept: &'static [&'static str])
         secs,
         change,
         args: RECONCILE,
+        policy: POLICY,
+        corrupt_state: None,
         kept,
     }
 }
@@ -57,7 +69,7 @@ fn the_first_run() {
         pass(RIPE, nothing, &["v1"]),
     ];
     let wanted = [("app:latest", "v1"), ("app:old", "old"), ("app:v1", "v1")];
-    kill_everywhere("first run", &steps, &wanted, 60);
+    kill_everywhere("first run", Kills::Once, &steps, &wanted, 60);
 }
 
 #[test]
@@ -78,7 +90,7 @@ fn r4_the_remote_name_moves_to_the_image_that_ran() {
         ("reg.example/app:v2", "v2"),
         (DIGEST_2, "v2"),
     ];
-    kill_everywhere("R4", &steps, &wanted, 90);
+    kill_everywhere("R4", Kills::Once, &steps, &wanted, 90);
 }
 
 /// The never-run twin comes after the promotion, which has not retired it: its id must be saved before it loses its name,
@@ -107,7 +119,7 @@ fn r4_the_twin_is_pulled_after_the_promotion() {
         ("reg.example/app:v1", "v1 local"),
         ("reg.example/app:v2", "v2"),
     ];
-    kill_everywhere("R4, pulled late", &steps, &wanted, 120);
+    kill_everywhere("R4, pulled late", Kills::Once, &steps, &wanted, 120);
 }
 
 #[test]
@@ -119,8 +131,15 @@ fn r5_a_local_version_that_was_never_rolled_out_is_no_fallback() {
     };
     let steps = [pass(0, ships, &["v2", "v3"]), pass(RIPE, nothing, &["v2"])];
     let wanted = [("app:latest", "v2"), ("reg.example/app:v2", "v2")];
-    kill_everywhere("R5", &steps, &wanted, 85);
+    kill_everywhere("R5", Kills::Once, &steps, &wanted, 85);
 }
+
+/// What the everyday upgrade comes to.
+const UPGRADED: [(&str, &str); 3] = [
+    ("app:latest", "v2"),
+    ("reg.example/app:v1", "v1"),
+    ("reg.example/app:v2", "v2"),
+];
 
 #[test]
 fn r6_the_everyday_upgrade() {
@@ -128,12 +147,38 @@ fn r6_the_everyday_upgrade() {
         pass(0, upgrade, &["v1", "v2"]),
         pass(RIPE, nothing, &["v1", "v2"]),
     ];
-    let wanted = [
-        ("app:latest", "v2"),
-        ("reg.example/app:v1", "v1"),
-        ("reg.example/app:v2", "v2"),
+    kill_everywhere("R6", Kills::Once, &steps, &UPGRADED, 95);
+    kill_everywhere("R6, killed twice", Kills::Twice, &steps, &UPGRADED, 95);
+}
+
+/// A person holds the workload in the middle of a soak, and lets it go when the soak would be over.
+#[test]
+fn an_upgrade_is_held() {
+    let hold = |secs| Step {
+        policy: HOLD,
+        ..pass(secs, nothing, &["v1", "v2"])
+    };
+    let steps = [
+        pass(0, upgrade, &["v1", "v2"]),
+        hold(300),
+        hold(RIPE),
+        pass(2 * RIPE, nothing, &["v1", "v2"]),
     ];
-    kill_everywhere("R6", &steps, &wanted, 95);
+    kill_everywhere("hold", Kills::Once, &steps, &UPGRADED, 95);
+}
+
+/// Something has damaged the state in the middle of a soak. It is set aside, once, and the soak starts again.
+#[test]
+fn a_corrupt_state_is_set_aside() {
+    let steps = [
+        pass(0, upgrade, &["v1", "v2"]),
+        Step {
+            corrupt_state: Some("{\"version\":1,"),
+            ..pass(RIPE, nothing, &["v1", "v2"])
+        },
+        pass(3 * RIPE, nothing, &["v1", "v2"]),
+    ];
+    kill_everywhere("corrupt state", Kills::Once, &steps, &UPGRADED, 110);
 }
 
 #[test]
@@ -152,7 +197,7 @@ fn the_fallback_gets_a_name_before_latest_leaves_it() {
         ("app:sha256-6860e6194e46", "v1"),
         ("app:v2", "v2"),
     ];
-    kill_everywhere("a nameless fallback", &steps, &wanted, 60);
+    kill_everywhere("a nameless fallback", Kills::Once, &steps, &wanted, 60);
 }
 
 #[test]
@@ -172,7 +217,13 @@ fn the_orchestrator_rolls_back() {
         ("reg.example/app:v1", "v1"),
         ("reg.example/app:v2", "v2"),
     ];
-    kill_everywhere("rollback of the orchestrator", &steps, &wanted, 150);
+    kill_everywhere(
+        "rollback of the orchestrator",
+        Kills::Once,
+        &steps,
+        &wanted,
+        150,
+    );
 }
 
 /// A person rejects what has become latest; the local container of it has stopped, and goes too (R2).
@@ -196,7 +247,15 @@ fn a_promoted_upgrade_is_rejected() {
         ("reg.example/app:v1", "v1"),
         ("reg.example/app:v2", "v2"),
     ];
-    kill_everywhere("rejected upgrade, promoted", &steps, &wanted, 130);
+    kill_everywhere(
+        "rejected upgrade, promoted",
+        Kills::Once,
+        &steps,
+        &wanted,
+        130,
+    );
+    let name = "rejected upgrade, promoted, killed twice";
+    kill_everywhere(name, Kills::Twice, &steps, &wanted, 130);
 }
 
 /// A person rejects what is being soaked.
@@ -218,5 +277,29 @@ fn a_pending_upgrade_is_rejected() {
         ("reg.example/app:v1", "v1"),
         ("reg.example/app:v2", "v2"),
     ];
-    kill_everywhere("rejected upgrade, pending", &steps, &wanted, 50);
+    kill_everywhere(
+        "rejected upgrade, pending",
+        Kills::Once,
+        &steps,
+        &wanted,
+        50,
+    );
+}
+
+/// A person rejects what has become latest, and thinks better of it: it soaks again.
+#[test]
+fn a_rejection_is_lifted() {
+    let asked = |secs, args| Step {
+        args,
+        ..pass(secs, nothing, &["v1", "v2"])
+    };
+    let steps = [
+        pass(0, upgrade, &["v1", "v2"]),
+        pass(RIPE, nothing, &["v1", "v2"]),
+        asked(1000, &["rollback", "app"]),
+        asked(1300, &["accept", "app", "v2"]),
+        pass(1600, nothing, &["v1", "v2"]),
+        pass(1600 + RIPE, nothing, &["v1", "v2"]),
+    ];
+    kill_everywhere("accept", Kills::Once, &steps, &UPGRADED, 150);
 }

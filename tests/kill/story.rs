@@ -1,5 +1,6 @@
 //! A story, told once unbroken, and then once for each point at which it can be killed.
 
+use std::fs;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,6 +21,9 @@ const TIMER_SECS: u64 = 60;
 /// Each story is told by so many threads: a run waits for the disk more than it computes.
 const THREADS: usize = 3;
 
+/// From one second kill to the next: a prime, so that each point of the pass that follows has its turn.
+const STRIDE: usize = 7;
+
 /// Points killed at, in all stories so far.
 static KILLED: AtomicUsize = AtomicUsize::new(0);
 
@@ -30,8 +34,32 @@ pub(crate) struct Step {
     /// What the orchestrator, the local service or a person does just before.
     pub(crate) change: fn(&mut Docker),
     pub(crate) args: &'static [&'static str],
+    /// What the policy says by then.
+    pub(crate) policy: &'static str,
+    /// What something has made of the state file just before: nothing that can be read.
+    pub(crate) corrupt_state: Option<&'static str>,
     /// Images, by label, that must be on the disk and have a tag all the time.
     pub(crate) kept: &'static [&'static str],
+}
+
+impl Step {
+    /// The host comes to the step.
+    fn begin(&self, host: &Host) {
+        host.set_policy(self.policy);
+        (self.change)(&mut host.engine().docker);
+        if let Some(text) = self.corrupt_state {
+            fs::write(host.state_file(), text).expect("the state directory is writable");
+        }
+    }
+}
+
+/// How often a run is killed.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kills {
+    /// At each of its points; the pass that follows goes through.
+    Once,
+    /// The pass that follows is killed too, each time at another of its points.
+    Twice,
 }
 
 /// A step as the unbroken story came by it.
@@ -47,6 +75,7 @@ struct Reached<'s> {
 /// labels, and nothing else. There must be at least so many points to kill at.
 pub(crate) fn kill_everywhere(
     name: &str,
+    kills: Kills,
     steps: &[Step],
     wanted: &[(&str, &str)],
     at_least: usize,
@@ -62,8 +91,13 @@ pub(crate) fn kill_everywhere(
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
-                while let Some((at, point)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    tell_killed(&reached[*at..], point, &ending);
+                loop {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((at, point)) = cases.get(nth) else {
+                        break;
+                    };
+                    let again = (kills == Kills::Twice).then_some(nth * STRIDE);
+                    tell_killed(&reached[*at..], point, again, &ending);
                 }
             });
         }
@@ -92,15 +126,16 @@ fn tell(steps: &[Step]) -> (Vec<Reached<'_>>, Ending) {
     let host = Host::new(POLICY);
     let mut reached = Vec::new();
     for step in steps {
-        (step.change)(&mut host.engine().docker);
+        step.begin(&host);
         let before = Snapshot::of(&host);
-        let points = points_of(&before.host(POLICY), step.secs, step.args);
+        let code = i32::from(step.corrupt_state.is_some());
+        let points = points_of(&before.host(step.policy), step.secs, step.args, code);
         let unasked = (step.args != RECONCILE).then(|| {
-            let host = before.host(POLICY);
-            run(&host, step.secs, RECONCILE, step.kept);
+            let host = before.host(step.policy);
+            run(&host, step.secs, step, RECONCILE, &[0], "unasked");
             Ending::of(&host)
         });
-        run(&host, step.secs, step.args, step.kept);
+        run(&host, step.secs, step, step.args, &[code], "unbroken");
         reached.push(Reached {
             step,
             before,
@@ -117,51 +152,79 @@ fn tell(steps: &[Step]) -> (Vec<Reached<'_>>, Ending) {
 
 pub(crate) const RECONCILE: &[&str] = &["reconcile"];
 
-/// The story from the first of these steps on, which is killed at a point. It must come to the same ending.
-fn tell_killed(reached: &[Reached<'_>], point: &Point, ending: &Ending) {
+/// The story from the first of these steps on, which is killed at a point, and so is the pass that follows, if a point of
+/// it is given. It must come to the same ending.
+fn tell_killed(reached: &[Reached<'_>], point: &Point, again: Option<usize>, ending: &Ending) {
     let (killed, rest) = reached.split_first().expect("a point is one of a step");
     let step = killed.step;
-    let told = format!("{:?} at {} s killed {point}", step.args, step.secs);
-    let host = killed.before.host(POLICY);
-    guarded(&host, step.kept, &told, || {
+    let mut told = format!("{:?} at {} s killed {point}", step.args, step.secs);
+    let mut host = killed.before.host(step.policy);
+    guarded(&host, step, &told, || {
         run_killed(&host, step.secs, step.args, point);
     });
 
     let mut late_secs = TIMER_SECS;
-    run_after(&host, step.secs + late_secs, RECONCILE, step.kept, &told);
+    if let Some(nth) = again {
+        let secs = step.secs + late_secs;
+        // On a copy, for one that is as the one whose points are known: a copied file has lost its spare blocks.
+        let killed = Snapshot::of(&host);
+        let mut points = points_of(&killed.host(step.policy), secs, RECONCILE, 0);
+        host = killed.host(step.policy);
+        let point = points.swap_remove(nth % points.len());
+        told = format!("{told}, and the next pass {point}");
+        guarded(&host, step, &told, || {
+            run_killed(&host, secs, RECONCILE, &point);
+        });
+        late_secs += TIMER_SECS;
+    }
+    // The state may still be what it was made, and is then set aside now.
+    let codes: &[i32] = if step.corrupt_state.is_some() {
+        &[0, 1]
+    } else {
+        &[0]
+    };
+    run(&host, step.secs + late_secs, step, RECONCILE, codes, &told);
     if killed.unasked.as_ref() == Some(&Ending::of(&host)) {
         // It came to nothing, and the person asks again.
         late_secs += TIMER_SECS;
-        run_after(&host, step.secs + late_secs, step.args, step.kept, &told);
+        run(&host, step.secs + late_secs, step, step.args, &[0], &told);
     }
     for Reached { step, .. } in rest {
-        (step.change)(&mut host.engine().docker);
-        run_after(&host, step.secs + late_secs, step.args, step.kept, &told);
+        step.begin(&host);
+        let code = i32::from(step.corrupt_state.is_some());
+        run(
+            &host,
+            step.secs + late_secs,
+            step,
+            step.args,
+            &[code],
+            &told,
+        );
     }
     assert_eq!(Ending::of(&host), *ending, "{told}: another ending");
 }
 
-fn run(host: &Host, secs: u64, args: &[&str], kept: &'static [&'static str]) {
-    run_after(host, secs, args, kept, "unbroken");
-}
-
 /// A run without faults.
-fn run_after(host: &Host, secs: u64, args: &[&str], kept: &'static [&'static str], told: &str) {
-    guarded(host, kept, told, || {
+fn run(host: &Host, secs: u64, step: &Step, args: &[&str], codes: &[i32], told: &str) {
+    guarded(host, step, told, || {
         let outcome = host.run_at(secs, args);
-        assert_eq!(outcome.code, 0, "{told}, then {args:?}: {outcome:#?}");
+        assert!(
+            codes.contains(&outcome.code),
+            "{told}, then {args:?}: {outcome:#?}"
+        );
     });
 }
 
 /// Holds the host to what must never be missing: after each request that changes something, and at the end.
-fn guarded(host: &Host, kept: &'static [&'static str], told: &str, run: impl FnOnce()) {
+fn guarded(host: &Host, step: &Step, told: &str, run: impl FnOnce()) {
+    let (kept, may_be_corrupt) = (step.kept, step.corrupt_state.is_some());
     let dir = StateDir::new(host.state_dir());
     let found = Arc::new(Mutex::new(Vec::new()));
     let (find, watched_dir) = (Arc::clone(&found), dir.clone());
     host.engine().heal();
     host.engine().watch(move |moment, request, docker| {
         if moment == Moment::After && request.is_mutation() {
-            let damage = damage(docker, &watched_dir, kept);
+            let damage = damage(docker, &watched_dir, kept, may_be_corrupt);
             let mut found = find.lock().expect("nobody panics with it");
             found.extend(damage.map(|damage| format!("after {request}: {damage}")));
         }
@@ -170,6 +233,6 @@ fn guarded(host: &Host, kept: &'static [&'static str], told: &str, run: impl FnO
     run();
     host.engine().heal();
     let mut found = found.lock().expect("nobody panics with it");
-    found.extend(damage(&host.engine().docker, &dir, kept));
+    found.extend(damage(&host.engine().docker, &dir, kept, may_be_corrupt));
     assert!(found.is_empty(), "{told}: {found:#?}");
 }
