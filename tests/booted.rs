@@ -1,5 +1,5 @@
 //! tagkeeper on a booted system: systemd as PID 1 in a container of the private engine, tagkeeper put there by its Debian
-//! package, its timer firing by itself, its service locked down and reaching that same engine.
+//! package, its timer firing by itself, its service locked down, reaching that same engine and telling of it.
 //!
 //! Run by `make test`; without its engine every test fails. The circle takes about four minutes, as it waits for a timer
 //! that nobody can hurry.
@@ -18,5 +18,7 @@ mod engine;
 mod machine;
 #[path = "booted/package.rs"]
 mod package;
+#[path = "booted/telling.rs"]
+mod telling;
 #[path = "booted/units.rs"]
 mod units;
