@@ -249,6 +249,8 @@ fn a_pin_that_cannot_be_removed_keeps_its_image_and_is_tried_again() {
         .fail(Route::RemoveContainer, Fault::Status(500, "device busy"));
     let outcome = host.pass_at(1_000).expect_code(1);
     assert_eq!(host.id_of("reg.example/app:v1"), id("v1"), "{outcome:#?}");
+    // A pin is no reason to leave an image alone: the engine was asked, and refused.
+    assert_eq!(outcome.removals_of("app:v1"), 1, "{outcome:#?}");
     host.engine().heal();
     host.pass_at(1_060).expect_code(0);
     assert!(!host.has_container(&pin_name("v1")));
