@@ -199,6 +199,8 @@ claim 'the stopped local container is gone: the service would have started the o
 claim 'the v1 that ran here is the fallback, under its remote name' names "$remote_repository:v1" "$local_v1"
 claim 'the v1 that was only downloaded has left the disk' absent "$remote_v1"
 claim "the name $local_repository:v1 is gone" no_name "$local_repository:v1"
+say 'And the one that left, why, and when?'
+run tagkeeper explain "${remote_v1:7:12}"
 
 heading 'The orchestrator goes away: the local service takes over'
 run docker rm --force k8s_telemetry_v2

@@ -138,19 +138,27 @@ fn an_image_that_is_gone_has_its_story_too() {
     assert_eq!(json["stories"][0]["names"], serde_json::json!([]));
 }
 
-/// The engine's word on a removal counts, also before the grace period was over by the clock of a later policy.
+/// The engine's word on a removal counts: on a full disk an image goes before its grace is over, and it was tagkeeper all the
+/// same.
 #[test]
 fn an_idle_image_that_was_removed_was_idle() {
-    let host = promoted();
-    host.engine()
-        .docker
-        .image("junk", &["reg.example/app:junk"]);
-    host.pass_at(1_000).expect_code(0);
-    host.pass_at(1_000 + 86_401).expect_code(0);
-    assert_tells(
-        &told(&host, 90_000, "junk"),
-        &["it had lain idle, and was proven by nothing"],
-    );
+    for (policy, secs) in [
+        (POLICY.to_owned(), 1_000 + 86_401),
+        (format!("{POLICY}pressure = \"1%\"\n"), 1_000 + 1_200),
+    ] {
+        let host = promoted();
+        host.set_policy(&policy);
+        // The root of this machine, which is fuller than one per cent.
+        host.engine().docker.root_dir = "/".into();
+        let docker = || host.engine();
+        docker().docker.image("junk", &["reg.example/app:junk"]);
+        host.pass_at(1_000).expect_code(0);
+        host.pass_at(secs).expect_code(0);
+        assert_tells(
+            &told(&host, secs + 10, "junk"),
+            &["it had lain idle, and was proven by nothing"],
+        );
+    }
 }
 
 #[test]

@@ -274,6 +274,12 @@ fn after_a_rollback_the_local_service_starts_the_fallback() -> Result<()> {
     );
     service_starts(&host)?;
     assert_eq!(host.image_of(&host.container())?, v1);
+    let told = host
+        .tagkeeper_at(now + 3 * MINUTE, &["explain", "v2"])?
+        .stdout;
+    for part in ["promoted", "replaced", " by v1\n", "rejected"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
 
     // Nothing brings v2 back, and v1 stays what the service runs.
     let now = soak(&host, now + HOUR)?;
