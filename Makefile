@@ -133,8 +133,8 @@ toolchain:
 
 # Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
 install:
-	@for file in $(binary) $(ready_binary) $(manual)/tagkeeper.8; do \
-		test -e $$file || { echo "make: $$file is missing: run \`make build\` first" >&2; exit 1; }; \
+	@for program in $(binary) $(ready_binary); do \
+		test -x $$program || { echo "make: $$program is missing: run \`make build\` first" >&2; exit 1; }; \
 	done
 	install -D -m 755 $(binary) $(DESTDIR)$(BINDIR)/tagkeeper
 	install -D -m 755 $(ready_binary) $(DESTDIR)$(LIBDIR)/tagkeeper-ready
@@ -151,11 +151,13 @@ install:
 	install -D -m 644 units/tagkeeper.timer $(DESTDIR)$(UNITDIR)/tagkeeper.timer
 	install -D -m 644 units/90-tagkeeper.preset $(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset
 	install -D -m 644 units/tagkeeper.conf $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
-	install -D -m 644 $(manual)/tagkeeper.8 $(DESTDIR)$(MANDIR)/man8/tagkeeper.8
-	install -D -m 644 $(manual)/tagkeeper.toml.5 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5
-	install -D -m 644 $(manual)/tagkeeper.bash $(DESTDIR)$(BASHDIR)/tagkeeper
-	install -D -m 644 $(manual)/_tagkeeper $(DESTDIR)$(ZSHDIR)/_tagkeeper
-	install -D -m 644 $(manual)/tagkeeper.fish $(DESTDIR)$(FISHDIR)/tagkeeper.fish
+	@if test -e $(manual)/tagkeeper.8; then set -ex; \
+		install -D -m 644 $(manual)/tagkeeper.8 $(DESTDIR)$(MANDIR)/man8/tagkeeper.8; \
+		install -D -m 644 $(manual)/tagkeeper.toml.5 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5; \
+		install -D -m 644 $(manual)/tagkeeper.bash $(DESTDIR)$(BASHDIR)/tagkeeper; \
+		install -D -m 644 $(manual)/_tagkeeper $(DESTDIR)$(ZSHDIR)/_tagkeeper; \
+		install -D -m 644 $(manual)/tagkeeper.fish $(DESTDIR)$(FISHDIR)/tagkeeper.fish; \
+	else echo 'there are no man pages in $(manual), so none are installed; `make manual` makes them'; fi
 	install -d -m 755 $(DESTDIR)$(DOCDIR)
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
 	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done

@@ -87,8 +87,15 @@ impl Machine {
             host,
         };
         fs::create_dir(machine.power_dir())?;
+        let source = env!("CARGO_MANIFEST_DIR");
         let client = machine_client()?;
         let mounts = [
+            format!("{source}:/source:ro"),
+            format!("{}:/build/tagkeeper:ro", env!("CARGO_BIN_EXE_tagkeeper")),
+            format!(
+                "{}:/build/tagkeeper-ready:ro",
+                env!("CARGO_BIN_EXE_tagkeeper-ready")
+            ),
             format!("{}:{PACKAGE}:ro", package()?.display()),
             format!("{}:/usr/bin/docker:ro", client.display()),
             format!("{}:/run/docker.sock", machine.host.socket().display()),
@@ -132,6 +139,17 @@ impl Machine {
     /// What an operator types to install tagkeeper.
     pub(crate) fn install(&self) -> Result<()> {
         self.run(&format!("dpkg --install {PACKAGE}"))?;
+        self.give_socket_to_docker()
+    }
+
+    /// As [`Self::install`], but from source, and without starting the timer.
+    pub(crate) fn install_from_source(&self) -> Result<()> {
+        self.run("make -C /source install binary=/build/tagkeeper")?;
+        self.run("systemd-sysusers && systemctl daemon-reload")?;
+        self.give_socket_to_docker()
+    }
+
+    fn give_socket_to_docker(&self) -> Result<()> {
         // What the engine's own unit does on a host that has one. The file is the private engine's, seen from here.
         self.run("chgrp docker /run/docker.sock")?;
         Ok(())

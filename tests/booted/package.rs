@@ -1,5 +1,5 @@
 //! The Debian package's life on a host: installed, it runs by itself; removed, it comes back as it was; purged, it leaves
-//! nothing behind.
+//! nothing behind. And beside it `make install`.
 
 use std::collections::BTreeSet;
 
@@ -125,6 +125,31 @@ fn it_installs_where_no_systemd_runs() -> Result<()> {
         machine.run("dpkg --purge tagkeeper")?;
         let left: Vec<String> = files(machine)?.difference(&before).cloned().collect();
         assert_eq!(left, Vec::<String>::new());
+        Ok(())
+    })
+}
+
+#[test]
+fn make_install_makes_the_same_of_a_host_when_the_timer_is_enabled() -> Result<()> {
+    Machine::tell_bare("source", |machine| {
+        let before = files(machine)?;
+        machine.install_from_source()?;
+        machine.set_policy("10m", "")?;
+        assert!(machine.pass_succeeds()?);
+        machine.run("systemctl enable --now tagkeeper.timer")?;
+        machine.run("systemctl disable --now tagkeeper.timer")?;
+        machine.run("make -C /source uninstall")?;
+        // But for directories that Debian has no other use for yet.
+        let left: Vec<String> = files(machine)?
+            .difference(&before)
+            .filter(|file| file.contains("tagkeeper"))
+            .cloned()
+            .collect();
+        let stays = |file: &str| {
+            file.starts_with("/etc/tagkeeper") || file.starts_with("/var/lib/tagkeeper")
+        };
+        assert!(left.iter().all(|file| stays(file)), "{left:#?}");
+        assert!(left.contains(&"/var/lib/tagkeeper/state.json".to_owned()));
         Ok(())
     })
 }
