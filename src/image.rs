@@ -293,16 +293,20 @@ impl Reference {
     /// # Errors
     /// A text that the distribution grammar does not allow; `<none>:<none>` is one.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        Self::parse_beside(None, text)
+        Self::parse_beside([], text)
     }
 
-    /// The same beside another reference. A list has the names of few repositories many times: one that is written as the
+    /// The same beside other references. A list has the names of few repositories many times: one that is written as a
     /// neighbour's shares its text.
-    pub(crate) fn parse_beside(neighbour: Option<&Self>, text: &str) -> Result<Self, NameError> {
+    pub(crate) fn parse_beside<'n>(
+        neighbours: impl IntoIterator<Item = &'n Self>,
+        text: &str,
+    ) -> Result<Self, NameError> {
         let (name, tag, digest) = split_name(text);
-        let repository = match neighbour.map(Self::repository) {
-            Some(known) if *known.written == *name => known.clone(),
-            _ => Repository::parse_name(name)?,
+        let mut known = neighbours.into_iter().map(Self::repository);
+        let repository = match known.find(|known| *known.written == *name) {
+            Some(known) => known.clone(),
+            None => Repository::parse_name(name)?,
         };
         if let Some(tag) = tag
             && !is_tag(tag)

@@ -39,8 +39,8 @@ pub(super) fn parse_images(body: &[u8]) -> anyhow::Result<Vec<Image>> {
     let listed: Vec<ListedImage<'_>> = serde_json::from_slice(body)?;
     let mut images: Vec<Image> = Vec::with_capacity(listed.len());
     for image in listed {
-        let neighbour = images.last().and_then(|image| image.references.last());
-        let image = image.beside(neighbour);
+        let neighbours = images.last().map(|image| image.references.as_slice());
+        let image = image.beside(neighbours.unwrap_or_default());
         images.push(image);
     }
     Ok(images)
@@ -72,7 +72,7 @@ pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
         digests: found.digests.unwrap_or_default(),
         size: found.size.unwrap_or_default(),
     };
-    Ok(listed.beside(None))
+    Ok(listed.beside(&[]))
 }
 
 /// Where the engine's data is; empty where it does not say.
@@ -185,14 +185,15 @@ where
 }
 
 impl ListedImage<'_> {
-    /// The image, whose names share what they can with another's.
-    fn beside(&self, neighbour: Option<&Reference>) -> Image {
+    /// The image, whose names share what they can with each other and with another's: the last few are looked at.
+    fn beside(&self, neighbours: &[Reference]) -> Image {
         let names = self.tags.iter().chain(&self.digests).map(|Text(name)| name);
         let mut references: Vec<Reference> =
             Vec::with_capacity(self.tags.len() + self.digests.len());
         let mut foreign_names = 0;
         for name in names.filter(|name| !name.starts_with(NO_NAME)) {
-            match Reference::parse_beside(references.last().or(neighbour), name) {
+            let near = references.iter().rev().chain(neighbours).take(4);
+            match Reference::parse_beside(near, name) {
                 Ok(reference) => references.push(reference),
                 Err(_) => foreign_names += 1,
             }
@@ -406,6 +407,29 @@ mod tests {
             assert_eq!(images.is_ok(), whole, "{kept}");
             assert!(images.is_ok_and(|i| i[0].is_nameless()) || !whole, "{kept}");
         }
+    }
+
+    #[test]
+    fn names_are_the_same_beside_others() {
+        let names = [
+            "x:v1",
+            "reg.example/x:v1",
+            "x",
+            "library/x:v1",
+            "X:v1",
+            "xy:v1",
+            "x:v1@sha256:1",
+        ];
+        let image = |name| IMAGE.replace("x:v1", name);
+        let list = names.map(image).join(",");
+        let images = parse_images(format!("[{list},{list}]").as_bytes()).unwrap();
+        for (image, name) in images.iter().zip(names.iter().cycle()) {
+            let alone: Vec<_> = Reference::parse(name).into_iter().collect();
+            assert_eq!(image.references, alone, "{name}");
+            let printed = |names: &[Reference]| names.first().map(ToString::to_string);
+            assert_eq!(printed(&image.references), printed(&alone), "{name}");
+        }
+        assert_eq!(images.len(), 2 * names.len());
     }
 
     /// What nobody reads may be anything, and what is read may be written in any way that JSON knows.
