@@ -11,6 +11,9 @@
 #[path = "support/docker.rs"]
 mod docker;
 #[cfg(test)]
+#[path = "support/executable.rs"]
+mod executable;
+#[cfg(test)]
 #[path = "support/fake.rs"]
 mod fake;
 #[cfg(test)]

@@ -16,6 +16,8 @@ mod asking;
 mod engine;
 #[path = "ready/exec.rs"]
 mod exec;
+#[path = "support/executable.rs"]
+mod executable;
 #[path = "ready/network.rs"]
 mod network;
 #[path = "ready/peers.rs"]

@@ -2,9 +2,9 @@
 //! plays the promotion that its comments tell of.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::docker::Docker;
+use crate::executable;
 use crate::host::Host;
 use crate::scene::{RIPE, id};
 
@@ -47,8 +47,8 @@ impl Example {
         let host = Host::new("");
         let ready = host.path("ready.sh");
         let script = format!("#!/bin/sh\ntest -e {}\n", host.path("content").display());
-        fs::write(&ready, script).expect("writable");
-        fs::set_permissions(&ready, fs::Permissions::from_mode(0o755)).expect("ours");
+        fs::write(host.path("ready"), script).expect("writable");
+        executable::copy(host.path("ready"), &ready);
         let policy: Vec<String> = self
             .policy
             .lines()

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::executable;
 use crate::fake::Fault;
 use crate::host::{Host, Outcome, finish};
 use crate::requests::Route;
@@ -290,8 +291,8 @@ fn of_the_policy() {
 /// The program, run as nobody. Its file has to be where nobody may go, and so have the policy and the state.
 fn as_nobody(host: &Host, state: &Path, args: &[&str]) -> Outcome {
     let program = host.path("tagkeeper");
-    fs::copy(env!("CARGO_BIN_EXE_tagkeeper"), &program).expect("writable");
-    for path in [host.path(""), program.clone(), host.path("policy.toml")] {
+    executable::copy(env!("CARGO_BIN_EXE_tagkeeper"), &program);
+    for path in [host.path(""), host.path("policy.toml")] {
         fs::set_permissions(path, Permissions::from_mode(0o755)).expect("ours");
     }
     let mut command = Command::new("setpriv");

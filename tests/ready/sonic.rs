@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::asking::{ID, NAME, PROGRAM, Said, ask, ask_about, run};
 use crate::engine::{Host, MINUTE, SOAKED};
+use crate::executable;
 use crate::peers::{Manner, Socket};
 use crate::story::{gives_way, roll_out, ships};
 
@@ -237,7 +238,7 @@ fn without_a_network_the_group_of_the_drop_in_is_enough_and_needed() {
     fs::set_permissions(redis.dir.path(), Permissions::from_mode(0o755)).unwrap();
     // Where the user can reach it, wherever this is built.
     let program = redis.dir.path().join("tagkeeper-ready");
-    fs::copy(PROGRAM, &program).unwrap();
+    executable::copy(PROGRAM, &program);
     let asked = |groups: &str| {
         let mut command = Command::new("unshare");
         command
