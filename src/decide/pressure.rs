@@ -17,10 +17,6 @@ use super::lookup::Table;
 use super::plan::{Judgement, Reason, Verdict};
 use super::scene::Scene;
 
-/// How long an image has been idle at least before pressure takes it: ten minutes. From the pull of an image to the start
-/// of its container it is idle too, and a disk is fullest right after a pull.
-pub(crate) const FLOOR_MS: u64 = 10 * 60 * 1000;
-
 /// Whether anything could go on account of a full disk, so that it is worth asking how full it is.
 pub(crate) fn is_worth_asking(cases: &[Case<'_>]) -> bool {
     cases
@@ -148,11 +144,12 @@ fn choose(usage: Usage, fates: &[Fate<'_>]) -> Vec<ImageId> {
 }
 
 impl Case<'_> {
-    /// The limit above which a judged name may go on account of the disk; none if it may not.
+    /// The limit above which a judged name may go on account of the disk; none if it may not. What this pass is the first to
+    /// see idle stays: from its pull to the start of its container an image is idle too, and a disk is fullest right after
+    /// a pull.
     fn limit(&self, judgement: &Judgement) -> Option<u8> {
         let limit = self.workload.pressure_percent?;
-        let may_go =
-            judgement.reason == Reason::Grace && self.idle_ms(&judgement.image) >= FLOOR_MS;
+        let may_go = judgement.reason == Reason::Grace && self.idle_ms(&judgement.image) > 0;
         may_go.then_some(limit)
     }
 

@@ -67,12 +67,7 @@ fn on_a_real_disk(place: &Path) -> Result<()> {
     let full = percent(place)?;
     // One image of twenty MiB is eight per cent of this filesystem.
     host.set_policy(&format!("pressure = \"{}%\"", full - 2))?;
-    host.pass_at(secs + 5 * MINUTE)?;
-    ensure!(
-        has("x1")? && has("x2")? && has("x3")?,
-        "none has been idle for ten minutes"
-    );
-    secs += 15 * MINUTE;
+    secs += 5 * MINUTE;
     let plan = host.plan_json(secs)?;
     let figures = format!("% full, more than {}%", full - 2);
     ensure!(plan.to_string().contains(&figures), "{plan:#}");

@@ -82,15 +82,19 @@ fn nothing_is_asked_while_pressure_is_off_or_nothing_could_go() {
     assert_eq!(off.pass_at(1_700).expect_code(0).count(Route::Info), 0);
     assert_eq!(off.id_of("reg.example/app:x"), id("x"));
 
-    let fresh = idle_images(&format!("{POLICY}{PRESSURE}"));
+    let fresh = soaking(&format!("{POLICY}{PRESSURE}"));
+    fresh.pass_at(RIPE).expect_code(0);
     with_root(&fresh);
-    let outcome = fresh.pass_at(1_500).expect_code(0);
+    fresh.engine().docker.image("x", &["reg.example/app:x"]);
+    let outcome = fresh.pass_at(1_000).expect_code(0);
     assert_eq!(
         outcome.count(Route::Info),
         0,
-        "idle for nine minutes at most"
+        "it may just have been pulled"
     );
     assert_eq!(outcome.requests.len(), 2, "two lists: {outcome:#?}");
+    let next = fresh.pass_at(1_060).expect_code(0);
+    assert_eq!(next.removals_of("app:x"), 1, "{next:#?}");
 }
 
 #[test]
