@@ -5,7 +5,8 @@ use crate::policy::{Workload, WorkloadName};
 use crate::state::{Now, Proven, Tally, WorkloadState};
 use crate::world::{Container, Details, Image, Readiness};
 
-use super::plan::{Action, Event, EventKind, Judgement};
+use super::event::{Event, EventKind};
+use super::plan::{Action, Judgement};
 use super::scene::{Cast, Scene};
 use super::serving::{self, Serves};
 

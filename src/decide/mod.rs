@@ -15,6 +15,7 @@
 mod actions;
 mod case;
 mod detail;
+mod event;
 mod history;
 mod inquiry;
 mod lookup;
@@ -44,11 +45,12 @@ use case::Case;
 use scene::Scene;
 
 pub use detail::Detail;
+pub use event::{Event, EventKind};
 pub use inquiry::{Inquiry, inquiries};
 pub(crate) use pin::is_idle_pin;
 pub use plan::{
-    Action, Event, EventKind, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose,
-    Verdict, WorkloadPlan,
+    Action, Judgement, Latest, PendingView, Plan, Reason, Serving, TagPurpose, Verdict,
+    WorkloadPlan,
 };
 pub use rollback::{Refusal, RollbackPlan, accept, rollback, rollback_actions, rollback_steps};
 pub use story::{Fate, FirstSeen, Story, Until, stories};

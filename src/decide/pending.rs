@@ -7,7 +7,7 @@ use crate::world::{Container, ContainerId, ContainerState, Details, Health, Read
 
 use super::FAILURES_KEPT;
 use super::case::Case;
-use super::plan::EventKind;
+use super::event::EventKind;
 use super::serving::Serves;
 
 /// Exit codes of a container that was told to stop: none at all, SIGTERM, SIGKILL.
@@ -133,17 +133,7 @@ impl Case<'_> {
         if pending.id == container.id && pending.started_at == details.started_at {
             return pending;
         }
-        let message = format!(
-            "{} restarted after {}: the soak starts again",
-            pending.version,
-            self.up_for(&pending)
-        );
-        self.event(
-            EventKind::Restarted,
-            &pending.version,
-            &pending.image,
-            message,
-        );
+        self.tell_restart(&pending, "restarted");
         self.count(|tally| &mut tally.restarts);
         pending.container = container.name().into_owned();
         pending.id = container.id.clone();
@@ -164,17 +154,7 @@ impl Case<'_> {
             return pending;
         };
         if pending.soaking_since_ms.is_some() {
-            let message = format!(
-                "{} {trouble} after {}: the soak starts again",
-                pending.version,
-                self.up_for(&pending)
-            );
-            self.event(
-                EventKind::Restarted,
-                &pending.version,
-                &pending.image,
-                message,
-            );
+            self.tell_restart(&pending, &trouble);
         }
         self.notes.push(format!(
             "{} {trouble}: its soak has not begun",
@@ -183,6 +163,12 @@ impl Case<'_> {
         pending.soaking_since_ms = None;
         pending.soaked = false;
         pending
+    }
+
+    fn tell_restart(&mut self, pending: &Pending, why: &str) {
+        let (version, up) = (&pending.version, self.up_for(pending));
+        let message = format!("{version} {why} after {up}: the soak starts again");
+        self.event(EventKind::Restarted, version, &pending.image, message);
     }
 
     fn trouble(&self, details: Option<&Details>) -> Option<String> {

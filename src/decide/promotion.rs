@@ -7,7 +7,8 @@ use crate::state::{Pending, Proven};
 use crate::world::{ContainerState, Image};
 
 use super::case::Case;
-use super::plan::{Action, EventKind, TagPurpose};
+use super::event::EventKind;
+use super::plan::{Action, TagPurpose};
 
 impl Case<'_> {
     /// The soak was noted as over and `latest` names the image: the promotion was committed, by the round before or by a

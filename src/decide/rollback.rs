@@ -8,7 +8,8 @@ use crate::state::{Now, Rejected, State};
 use crate::world::World;
 
 use super::case::Case;
-use super::plan::{Action, Event, EventKind, TagPurpose};
+use super::event::{Event, EventKind};
+use super::plan::{Action, TagPurpose};
 use super::scene::Scene;
 use super::serving::is_running;
 
