@@ -17,6 +17,7 @@ CARGO       ?= cargo
 SECONDS     ?= 60
 HISTORIES   ?= 10000
 SEED        ?= 0
+SCOPE       ?=
 
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
@@ -27,12 +28,13 @@ docs := $(shell find docs -type f)
 examples := $(notdir $(wildcard config/examples/*))
 tools := target/tools/bin
 cargo_fuzz := $(tools)/cargo-fuzz
+cargo_mutants := $(tools)/cargo-mutants
 cargo_deb := $(tools)/cargo-deb
 cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build manual test soak-test test-engines fuzz operating demo size bench deb rpm tools install uninstall root toolchain
+.PHONY: help build manual test soak-test test-engines fuzz mutants operating demo size bench deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages and completions'
@@ -42,6 +44,7 @@ help:
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
+	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test see each? (builds cargo-mutants first)'
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make operating  plays what docs/operating.md tells, and puts what was printed into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
@@ -68,7 +71,7 @@ test: root toolchain
 	scripts/with-engine $(CARGO) test --locked
 
 soak-test: toolchain
-	HISTORIES=$(HISTORIES) SEED=$(SEED) $(CARGO) test --locked --release --test histories -- --nocapture soak
+	HISTORIES=$(HISTORIES) SEED=$(SEED) $(CARGO) test --locked --profile soak --test histories -- --nocapture soak
 
 test-engines: root toolchain
 	scripts/install-test-packages
@@ -102,6 +105,13 @@ $(cargo_deb):
 
 $(cargo_generate_rpm):
 	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --debug --root target/tools
+
+# Needs root for the tests that step the clock.
+mutants: root toolchain $(cargo_mutants)
+	scripts/mutants $(SCOPE)
+
+$(cargo_mutants):
+	$(CARGO) install cargo-mutants --version 27.1.0 --locked --debug --root target/tools
 
 operating: root
 	scripts/install-test-packages
