@@ -77,7 +77,11 @@ impl Case<'_> {
         details: &Details,
         stood_in: Option<Proven>,
     ) -> Pending {
-        let version = self.version_run_by(container);
+        // What stood in has its version written down: it is not guessed again (design 4.2).
+        let version = match &stood_in {
+            Some(known) if known.image == container.image => known.version.clone(),
+            _ => self.version_run_by(container),
+        };
         let message = format!(
             "{version} serves in {}: soaking for {}",
             container.name(),

@@ -109,6 +109,22 @@ fn the_version_of_a_rejected_image_is_the_one_it_was_rejected_by() {
     );
 }
 
+/// Its tag has moved to another image since; the orchestrated container idles beside it all the same (R7).
+#[test]
+fn what_stood_in_keeps_its_version_when_it_serves_again() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:v1"]);
+    host.image('b', &["remote:v1"]);
+    host.run("k8s", "remote:v1");
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v1=b"));
+    host.tag('b', "local:v1");
+    host.run("telemetry", "local:latest");
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v1=a"));
+    assert_eq!(host.known().dry_runs.len(), 1);
+}
+
 #[test]
 fn a_digest_in_short_form_is_a_tag() {
     let version = id('a').short_version();
