@@ -39,6 +39,7 @@ impl Model {
                     listed.image.short()
                 ));
             }
+            self.trace(format!("    dry {:?}", self.truth.dry));
             let saved = self
                 .saved
                 .as_ref()

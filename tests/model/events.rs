@@ -10,6 +10,7 @@ use tagkeeper::world::ContainerState;
 
 use super::Model;
 use super::names::{VERSIONS, WORKLOADS, digest_of, image_id, tag_of};
+use super::pins::LIMIT_PERCENT;
 use super::step::Event;
 
 impl Model {
@@ -24,12 +25,15 @@ impl Model {
             | Event::AskReady { .. }
             | Event::Remote { .. }
             | Event::Glob { .. }
+            | Event::Pin { .. }
+            | Event::Pressure { .. }
             | Event::Leave { .. } => self.edit_policy(event),
             Event::Reboot { restarts } => self.host.reboot(restarts),
             Event::SwapDisk => {
                 self.host.swap_disk();
                 self.truth.upheaval_everywhere(self.host.uptime_ms);
             }
+            Event::Fill => self.host.full ^= true,
             Event::WallJump { hours } => self.host.wall_secs += hours * 3600,
             Event::NotReady { workload } => self.ready[workload] = !self.ready[workload],
             Event::Rmi { .. }
@@ -288,6 +292,15 @@ impl Model {
                 let glob = &mut self.entries[workload].orchestrated;
                 *glob = if glob.is_none() {
                     Glob::parse("k8s_*").ok()
+                } else {
+                    None
+                };
+            }
+            Event::Pin { workload } => self.entries[workload].pin ^= true,
+            Event::Pressure { workload } => {
+                let limit = &mut self.entries[workload].pressure_percent;
+                *limit = if limit.is_none() {
+                    Some(LIMIT_PERCENT)
                 } else {
                     None
                 };

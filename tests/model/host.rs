@@ -50,6 +50,8 @@ pub(crate) struct Host {
     pub(crate) mounted: bool,
     /// Whether the engine refuses to remove the last name of an image in use (the containerd store does not).
     pub(crate) protects: bool,
+    /// Whether the data disk is fuller than any limit.
+    pub(crate) full: bool,
     /// True uptime in milliseconds, summed over reboots.
     pub(crate) uptime_ms: u64,
     pub(crate) monotonic_ms: u64,
@@ -65,6 +67,7 @@ impl Host {
             other_disk: Disk::default(),
             mounted: true,
             protects,
+            full: false,
             uptime_ms: 60_000,
             monotonic_ms: 60_000,
             wall_secs: 1_700_000_000,
@@ -137,7 +140,14 @@ impl Host {
         }
     }
 
+    /// Whether a container uses the image; a pin that nobody has started does not.
     pub(crate) fn is_used(&self, id: &ImageId) -> bool {
+        let mut containers = self.disk.containers.iter();
+        containers.any(|held| held.listed.image == *id && !held.is_idle_pin())
+    }
+
+    /// Whether a container refers to the image: what the engine goes by.
+    fn is_referred_to(&self, id: &ImageId) -> bool {
         self.disk.containers.iter().any(|c| c.listed.image == *id)
     }
 
@@ -226,7 +236,7 @@ impl Host {
             ImageName::Id(_) => Vec::new(),
             ImageName::Reference(removed) => names_after(image, removed),
         };
-        if left.is_empty() && self.protects && self.is_used(&id) {
+        if left.is_empty() && self.protects && self.is_referred_to(&id) {
             return Answer::InUse("a container uses it".to_owned());
         }
         if left.is_empty() {
@@ -288,6 +298,34 @@ impl Host {
             exit_code: None,
         });
         Some(self.disk.containers.len() - 1)
+    }
+
+    /// Creates a container that holds an image by its id, and is not started.
+    pub(crate) fn create_pin(&mut self, name: &str, workload: &str, image: &ImageId) -> Answer {
+        if self.image(image).is_none() {
+            return Answer::Gone;
+        }
+        let taken = |held: &Held| held.listed.name() == name;
+        if self.disk.containers.iter().any(taken) {
+            return Answer::InUse("the name is taken".to_owned());
+        }
+        let id = ContainerId::new(format!("{:064x}", self.next()));
+        let listed = Container {
+            id,
+            names: vec![name.to_owned()],
+            image: image.clone(),
+            reference: None,
+            state: ContainerState::Created,
+            created_secs: self.wall_secs,
+            pin: Some(workload.into()),
+        };
+        self.disk.containers.push(Held {
+            listed,
+            started_at: 0,
+            health: None,
+            exit_code: None,
+        });
+        Answer::Done
     }
 
     /// Starts a container, or starts it again: a new incarnation.

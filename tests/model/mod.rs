@@ -2,12 +2,13 @@
 //!
 //! [`host`] is the engine and the machine; [`step`] what may happen, [`events`] how it happens; [`seam`] puts the model
 //! behind the program's traits, with faults; [`truth`] and [`serving`] know what is true without asking the program;
-//! [`checks`], [`removals`] and [`saves`] hold every change against it, [`quiet`] what must be reached in the end.
+//! [`checks`], [`removals`], [`pins`] and [`saves`] hold every change against it, [`quiet`] what must be reached in the end.
 
 pub(crate) mod checks;
 pub(crate) mod events;
 pub(crate) mod host;
 pub(crate) mod names;
+pub(crate) mod pins;
 pub(crate) mod quiet;
 mod regressions;
 pub(crate) mod removals;

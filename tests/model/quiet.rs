@@ -51,6 +51,7 @@ impl Model {
             if let Some(what) = self
                 .promotion_left(workload)
                 .or_else(|| self.leftover(workload))
+                .or_else(|| self.pins_left(workload))
             {
                 let name = self.names.workloads[workload].clone();
                 self.violated(format!("at rest, {name}: {what}"));
@@ -84,7 +85,8 @@ impl Model {
             }
         }
         let recorded = known.lineage.first().map(|head| &head.image);
-        if self.truth.committed[workload].is_some()
+        if !self.is_disk_strange(known)
+            && self.truth.committed[workload].is_some()
             && self.truth.committed[workload].as_ref() != recorded
         {
             return Some("a promotion was committed and is not recorded".to_owned());

@@ -22,6 +22,9 @@ impl Model {
         };
         let held = self.host.disk.containers[at].clone();
         let name = held.listed.name().into_owned();
+        if let Some(workload) = held.pinned_for() {
+            return self.check_remove_pin(&held, workload);
+        }
         let local =
             (0..WORKLOADS).find(|&w| self.entry(w).is_some_and(|entry| entry.container == name));
         let Some(workload) = local else {
@@ -117,7 +120,8 @@ impl Model {
         let (Some(entry), Some(known)) = (self.entry(workload), self.known(workload)) else {
             return false;
         };
-        let idle = self.truth.idle_ms(workload, id, self.host.uptime_ms) >= entry.grace_ms
+        let idle_ms = self.truth.idle_ms(workload, id, self.host.uptime_ms);
+        let idle = (idle_ms >= entry.grace_ms || self.is_pressed(workload, idle_ms))
             && !self.truth.is_inherited(workload, id);
         known.retired.contains(id) || idle || self.is_renamed(workload, name, id)
     }

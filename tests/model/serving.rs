@@ -60,6 +60,7 @@ impl Model {
             .as_ref()
             .is_none_or(|glob| glob.matches(&held.listed.name()));
         if !looked_at
+            || held.pinned_for().is_some()
             || self.is_local(at).is_some()
             || self.host.image(&held.listed.image).is_none()
         {

@@ -145,6 +145,14 @@ pub(crate) enum Event {
     Glob {
         workload: usize,
     },
+    Pin {
+        workload: usize,
+    },
+    Pressure {
+        workload: usize,
+    },
+    /// The data disk fills up, or has room again.
+    Fill,
     Leave {
         workload: usize,
     },
@@ -353,6 +361,9 @@ impl Event {
             59 => Self::WallJump {
                 hours: [-9, -1, 1, 800][version],
             },
+            60 => Self::Pin { workload },
+            61 => Self::Pressure { workload },
+            62 => Self::Fill,
             _ => Self::Upgrade {
                 workload,
                 version,

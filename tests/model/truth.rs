@@ -53,7 +53,7 @@ pub(crate) struct Truth {
     /// nothing to look at again.
     sampled_at: u64,
     counted_stamp: Option<u64>,
-    dry: [BTreeSet<ContainerId>; WORKLOADS],
+    pub(crate) dry: [BTreeSet<ContainerId>; WORKLOADS],
     idle: HashMap<ImageId, Idle>,
     counted_at: u64,
     was_held: [bool; WORKLOADS],
@@ -139,7 +139,7 @@ impl Truth {
             || self
                 .last_naming
                 .get(promoted)
-                .is_some_and(|&named| arrived < named)
+                .is_some_and(|&named| arrived <= named)
     }
 
     pub(crate) fn is_inherited(&self, workload: usize, image: &ImageId) -> bool {
@@ -174,7 +174,10 @@ impl Model {
                     .extend(idling.map(|at| self.host.disk.containers[at].listed.id.clone()));
             }
         }
-        let counts = |at: &usize| !(0..WORKLOADS).any(|w| self.is_stale_local(w, *at));
+        let counts = |at: &usize| {
+            !self.host.disk.containers[*at].is_idle_pin()
+                && !(0..WORKLOADS).any(|w| self.is_stale_local(w, *at))
+        };
         let used = (0..self.host.disk.containers.len()).filter(counts);
         sample.used = used
             .map(|at| self.host.disk.containers[at].listed.image.clone())
@@ -241,11 +244,9 @@ impl Model {
         if self.entry(workload).is_none() {
             self.truth.dry[workload].clear();
         }
-        let dry = self
-            .truth
-            .window
-            .iter()
-            .flat_map(|sample| &sample.dry[workload]);
+        // As the round's list showed it: what came later was not in it.
+        let listed = self.truth.window.first();
+        let dry = listed.into_iter().flat_map(|sample| &sample.dry[workload]);
         self.truth.dry[workload].extend(dry.cloned());
     }
 
@@ -309,6 +310,9 @@ impl Model {
 
     /// What the orchestrator holds is known for good once it has been seen.
     fn note_rolled_out(&mut self, workload: usize) {
+        if self.interfered {
+            return; // What came in between may have come after the round had looked.
+        }
         let Some(entry) = self.entry(workload) else {
             return;
         };
@@ -370,8 +374,16 @@ impl Model {
 
     /// What was saved may know an image that is there, so that the disk is strange no more, and the rest has left it.
     pub(crate) fn note_departures_after_save(&mut self) {
-        if !self.interfered {
-            for workload in self.looked_after() {
+        for workload in self.looked_after() {
+            if self.interfered {
+                // What the round had seen of what came and went in between, only the round knows.
+                let mut inherited = std::mem::take(&mut self.truth.inherited[workload]);
+                inherited.retain(|id| {
+                    let sighting = self.known(workload).and_then(|known| known.images.get(id));
+                    sighting.is_some_and(|sighting| sighting.inherited)
+                });
+                self.truth.inherited[workload] = inherited;
+            } else {
                 self.note_departures(workload);
             }
         }
