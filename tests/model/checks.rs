@@ -152,7 +152,9 @@ impl Model {
             let free = self.host.named(name).is_none();
             self.require(free, || format!("{name} was taken from another image"));
             let was_latest = self.latest(workload).as_ref() == Some(image);
-            self.require(was_latest, || {
+            // Somebody may have moved latest since the round looked: what is proven has lost its name that way too.
+            let proven = self.lineage(workload).iter().any(|p| p.image == *image);
+            self.require(was_latest || (self.interfered && proven), || {
                 format!("{name} was given to an image that is not latest")
             });
         }

@@ -10,8 +10,6 @@ use super::Model;
 use super::host::{Held, Host};
 use super::names::WORKLOADS;
 
-/// Nothing that has been idle for less goes on account of a full disk.
-const FLOOR_MS: u64 = 10 * 60_000;
 /// How full a disk may be before it presses, where the policy says so.
 pub(crate) const LIMIT_PERCENT: u8 = 80;
 
@@ -89,7 +87,8 @@ impl Model {
         let limit = self
             .entry(workload)
             .and_then(|entry| entry.pressure_percent);
-        self.host.full && limit.is_some() && idle_ms >= FLOOR_MS
+        // It may have had room again since the round measured it.
+        (self.host.full || self.interfered) && limit.is_some() && idle_ms > 0
     }
 
     /// What is wrong with the pins at rest.

@@ -128,8 +128,14 @@ impl Model {
     fn undone(&self, change: &Change<'_>) -> Option<ImageId> {
         self.rolling_back?;
         let pending = change.old.pending.as_ref()?;
-        let committed = self.truth.committed[change.workload].as_ref() == Some(&pending.image);
-        (committed && pending.soaked && change.new.rejected.contains_key(&pending.image))
+        let workload = change.workload;
+        let is_latest = self.latest(workload).as_ref() == Some(&pending.image);
+        let now = self.host.uptime_ms;
+        let soaked = pending.soaked
+            || self
+                .truth
+                .has_soaked(workload, &pending.image, now, change.entry.soak_ms);
+        (is_latest && soaked && change.new.rejected.contains_key(&pending.image))
             .then(|| pending.image.clone())
     }
 
@@ -161,8 +167,11 @@ impl Model {
         }
         let workload = change.workload;
         let committed = self.truth.committed[workload].as_ref() == Some(head);
-        let soaked =
-            self.truth
+        // Noted as over, which was checked then, and `latest` was moved by hand since.
+        let noted = |pending: &Pending| pending.soaked && pending.image == *head;
+        let soaked = change.old.pending.as_ref().is_some_and(noted)
+            || self
+                .truth
                 .has_soaked(workload, head, self.host.uptime_ms, change.entry.soak_ms);
         self.fail_unless(
             committed || soaked,

@@ -29,20 +29,23 @@ impl Model {
         let Some(entry) = self.entry(workload) else {
             return false;
         };
-        let own = |r: &tagkeeper::image::Reference| {
-            entry
-                .repositories()
-                .any(|repository| repository == r.repository())
-        };
         let by_name = self
             .host
             .image(id)
-            .is_some_and(|image| image.references.iter().any(own));
+            .is_some_and(|image| is_named_for(entry, image));
         let nameless = self.host.image(id).is_some_and(Image::is_nameless);
         by_name
             || self.known(workload).is_some_and(|known| {
                 is_known(known, id) || (nameless && known.images.contains_key(id))
             })
+    }
+
+    /// Whether an image on the disk has a name of the workload, or none at all.
+    pub(crate) fn bears_a_name_of(&self, workload: usize, id: &ImageId) -> bool {
+        let (Some(entry), Some(image)) = (self.entry(workload), self.host.image(id)) else {
+            return false;
+        };
+        image.is_nameless() || is_named_for(entry, image)
     }
 
     fn is_local(&self, at: usize) -> Option<usize> {
@@ -169,6 +172,11 @@ impl Model {
             .or_else(|| first_of(true));
         tag.map_or_else(|| id.short_version(), Version::new)
     }
+}
+
+fn is_named_for(entry: &Workload, image: &Image) -> bool {
+    let mut names = image.references.iter();
+    names.any(|name| entry.repositories().any(|own| own == name.repository()))
 }
 
 fn is_known(known: &WorkloadState, id: &ImageId) -> bool {

@@ -159,6 +159,11 @@ impl Model {
             self.truth.sampled_at = self.stamp;
         }
         self.truth.window_counted = false;
+        for image in &self.host.disk.images {
+            if !self.truth.idle.contains_key(&image.id) {
+                self.truth.idle.insert(image.id.clone(), Idle::default());
+            }
+        }
         let mut sample = Sample::default();
         for workload in 0..WORKLOADS {
             sample.serving[workload] = self
@@ -244,9 +249,14 @@ impl Model {
         if self.entry(workload).is_none() {
             self.truth.dry[workload].clear();
         }
-        // As the round's list showed it: what came later was not in it.
-        let listed = self.truth.window.first();
-        let dry = listed.into_iter().flat_map(|sample| &sample.dry[workload]);
+        if self.interfered {
+            return; // Whether the local container ran beside them, only the round knows.
+        }
+        let dry = self
+            .truth
+            .window
+            .iter()
+            .flat_map(|sample| &sample.dry[workload]);
         self.truth.dry[workload].extend(dry.cloned());
     }
 
@@ -273,19 +283,14 @@ impl Model {
     fn count_idle(&mut self, now: u64) {
         let passed = now - self.truth.counted_at;
         let was_held = self.truth.was_held;
-        for image in &self.host.disk.images {
-            if !self.truth.idle.contains_key(&image.id) {
-                self.truth.idle.insert(image.id.clone(), Idle::default());
-            }
-        }
         let saved = self.saved.as_ref();
         let remembered = |id: &ImageId| {
             saved.is_some_and(|s| s.workloads.values().any(|w| w.images.contains_key(id)))
         };
-        let host = &self.host;
+        let (host, interfered) = (&self.host, self.interfered);
         self.truth
             .idle
-            .retain(|id, _| host.image(id).is_some() || remembered(id));
+            .retain(|id, _| interfered || host.image(id).is_some() || remembered(id));
         let window = &self.truth.window;
         for (id, idle) in &mut self.truth.idle {
             if window.iter().all(|sample| sample.used.contains(id)) {
@@ -359,8 +364,7 @@ impl Model {
                 .retain(|id| containers.iter().any(|held| held.listed.id == *id));
         }
         let mut inherited = std::mem::take(&mut self.truth.inherited[workload]);
-        inherited
-            .retain(|id| strange || (self.host.image(id).is_some() && self.belongs(workload, id)));
+        inherited.retain(|id| strange || self.bears_a_name_of(workload, id));
         self.truth.inherited[workload] = inherited;
         let latest = self
             .host
@@ -383,6 +387,8 @@ impl Model {
                     sighting.is_some_and(|sighting| sighting.inherited)
                 });
                 self.truth.inherited[workload] = inherited;
+                let dry = self.known(workload).map(|known| known.dry_runs.clone());
+                self.truth.dry[workload] = dry.unwrap_or_default();
             } else {
                 self.note_departures(workload);
             }
