@@ -117,7 +117,7 @@ impl Model {
                 .serving(change.workload)
                 .is_some_and(|serving| serving.image == *id);
             self.fail_unless(
-                served || known || serves_unwell,
+                served || known || serves_unwell || self.interfered,
                 "what was rejected neither served nor was proven",
                 id,
             );

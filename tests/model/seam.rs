@@ -179,8 +179,8 @@ impl Store for Seam<'_> {
         model.call(Call::Save, |model| {
             model.count_window();
             model.check_save(state);
-            model.saved = Some(state.clone());
-            model.note_departures_after_save();
+            let before = model.saved.replace(state.clone());
+            model.note_departures_after_save(before.as_ref());
             model.stamp += 1;
             model.saves += 1;
         })

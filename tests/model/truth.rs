@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tagkeeper::image::ImageId;
-use tagkeeper::policy::Workload;
-use tagkeeper::state::WorkloadState;
+use tagkeeper::policy::{Workload, WorkloadName};
+use tagkeeper::state::{State, WorkloadState};
 use tagkeeper::world::ContainerId;
 
 use super::Model;
@@ -308,7 +308,7 @@ impl Model {
             idle.was_idle = true;
         }
         self.truth.counted_at = now;
-        for workload in 0..WORKLOADS {
+        for workload in self.looked_after() {
             self.truth.was_held[workload] = self.entry(workload).is_some_and(|w| w.hold);
         }
     }
@@ -377,8 +377,17 @@ impl Model {
     }
 
     /// What was saved may know an image that is there, so that the disk is strange no more, and the rest has left it.
-    pub(crate) fn note_departures_after_save(&mut self) {
+    pub(crate) fn note_departures_after_save(&mut self, before: Option<&State>) {
+        let upgrade = |state: Option<&State>, name: &WorkloadName| {
+            let known = state.and_then(|state| state.workloads.get(name));
+            known.and_then(|known| known.pending.as_ref().map(|pending| pending.image.clone()))
+        };
         for workload in self.looked_after() {
+            let name = &self.names.workloads[workload];
+            if upgrade(before, name) != upgrade(self.saved.as_ref(), name) {
+                // Which version an image is may hang on the upgrade: dry runs are told by what is written down now.
+                self.believe_dry_runs(workload);
+            }
             if self.interfered {
                 // What the round had seen of what came and went in between, only the round knows.
                 let mut inherited = std::mem::take(&mut self.truth.inherited[workload]);
@@ -387,12 +396,16 @@ impl Model {
                     sighting.is_some_and(|sighting| sighting.inherited)
                 });
                 self.truth.inherited[workload] = inherited;
-                let dry = self.known(workload).map(|known| known.dry_runs.clone());
-                self.truth.dry[workload] = dry.unwrap_or_default();
+                self.believe_dry_runs(workload);
             } else {
                 self.note_departures(workload);
             }
         }
+    }
+
+    fn believe_dry_runs(&mut self, workload: usize) {
+        let dry = self.known(workload).map(|known| known.dry_runs.clone());
+        self.truth.dry[workload] = dry.unwrap_or_default();
     }
 
     fn is_strange(&self, workload: usize) -> bool {
