@@ -398,6 +398,7 @@ impl Model {
                 self.truth.inherited[workload] = inherited;
                 self.believe_dry_runs(workload);
             } else {
+                self.note_rolled_out(workload);
                 self.note_departures(workload);
             }
         }

@@ -47,6 +47,12 @@ fn the_reason_says_why_it_ended() {
         ("paused", |host| {
             host.set_state("k8s_v2", ContainerState::Paused);
         }),
+        ("exited", |host| {
+            host.exit("k8s_v2", 1);
+            host.details_of("k8s_v2").exit_code = None;
+        }),
+        // Its image was removed from under it.
+        ("serves no longer", |host| host.lose_image('b')),
     ];
     for (expected, ending) in table {
         let mut host = soaking();
@@ -61,6 +67,39 @@ fn the_reason_says_why_it_ended() {
         );
         assert_ne!(host.pending().as_deref(), Some("v2=b"));
     }
+}
+
+/// `latest` was moved away and back by hand: what soaked in between is what was proven all the time.
+#[test]
+fn what_is_proven_again_has_not_failed() {
+    let mut host = Host::with_fallback();
+    host.tag('a', "local:latest");
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    host.tag('b', "local:latest");
+    host.pass();
+    assert_eq!(host.pending(), None);
+    assert!(host.known().failures.is_empty());
+}
+
+/// The disk is not the known one, but the container is there: the image was removed, and no disk unmounted.
+#[test]
+fn an_upgrade_whose_container_is_there_has_failed_whatever_the_disk() {
+    let mut host = soaking();
+    host.lose_image('a');
+    host.lose_image('b');
+    host.pass();
+    assert_eq!(host.pending(), None);
+    assert_eq!(reason(&host), "serves no longer");
+}
+
+#[test]
+fn the_line_about_a_restart_says_how_long_it_was_up() {
+    let mut host = soaking();
+    host.start("k8s_v2");
+    host.pass();
+    let messages: Vec<_> = host.events.iter().map(|e| e.message.as_str()).collect();
+    assert_eq!(messages, ["v2 restarted after 3m: the soak starts again"]);
 }
 
 #[test]

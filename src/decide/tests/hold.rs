@@ -137,3 +137,15 @@ fn a_hold_says_so() {
         host.plan().notes
     );
 }
+
+/// What R2 would remove stays on hold, and uses its image.
+#[test]
+fn a_stale_local_container_on_hold_uses_its_image() {
+    let mut host = Host::with_fallback();
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.container("telemetry").image = id('a');
+    host.workload().hold = true;
+    host.pass();
+    assert_eq!(host.known().images[&id('a')].idle_since_ms, None);
+}

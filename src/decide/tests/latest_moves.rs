@@ -184,3 +184,30 @@ fn a_restore_leaves_no_image_nameless_either() {
     assert_eq!(host.acted, ["tag c local:v3", "tag b local:latest"]);
     assert_eq!(host.reason("local:v3"), Reason::Grace);
 }
+
+/// A person is told of a `latest` that was moved by hand: not of what soaks in its place, nor of what is rejected.
+#[test]
+fn a_moved_latest_is_told_unless_it_soaks_or_is_rejected() {
+    let told = |host: &Host| {
+        let notes = host.plan().notes;
+        notes
+            .iter()
+            .any(|note| note.contains("was moved by hand to"))
+    };
+    let mut host = Host::with_fallback();
+    host.tag('a', "local:latest");
+    assert!(told(&host), "a does not serve");
+    host.remove_container("k8s_v2");
+    host.run("k8s_v1", "remote:v1");
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v1=a"));
+    assert!(!told(&host), "a soaks");
+    let rejected = crate::state::Rejected {
+        version: crate::image::Version::new("v9"),
+        at: String::new(),
+    };
+    host.image('9', &["remote:v9"]);
+    host.known_mut().rejected.insert(id('9'), rejected);
+    host.tag('9', "local:latest");
+    assert!(!told(&host), "v9 is rejected");
+}

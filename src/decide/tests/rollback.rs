@@ -390,3 +390,19 @@ fn rollback_decides_no_removal_of_images() {
         []
     );
 }
+
+/// What was written down at the time that the state is saved with must not be ahead of its clock.
+#[test]
+fn a_persons_decision_brings_the_clock_along() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    host.later(7);
+    let now = host.now();
+    let plan = decided(&host).unwrap();
+    assert_eq!(plan.state.clock, now.clock);
+    host.state = plan.state;
+    host.later(7);
+    let now = host.now();
+    let accepted = accept(&host.state, &now, &telemetry(), &Version::new("v2")).unwrap();
+    assert_eq!(accepted.clock, now.clock);
+}

@@ -134,3 +134,18 @@ fn a_digest_in_short_form_is_a_tag() {
         Some("sha256-aaaaaaaaaaaa")
     );
 }
+
+/// While the local v2 soaks and v1 stands in, the orchestrated v2 is a v2, and runs dry.
+#[test]
+fn what_stands_in_lends_its_version_to_nobody() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:v1"]);
+    host.image('b', &["local:v2"]);
+    host.run("telemetry", "local:v2");
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    host.image('c', &["remote:v2"]);
+    host.run("k8s", "remote:v2");
+    host.pass();
+    assert_eq!(host.known().dry_runs.len(), 1);
+}
