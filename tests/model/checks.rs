@@ -152,9 +152,8 @@ impl Model {
             let free = self.host.named(name).is_none();
             self.require(free, || format!("{name} was taken from another image"));
             let was_latest = self.latest(workload).as_ref() == Some(image);
-            // Somebody may have moved latest since the round looked: what is proven has lost its name that way too.
-            let proven = self.lineage(workload).iter().any(|p| p.image == *image);
-            self.require(was_latest || (self.interfered && proven), || {
+            // Somebody may have moved latest since the round looked, and the image has lost its name that way too.
+            self.require(was_latest || self.interfered, || {
                 format!("{name} was given to an image that is not latest")
             });
         }

@@ -67,6 +67,7 @@ fn a_full_disk_removes_no_twin_that_the_saved_state_keeps() {
     assert_safe(
         setting,
         &[
+            Step::Passes(1),
             install,
             Step::Passes(1),
             upgrade(1, 2),

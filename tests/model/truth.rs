@@ -293,11 +293,10 @@ impl Model {
             .retain(|id, _| interfered || host.image(id).is_some() || remembered(id));
         let window = &self.truth.window;
         for (id, idle) in &mut self.truth.idle {
-            if window.iter().all(|sample| sample.used.contains(id)) {
-                // A person's command writes down the use of its own workload's images only.
-                if self.rolling_back.is_none() {
-                    *idle = Idle::default();
-                }
+            // A person's command writes down the use of its own workload's images only.
+            let used = window.iter().all(|sample| sample.used.contains(id));
+            if used && self.rolling_back.is_none() {
+                *idle = Idle::default();
                 continue;
             }
             for (idle_ms, was_held) in idle.idle_ms.iter_mut().zip(was_held) {

@@ -246,3 +246,21 @@ fn a_container_by_any_of_its_names_is_the_local_one() {
     host.workload().container = "telemetry-2".to_owned();
     assert!(!host.plan().serving.unwrap().local);
 }
+
+/// The third workload's container counts as the first one's does.
+#[test]
+fn an_image_that_three_workloads_name_is_each_ones() {
+    let mut host = Host::new();
+    host.add_workload("bgp", "docker-bgp", "registry.example:5000/docker-bgp");
+    host.add_workload("lldp", "docker-lldp", "registry.example:5000/docker-lldp");
+    host.image('a', &["docker-bgp:v1", "docker-lldp:v1", "local:v1"]);
+    for (reference, name) in [
+        ("docker-bgp:v1", "bgp"),
+        ("docker-lldp:v1", "lldp"),
+        ("local:v1", "telemetry"),
+    ] {
+        let container = format!("k8s_{name}");
+        host.run(&container, reference);
+        assert_eq!(serving_of(&host, &WorkloadName::new(name)), Some(container));
+    }
+}

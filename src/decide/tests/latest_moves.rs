@@ -2,7 +2,7 @@
 
 use crate::decide::{EventKind, Reason};
 
-use super::model::{Host, id};
+use super::model::{DAY_MINUTES, Host, id};
 
 #[test]
 fn a_latest_moved_by_hand_is_put_back_once_what_serves_has_soaked() {
@@ -210,4 +210,25 @@ fn a_moved_latest_is_told_unless_it_soaks_or_is_rejected() {
     host.known_mut().rejected.insert(id('9'), rejected);
     host.tag('9', "local:latest");
     assert!(!told(&host), "v9 is rejected");
+}
+
+/// Whatever the workloads' names: the round of all of them gives names first and takes images last (design 4.6).
+#[test]
+fn a_round_gives_names_before_it_takes_anything() {
+    let mut host = Host::with_fallback();
+    host.add_workload("a", "docker-a", "registry.example:5000/docker-a");
+    host.image('7', &["docker-a:v7"]);
+    host.pass();
+    host.image('8', &["docker-a:v8"]);
+    host.pass();
+    host.later(2 * DAY_MINUTES);
+    host.untag("local:latest");
+    let plan = host.look().plan;
+    let order: Vec<&str> = plan.actions().iter().map(|(w, _)| w.as_str()).collect();
+    assert_eq!(
+        order.first(),
+        Some(&"telemetry"),
+        "the tag is first: {order:?}"
+    );
+    assert_eq!(order.last(), Some(&"a"), "the removal is last: {order:?}");
 }
