@@ -184,9 +184,9 @@ impl Model {
                 && !(0..WORKLOADS).any(|w| self.is_stale_local(w, *at))
         };
         let used = (0..self.host.disk.containers.len()).filter(counts);
-        sample.used = used
-            .map(|at| self.host.disk.containers[at].listed.image.clone())
-            .collect();
+        let used = used.map(|at| self.host.disk.containers[at].listed.image.clone());
+        // Who uses an image that is away with its disk says nothing about the one that comes back with it.
+        sample.used = used.filter(|id| self.host.image(id).is_some()).collect();
         self.truth.window.push(sample);
     }
 
@@ -386,6 +386,10 @@ impl Model {
             if upgrade(before, name) != upgrade(self.saved.as_ref(), name) {
                 // Which version an image is may hang on the upgrade: dry runs are told by what is written down now.
                 self.believe_dry_runs(workload);
+                if self.is_strange(workload) {
+                    // On an empty disk `latest` says nothing about the promotion before it, which has failed (4.3).
+                    self.truth.committed[workload] = None;
+                }
             }
             if self.interfered {
                 // What the round had seen of what came and went in between, only the round knows.
