@@ -328,3 +328,36 @@ fn the_promoted_image_that_vanished_at_the_last_moment_promotes_nothing() {
         &[old.as_slice(), &[("reg.example/app:v1", "v1")]].concat(),
     );
 }
+
+#[test]
+fn adopt_takes_no_last_name_of_an_image_that_another_workload_wants() {
+    let host = Host::new(&format!("{POLICY}\n[workload.web]\nrepository = \"web\"\n"));
+    {
+        let docker = &mut host.engine().docker;
+        docker.image("v1 that ran", &["app:latest", "app:v1"]);
+        docker.image("shared", &["reg.example/app:v1", "web:latest"]);
+        docker.image("v2", &["reg.example/app:v2"]);
+        docker.run("web", "web:latest");
+        docker.run("k8s_app_2", "reg.example/app:v2");
+    }
+    host.pass_at(0).expect_code(0);
+    // The first look before an action is that of the promotion of v2, the second that of adopt.
+    host.engine().before(Route::InspectImage, 2, |e| {
+        e.docker.remove_image("web:latest");
+    });
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert!(
+        outcome.stderr.contains("has become the last name of image"),
+        "{outcome:#?}"
+    );
+    assert_eq!(
+        (host.id_of("reg.example/app:v1"), host.id_of("web:latest")),
+        (id("shared"), id("shared")),
+        "the name stays, and the other workload has its own back"
+    );
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_eq!(
+        (host.id_of("reg.example/app:v1"), host.id_of("web:latest")),
+        (id("v1 that ran"), id("shared"))
+    );
+}
