@@ -172,6 +172,8 @@ class Row:
     cpu: list = field(default_factory=list)
     floor_wall: list = field(default_factory=list)
     floor_cpu: list = field(default_factory=list)
+    # Of a clean-up: the bare removals, each after the questions of design 4.6.
+    asking_wall: list = field(default_factory=list)
     own_wall: list = field(default_factory=list)
     own_cpu: list = field(default_factory=list)
     peak_kib: float | None = None

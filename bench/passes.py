@@ -72,17 +72,17 @@ def idle_rows(program, engine, proxy, directory, images, runs):
 
 
 def cleanup_row(program, engine, proxy, directory, removals, runs):
-    """Promotion plus clean-up, each pass on a world set up for it, paired with the engine's bare removals of as many."""
+    """Promotion plus clean-up, each pass on a world set up for it, paired with the engine's bare removals of as many, and
+    with removals of which each is asked about first."""
     say(f"promotion and clean-up of {removals}")
     row = Row(f"tagkeeper reconcile, promotion and clean-up of {removals}", size=program.stat().st_size)
     for number in range(runs + 1):
         repository = f"clean-{removals}-{number}"
         old = [f"{repository}:old{n}" for n in range(removals)]
-        for name in old:
-            engine.make_image(*name.split(":"))
-        sample = run(floor(engine.path, *old))
-        row.floor_wall.append(sample.wall)
-        row.floor_cpu.append(sample.cpu)
+        bare = run(floor(engine.path, *_made(engine, old)))
+        row.floor_wall.append(bare.wall)
+        row.floor_cpu.append(bare.cpu)
+        row.asking_wall.append(run(floor(engine.path, "--asking", *_made(engine, old))).wall)
         with Promotion(program, engine, directory / repository, repository, old) as host:
             if number < runs:
                 sample = run(host.command())
@@ -97,6 +97,12 @@ def cleanup_row(program, engine, proxy, directory, removals, runs):
     return row
 
 
+def _made(engine, names):
+    for name in names:
+        engine.make_image(*name.split(":"))
+    return names
+
+
 class Promotion:
     """A world whose next pass promotes v1 from v0 and removes the old images; it checks that the pass did."""
 
@@ -107,8 +113,7 @@ class Promotion:
 
     def __enter__(self):
         engine, repository = self.engine, self.repository
-        for name in self.old:
-            engine.make_image(*name.split(":"))
+        _made(engine, self.old)
         engine.make_image(repository, "v0", runs=True)
         engine.make_image(repository, "v1", runs=True)
         engine.tag(f"{repository}:v0", repository, "latest")

@@ -3,6 +3,8 @@
 import re
 import statistics
 
+from measure import ratio
+
 MIB = 1024 * 1024
 BEGIN, END = "<!-- bench:begin (written by `make bench`) -->", "<!-- bench:end -->"
 
@@ -84,6 +86,24 @@ def decide_table(decided):
     for size in sizes:
         idle = decided["idle"][size]
         body.append([number(size), *(f"{of[size]:.3f}" for of in decided.values()), number(idle * 1e6 / size)])
+    return head, body
+
+
+def cleanup_table(cleanups):
+    """A clean-up beside the removals that are in it, and beside what asking costs whoever asks."""
+    head = ["images removed", "bare removals, ms", "each asked about, ms", "x bare", "tagkeeper, ms", "x bare", "x asked about"]
+    body = [
+        [
+            row.name.rsplit(" ", 1)[-1],
+            middle(row.floor_wall),
+            middle(row.asking_wall),
+            times(ratio(row.asking_wall, row.floor_wall)),
+            middle(row.wall),
+            times(row.over_floor("wall")),
+            times(ratio(row.wall, row.asking_wall)),
+        ]
+        for row in cleanups
+    ]
     return head, body
 
 

@@ -1,8 +1,9 @@
 //! The floor under every measurement: the least that a program can do and still have asked the engine.
 //!
 //! ```text
-//! floor SOCKET               the two lists that an idle pass needs, read to their end
-//! floor SOCKET NAME...       the removal of these images, one request each
+//! floor SOCKET                    the two lists that an idle pass needs, read to their end
+//! floor SOCKET NAME...            the removal of these images, one request each
+//! floor SOCKET --asking NAME...   before each removal, what the image is and what containers there are (design 4.6)
 //! ```
 //!
 //! One connection, plain `std`, nothing parsed but the frames of HTTP, nothing kept.
@@ -17,14 +18,22 @@ fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let socket = arguments
         .next()
-        .ok_or_else(|| Error::other("usage: floor SOCKET [NAME...]"))?;
+        .ok_or_else(|| Error::other("usage: floor SOCKET [[--asking] NAME...]"))?;
     let mut engine = BufReader::with_capacity(BUFFER_BYTES, UnixStream::connect(socket)?);
-    let names: Vec<String> = arguments.collect();
+    let mut names: Vec<String> = arguments.collect();
+    let asking = names.first().is_some_and(|first| first == "--asking");
+    if asking {
+        names.remove(0);
+    }
     if names.is_empty() {
         ask(&mut engine, "GET", "/images/json?all=true")?;
         ask(&mut engine, "GET", "/containers/json?all=true")?;
     }
     for name in names {
+        if asking {
+            ask(&mut engine, "GET", &format!("/images/{name}/json"))?;
+            ask(&mut engine, "GET", "/containers/json?all=true")?;
+        }
         ask(
             &mut engine,
             "DELETE",
