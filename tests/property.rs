@@ -1,4 +1,4 @@
-//! Names of images against the grammar's own implementation: `oci-spec` parses what `image.rs` parses.
+//! Names of images against the grammar's own implementation: `oci-spec` parses what `image` parses.
 //!
 //! The crate is not in the program because each start of it compiles a large regular expression (ARCHITECTURE.md).
 #![cfg(test)]

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-use super::{UNSEEN, layout};
+use super::{UNSEEN, words};
 use crate::decide::Event;
 use crate::image::Version;
 use crate::policy::{Diagnostic, Refused, WorkloadName};
@@ -60,7 +60,7 @@ pub fn log_event(event: &Event) {
     let version = event.version.as_ref().map(Version::as_str);
     let image = event.image.as_ref().map(ToString::to_string);
     let image = image.as_deref();
-    let message = layout::one_line(&event.message);
+    let message = words::one_line(&event.message);
     if event.warning {
         tracing::warn!(
             workload,
@@ -88,7 +88,7 @@ pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
 
 /// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns them all.
 pub fn log_warning(workload: Option<&WorkloadName>, message: &str) {
-    let message = layout::one_line(message);
+    let message = words::one_line(message);
     if let Some(workload) = workload.map(WorkloadName::as_str) {
         tracing::warn!(workload, "{workload}: {message}");
     } else {
@@ -181,7 +181,7 @@ impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
             _ => "",
         };
         // Errors may have several lines, such as the commands to type; each is cleaned by itself.
-        let lines: Vec<String> = message.0.trim_end().lines().map(layout::clean).collect();
+        let lines: Vec<String> = message.0.trim_end().lines().map(words::clean).collect();
         (self.0)(&format!("{level}{}\n", lines.join("\n")));
     }
 }

@@ -13,6 +13,7 @@ pub mod metrics;
 mod sample;
 mod status_line;
 pub mod text;
+mod words;
 
 pub use layout::Page;
 pub use status_line::status_line;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::decide::{Action, Judgement, PendingView, Plan, TagPurpose, Verdict, WorkloadPlan};
 use crate::image::{ImageId, Reference};
 use crate::policy::WorkloadName;
-use crate::report::layout::{self, Page, Text, Tone};
+use crate::report::layout::{Page, Text, Tone};
 use crate::report::status_line::summary;
+use crate::report::words;
 
 use super::{Row, image_row, pins};
 
@@ -81,7 +82,7 @@ pub(super) fn total(plan: &Plan, page: Page) -> String {
     };
     let won_back = match leaving_bytes(plan) {
         0 => String::new(),
-        bytes => format!(", which wins back at most {}", layout::size(bytes)),
+        bytes => format!(", which wins back at most {}", words::size(bytes)),
     };
     let counted = format!(
         "next round: {} to tag, {} to retag, {pins}{} to remove{won_back}; nothing has been changed. `tagkeeper \
@@ -206,7 +207,7 @@ pub(super) fn row(
             tone: tone(mark),
             verdict: "remove",
             reason: reason.as_str(),
-            name: &layout::name(reference.as_ref()),
+            name: &words::name(reference.as_ref()),
             facts: &image.short(),
             detail: "",
         }
@@ -237,7 +238,7 @@ impl Tagging<'_> {
             None => ("tag", self.image.short()),
         };
         let (reason, why) = self.why(pending, judged);
-        let name = layout::name(Some(self.reference));
+        let name = words::name(Some(self.reference));
         Row {
             mark,
             tone: tone(mark),

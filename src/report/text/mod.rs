@@ -9,7 +9,8 @@ use crate::pass::{Foreseen, RolledBack};
 use crate::policy::{Policy, WorkloadName};
 
 use super::Preface;
-use super::layout::{self, Page, Text, Tone, WIDTH};
+use super::layout::{Page, Text, Tone, WIDTH};
+use super::words;
 
 mod diff;
 mod pins;
@@ -53,7 +54,7 @@ pub fn check(policy: &Policy, preface: &Preface) -> String {
     }
     let sound = format!(
         "the policy is sound; {}: {}",
-        layout::count(names.len(), "workload"),
+        words::count(names.len(), "workload"),
         names.join(", ")
     );
     Page::default().paragraph("", 0, sound)
@@ -112,7 +113,7 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack) -> String {
 
 /// A text in which a terminal acts on nothing but the ends of lines.
 pub fn cleaned(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(layout::clean).collect();
+    let lines: Vec<String> = text.lines().map(words::clean).collect();
     lines.join("\n")
 }
 
@@ -144,7 +145,7 @@ fn no_workload(preface: &Preface) -> String {
     format!(
         "no workload in the policy: nothing is watched, nothing to do\nname one in {}:\n  [workload.telemetry]\n  repository = \"docker-sonic-telemetry\"\n\
          `tagkeeper init` prints a first policy from what the engine has\n",
-        layout::one_line(&file)
+        words::one_line(&file)
     )
 }
 
@@ -153,7 +154,7 @@ fn image_row(mark: char, judgement: &Judgement, page: Page) -> String {
     let facts = format!(
         "{}  {:>6}",
         judgement.image.short(),
-        layout::size(judgement.size_bytes)
+        words::size(judgement.size_bytes)
     );
     Row {
         mark,
@@ -164,7 +165,7 @@ fn image_row(mark: char, judgement: &Judgement, page: Page) -> String {
             Verdict::Retag => Tone::Warning,
             Verdict::Remove => Tone::Bad,
         },
-        name: &layout::name(judgement.reference.as_ref()),
+        name: &words::name(judgement.reference.as_ref()),
         facts: &facts,
         detail: &judgement.detail.to_string(),
     }
@@ -195,7 +196,7 @@ impl Row<'_> {
         let lead = Text::default().and(self.tone, fate);
         let name = Text::default().and(Tone::Strong, self.name);
         // A name that can stand in one piece does: people copy it.
-        let columns = layout::columns(self.name);
+        let columns = words::columns(self.name);
         let is_long = columns > WIDTH - NAME_COLUMN && columns <= WIDTH - LONG_NAME_COLUMN;
         let named = if is_long {
             page.paragraph(lead, 0, "") + &page.paragraph("", LONG_NAME_COLUMN, name)

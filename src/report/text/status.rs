@@ -3,8 +3,9 @@
 use crate::decide::{Latest, PendingView, Serving, WorkloadPlan};
 use crate::image::{ImageId, Version};
 use crate::policy::WorkloadName;
-use crate::report::layout::{self, Page, Text, Tone};
+use crate::report::layout::{Page, Text, Tone};
 use crate::report::status_line::progress;
+use crate::report::words;
 use crate::span;
 use crate::state::{Failure, Proven, Rejected};
 
@@ -88,7 +89,7 @@ impl Block<'_> {
             pending.container,
             pending.image.short(),
             pending.began_at,
-            layout::count(pending.restarts, "restart")
+            words::count(pending.restarts, "restart")
         );
         self.toned_field(Tone::Warning, "pending", how_far)
             + &self.page.paragraph("", VALUE_COLUMN, which)
@@ -123,25 +124,25 @@ impl Block<'_> {
         } else {
             format!(
                 "{}, {}, at most {} (shared layers count each time)",
-                layout::count(sizes.len(), "image"),
-                layout::count(names, "name"),
-                layout::size(total)
+                words::count(sizes.len(), "image"),
+                words::count(names, "name"),
+                words::size(total)
             )
         };
         out.push_str(&self.field("disk", disk));
         if plan.tally.removals > 0 {
             let told = format!(
                 "at most {} by {}",
-                layout::size(plan.tally.bytes_won_back),
-                layout::count(plan.tally.removals, "removal")
+                words::size(plan.tally.bytes_won_back),
+                words::count(plan.tally.removals, "removal")
             );
             out.push_str(&self.field("won back", told));
         }
         if !plan.leaving.is_empty() {
             let told = format!(
                 "{}, which wins back at most {}",
-                layout::count(plan.leaving.len(), "image"),
-                layout::size(plan.leaving_bytes())
+                words::count(plan.leaving.len(), "image"),
+                words::size(plan.leaving_bytes())
             );
             out.push_str(&self.field("leaving", told));
         }
@@ -208,7 +209,7 @@ fn failure(failure: &Failure) -> String {
         called(&failure.version, &failure.image),
         failure.reason,
         span::compact(failure.up_secs.saturating_mul(1000)),
-        layout::count(failure.attempts, "attempt"),
+        words::count(failure.attempts, "attempt"),
         failure.at
     )
 }

@@ -1,7 +1,8 @@
 //! The story of one image, for `explain`. Pure.
 
 use crate::decide::{Fate, FirstSeen, Story, Until, Verdict};
-use crate::report::layout::{self, Page, Text, Tone};
+use crate::report::layout::{Page, Text, Tone};
+use crate::report::words;
 use crate::span;
 use crate::state::Departure;
 
@@ -25,7 +26,7 @@ pub(super) fn story(story: &Story, page: Page) -> String {
 fn subject(story: &Story) -> String {
     let (image, workload) = (story.image.short(), &story.workload);
     match story.size_bytes {
-        Some(bytes) => format!("is image {image} of {workload}, {}", layout::size(bytes)),
+        Some(bytes) => format!("is image {image} of {workload}, {}", words::size(bytes)),
         None => format!("was image {image} of {workload}, and is not on the disk"),
     }
 }
@@ -38,7 +39,7 @@ fn past(story: &Story) -> Vec<(&'static str, Tone, String)> {
             "since {} in {}, {}",
             pending.began_at,
             pending.container,
-            layout::count(pending.restarts, "restart")
+            words::count(pending.restarts, "restart")
         );
         told.push(("soaking", Tone::Warning, words));
     }
@@ -47,7 +48,7 @@ fn past(story: &Story) -> Vec<(&'static str, Tone, String)> {
             "{} after {}; {}, the last until {}",
             failure.reason,
             span::compact(failure.up_secs.saturating_mul(1000)),
-            layout::count(failure.attempts, "attempt"),
+            words::count(failure.attempts, "attempt"),
             failure.at
         );
         told.push(("failed", Tone::Bad, words));
@@ -101,7 +102,7 @@ fn fate(fate: &Fate, page: Page) -> String {
         Verdict::Remove => Tone::Bad,
     };
     let lead = Text::default().and(tone, format!("  {}", verdict.as_str()));
-    let name = Text::default().and(Tone::Strong, layout::name(fate.reference.as_ref()));
+    let name = Text::default().and(Tone::Strong, words::name(fate.reference.as_ref()));
     let why = format!("{}: {}", fate.reason.as_str(), fate.detail);
     page.paragraph(lead, VALUE_COLUMN, name)
         + &page.paragraph("", VALUE_COLUMN, why)
@@ -255,10 +256,7 @@ v1 is image aaaaaaaaaaaa of telemetry, 120 MB
             at_once: false,
         };
         let told = story(&wide, Page::default());
-        assert_eq!(
-            told.lines().find(|line| layout::columns(line) > WIDTH),
-            None
-        );
+        assert_eq!(told.lines().find(|line| words::columns(line) > WIDTH), None);
         assert!(!told.contains('\u{1b}'), "{told:?}");
     }
 }

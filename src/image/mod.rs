@@ -1,9 +1,11 @@
 //! Names of images: [`ImageId`], [`Repository`], [`Reference`], [`Version`].
 //!
 //! Pure parsing and printing. Identity is the image id; everything else here is an attribute of it. Names are
-//! compared parsed and normalised, never as substrings (design 4.1). The grammar is that of the OCI distribution
-//! specification; `tests/property.rs` holds it against the `oci-spec` crate, which is not used here because it
+//! compared parsed and normalised, never as substrings (design 4.1). The grammar (`grammar`) is that of the
+//! OCI distribution specification; `tests/property.rs` holds it against the `oci-spec` crate, which is not used here because it
 //! compiles a regular expression of 18 MB for each pass (ARCHITECTURE.md, "Dependencies").
+
+mod grammar;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,13 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{self, Id, Kind};
 
+use grammar::{is_digest, is_domain, is_domain_like, is_path_component, is_tag, split_name};
+
 /// The tag that the local service runs, and that a promotion moves.
 pub const LATEST: &str = "latest";
-
-/// Longest repository name that the distribution specification's implementations take.
-const NAME_MAX_BYTES: usize = 255;
-/// Longest tag, by the distribution specification.
-const TAG_MAX_BYTES: usize = 128;
 
 /// The id of an image as the engine prints it, `sha256:` and 64 digits. The only identity of an image. A bare hexadecimal
 /// id (Podman prints them) gets its `sha256:` back, so that one image has one id whichever call named it.
@@ -139,7 +138,7 @@ impl Repository {
         if name.is_empty() {
             return Err(NameError::Empty);
         }
-        if name.len() > NAME_MAX_BYTES {
+        if name.len() > grammar::NAME_MAX_BYTES {
             return Err(NameError::TooLong);
         }
         let domain_bytes = match name.split_once('/') {
@@ -353,82 +352,4 @@ impl fmt::Display for Reference {
             Name::Digest(digest) => write!(f, "{}@{digest}", self.repository),
         }
     }
-}
-
-/// Splits `name[:tag][@digest]`. A colon before the last slash belongs to a registry's port.
-fn split_name(text: &str) -> (&str, Option<&str>, Option<&str>) {
-    let (text, digest) = match text.split_once('@') {
-        Some((name, digest)) => (name, Some(digest)),
-        None => (text, None),
-    };
-    let last_component = text.rfind('/').map_or(0, |slash| slash + 1);
-    match text
-        .get(last_component..)
-        .and_then(|last| last.split_once(':'))
-    {
-        Some((last, tag)) => (
-            text.get(..last_component + last.len()).unwrap_or_default(),
-            Some(tag),
-            digest,
-        ),
-        None => (text, None, digest),
-    }
-}
-
-/// Whether the first component of a name is a registry: the engine's rule.
-fn is_domain_like(first: &str) -> bool {
-    first.contains(['.', ':'])
-        || first == "localhost"
-        || first.bytes().any(|b| b.is_ascii_uppercase())
-}
-
-fn is_domain(domain: &str) -> bool {
-    let (host, port) = match domain.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (domain, None),
-    };
-    let label = |l: &str| {
-        !l.is_empty()
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    host.split('.').all(label)
-        && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// `[a-z0-9]+` runs joined by one dot, one or two underscores, or any number of dashes.
-fn is_path_component(component: &str) -> bool {
-    let alnum = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let bytes = component.as_bytes();
-    if !bytes.first().copied().is_some_and(alnum) || !bytes.last().copied().is_some_and(alnum) {
-        return false;
-    }
-    bytes
-        .split(|&b| alnum(b))
-        .filter(|separator| !separator.is_empty())
-        .all(|separator| {
-            matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|&b| b == b'-')
-        })
-}
-
-fn is_tag(tag: &str) -> bool {
-    let bytes = tag.as_bytes();
-    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    bytes.len() <= TAG_MAX_BYTES
-        && bytes.first().copied().is_some_and(word)
-        && bytes.iter().all(|&b| word(b) || b == b'.' || b == b'-')
-}
-
-fn is_digest(digest: &str) -> bool {
-    let Some((algorithm, hex)) = digest.split_once(':') else {
-        return false;
-    };
-    let wanted = match algorithm {
-        "sha256" => 64,
-        "sha384" => 96,
-        "sha512" => 128,
-        _ => return false,
-    };
-    hex.len() == wanted && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
