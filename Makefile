@@ -37,7 +37,7 @@ policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 .PHONY: help build manual test soak-test test-engines fuzz mutants operating demo size bench deb rpm tools install uninstall root toolchain
 
 help:
-	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages and completions'
+	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
 	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
@@ -167,6 +167,7 @@ install:
 		install -D -m 644 $(manual)/tagkeeper.bash $(DESTDIR)$(BASHDIR)/tagkeeper; \
 		install -D -m 644 $(manual)/_tagkeeper $(DESTDIR)$(ZSHDIR)/_tagkeeper; \
 		install -D -m 644 $(manual)/tagkeeper.fish $(DESTDIR)$(FISHDIR)/tagkeeper.fish; \
+		install -D -m 644 $(manual)/third-party.txt $(DESTDIR)$(DOCDIR)/third-party.txt; \
 	else echo 'there are no man pages in $(manual), so none are installed; `make manual` makes them'; fi
 	install -d -m 755 $(DESTDIR)$(DOCDIR)
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
@@ -183,7 +184,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
-		$(DESTDIR)$(DOCDIR)/README.md $(DESTDIR)$(DOCDIR)/CHANGELOG.md $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md third-party.txt) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(examples))
 	for dir in $(LIBDIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \

@@ -1,7 +1,8 @@
-//! Writes the man pages and the shells' completions: `cargo run --example manual -- DIRECTORY`.
+//! Writes the man pages, the shells' completions and the notices of what is linked: `cargo run --example manual -- DIRECTORY`.
 //!
 //! An example, so that what it needs (`clap_mangen`, `clap_complete`) is not in the program that ships.
 
+mod notices;
 mod pages;
 mod words;
 
@@ -21,6 +22,7 @@ fn main() -> Result<()> {
     for (name, page) in [
         ("tagkeeper.8", pages::program()?),
         ("tagkeeper.toml.5", pages::policy()?),
+        ("third-party.txt", notices::all()?),
     ] {
         fs::write(directory.join(name), page)?;
     }

@@ -76,6 +76,7 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
         "/usr/share/zsh/site-functions/_tagkeeper",
         "/usr/share/fish/vendor_completions.d/tagkeeper.fish",
         "/usr/share/doc/tagkeeper/docs/ready.md",
+        "/usr/share/doc/tagkeeper/third-party.txt",
     ] {
         assert!(files.contains(expected), "{expected} is not in {files:#?}");
     }
@@ -88,6 +89,35 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
     );
     assert!(!root.path().join("usr/lib/tagkeeper").exists());
     assert!(!root.path().join("usr/share/doc/tagkeeper").exists());
+    Ok(())
+}
+
+/// By cargo's own list of what is built in, and with the words that the licences have in common.
+#[test]
+fn the_notices_name_every_crate_and_bring_the_texts_of_those_that_are_not_under_apache()
+-> Result<()> {
+    let (root, _) = installed()?;
+    let notices = root.path().join("usr/share/doc/tagkeeper/third-party.txt");
+    let notices = fs::read_to_string(notices)?;
+    let tree = run(Command::new(env!("CARGO"))
+        .current_dir(repository())
+        .args(["tree", "--locked", "--edges", "normal,no-proc-macro"])
+        .args(["--prefix", "none", "--format", "{p};{l}"]))?;
+    let mut others = 0;
+    for line in tree.lines().filter(|line| !line.starts_with("tagkeeper ")) {
+        let (package, licence) = line.split_once(';').context("what was asked for")?;
+        let mut words = package.split(' ');
+        let name = words.next().unwrap_or_default();
+        let version = words.next().unwrap_or_default().trim_start_matches('v');
+        let called = format!("{name} {version}");
+        assert!(notices.contains(&format!("\n{called}: ")), "{called}");
+        if !licence.contains("Apache-2.0") {
+            let is_above_a_text = |line: &str| line.ends_with(':') && line.contains(&called);
+            assert!(notices.lines().any(is_above_a_text), "{called}");
+            others += 1;
+        }
+    }
+    assert!(others > 0 && notices.contains("Permission is hereby granted"));
     Ok(())
 }
 

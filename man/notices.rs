@@ -1,0 +1,161 @@
+//! The notices of the crates that are linked into the program: their licences ask for them wherever a binary goes.
+//!
+//! What is linked, and where its files lie, is cargo's word. A crate that may be had under Apache-2.0 is taken under it, and
+//! its text is the project's own `LICENSE`; of any other the text itself is needed, and a crate without one is an error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+const PREFACE: &str = "\
+tagkeeper is built from these crates and Rust's standard library (MIT OR Apache-2.0). What may be had under Apache-2.0
+is used under it: its text comes with tagkeeper. The texts of the other licences, and all notices, follow the list.
+";
+/// How the files are called that have to be passed on, in lower case.
+const TEXTS: [&str; 3] = ["license", "licence", "copying"];
+const NOTICE: &str = "notice";
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    resolve: Resolve,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    id: String,
+    name: String,
+    version: String,
+    license: Option<String>,
+    repository: Option<String>,
+    manifest_path: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Resolve {
+    root: String,
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    id: String,
+    deps: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    pkg: String,
+    dep_kinds: Vec<Kind>,
+}
+
+/// A dependency of the program has no kind; those of tests and of build scripts have one.
+#[derive(Deserialize)]
+struct Kind {
+    kind: Option<String>,
+}
+
+pub(crate) fn all() -> Result<String> {
+    let metadata = metadata()?;
+    let linked = linked(&metadata.resolve);
+    let mut packages: Vec<&Package> = metadata
+        .packages
+        .iter()
+        .filter(|package| linked.contains(package.id.as_str()))
+        .collect();
+    packages.sort_by_key(|package| (&package.name, &package.version));
+
+    let mut out = format!("{PREFACE}\n");
+    let mut users_of_texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in packages {
+        let called = format!("{} {}", package.name, package.version);
+        let licence = package.license.as_deref().unwrap_or_default();
+        let from = package.repository.as_deref().unwrap_or_default();
+        writeln!(out, "{called}: {licence} {from}")?;
+        for text in package.texts()? {
+            users_of_texts.entry(text).or_default().push(called.clone());
+        }
+    }
+    for (text, users) in &users_of_texts {
+        let rule = "-".repeat(80);
+        write!(out, "\n{rule}\n{}:\n\n{text}\n", users.join(", "))?;
+    }
+    Ok(out)
+}
+
+fn metadata() -> Result<Metadata> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let host = run(Command::new("rustc").args(["--print", "host-tuple"]))?;
+    let host = String::from_utf8(host)?;
+    // What is built for this host has been fetched already.
+    let said = run(Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .args(["--filter-platform", host.trim()])
+        .current_dir(env!("CARGO_MANIFEST_DIR")))?;
+    serde_json::from_slice(&said).context("failed to read what cargo says of the crates")
+}
+
+fn run(command: &mut Command) -> Result<Vec<u8>> {
+    let said = command.output();
+    let said = said.with_context(|| format!("failed to run {command:?}"))?;
+    let complaint = String::from_utf8_lossy(&said.stderr);
+    ensure!(said.status.success(), "{command:?}: {complaint}");
+    Ok(said.stdout)
+}
+
+/// The crates that the program is made of; the program itself aside.
+fn linked(resolve: &Resolve) -> BTreeSet<&str> {
+    let nodes: BTreeMap<&str, &Node> = resolve.nodes.iter().map(|n| (n.id.as_str(), n)).collect();
+    let mut linked = BTreeSet::new();
+    let mut waiting = vec![resolve.root.as_str()];
+    while let Some(node) = waiting.pop().and_then(|id| nodes.get(id)) {
+        for dependency in &node.deps {
+            let is_linked = dependency.dep_kinds.iter().any(|kind| kind.kind.is_none());
+            if is_linked && linked.insert(dependency.pkg.as_str()) {
+                waiting.push(&dependency.pkg);
+            }
+        }
+    }
+    linked
+}
+
+impl Package {
+    /// What has to be passed on of a crate.
+    fn texts(&self) -> Result<Vec<String>> {
+        let licence = self.license.as_deref().unwrap_or_default();
+        if licence.contains("Apache-2.0") && !licence.contains(" AND ") {
+            return self.files(&[NOTICE]);
+        }
+        let texts = self.files(&TEXTS)?;
+        let name = &self.name;
+        ensure!(
+            !texts.is_empty(),
+            "{name} has no text of its licence '{licence}'"
+        );
+        Ok(texts)
+    }
+
+    fn files(&self, beginnings: &[&str]) -> Result<Vec<String>> {
+        let directory = self.manifest_path.parent().unwrap_or(Path::new("."));
+        let mut files = Vec::new();
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().to_lowercase();
+            if beginnings.iter().any(|start| name.starts_with(start)) && entry.path().is_file() {
+                files.push(entry.path());
+            }
+        }
+        files.sort();
+        let read = |file: &PathBuf| {
+            let text = fs::read_to_string(file);
+            let text = text.with_context(|| format!("failed to read '{}'", file.display()))?;
+            Ok(text.trim().replace("\r\n", "\n"))
+        };
+        files.iter().map(read).collect()
+    }
+}
