@@ -95,8 +95,13 @@ pub enum Until {
     },
     /// A promotion replaces something.
     AnyReplaced,
-    /// So many milliseconds of host uptime have passed.
-    GraceOver(u64),
+    /// Its grace period is over, or the disk is too full for one.
+    GraceOver {
+        /// Milliseconds of host uptime.
+        left_ms: u64,
+        /// How full the disk may become before it goes sooner; none if that never makes it go.
+        pressure_percent: Option<u8>,
+    },
     /// The next pass.
     NextPass,
 }
@@ -282,12 +287,15 @@ impl<'a> Teller<'a> {
                 }
             }
             Reason::Inherited => Until::AnyReplaced,
-            Reason::Grace => Until::GraceOver(match judgement.detail {
-                Detail::Idle {
-                    idle_ms, grace_ms, ..
-                } => grace_ms.saturating_sub(idle_ms),
-                _ => 0,
-            }),
+            Reason::Grace => Until::GraceOver {
+                left_ms: match judgement.detail {
+                    Detail::Idle {
+                        idle_ms, grace_ms, ..
+                    } => grace_ms.saturating_sub(idle_ms),
+                    _ => 0,
+                },
+                pressure_percent: self.workload.pressure_percent,
+            },
             Reason::Adopt | Reason::Renamed | Reason::Retired | Reason::Idle => Until::NextPass,
         }
     }

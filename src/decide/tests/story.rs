@@ -15,6 +15,13 @@ fn until(host: &Host, image: char) -> Until {
     story(host, image).names[0].until.clone()
 }
 
+fn grace_over(pressure_percent: Option<u8>) -> Until {
+    Until::GraceOver {
+        left_ms: (DAY_MINUTES - 60) * MINUTE_MS,
+        pressure_percent,
+    }
+}
+
 fn unused(at_once: bool) -> Until {
     Until::Unused {
         container: "debug".to_owned(),
@@ -60,11 +67,17 @@ fn when_what_is_wanted_is_no_more() {
 #[test]
 fn when_what_is_not_wanted_goes() {
     assert_until(&[
+        ("in grace", '9', grace_over(None), |host| {
+            host.image('9', &["remote:v9"]);
+            host.pass();
+            host.later(60);
+        }),
         (
-            "in grace",
+            "in grace, while the disk is not too full",
             '9',
-            Until::GraceOver((DAY_MINUTES - 60) * MINUTE_MS),
+            grace_over(Some(80)),
             |host| {
+                host.workload().pressure_percent = Some(80);
                 host.image('9', &["remote:v9"]);
                 host.pass();
                 host.later(60);

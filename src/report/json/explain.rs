@@ -131,7 +131,7 @@ fn name(fate: &Fate) -> Name {
         detail: fate.detail.to_string(),
         until: text::until(&fate.until),
         goes_in_secs: match fate.until {
-            Until::GraceOver(left_ms) => Some(left_ms.div_ceil(1000)),
+            Until::GraceOver { left_ms, .. } => Some(left_ms.div_ceil(1000)),
             Until::NextPass => Some(0),
             _ => None,
         },

@@ -141,10 +141,16 @@ pub(crate) fn until(until: &Until) -> String {
             }
         }
         Until::AnyReplaced => "stays until a promotion replaces another version".to_owned(),
-        Until::GraceOver(left_ms) => format!(
-            "goes when its grace period ends, in {} of host uptime",
-            span::compact(left_ms.saturating_add(999))
-        ),
+        Until::GraceOver {
+            left_ms,
+            pressure_percent,
+        } => {
+            let in_time = span::compact(left_ms.saturating_add(999));
+            let sooner = pressure_percent.map_or_else(String::new, |percent| {
+                format!(", or before if the disk becomes more than {percent}% full")
+            });
+            format!("goes when its grace period ends, in {in_time} of host uptime{sooner}")
+        }
         Until::NextPass => "in the next pass".to_owned(),
     }
 }
@@ -221,6 +227,18 @@ v1 is image aaaaaaaaaaaa of telemetry, 120 MB
               goes once container debug and 1 more no longer use it
 "
         );
+    }
+
+    #[test]
+    fn grace_ends_in_its_time_or_when_the_disk_is_full() {
+        let grace = |pressure_percent| Until::GraceOver {
+            left_ms: 59_001,
+            pressure_percent,
+        };
+        let end = "goes when its grace period ends, in 1m of host uptime";
+        assert_eq!(until(&grace(None)), end);
+        let sooner = format!("{end}, or before if the disk becomes more than 80% full");
+        assert_eq!(until(&grace(Some(80))), sooner);
     }
 
     #[test]
