@@ -56,7 +56,8 @@ impl Case<'_> {
         actions.extend(self.container_removal());
         let removals = changes
             .into_iter()
-            .filter(|j| j.verdict() == Verdict::Remove);
+            .filter(|j| j.verdict() == Verdict::Remove)
+            .filter(|j| j.reference.is_some() || !self.waiting.contains(&j.image));
         let mut removals: Vec<&Judgement> = removals.collect();
         // What goes on account of a full disk goes last, oldest first: whoever is killed on the way has begun with those.
         removals.sort_by_key(|j| self.pressed.iter().position(|id| *id == j.image));

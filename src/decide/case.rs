@@ -1,5 +1,7 @@
 //! One workload on its way through the decision: what is given, and what has been decided so far.
 
+use std::collections::BTreeSet;
+
 use crate::image::{ImageId, Reference, Version};
 use crate::policy::{Workload, WorkloadName};
 use crate::state::{Now, Proven, Tally, WorkloadState};
@@ -30,6 +32,8 @@ pub(crate) struct Case<'a> {
     pub(crate) judgements: Vec<Judgement>,
     /// What goes on account of a full disk, oldest first.
     pub(crate) pressed: Vec<ImageId>,
+    /// Nameless images that do not go in this round, because another workload that knows them moves its `latest`.
+    pub(crate) waiting: BTreeSet<ImageId>,
     /// What a person should know.
     pub(crate) notes: Vec<String>,
 }
@@ -57,6 +61,7 @@ impl<'a> Case<'a> {
             stale_local: None,
             judgements: Vec::new(),
             pressed: Vec::new(),
+            waiting: BTreeSet::new(),
             notes: Vec::new(),
         })
     }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use crate::image::{ImageId, Version};
+use crate::policy::WorkloadName;
 use crate::span;
 use crate::world::ContainerState;
 
@@ -19,6 +20,13 @@ pub enum Detail {
         image: ImageId,
         /// The version that it ran as.
         version: Version,
+    },
+    /// Another workload that knows the nameless image keeps it.
+    KeptBy {
+        /// That workload.
+        workload: WorkloadName,
+        /// Why it does.
+        why: Box<Self>,
     },
     /// The image is in the lineage as this version.
     Proven(Version),
@@ -53,6 +61,7 @@ impl fmt::Display for Detail {
                     image.short()
                 )
             }
+            Self::KeptBy { workload, why } => write!(f, "workload {workload} keeps it: {why}"),
             Self::Proven(version) => write!(f, "{version} is proven and kept to fall back to"),
             Self::UsedBy {
                 container,

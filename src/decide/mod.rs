@@ -7,7 +7,7 @@
 //! 2. [`memory`]: what was seen is written down: arrivals, sightings, dry runs, what was rolled out, the lineage's cut.
 //! 3. [`promotion`] and [`pending`]: the upgrade being soaked; when it has proved itself, `latest` moves.
 //! 4. [`verdict`]: one verdict and one reason for every name on the disk; [`pressure`]: whether the disk is too full to wait;
-//!    [`actions`]: what follows from them.
+//!    [`shared`]: what several workloads know; [`actions`]: what follows from them.
 //!
 //! [`pin`] keeps the containers apart that hold the fallbacks; [`rollback`] holds the two decisions that a person asks for;
 //! [`history`] writes down what happened to images, for people, and [`story`] tells it.
@@ -28,6 +28,7 @@ mod promotion;
 mod rollback;
 mod scene;
 mod serving;
+mod shared;
 mod story;
 #[cfg(test)]
 mod tests;
@@ -81,6 +82,7 @@ pub fn decide(policy: &Policy, state: &State, world: &World, now: &Now) -> Decis
     let scene = Scene::new(policy, state, world);
     let mut cases = judged(policy, state, &scene, now);
     pressure::press(&mut cases, &scene);
+    shared::agree(&mut cases);
 
     let mut plan = Plan {
         departed: pin::of_departed(policy, &scene),

@@ -254,6 +254,9 @@ impl<'a> Teller<'a> {
 
     fn until(&self, judgement: &Judgement) -> Until {
         let id = &judgement.image;
+        if matches!(judgement.detail, Detail::KeptBy { .. }) {
+            return Until::OtherWorkload;
+        }
         match judgement.reason {
             Reason::Held => Until::HoldEnds,
             Reason::Latest => Until::OtherPromoted,

@@ -2,7 +2,7 @@
 
 use tagkeeper::image::{ImageId, Reference, Version};
 use tagkeeper::state::WorkloadState;
-use tagkeeper::world::Health;
+use tagkeeper::world::{Health, Image};
 
 use super::Model;
 use super::names::WORKLOADS;
@@ -137,13 +137,17 @@ impl Model {
     }
 
     fn has_use(&self, workload: usize, id: &ImageId) -> bool {
-        let known = self.known(workload);
         let claimed = (0..WORKLOADS).any(|w| {
             self.entry(w).is_some() && self.known(w).is_some_and(|known| is_claimed(known, id))
         });
-        let inherited = known
-            .and_then(|k| k.images.get(id))
-            .is_some_and(|sighting| sighting.inherited);
+        let nameless = self.host.image(id).is_some_and(Image::is_nameless);
+        let mut knowers = (0..WORKLOADS).filter(|&w| w == workload || nameless);
+        let inherited = knowers.any(|w| {
+            let known = self.entry(w).and_then(|_| self.known(w));
+            known
+                .and_then(|known| known.images.get(id))
+                .is_some_and(|sighting| sighting.inherited)
+        });
         self.latest(workload).as_ref() == Some(id) || claimed || inherited || self.host.is_used(id)
     }
 }

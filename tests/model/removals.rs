@@ -99,9 +99,10 @@ impl Model {
         self.require(!any_moved, || {
             format!("{name} was removed in the round that moved latest")
         });
+        // A name has one owner; what goes by its id has to be let go by all who know it.
         let justified = workloads
             .iter()
-            .any(|&w| self.may_remove(w, name, &image.id));
+            .all(|&w| self.may_remove(w, name, &image.id));
         let idle: Vec<_> = workloads
             .iter()
             .map(|&w| self.truth.idle_ms(w, &image.id, self.host.uptime_ms) / 1000)

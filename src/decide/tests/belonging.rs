@@ -1,6 +1,6 @@
 //! Who belongs (design 4.1): by id first, by parsed name, and what two workloads may share.
 
-use crate::decide::Reason;
+use crate::decide::{Reason, Until, stories};
 use crate::policy::WorkloadName;
 
 use super::model::{DAY_MINUTES, Host, id, repository, telemetry};
@@ -194,6 +194,23 @@ fn no_workload_takes_the_last_name_of_what_another_one_wants() {
         "telemetry falls back to it"
     );
     assert_eq!(host.actions(), [""; 0]);
+    let shared = host
+        .images
+        .iter_mut()
+        .find(|image| image.id == id('9'))
+        .unwrap();
+    shared.foreign_names = 1;
+    assert_eq!(
+        host.look().plan.workloads[&gnmi()].images[0].reason,
+        Reason::Retired,
+        "it has a name that nobody here can take"
+    );
+    let shared = host
+        .images
+        .iter_mut()
+        .find(|image| image.id == id('9'))
+        .unwrap();
+    shared.foreign_names = 0;
     host.tag('9', "local:v9");
     assert_eq!(
         host.actions(),
@@ -216,8 +233,70 @@ fn nor_the_nameless_image_that_another_one_wants() {
     host.known_mut().lineage[1].image = id('9');
     host.untag("docker-gnmi:v0");
     assert_eq!(host.actions(), [""; 0]);
+    let told = stories(&host.policy, &host.look(), &host.now());
+    let told = told
+        .iter()
+        .find(|story| story.workload == gnmi() && story.image == id('9'));
+    assert_eq!(told.unwrap().names[0].until, Until::OtherWorkload);
     host.known_mut().lineage.truncate(1);
     assert_eq!(host.actions(), ["rmi 9"]);
+}
+
+/// A nameless image that both have seen, idle for longer than telemetry's grace.
+fn with_a_nameless_image_of_both() -> Host {
+    let mut host = two_workloads(Host::with_head());
+    host.image('7', &["docker-gnmi:latest", "docker-gnmi:v7"]);
+    host.run("gnmi", "docker-gnmi:latest");
+    host.minutes(12);
+    host.image('9', &["remote:v9", "docker-gnmi:v9"]);
+    host.pass();
+    host.image('8', &["remote:v9", "docker-gnmi:v9"]);
+    host.later(DAY_MINUTES);
+    host
+}
+
+#[test]
+fn a_nameless_image_of_two_workloads_goes_when_both_let_it_go() {
+    type Change = fn(&mut Host);
+    let host = with_a_nameless_image_of_both();
+    assert!(host.actions().contains(&"rmi 9".to_owned()));
+    let kept: [(&str, Change); 4] = [
+        ("on hold", |host| {
+            host.policy.workloads.get_mut(&gnmi()).unwrap().hold = true;
+        }),
+        ("in grace", |host| {
+            host.policy.workloads.get_mut(&gnmi()).unwrap().grace_ms *= 2;
+        }),
+        ("inherited", |host| {
+            let known = host.state.workloads.get_mut(&gnmi()).unwrap();
+            known.images.get_mut(&id('9')).unwrap().inherited = true;
+        }),
+        ("in a round that moves latest", |host| {
+            host.untag("docker-gnmi:latest");
+        }),
+    ];
+    for (why, change) in kept {
+        let mut host = with_a_nameless_image_of_both();
+        change(&mut host);
+        assert!(!host.actions().contains(&"rmi 9".to_owned()), "{why}");
+    }
+}
+
+#[test]
+fn both_say_why_it_stays() {
+    let mut host = with_a_nameless_image_of_both();
+    host.policy.workloads.get_mut(&gnmi()).unwrap().hold = true;
+    let plan = host.look().plan;
+    let said = |workload: &WorkloadName| {
+        let images = &plan.workloads[workload].images;
+        let judged = images.iter().find(|judged| judged.image == id('9'));
+        judged
+            .map(|judged| (judged.reason, judged.detail.to_string()))
+            .unwrap()
+    };
+    let (reason, detail) = said(&telemetry());
+    assert_eq!((reason, said(&gnmi()).0), (Reason::Held, Reason::Held));
+    assert_eq!(detail, "workload gnmi keeps it: the workload is on hold");
 }
 
 #[test]

@@ -187,3 +187,34 @@ fn an_idle_pass_writes_no_history() {
     host.minutes(100);
     assert_eq!(host.saves, saves);
 }
+
+#[test]
+fn what_soaks_again_is_not_obsolete_any_more() {
+    let mut host = Host::with_fallback();
+    host.image('9', &["remote:v9"]);
+    host.run("debug", "remote:v9");
+    host.exit("debug", 0);
+    host.minutes(1);
+    host.upgrade('c', "v3");
+    assert!(past(&host, '9').retired.is_some());
+    host.exit("k8s_v3", 0);
+    host.start("debug");
+    host.pass();
+    assert_eq!(past(&host, '9').retired, None);
+}
+
+#[test]
+fn an_image_that_left_is_remembered_by_the_version_that_it_failed_as() {
+    let mut host = Host::with_head();
+    for (image, version) in [('8', "v8"), ('9', "v9")] {
+        host.deploy(image, version);
+        host.minutes(3);
+        host.exit(&format!("k8s_{version}"), 1);
+        host.pass();
+    }
+    host.remove_container("k8s_v8");
+    host.known_mut().history.clear();
+    remove(&mut host, '8');
+    host.pass();
+    assert_eq!(past(&host, '8').version.as_str(), "v8");
+}

@@ -232,3 +232,25 @@ fn a_round_gives_names_before_it_takes_anything() {
     );
     assert_eq!(order.last(), Some(&"a"), "the removal is last: {order:?}");
 }
+
+/// Each of the two names is the other one's reason not to give another.
+#[test]
+fn what_is_latest_of_two_workloads_keeps_a_name_when_both_move_on_in_one_round() {
+    let mut host = Host::new();
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    host.image('5', &["local:latest", "docker-gnmi:latest"]);
+    host.image('a', &["remote:v1"]);
+    host.image('7', &["docker-gnmi:v7"]);
+    host.run("k8s_telemetry", "remote:v1");
+    host.run("k8s_gnmi", "docker-gnmi:v7");
+    host.minutes(10);
+    assert_eq!(
+        host.actions(),
+        [
+            "tag 5 docker-gnmi:sha256-555555555555",
+            "tag 7 docker-gnmi:latest",
+            "tag 5 local:sha256-555555555555",
+            "tag a local:latest",
+        ]
+    );
+}

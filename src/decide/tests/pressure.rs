@@ -297,3 +297,44 @@ fn the_round_that_moves_latest_removes_nothing() {
     assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
     assert!(host.uptime_ms > 100 * MINUTE_MS);
 }
+
+/// A name that is no name to tagkeeper stays, and the image with it: to take the other names would free nothing.
+#[test]
+fn an_image_with_a_name_that_nobody_can_read_stays() {
+    let mut host = crowded(85);
+    fill(&mut host, 900);
+    let oldest = host.images.iter_mut().find(|image| image.id == id('9'));
+    oldest.unwrap().foreign_names = 1;
+    assert_eq!(goes(&mut host), ["rmi remote:v8"]);
+}
+
+#[test]
+fn a_full_disk_is_told_of_where_it_ends_a_grace_or_could() {
+    let told = |host: &Host| {
+        let notes = host.plan().notes;
+        notes.into_iter().find(|note| note.contains("% full"))
+    };
+    let mut host = crowded(85);
+    fill(&mut host, 900);
+    assert!(
+        told(&host)
+            .unwrap()
+            .ends_with("do not get all of their grace")
+    );
+    fill(&mut host, 700);
+    assert_eq!(told(&host), None, "it is not too full");
+
+    // In grace is an image that would free nothing.
+    let mut host = Host::with_fallback();
+    host.workload().pressure_percent = Some(85);
+    host.image('9', &["remote:v9", "elsewhere:v9"]);
+    host.pass();
+    host.later(60);
+    fill(&mut host, 900);
+    assert!(told(&host).unwrap().contains("nothing goes"));
+
+    let mut host = Host::with_fallback();
+    host.workload().pressure_percent = Some(85);
+    fill(&mut host, 900);
+    assert_eq!(told(&host), None, "nothing is in grace");
+}

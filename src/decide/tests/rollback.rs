@@ -99,6 +99,14 @@ fn the_steps_that_are_foreseen_are_those_that_are_taken() {
             host.pass();
         }),
         ("latest is gone", 1, |host| host.untag("local:latest")),
+        (
+            "latest was moved by hand, and moves all the same",
+            2,
+            |host| {
+                host.image('9', &["local:latest"]);
+                host.exit("k8s_v2", 1);
+            },
+        ),
         ("on hold, which a person overrides", 1, |host| {
             host.workload().hold = true;
         }),

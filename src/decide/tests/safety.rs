@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::decide::{Action, Decision, Judgement, Plan, Reason, WorkloadPlan, decide, inquiries};
+use crate::decide::{
+    Action, Decision, Judgement, Plan, Reason, Verdict, WorkloadPlan, decide, inquiries,
+};
 use crate::image::{ImageId, LATEST, Reference};
 use crate::policy::{Policy, Workload, WorkloadName};
 use crate::state::{Now, State, WorkloadState};
@@ -371,5 +373,17 @@ fn check_claims(
         let wanted = known.lineage.iter().any(|p| p.image == *id)
             || known.pending.as_ref().is_some_and(|p| p.image == *id);
         assert!(!wanted, "{name} removes what {other} wants");
+        let plan = &decision.plan.workloads[other];
+        let judged = |judgement: &&Judgement| {
+            reference.is_none() && judgement.reference.is_none() && judgement.image == *id
+        };
+        let lets_it_go = |judgement: &Judgement| {
+            let moves_latest = |action: &Action| matches!(action, Action::Tag { reference, .. } if reference.tag() == Some(LATEST));
+            judgement.verdict() == Verdict::Remove && !plan.actions.iter().any(moves_latest)
+        };
+        assert!(
+            plan.images.iter().find(judged).is_none_or(lets_it_go),
+            "{name} removes by its id what {other} does not let go"
+        );
     }
 }

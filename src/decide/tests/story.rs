@@ -2,7 +2,7 @@
 
 use crate::decide::{FirstSeen, Story, Until, stories};
 
-use super::model::{DAY_MINUTES, Host, MINUTE_MS, id};
+use super::model::{DAY_MINUTES, Host, MINUTE_MS, digit, id};
 
 fn story(host: &Host, image: char) -> Story {
     let told = stories(&host.policy, &host.look(), &host.now());
@@ -174,4 +174,48 @@ fn the_story_goes_on_when_the_image_has_left() {
     let back = story(&host, 'a');
     assert!(back.removed.is_none() && back.size_bytes.is_some());
     assert!(back.promoted_at.is_some(), "and what it was is not");
+}
+
+#[test]
+fn each_image_has_one_story() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(3);
+    host.exit("k8s_v3", 1);
+    host.pass();
+    let rejected = crate::state::Rejected {
+        version: crate::image::Version::new("v3"),
+        at: String::new(),
+    };
+    host.known_mut().rejected.insert(id('c'), rejected);
+    host.remove_container("k8s_v3");
+    host.lose_image('c');
+    let told = stories(&host.policy, &host.look(), &host.now());
+    let images: Vec<char> = told.iter().map(|story| digit(&story.image)).collect();
+    let mut once = images.clone();
+    once.sort_unstable();
+    assert_eq!(once, ['a', 'b', 'c'], "{images:?}");
+}
+
+/// The history is for people and stays small, so what it no longer has is told from what else is remembered.
+#[test]
+fn without_its_history_an_image_is_told_of_as_well() {
+    let mut host = Host::with_fallback();
+    let promoted = |host: &Host| ['a', 'b'].map(|image| story(host, image).promoted_at);
+    let with_history = promoted(&host);
+    assert!(with_history[0] < with_history[1], "{with_history:?}");
+    for (image, version) in [('8', "v8"), ('9', "v9")] {
+        host.deploy(image, version);
+        host.minutes(3);
+        host.exit(&format!("k8s_{version}"), 1);
+        host.pass();
+    }
+    host.untag("remote:v8");
+    host.image('5', &["local:a", "remote:v5"]);
+    host.pass();
+    host.known_mut().history.clear();
+    assert_eq!(promoted(&host), with_history);
+    for (image, version) in [('8', "v8"), ('9', "v9"), ('5', "v5")] {
+        assert_eq!(story(&host, image).version.as_str(), version, "{image}");
+    }
 }

@@ -227,3 +227,26 @@ fn an_image_leaves_with_its_last_name() {
         assert!(leaving.is_empty() || bytes > 0, "{case}");
     }
 }
+
+#[test]
+fn each_removal_has_its_own_reason_in_the_log() {
+    let mut host = Host::with_fallback();
+    for image in ['8', '9'] {
+        host.image(image, &[&format!("remote:v{image}")]);
+        host.pass();
+        host.untag(&format!("remote:v{image}"));
+        host.later(60);
+    }
+    host.later(DAY_MINUTES);
+    let plan = host.look().plan;
+    let why = |image: char| {
+        let actions = plan.actions();
+        let action = actions
+            .iter()
+            .find(|(_, action)| *action.image() == id(image));
+        let (workload, action) = action.unwrap();
+        plan.why_idle(workload, action).unwrap().to_string()
+    };
+    assert_eq!(why('8'), "idle for 1day2h of 1day");
+    assert_eq!(why('9'), "idle for 1day1h of 1day");
+}

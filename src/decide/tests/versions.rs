@@ -27,6 +27,7 @@ fn the_version_comes_from_the_reference_then_from_the_tags_then_from_the_digest(
         ),
         (&["remote:latest", "local:v1"], "remote:latest", "v1"),
         (&["remote@a", "remote:v1"], "remote@a", "v1"),
+        (&["local:v1", "elsewhere:v9"], "elsewhere:v9", "v1"),
         (
             &["local:latest", "elsewhere:v9"],
             "local:latest",
