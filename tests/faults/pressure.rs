@@ -178,3 +178,20 @@ fn a_removal_that_fails_is_not_made_up_for_in_the_same_pass() {
     host.pass_at(1_760).expect_code(0);
     assert_eq!(host.id_of("reg.example/app:x"), "");
 }
+
+/// The move of a tag frees nothing: the look at the disk still tells how full it is.
+#[test]
+fn the_disk_is_looked_at_after_a_promotion_in_the_same_pass() {
+    let host = idle_images(&format!("{POLICY}{PRESSURE}"));
+    host.engine().docker.drop_container("k8s_app_1");
+    host.engine().docker.image("v3", &["reg.example/app:v3"]);
+    host.engine().docker.run("k8s_app_2", "reg.example/app:v3");
+    host.pass_at(1_100).expect_code(0);
+    // It came after v3, so that no promotion makes it obsolete.
+    host.engine().docker.image("z", &["reg.example/app:z"]);
+    host.pass_at(1_160).expect_code(0);
+    with_root(&host);
+    let outcome = host.pass_at(1_100 + RIPE).expect_code(0);
+    assert_eq!(host.id_of("app:latest"), id("v3"), "{outcome:#?}");
+    assert_eq!(outcome.removals_of("app:z"), 1, "{outcome:#?}");
+}

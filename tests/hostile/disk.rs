@@ -148,6 +148,31 @@ fn what_the_saved_state_calls_for_is_removed_though_nothing_can_be_saved() {
 }
 
 #[test]
+fn what_lay_idle_for_its_grace_is_removed_though_nothing_can_be_saved() {
+    const DAY: u64 = 86_400;
+    let name = "disk::what_lay_idle_for_its_grace_is_removed_though_nothing_can_be_saved";
+    under(MOUNTS, name, |scratch| {
+        let host = host_with_disk(mount_tmpfs, scratch);
+        upgrade(&mut host.engine().docker);
+        host.pass_at(0).expect_code(0);
+        host.pass_at(RIPE).expect_code(0);
+        host.engine()
+            .docker
+            .image("lost", &["reg.example/app:lost"]);
+        host.pass_at(RIPE + 60).expect_code(0);
+        // The next upgrade has just come: there is something to write down, and no room for it.
+        host.engine().docker.drop_container("k8s_app_1");
+        host.engine().docker.image("v3", &["reg.example/app:v3"]);
+        host.engine().docker.run("k8s_app_2", "reg.example/app:v3");
+        no_spare(&host);
+        fill(&host.state_dir());
+        let outcome = host.pass_at(RIPE + 60 + DAY).expect_code(1);
+        assert_eq!(outcome.mutations().len(), 1, "{outcome:#?}");
+        assert_eq!(outcome.removals_of("app:lost"), 1, "{outcome:#?}");
+    });
+}
+
+#[test]
 fn a_removal_that_makes_room_lets_the_pass_go_on() {
     let name = "disk::a_removal_that_makes_room_lets_the_pass_go_on";
     under(MOUNTS, name, |scratch| {
