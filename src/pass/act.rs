@@ -327,3 +327,37 @@ fn named_version(action: &Action) -> Option<Version> {
         } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Reason;
+
+    /// The journal has the version as a field of its own, to search by.
+    #[test]
+    fn what_changed_is_told_with_the_version_that_its_name_says() {
+        let image = ImageId::new(format!("sha256:{}", "a".repeat(64)));
+        let reference = |text| Reference::parse(text).unwrap();
+        let removal = |reference| Action::RemoveImage {
+            reference,
+            image: image.clone(),
+            reason: Reason::Idle,
+        };
+        let adoption = Action::Tag {
+            image: image.clone(),
+            reference: reference("app:v1"),
+            replaces: None,
+            purpose: TagPurpose::Adopt,
+        };
+        for (action, version) in [
+            (removal(Some(reference("app:v9"))), Some("v9")),
+            (removal(Some(reference("app:latest"))), None),
+            (removal(None), None),
+            (adoption, Some("v1")),
+        ] {
+            let told = tell(&WorkloadName::new("app"), &action, None, &Acted::Done).unwrap();
+            let told = told.version.as_ref().map(Version::as_str);
+            assert_eq!(told, version, "{action}");
+        }
+    }
+}
