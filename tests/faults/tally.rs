@@ -105,3 +105,12 @@ fn a_workload_that_leaves_the_policy_starts_again_from_nothing() {
     host.pass_at(1_060).expect_code(0);
     assert_tally(&host, 1_120, &tally(0, 0, 0));
 }
+
+/// The state is read by people in an emergency, and most of what could be counted never happens.
+#[test]
+fn what_never_happened_is_not_written_down() {
+    let host = promoted();
+    let state = String::from_utf8(host.state_bytes().unwrap()).unwrap();
+    assert!(state.contains("\"promotions\": 1"), "{state}");
+    assert!(!state.contains("\"rollbacks\""), "{state}");
+}

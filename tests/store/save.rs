@@ -253,3 +253,19 @@ fn step(line: &str) -> Option<String> {
     };
     Some(format!("{call} {target}"))
 }
+
+/// What the next pass would set aside as too large is not written in the first place.
+#[test]
+fn a_state_that_is_too_large_to_be_loaded_is_not_saved() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let mut lock = dir.lock().unwrap();
+    lock.save(&state('a', 1000)).unwrap();
+    let error = lock.save(&state('b', 65 << 20)).unwrap_err();
+    assert!(matches!(error, SaveError::Refused { .. }), "{error:?}");
+    assert_eq!(
+        error.to_string(),
+        "refused to save a state that makes no sense: it is larger than 64 MiB"
+    );
+    assert_eq!(saved(&dir), state('a', 1000));
+}
