@@ -35,6 +35,11 @@ fn the_reason_says_why_it_ended() {
             host.image('c', &["remote:v3"]);
             host.run("k8s_v3", "remote:v3");
         }),
+        ("replaced", |host| {
+            host.exit("k8s_v2", 137);
+            host.image('c', &["remote:v3"]);
+            host.run("k8s_v3", "remote:v3");
+        }),
         ("exited (1)", |host| {
             host.exit("k8s_v2", 1);
             host.image('c', &["remote:v3"]);

@@ -127,6 +127,17 @@ fn what_stood_in_keeps_its_version_when_it_serves_again() {
 }
 
 #[test]
+fn what_stands_in_lends_its_version_to_no_second_upgrade() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:v1"]);
+    for (image, version) in [('b', "v2"), ('c', "v3")] {
+        host.deploy(image, version);
+        host.pass();
+        assert_eq!(host.pending(), Some(format!("{version}={image}")));
+    }
+}
+
+#[test]
 fn a_digest_in_short_form_is_a_tag() {
     let version = id('a').short_version();
     let reference = format!("docker-sonic-telemetry:{version}");
