@@ -233,11 +233,6 @@ fn nor_the_nameless_image_that_another_one_wants() {
     host.known_mut().lineage[1].image = id('9');
     host.untag("docker-gnmi:v0");
     assert_eq!(host.actions(), [""; 0]);
-    let told = stories(&host.policy, &host.look(), &host.now());
-    let told = told
-        .iter()
-        .find(|story| story.workload == gnmi() && story.image == id('9'));
-    assert_eq!(told.unwrap().names[0].until, Until::OtherWorkload);
     host.known_mut().lineage.truncate(1);
     assert_eq!(host.actions(), ["rmi 9"]);
 }
@@ -297,6 +292,17 @@ fn both_say_why_it_stays() {
     let (reason, detail) = said(&telemetry());
     assert_eq!((reason, said(&gnmi()).0), (Reason::Held, Reason::Held));
     assert_eq!(detail, "workload gnmi keeps it: the workload is on hold");
+}
+
+#[test]
+fn what_another_workload_falls_back_to_stays_for_as_long_as_that_wants_it() {
+    let mut host = with_a_nameless_image_of_both();
+    host.known_mut().lineage[0].image = id('9');
+    let told = stories(&host.policy, &host.look(), &host.now());
+    let of_gnmi = told
+        .iter()
+        .find(|story| story.workload == gnmi() && story.image == id('9'));
+    assert_eq!(of_gnmi.unwrap().names[0].until, Until::OtherWorkload);
 }
 
 #[test]

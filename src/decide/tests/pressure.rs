@@ -1,6 +1,7 @@
 //! Disk pressure: what goes before its grace is over, in which order, and what does not.
 
 use crate::decide::{Inquiry, Reason};
+use crate::policy::WorkloadName;
 use crate::world::ContainerState;
 
 use super::model::{DAY_MINUTES, Host, MINUTE_MS, id};
@@ -310,6 +311,7 @@ fn an_image_with_a_name_that_nobody_can_read_stays() {
 
 #[test]
 fn a_full_disk_is_told_of_where_it_ends_a_grace_or_could() {
+    let gnmi = WorkloadName::new("gnmi");
     let told = |host: &Host| {
         let notes = host.plan().notes;
         notes.into_iter().find(|note| note.contains("% full"))
@@ -333,8 +335,19 @@ fn a_full_disk_is_told_of_where_it_ends_a_grace_or_could() {
     fill(&mut host, 900);
     assert!(told(&host).unwrap().contains("nothing goes"));
 
-    let mut host = Host::with_fallback();
-    host.workload().pressure_percent = Some(85);
+    // Another workload has images in grace, and this one has none.
+    let mut host = crowded(85);
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    host.policy
+        .workloads
+        .get_mut(&gnmi)
+        .unwrap()
+        .pressure_percent = Some(85);
     fill(&mut host, 900);
-    assert_eq!(told(&host), None, "nothing is in grace");
+    let plan = host.look().plan;
+    let notes = &plan.workloads[&gnmi].notes;
+    assert!(
+        notes.iter().all(|note| !note.contains("% full")),
+        "{notes:?}"
+    );
 }
