@@ -48,7 +48,7 @@ help:
 	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
 	@echo 'make operating  plays what docs/operating.md tells, and puts what was printed into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
-	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; twenty minutes)'
+	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; seven minutes)'
 	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
 	@echo '                (and others: the head of the Makefile)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'

@@ -16,6 +16,10 @@ use model::{Told, play};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+/// A third of the time went into glibc's: the decision makes small things and drops them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Passes that `make test` sees at least; a history has some thirty.
 const PASSES_OF_MAKE_TEST: u64 = 20_000;
 /// Steps of the longest history.
