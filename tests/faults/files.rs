@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -366,12 +365,11 @@ fn help_and_version_are_no_error() {
 fn a_state_directory_may_be_named_from_where_one_stands_and_is_made() {
     let host = Host::new(POLICY);
     upgrade(&mut host.engine().docker);
-    let ran = Command::new(env!("CARGO_BIN_EXE_tagkeeper"))
+    let mut command = program_at(0);
+    command
         .current_dir(host.path("."))
         .args(["--policy=policy.toml", "--socket=docker.sock"])
-        .args(["--state-dir=fresh", "reconcile"])
-        .status()
-        .expect("the program starts");
-    assert!(ran.success());
+        .args(["--state-dir=fresh", "reconcile"]);
+    finish(&mut command).expect_code(0);
     assert!(host.path("fresh/state.json").is_file());
 }

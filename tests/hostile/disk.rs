@@ -104,8 +104,8 @@ fn free_dir(dir: &Path) {
     }
 }
 
-/// v2 is promoted; `old-a` is retired, and a container keeps it until now. The next upgrade, v3, has just come: there is
-/// something to write down, and no room for it.
+/// v2 is promoted; `old-a` is retired, and a container keeps it until now; the next upgrade has just come, and there is no
+/// room to write that down.
 fn retired_and_full(scratch: &Path) -> Host {
     let host = host_with_disk(mount_tmpfs, scratch);
     upgrade(&mut host.engine().docker);
@@ -115,12 +115,17 @@ fn retired_and_full(scratch: &Path) -> Host {
     host.pass_at(RIPE).expect_code(0);
     assert_eq!(host.id_of("reg.example/app:old-a"), id("a"), "in use");
     host.engine().docker.drop_container("debug");
+    upgrade_again_without_room(&host);
+    host
+}
+
+/// The next upgrade, v3, has just come: there is something to write down, and no room for it.
+fn upgrade_again_without_room(host: &Host) {
     host.engine().docker.drop_container("k8s_app_1");
     host.engine().docker.image("v3", &["reg.example/app:v3"]);
     host.engine().docker.run("k8s_app_2", "reg.example/app:v3");
-    no_spare(&host);
+    no_spare(host);
     fill(&host.state_dir());
-    host
 }
 
 #[test]
@@ -160,12 +165,7 @@ fn what_lay_idle_for_its_grace_is_removed_though_nothing_can_be_saved() {
             .docker
             .image("lost", &["reg.example/app:lost"]);
         host.pass_at(RIPE + 60).expect_code(0);
-        // The next upgrade has just come: there is something to write down, and no room for it.
-        host.engine().docker.drop_container("k8s_app_1");
-        host.engine().docker.image("v3", &["reg.example/app:v3"]);
-        host.engine().docker.run("k8s_app_2", "reg.example/app:v3");
-        no_spare(&host);
-        fill(&host.state_dir());
+        upgrade_again_without_room(&host);
         let outcome = host.pass_at(RIPE + 60 + DAY).expect_code(1);
         assert_eq!(outcome.mutations().len(), 1, "{outcome:#?}");
         assert_eq!(outcome.removals_of("app:lost"), 1, "{outcome:#?}");

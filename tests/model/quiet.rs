@@ -137,16 +137,14 @@ impl Model {
     }
 
     fn has_use(&self, workload: usize, id: &ImageId) -> bool {
-        let claimed = (0..WORKLOADS).any(|w| {
-            self.entry(w).is_some() && self.known(w).is_some_and(|known| is_claimed(known, id))
-        });
+        let in_policy = |w: usize| self.entry(w).and_then(|_| self.known(w));
+        let mut all_known = (0..WORKLOADS).filter_map(in_policy);
+        let claimed = all_known.any(|known| is_claimed(known, id));
         let nameless = self.host.image(id).is_some_and(Image::is_nameless);
-        let mut knowers = (0..WORKLOADS).filter(|&w| w == workload || nameless);
-        let inherited = knowers.any(|w| {
-            let known = self.entry(w).and_then(|_| self.known(w));
-            known
-                .and_then(|known| known.images.get(id))
-                .is_some_and(|sighting| sighting.inherited)
+        let knowers = (0..WORKLOADS).filter(|&w| w == workload || nameless);
+        let inherited = knowers.filter_map(in_policy).any(|known| {
+            let sighting = known.images.get(id);
+            sighting.is_some_and(|sighting| sighting.inherited)
         });
         self.latest(workload).as_ref() == Some(id) || claimed || inherited || self.host.is_used(id)
     }

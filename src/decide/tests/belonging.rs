@@ -194,23 +194,13 @@ fn no_workload_takes_the_last_name_of_what_another_one_wants() {
         "telemetry falls back to it"
     );
     assert_eq!(host.actions(), [""; 0]);
-    let shared = host
-        .images
-        .iter_mut()
-        .find(|image| image.id == id('9'))
-        .unwrap();
-    shared.foreign_names = 1;
+    host.listed_image('9').foreign_names = 1;
     assert_eq!(
         host.look().plan.workloads[&gnmi()].images[0].reason,
         Reason::Retired,
         "it has a name that nobody here can take"
     );
-    let shared = host
-        .images
-        .iter_mut()
-        .find(|image| image.id == id('9'))
-        .unwrap();
-    shared.foreign_names = 0;
+    host.listed_image('9').foreign_names = 0;
     host.tag('9', "local:v9");
     assert_eq!(
         host.actions(),

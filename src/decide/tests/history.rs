@@ -10,11 +10,6 @@ fn past(host: &Host, image: char) -> &Past {
     found.unwrap_or_else(|| panic!("nothing of {image}: {:#?}", host.known().history))
 }
 
-/// Somebody removes an image.
-fn remove(host: &mut Host, image: char) {
-    host.images.retain(|listed| listed.id != id(image));
-}
-
 fn at(minute: u64) -> String {
     format!("minute {minute}")
 }
@@ -74,7 +69,7 @@ fn why_an_image_left_the_disk() {
             host.later(DAY_MINUTES + 1);
         }),
         ("somebody removed it", Departure::Unasked, |host| {
-            remove(host, '9');
+            host.lose_image('9');
         }),
         ("a promotion made it obsolete", Departure::Retired, |host| {
             host.upgrade('c', "v3");
@@ -102,7 +97,7 @@ fn an_image_that_comes_back_is_there() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v9"]);
     host.pass();
-    remove(&mut host, '9');
+    host.lose_image('9');
     host.pass();
     assert!(past(&host, '9').removed.is_some());
     host.later(10);
@@ -207,14 +202,11 @@ fn what_soaks_again_is_not_obsolete_any_more() {
 fn an_image_that_left_is_remembered_by_the_version_that_it_failed_as() {
     let mut host = Host::with_head();
     for (image, version) in [('8', "v8"), ('9', "v9")] {
-        host.deploy(image, version);
-        host.minutes(3);
-        host.exit(&format!("k8s_{version}"), 1);
-        host.pass();
+        host.deploy_in_vain(image, version);
     }
     host.remove_container("k8s_v8");
     host.known_mut().history.clear();
-    remove(&mut host, '8');
+    host.lose_image('8');
     host.pass();
     assert_eq!(past(&host, '8').version.as_str(), "v8");
 }

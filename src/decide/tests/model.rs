@@ -177,6 +177,14 @@ impl Host {
         self.run(&format!("k8s_{version}"), &reference);
     }
 
+    /// The orchestrator deploys a version that is up for three minutes, and ends with an error.
+    pub(super) fn deploy_in_vain(&mut self, digit: char, version: &str) {
+        self.deploy(digit, version);
+        self.minutes(3);
+        self.exit(&format!("k8s_{version}"), 1);
+        self.pass();
+    }
+
     pub(super) fn workload(&mut self) -> &mut Workload {
         self.policy.workloads.get_mut(&telemetry()).unwrap()
     }

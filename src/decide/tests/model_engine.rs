@@ -179,8 +179,13 @@ impl Host {
     /// An image of a size comes to the disk.
     pub(super) fn sized_image(&mut self, digit: char, size_bytes: u64, names: &[&str]) {
         self.image(digit, names);
+        self.listed_image(digit).size_bytes = size_bytes;
+    }
+
+    /// An image on the disk, as the engine lists it.
+    pub(super) fn listed_image(&mut self, digit: char) -> &mut Image {
         let image = self.images.iter_mut().find(|image| image.id == id(digit));
-        image.unwrap().size_bytes = size_bytes;
+        image.unwrap()
     }
 
     /// Every name on the disk as `name=digit`, nameless images as `=digit`; sorted.

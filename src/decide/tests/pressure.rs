@@ -304,8 +304,7 @@ fn the_round_that_moves_latest_removes_nothing() {
 fn an_image_with_a_name_that_nobody_can_read_stays() {
     let mut host = crowded(85);
     fill(&mut host, 900);
-    let oldest = host.images.iter_mut().find(|image| image.id == id('9'));
-    oldest.unwrap().foreign_names = 1;
+    host.listed_image('9').foreign_names = 1;
     assert_eq!(goes(&mut host), ["rmi remote:v8"]);
 }
 

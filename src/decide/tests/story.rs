@@ -179,10 +179,7 @@ fn the_story_goes_on_when_the_image_has_left() {
 #[test]
 fn each_image_has_one_story() {
     let mut host = Host::with_fallback();
-    host.deploy('c', "v3");
-    host.minutes(3);
-    host.exit("k8s_v3", 1);
-    host.pass();
+    host.deploy_in_vain('c', "v3");
     let rejected = crate::state::Rejected {
         version: crate::image::Version::new("v3"),
         at: String::new(),
@@ -205,10 +202,7 @@ fn without_its_history_an_image_is_told_of_as_well() {
     let with_history = promoted(&host);
     assert!(with_history[0] < with_history[1], "{with_history:?}");
     for (image, version) in [('8', "v8"), ('9', "v9")] {
-        host.deploy(image, version);
-        host.minutes(3);
-        host.exit(&format!("k8s_{version}"), 1);
-        host.pass();
+        host.deploy_in_vain(image, version);
     }
     host.untag("remote:v8");
     host.image('5', &["local:a", "remote:v5"]);

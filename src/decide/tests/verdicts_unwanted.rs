@@ -181,11 +181,7 @@ fn verdict_by_id_only_without_any_name_at_all() {
     host.pass();
     host.known_mut().retired.insert(id('9'));
     host.untag("remote:v0");
-    host.images
-        .iter_mut()
-        .find(|image| image.id == id('9'))
-        .unwrap()
-        .foreign_names = 1;
+    host.listed_image('9').foreign_names = 1;
     assert_eq!(host.actions(), [""; 0], "somebody else's name");
 }
 
