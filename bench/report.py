@@ -89,12 +89,12 @@ def decide_table(decided):
     return head, body
 
 
-def cleanup_table(cleanups):
+def cleanup_table(removals, cleanups):
     """A clean-up beside the removals that are in it, and beside what asking costs whoever asks."""
     head = ["images removed", "bare removals, ms", "each asked about, ms", "x bare", "tagkeeper, ms", "x bare", "x asked about"]
     body = [
         [
-            row.name.rsplit(" ", 1)[-1],
+            number(count),
             middle(row.floor_wall),
             middle(row.asking_wall),
             times(ratio(row.asking_wall, row.floor_wall)),
@@ -102,7 +102,7 @@ def cleanup_table(cleanups):
             times(row.over_floor("wall")),
             times(ratio(row.wall, row.asking_wall)),
         ]
-        for row in cleanups
+        for count, row in zip(removals, cleanups)
     ]
     return head, body
 

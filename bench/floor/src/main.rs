@@ -15,16 +15,13 @@ use std::os::unix::net::UnixStream;
 const BUFFER_BYTES: usize = 16 * 1024;
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).peekable();
     let socket = arguments
         .next()
         .ok_or_else(|| Error::other("usage: floor SOCKET [[--asking] NAME...]"))?;
     let mut engine = BufReader::with_capacity(BUFFER_BYTES, UnixStream::connect(socket)?);
-    let mut names: Vec<String> = arguments.collect();
-    let asking = names.first().is_some_and(|first| first == "--asking");
-    if asking {
-        names.remove(0);
-    }
+    let asking = arguments.next_if(|word| word == "--asking").is_some();
+    let names: Vec<String> = arguments.collect();
     if names.is_empty() {
         ask(&mut engine, "GET", "/images/json?all=true")?;
         ask(&mut engine, "GET", "/containers/json?all=true")?;
