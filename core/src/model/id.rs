@@ -1,21 +1,21 @@
 //! Identities as the engine prints them: 64 hexadecimal digits, kept as the 32 bytes that they stand for.
 //!
-//! Pure. A host has an id for each image and each container, and all that is ever done with them is to copy, compare and
-//! look up; as text that was the largest part of a decision. A text of any other form is kept as it is: no id is lost, and
+//! A host has an id for each image and each container, and all that is ever done with them is to copy, compare and look
+//! up; as text that was the largest part of a decision. A text of any other form is kept as it is: no id is lost, and
 //! no two are taken for one.
 
-use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::marker::PhantomData;
-use std::sync::Arc;
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use core::cmp::Ordering;
+use core::fmt;
+use core::hash::{Hash, Hasher};
+use core::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// The digits of an id.
-pub(crate) const DIGITS: usize = 64;
+pub(super) const DIGITS: usize = 64;
 /// What may stand before them.
 const LONGEST_PREFIX: usize = "sha256:".len();
 
@@ -67,7 +67,7 @@ impl<K: Kind> Id<K> {
         for (pair, byte) in digits.chunks_exact_mut(2).zip(digest) {
             pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         }
-        std::str::from_utf8(printed).unwrap_or_default()
+        core::str::from_utf8(printed).unwrap_or_default()
     }
 
     fn with_text<T>(&self, read: impl FnOnce(&str) -> T) -> T {
@@ -77,15 +77,13 @@ impl<K: Kind> Id<K> {
 
 /// The bytes that 64 lower-case digits stand for.
 fn parse_digits(digits: &str) -> Option<[u8; DIGITS / 2]> {
-    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let mut bytes = [0; DIGITS / 2];
-    if pairs.len() != bytes.len() {
+    let digits = digits.as_bytes();
+    if digits.len() != DIGITS {
         return None;
     }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
+    let mut bytes = [0; DIGITS / 2];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Some(bytes)
 }
@@ -122,11 +120,7 @@ impl<K: Kind> Ord for Id<K> {
 impl<K> Hash for Id<K> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.text {
-            // Eight bytes of a digest tell ids apart as well as all of them.
-            Text::Digits(digest) => match digest.first_chunk() {
-                Some(first) => state.write_u64(u64::from_le_bytes(*first)),
-                None => state.write(digest),
-            },
+            Text::Digits(digest) => state.write(digest),
             Text::Other(text) => text.hash(state),
         }
     }
@@ -172,8 +166,10 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use crate::image::ImageId;
-    use crate::world::ContainerId;
+    use std::format;
+    use std::string::{String, ToString};
+
+    use crate::model::{ContainerId, ImageId};
 
     /// Texts of ids as engines print them, and of everything that nearly is one.
     fn texts() -> impl Strategy<Value = String> {

@@ -1,21 +1,22 @@
 //! Names of images: [`ImageId`], [`Repository`], [`Reference`], [`Version`].
 //!
-//! Pure parsing and printing. Identity is the image id; everything else here is an attribute of it. Names are
-//! compared parsed and normalised, never as substrings (design 4.1). The grammar (`grammar`) is that of the
-//! OCI distribution specification; `tests/property.rs` holds it against the `oci-spec` crate, which is not used here because it
-//! compiles a regular expression of 18 MB for each pass (ARCHITECTURE.md, "Dependencies").
+//! Identity is the image id; everything else here is an attribute of it. Names are compared parsed and normalised,
+//! never as substrings (design 4.1). The grammar is that of the OCI distribution specification; `tests/property.rs`
+//! compares it with the `oci-spec` crate, which is not used here because it compiles a regular expression of 18 MB
+//! at each start.
 
-mod grammar;
-
-use std::borrow::Cow;
-use std::fmt;
-use std::sync::Arc;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{self, Id, Kind};
-
-use grammar::{is_digest, is_domain, is_domain_like, is_path_component, is_tag, split_name};
+use super::grammar::{
+    self, is_digest, is_domain, is_domain_like, is_path_component, is_tag, split_name,
+};
+use super::id::{self, Id, Kind};
 
 /// The tag that the local service runs, and that a promotion moves.
 pub const LATEST: &str = "latest";
@@ -23,6 +24,11 @@ pub const LATEST: &str = "latest";
 /// The id of an image as the engine prints it, `sha256:` and 64 digits. The only identity of an image. A bare hexadecimal
 /// id (Podman prints them) gets its `sha256:` back, so that one image has one id whichever call named it.
 pub type ImageId = Id<OfImage>;
+
+/// Digits of an id or a digest in short form, as `docker images` prints them.
+const SHORT_DIGITS: usize = 12;
+/// What a version begins with that is a digest in short form.
+const SHORT_PREFIX: &str = "sha256-";
 
 /// The kind of thing that an image is.
 #[derive(Clone, Copy, Debug)]
@@ -44,19 +50,26 @@ impl Kind for OfImage {
 impl ImageId {
     /// The first twelve digits, as `docker images` prints them.
     pub fn short(&self) -> String {
-        let text = self.to_string();
-        let digits = text.split_once(':').map_or(text.as_str(), |(_, d)| d);
-        digits.get(..12).unwrap_or(digits).to_owned()
+        short_digits(&self.to_string()).to_owned()
     }
 
     /// The version of an image that has no tag to take one from: `sha256-` and twelve digits (design 4.2). It is a
     /// valid tag, so that an image can be named by it.
     pub fn short_version(&self) -> Version {
-        Version::new(format!("sha256-{}", self.short()))
+        short_version(&self.to_string())
     }
 }
 
-/// The tag of an image, other than `latest` (design 4.2): a label for people and for finding twins.
+fn short_digits(digest: &str) -> &str {
+    let digits = digest.split_once(':').map_or(digest, |(_, d)| d);
+    digits.get(..SHORT_DIGITS).unwrap_or(digits)
+}
+
+fn short_version(digest: &str) -> Version {
+    Version::new(format!("{SHORT_PREFIX}{}", short_digits(digest)))
+}
+
+/// The label of an image for people, normally a tag other than `latest` (design 4.2).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(String);
@@ -70,6 +83,12 @@ impl Version {
     /// The tag.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is a digest in short form: nothing says which version the image is (design 4.2).
+    pub fn is_unknown(&self) -> bool {
+        let digits = self.0.strip_prefix(SHORT_PREFIX);
+        digits.is_some_and(|d| d.len() == SHORT_DIGITS && d.bytes().all(|b| b.is_ascii_hexdigit()))
     }
 }
 
@@ -119,7 +138,7 @@ impl fmt::Display for NameError {
     }
 }
 
-impl std::error::Error for NameError {}
+impl core::error::Error for NameError {}
 
 impl Repository {
     /// Parses a repository name without tag or digest.
@@ -217,7 +236,8 @@ impl Repository {
     pub fn with_tag(&self, tag: &str) -> Reference {
         Reference {
             repository: self.clone(),
-            name: Name::Tag(tag.into()),
+            tag: Some(tag.into()),
+            digest: None,
         }
     }
 
@@ -235,20 +255,20 @@ impl PartialEq for Repository {
 }
 impl Eq for Repository {}
 impl PartialOrd for Repository {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 impl Ord for Repository {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
         if self.is_written_as(other) {
-            return std::cmp::Ordering::Equal;
+            return core::cmp::Ordering::Equal;
         }
         self.normalised().cmp(&other.normalised())
     }
 }
-impl std::hash::Hash for Repository {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+impl core::hash::Hash for Repository {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         self.normalised().hash(state);
     }
 }
@@ -272,22 +292,18 @@ impl TryFrom<String> for Repository {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Name {
-    Tag(Arc<str>),
-    Digest(Arc<str>),
-}
-
-/// A repository plus a tag or a digest: one name of an image, as the engine lists it.
+/// A repository plus a tag, a digest, or both: one name of an image, as the engine lists it, or what a container was
+/// created from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     repository: Repository,
-    name: Name,
+    tag: Option<Arc<str>>,
+    digest: Option<Arc<str>>,
 }
 
 impl Reference {
-    /// Parses `repository:tag` or `repository@digest`; a bare `repository` means `repository:latest`, as it does for
-    /// the engine, and of `repository:tag@digest` the digest counts.
+    /// Parses `repository:tag`, `repository@digest` or `repository:tag@digest`; a bare `repository` means
+    /// `repository:latest`, as it does for the engine.
     ///
     /// # Errors
     /// A text that the distribution grammar does not allow; `<none>:<none>` is one.
@@ -297,7 +313,7 @@ impl Reference {
 
     /// The same beside other references. A list has the names of few repositories many times: one that is written as a
     /// neighbour's shares its text.
-    pub(crate) fn parse_beside<'n>(
+    pub fn parse_beside<'n>(
         neighbours: impl IntoIterator<Item = &'n Self>,
         text: &str,
     ) -> Result<Self, NameError> {
@@ -307,18 +323,18 @@ impl Reference {
             Some(known) => known.clone(),
             None => Repository::parse_name(name)?,
         };
-        if let Some(tag) = tag
-            && !is_tag(tag)
-        {
+        if !tag.is_none_or(is_tag) || !digest.is_none_or(is_digest) {
             return Err(NameError::Malformed);
         }
-        let name = match (tag, digest) {
-            (_, Some(digest)) if is_digest(digest) => Name::Digest(digest.into()),
-            (_, Some(_)) => return Err(NameError::Malformed),
-            (Some(tag), None) => Name::Tag(tag.into()),
-            (None, None) => Name::Tag(LATEST.into()),
+        let tag = match (tag, digest) {
+            (None, None) => Some(LATEST),
+            (tag, _) => tag,
         };
-        Ok(Self { repository, name })
+        Ok(Self {
+            repository,
+            tag: tag.map(Into::into),
+            digest: digest.map(Into::into),
+        })
     }
 
     /// The repository part.
@@ -326,12 +342,14 @@ impl Reference {
         &self.repository
     }
 
-    /// The tag, `latest` included; none for a digest.
+    /// The tag, `latest` included.
     pub fn tag(&self) -> Option<&str> {
-        match &self.name {
-            Name::Tag(tag) => Some(tag),
-            Name::Digest(_) => None,
-        }
+        self.tag.as_deref()
+    }
+
+    /// The digest.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
     }
 
     /// The tag if it can be a version: any but `latest` (design 4.2).
@@ -339,17 +357,49 @@ impl Reference {
         self.tag().filter(|tag| *tag != LATEST)
     }
 
-    /// Whether this is `repository@digest`.
+    /// The digest in short form, as a version.
+    pub fn short_version(&self) -> Option<Version> {
+        self.digest().map(short_version)
+    }
+
+    /// Whether it has a digest: the engine then looks at that and not at the tag.
     pub fn is_digest(&self) -> bool {
-        matches!(self.name, Name::Digest(_))
+        self.digest.is_some()
+    }
+
+    /// Whether both name one image in one repository: the same tag or the same digest.
+    pub fn names_as(&self, other: &Self) -> bool {
+        self.repository == other.repository
+            && ((self.digest.is_some() && self.digest == other.digest)
+                || (self.digest.is_none() && other.digest.is_none() && self.tag == other.tag)
+                || (self.tag.is_some() && self.tag == other.tag))
+    }
+
+    /// The reference in full, `docker.io/library/x:tag`, for engines that resolve short names by a rule of their own.
+    pub fn in_full(&self) -> String {
+        let (domain, library, path) = self.repository.normalised();
+        let mut text = format!("{domain}/{library}{path}");
+        if let Some(tag) = &self.tag {
+            text.push(':');
+            text.push_str(tag);
+        }
+        if let Some(digest) = &self.digest {
+            text.push('@');
+            text.push_str(digest);
+        }
+        text
     }
 }
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Name::Tag(tag) => write!(f, "{}:{tag}", self.repository),
-            Name::Digest(digest) => write!(f, "{}@{digest}", self.repository),
+        self.repository.fmt(f)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
         }
     }
 }

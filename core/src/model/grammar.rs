@@ -32,8 +32,14 @@ pub(super) fn is_domain_like(first: &str) -> bool {
         || first.bytes().any(|b| b.is_ascii_uppercase())
 }
 
-/// A registry: labels joined by dots, and a port perhaps.
+/// A registry: labels joined by dots, or an IPv6 address in brackets, and a port perhaps.
 pub(super) fn is_domain(domain: &str) -> bool {
+    if let Some(rest) = domain.strip_prefix('[') {
+        return rest.split_once(']').is_some_and(|(address, after)| {
+            address.parse::<core::net::Ipv6Addr>().is_ok()
+                && (after.is_empty() || after.strip_prefix(':').is_some_and(is_port))
+        });
+    }
     let (host, port) = match domain.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (domain, None),
@@ -44,8 +50,11 @@ pub(super) fn is_domain(domain: &str) -> bool {
             && !l.ends_with('-')
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    host.split('.').all(label)
-        && port.is_none_or(|p| !p.is_empty() && p.bytes().all(|b| b.is_ascii_digit()))
+    host.split('.').all(label) && port.is_none_or(is_port)
+}
+
+fn is_port(port: &str) -> bool {
+    !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// `[a-z0-9]+` runs joined by one dot, one or two underscores, or any number of dashes.

@@ -1,9 +1,10 @@
-//! What happened to images, for people: `tagkeeper explain` reads it, and no decision does. Plain data.
+//! What happened to images, for people: `tagkeeper explain` reads it, and no decision does.
+
+use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
 
-use super::WorkloadState;
-use crate::image::{ImageId, Version};
+use super::{ImageId, Version, WorkloadState};
 
 /// Images that are remembered of one workload: so many that were promoted, and as many that never were. The others go,
 /// the longest untouched first.
@@ -11,8 +12,7 @@ pub const HISTORY_KEPT: usize = 12;
 
 /// What is remembered of one image, on the disk or gone from it. Times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Past {
+pub struct ImageHistory {
     /// Its identity.
     pub image: ImageId,
     /// The version that it had.
@@ -28,7 +28,7 @@ pub struct Past {
     pub replaced: Option<Replaced>,
     /// What made it obsolete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retired: Option<Retired>,
+    pub retired: Option<RetiredBy>,
     /// How it left the disk; absent while it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Removed>,
@@ -36,7 +36,6 @@ pub struct Past {
 
 /// `latest` left the image for another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Replaced {
     /// The version that became latest.
     pub by: Version,
@@ -46,9 +45,8 @@ pub struct Replaced {
 
 /// The image became obsolete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retired {
-    /// The version whose promotion did that; absent where it was the policy, or a fallback that took over its name (R4).
+pub struct RetiredBy {
+    /// The version whose promotion did that; absent where it was the policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Version>,
     /// When.
@@ -57,10 +55,9 @@ pub struct Retired {
 
 /// The image left the disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Removed {
     /// Why, as far as that is known.
-    pub why: Departure,
+    pub why: RemovedBy,
     /// When that was seen.
     pub at: String,
 }
@@ -68,39 +65,40 @@ pub struct Removed {
 /// Why an image left the disk, as far as that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Departure {
-    /// It was retired, and its turn had come.
+pub enum RemovedBy {
+    /// It was retired, and removed for that.
     Retired,
-    /// It had lain idle for the grace period.
+    /// It was idle for the grace period.
     Idle,
-    /// Nothing here called for it.
-    Unasked,
+    /// Something other than tagkeeper removed it.
+    #[serde(alias = "unasked")]
+    Other,
 }
 
-impl Departure {
+impl RemovedBy {
     /// The word for it in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Retired => "retired",
             Self::Idle => "idle",
-            Self::Unasked => "unasked",
+            Self::Other => "other",
         }
     }
 }
 
 impl WorkloadState {
-    /// Writes down what happened to an image, which comes to the front of the history thereby. `version` is asked for where
+    /// Writes down what happened to an image, which comes to the front of the history thereby. `version` is called where
     /// nothing is known of it yet.
     pub fn note(
         &mut self,
         image: &ImageId,
         version: impl FnOnce() -> Version,
-        change: impl FnOnce(&mut Past),
+        change: impl FnOnce(&mut ImageHistory),
     ) {
         let known = self.history.iter().position(|past| past.image == *image);
         let mut past = match known {
             Some(at) => self.history.remove(at),
-            None => Past {
+            None => ImageHistory {
                 image: image.clone(),
                 version: version(),
                 first_seen_at: None,
@@ -125,7 +123,7 @@ impl WorkloadState {
     }
 
     /// What is remembered of an image.
-    pub fn past(&self, image: &ImageId) -> Option<&Past> {
+    pub fn past(&self, image: &ImageId) -> Option<&ImageHistory> {
         self.history.iter().find(|past| past.image == *image)
     }
 }

@@ -1,0 +1,140 @@
+//! What changed between two states, or on the engine: for the log and the hooks.
+
+use alloc::string::String;
+
+use super::{ActionKind, ContainerState, Detail, End, ImageId, Outcome, Version, WorkloadName};
+
+/// One thing that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whose it is.
+    pub workload: WorkloadName,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A pending upgrade began.
+    Pending {
+        /// The version that soaks.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+        /// The container, or the newest of several.
+        container: String,
+        /// For how long it soaks, in milliseconds.
+        soak_ms: u64,
+    },
+    /// The soak began again, or waits.
+    Restarted {
+        /// The version that soaks.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+        /// Why.
+        cause: RestartCause,
+        /// How long it had soaked, in milliseconds.
+        up_ms: u64,
+    },
+    /// A pending upgrade ended without a promotion.
+    Ended {
+        /// The version.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+        /// How.
+        outcome: Outcome,
+        /// The last end of its containers by themselves.
+        own_end: Option<End>,
+        /// How long the last attempt stayed up, in seconds.
+        up_secs: u64,
+    },
+    /// An image became latest and the head of the lineage.
+    Promoted {
+        /// The version.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+        /// How long it had soaked, in milliseconds.
+        up_ms: u64,
+        /// What it replaced.
+        replaced: Option<Version>,
+        /// The first fallback behind it.
+        fallback: Option<Version>,
+    },
+    /// `latest` was put back on the head, which had soaked again: it had been moved by hand.
+    PutBack {
+        /// The version.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+        /// How long it had soaked, in milliseconds.
+        up_ms: u64,
+    },
+    /// A stale local container is not stopped, so it is not removed.
+    LocalRuns {
+        /// The container.
+        container: String,
+        /// What it does.
+        state: ContainerState,
+        /// Its version.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+    },
+    /// A person rolled back.
+    RolledBack {
+        /// The version that is rejected.
+        version: Version,
+        /// Its image.
+        image: ImageId,
+        /// What latest moves to; none where it stays.
+        to: Option<Version>,
+    },
+    /// An action changed the engine.
+    Done {
+        /// The change.
+        action: ActionKind,
+        /// The particulars of its reason.
+        detail: Detail,
+    },
+    /// An action was dropped: something has changed since it was decided. Why, for people.
+    Dropped {
+        /// The action.
+        action: ActionKind,
+        /// Why.
+        why: String,
+    },
+    /// The engine refused a removal.
+    Refused {
+        /// The removal.
+        action: ActionKind,
+        /// What the engine said.
+        reason: String,
+    },
+}
+
+/// Why a soak begins again, or does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestartCause {
+    /// A container of the group started anew.
+    Restarted,
+    /// A container joined the group.
+    Joined,
+    /// A container of the image ended with a failure.
+    Ended(End),
+    /// A container of the group is in this state.
+    NotRunning(ContainerState),
+    /// All of its containers are stopped.
+    Stopped,
+    /// Several images run at once, or the local name is taken.
+    Unclear,
+    /// The engine's health check fails.
+    Unhealthy,
+    /// The engine's health check has no verdict yet.
+    NotHealthyYet,
+    /// The `ready` command fails; why.
+    NotReady(String),
+}

@@ -1,0 +1,40 @@
+//! Plain data in the words of docs/glossary.md. Nothing here decides.
+
+mod clock;
+mod event;
+mod grammar;
+mod history;
+mod id;
+mod image;
+mod note;
+mod observation;
+mod pattern;
+mod plan;
+mod policy;
+mod report;
+mod state;
+
+pub use clock::{Clock, Now, Reading};
+pub use event::{Event, EventKind, RestartCause};
+pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
+pub use id::Id;
+pub use image::{ImageId, LATEST, NameError, Reference, Repository, Version};
+pub use note::{Detail, Note};
+pub use observation::{
+    Container, ContainerId, ContainerState, Details, Disk, Health, Image, Observation, PinLabel,
+    Readiness,
+};
+pub use pattern::{Pattern, PatternError};
+pub use plan::{
+    Action, ActionKind, Guard, HeldBy, Latest, Member, NameVerdict, PendingView, Plan, Reason,
+    RefusedView, Serving, TagPurpose, Verdict, WorkloadPlan,
+};
+pub use policy::{
+    DEFAULT_FALLBACKS, DEFAULT_GRACE_MS, DEFAULT_SOAK_MS, Hold, LocalFallback, Policy, Ready,
+    Rejection, Workload, WorkloadName,
+};
+pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
+pub use state::{
+    Counters, End, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment, Outcome,
+    Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
+};

@@ -1,0 +1,419 @@
+//! What is remembered between passes (design 5): plain data. How it is kept on a disk is the program's business.
+//!
+//! Every time in here is `clock_ms`, host uptime added up over reboots; wall times are for people.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{Clock, ContainerId, ImageHistory, ImageId, Repository, Version, WorkloadName};
+
+/// The whole memory of tagkeeper.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Which memory this is: made at the first save, and on the label of each pin. Empty until then.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub instance: String,
+    /// The clock as of the last save.
+    pub clock: Clock,
+    /// The `[hold]` sections of the policy by [`Hold::key`](super::Hold::key), with the clock when each was first seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub holds: BTreeMap<String, u64>,
+    /// The workloads, those that left the policy included.
+    #[serde(default)]
+    pub workloads: BTreeMap<WorkloadName, WorkloadState>,
+    /// What `rollback` rejected. Kept in a file of its own, which no pass writes.
+    #[serde(skip)]
+    pub rejected: BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>,
+}
+
+impl State {
+    /// Whether the two differ in anything but the clock: whether a save is called for (design 5.1).
+    pub fn differs_from(&self, other: &Self) -> bool {
+        self.instance != other.instance
+            || self.workloads != other.workloads
+            || self.holds != other.holds
+    }
+
+    /// What `rollback` rejected of a workload.
+    pub fn rejected_of(&self, name: &WorkloadName) -> impl Iterator<Item = (&ImageId, &Rejected)> {
+        self.rejected.get(name).into_iter().flatten()
+    }
+}
+
+/// A moment: on the clock for decisions, on the wall for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Host uptime added up over reboots, in milliseconds.
+    pub clock_ms: u64,
+    /// RFC 3339; for people only.
+    pub at: String,
+}
+
+/// What is remembered of one workload.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadState {
+    /// When the workload came into the state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Moment>,
+    /// When a pass first found the policy without it (design 4.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+    /// Since when the workload is on hold; time on hold does not count as idle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since_ms: Option<u64>,
+    /// The repositories that the last pass knew the workload by.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub repositories: BTreeSet<Repository>,
+    /// What is known of the disk that the engine shows.
+    #[serde(default)]
+    pub memory: Memory,
+    /// What is known of another disk, until it is seen again or a promotion on this one drops it (design 4.6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked: Option<Box<Memory>>,
+    /// Upgrades that were not promoted, newest first; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
+    /// What happened to images, the last touched first; for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<ImageHistory>,
+    /// Counters since the workload came in.
+    #[serde(default, skip_serializing_if = "Counters::is_empty")]
+    pub counters: Counters,
+}
+
+/// What is known of one disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The proven images, newest first: head, then fallbacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<Proven>,
+    /// The clock of the last promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_ms: Option<u64>,
+    /// The pending upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// Images that a promotion made obsolete, waiting to be removed.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub retired: BTreeSet<ImageId>,
+    /// Every image of the workload on the disk.
+    #[serde(default, skip_serializing_if = "ImageRecords::is_none")]
+    pub images: ImageRecords,
+    /// Orchestrated containers that ran while a local container did the work: dry runs for as long as they exist (4.3).
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub dry_runs: BTreeSet<ContainerId>,
+    /// Stopped local containers that R2 looks at a second time before it removes them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stopped: BTreeMap<ContainerId, Stopped>,
+    /// Removals that the engine refused, by what was to be removed: a reference, an image id or a container id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, RefusedRemoval>,
+}
+
+impl Memory {
+    /// The images that are needed by their ids: lineage, pending upgrade, provisional fallback.
+    pub fn claimed(&self) -> impl Iterator<Item = &ImageId> {
+        let pending = self.pending.iter();
+        let provisional = pending.clone().filter_map(|p| p.provisional_fallback.as_ref());
+        let lineage = self.lineage.iter().chain(provisional).map(|p| &p.image);
+        lineage.chain(pending.map(|p| &p.image))
+    }
+
+    /// The entry of the lineage for an image.
+    pub fn proven(&self, image: &ImageId) -> Option<&Proven> {
+        self.lineage.iter().find(|proven| proven.image == *image)
+    }
+
+    /// Whether a disk with these images is the one that this memory is of: one of the images on record is there.
+    pub fn knows_any(&self, is_on_disk: impl Fn(&ImageId) -> bool) -> bool {
+        self.images.keys().any(&is_on_disk) || self.claimed().any(is_on_disk)
+    }
+
+    /// Whether no image is on record.
+    pub fn is_blank(&self) -> bool {
+        self.images.is_empty() && self.claimed().next().is_none()
+    }
+}
+
+/// A proven image: an entry of the lineage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proven {
+    /// Its version, written down at promotion and not guessed again (design 4.2).
+    pub version: Version,
+    /// Its identity.
+    pub image: ImageId,
+    /// Whether the orchestrator is known to have deployed or held it; never unset (design 4.4).
+    pub rolled_out: bool,
+    /// When it was promoted, RFC 3339; absent for a provisional fallback, which never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_at: Option<String>,
+}
+
+/// A serving image that is not proven yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Version of the image, for people and for twins.
+    pub version: Version,
+    /// The image that would be promoted.
+    pub image: ImageId,
+    /// The incarnations that serve it: one group (design 4.3).
+    pub members: Vec<Incarnation>,
+    /// Containers of the image that had ended when they were last looked at.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ended: BTreeSet<ContainerId>,
+    /// Whether the group is orchestrated (R5 depends on it).
+    pub orchestrated: bool,
+    /// When the pending upgrade began, restarts included.
+    pub began: Moment,
+    /// The clock at the beginning of the pass that first saw it.
+    pub pass_ms: u64,
+    /// Since when the soak counts; absent while a member is not healthy or not ready.
+    pub soaking_since_ms: Option<u64>,
+    /// How often the soak began again.
+    pub restarts: u32,
+    /// The soak was over while the workload was on hold.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub soaked: bool,
+    /// The promotion is committed to: noted and saved before `latest` is moved (design 4.4).
+    pub promoting: bool,
+    /// The last end of one of its containers that was no stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_end: Option<End>,
+    /// What was `latest` when the upgrade began; only while no image of the lineage was on disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisional_fallback: Option<Proven>,
+}
+
+/// A container and its start: a restart makes a new incarnation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Incarnation {
+    /// The container.
+    pub id: ContainerId,
+    /// Its name, for people.
+    pub name: String,
+    /// `StartedAt`, as the engine prints it.
+    pub started_at: String,
+}
+
+/// How a container ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Its exit code; none where the engine gave none.
+    pub exit_code: Option<i64>,
+    /// How long it ran, in seconds.
+    pub ran_secs: u64,
+}
+
+/// A rejection by a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The version it had; `accept` goes by it.
+    pub version: Version,
+    /// When, RFC 3339; for people.
+    pub at: String,
+    /// The entry of the lineage that it was, so that `accept` can put it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<Proven>,
+}
+
+/// What is known of an image because it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// When it was first seen on the disk.
+    pub first_seen_ms: u64,
+    /// Since when no container uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_since_ms: Option<u64>,
+    /// First seen before anything was proven on this disk, or in the pass in which its repository came in; and no promotion has
+    /// replaced anything since.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub inherited: bool,
+    /// The orchestrator is known to have deployed it or to hold it; never unset (design 4.4).
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub rolled_out: bool,
+    /// Passes that saw it pending, counted up to two.
+    #[serde(default, skip_serializing_if = "is_zero_u8")]
+    pub times_pending: u8,
+}
+
+/// The records by image id. Nearly all of a state is this, and nearly no decision changes any of it: a clone shares it, the
+/// first change copies it, and two that still share it are equal at a glance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageRecords(Arc<BTreeMap<ImageId, ImageRecord>>);
+
+impl ImageRecords {
+    fn is_none(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Deref for ImageRecords {
+    type Target = BTreeMap<ImageId, ImageRecord>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for ImageRecords {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl FromIterator<(ImageId, ImageRecord)> for ImageRecords {
+    fn from_iter<I: IntoIterator<Item = (ImageId, ImageRecord)>>(records: I) -> Self {
+        Self(Arc::new(records.into_iter().collect()))
+    }
+}
+
+impl Serialize for ImageRecords {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ImageRecords {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::deserialize(deserializer).map(|records| Self(Arc::new(records)))
+    }
+}
+
+/// A local container that was seen stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Its incarnation's `StartedAt`.
+    pub started_at: String,
+    /// When it was first seen so.
+    pub since_ms: u64,
+}
+
+/// A removal that the engine refused (409).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedRemoval {
+    /// What the engine said, cleaned.
+    pub reason: String,
+    /// How often it was refused.
+    pub times: u32,
+    /// The clock from which it is tried again.
+    pub retry_ms: u64,
+    /// When it was first refused, RFC 3339; for people.
+    pub at: String,
+}
+
+/// Upgrades to one image that were not promoted; for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Version of the image.
+    pub version: Version,
+    /// Its identity: one entry for each image.
+    pub image: ImageId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Incarnations that did not last.
+    pub attempts: u32,
+    /// The last end of its containers by themselves; none where they were stopped, removed or replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_end: Option<End>,
+    /// How long the last attempt stayed up, in seconds.
+    pub up_secs: u64,
+    /// When, on the clock.
+    #[serde(default)]
+    pub ended_ms: u64,
+    /// When, RFC 3339.
+    pub at: String,
+}
+
+/// How an upgrade ended that was not promoted (design 4.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Its containers ended with a failure, or crash-loop.
+    Failed,
+    /// It was stopped, removed or replaced before the soak was over.
+    Withdrawn,
+    /// It was replaced after the soak was over, on hold.
+    Superseded,
+}
+
+impl Outcome {
+    /// The word for it in JSON and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Withdrawn => "withdrawn",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// Counted since the workload came into the state. No decision depends on it.
+///
+/// Promotions, failures, restarts and rollbacks are counted in the decision, and saved with it. Removals are known only
+/// after the engine has confirmed them, and saved by the round that follows: each is counted at most once, and a pass that
+/// is killed in between loses the count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counters {
+    /// Upgrades that became latest and the head of the lineage.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub promotions: u64,
+    /// Upgrades that failed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failures: u64,
+    /// Soaks that began again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub restarts: u64,
+    /// Rollbacks by a person.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rollbacks: u64,
+    /// Names of images, and nameless images, that were removed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub removals: u64,
+    /// Sizes of the images that left the disk with those removals, in bytes: shared layers included, so an upper bound.
+    #[serde(skip_serializing_if = "is_zero", alias = "bytes_won_back")]
+    pub reclaimed_bytes: u64,
+}
+
+impl Counters {
+    /// Whether nothing has been counted yet.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what another one has counted.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.promotions, other.promotions),
+            (&mut self.failures, other.failures),
+            (&mut self.restarts, other.restarts),
+            (&mut self.rollbacks, other.rollbacks),
+            (&mut self.removals, other.removals),
+            (&mut self.reclaimed_bytes, other.reclaimed_bytes),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_zero_u8(count: &u8) -> bool {
+    *count == 0
+}
