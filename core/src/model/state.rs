@@ -120,7 +120,9 @@ impl Memory {
     /// The images that are needed by their ids: lineage, pending upgrade, provisional fallback.
     pub fn claimed(&self) -> impl Iterator<Item = &ImageId> {
         let pending = self.pending.iter();
-        let provisional = pending.clone().filter_map(|p| p.provisional_fallback.as_ref());
+        let provisional = pending
+            .clone()
+            .filter_map(|p| p.provisional_fallback.as_ref());
         let lineage = self.lineage.iter().chain(provisional).map(|p| &p.image);
         lineage.chain(pending.map(|p| &p.image))
     }
