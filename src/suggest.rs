@@ -1,14 +1,17 @@
-//! The word that was probably meant: for keys of a policy, names of workloads, repositories. Pure.
+//! Did-you-mean: for keys of a policy, names of workloads, repositories. Pure.
 
-/// The one of `legal` that is nearest to what was written: it begins with it, or differs in a third of its letters at most.
-pub fn near<'k>(written: &str, legal: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+/// The candidate closest to what was written: it begins with it, or differs in a third of its letters at most.
+pub fn closest<'k>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
     let written = written.to_lowercase();
-    legal
+    candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&written, candidate), candidate))
         .filter(|&(distance, candidate)| {
-            let abbreviated = written.len() >= 3 && candidate.starts_with(&written);
-            abbreviated || distance <= (candidate.len() / 3).max(1)
+            let is_abbreviated = written.len() >= 3 && candidate.starts_with(&written);
+            is_abbreviated || distance <= (candidate.len() / 3).max(1)
         })
         .min()
         .map(|(_, candidate)| candidate)
@@ -16,11 +19,11 @@ pub fn near<'k>(written: &str, legal: impl IntoIterator<Item = &'k str>) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use super::near;
+    use super::closest;
 
     #[test]
-    fn what_was_probably_meant() {
-        let legal = ["soak", "grace", "local_fallback", "telemetry", "ab"];
+    fn the_closest_candidate_is_suggested() {
+        let candidates = ["soak", "grace", "local_fallback", "telemetry", "ab"];
         for (written, meant) in [
             ("sok", Some("soak")),
             ("Soak", Some("soak")),
@@ -33,7 +36,7 @@ mod tests {
             ("lo", None),
             ("", None),
         ] {
-            assert_eq!(near(written, legal), meant, "{written}");
+            assert_eq!(closest(written, candidates), meant, "{written}");
         }
     }
 }

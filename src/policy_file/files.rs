@@ -1,4 +1,4 @@
-//! Finds, masks and reads the policy files (design section 6). The only part of `policy` that touches a disk.
+//! Finds, masks and reads the policy files (design section 6). Reads files, and nothing else of a host.
 //!
 //! Fails closed: what is there but cannot be read refuses the policy. Only what is not there at all is skipped.
 
@@ -6,22 +6,12 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::Policy;
-use super::diagnostic::{At, Problem, Refused};
-use super::odd::Survey;
-use super::section::Marks;
-use super::text::examine;
-
-/// One policy file: what to call it in errors, and what is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
-    /// The path, for people.
-    pub label: String,
-    /// The TOML.
-    pub text: String,
-}
+use super::diagnostic::{Finding, Problem, Refused, Severity, Source, Span};
+use super::lint::CheckedPolicy;
+use super::{Settings, examine};
 
 /// Where the policy files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,21 +37,36 @@ impl Default for Roots {
 /// Reads the policy of a host: vendor drop-ins by name, then the operator's file, then the operator's drop-ins by name.
 ///
 /// # Errors
-/// Every error of every file, or that there is no file at all.
-pub fn load(roots: &Roots) -> Result<Policy, Refused> {
-    let (sources, problems) = find(roots);
-    judge(&sources, problems, |policy, _| policy)
+/// The errors of all files, or that there is no file at all.
+pub fn load(roots: &Roots) -> Result<Settings, Refused> {
+    check(roots).map(|checked| checked.settings)
 }
 
-/// As [`load`], with what is odd about the policy.
+/// As [`load`], with warnings.
 ///
 /// # Errors
 /// As those of [`load`].
-pub fn survey_files(roots: &Roots) -> Result<Survey, Refused> {
+pub fn check(roots: &Roots) -> Result<CheckedPolicy, Refused> {
     let (sources, problems) = find(roots);
-    judge(&sources, problems, |policy, marks| {
-        Survey::new(policy, marks, &sources)
-    })
+    examine(sources, problems)
+}
+
+/// Reads one file that a person named; it replaces all others. May be a pipe.
+///
+/// # Errors
+/// The errors of the file, or that it cannot be read.
+pub fn load_file(path: &Path) -> Result<Settings, Refused> {
+    check_file(path).map(|checked| checked.settings)
+}
+
+/// As [`load_file`], with warnings.
+///
+/// # Errors
+/// As those of [`load_file`].
+pub fn check_file(path: &Path) -> Result<CheckedPolicy, Refused> {
+    let mut problems = Vec::new();
+    let source = keep_problem(read(path), &mut problems);
+    examine(source.into_iter().collect(), problems)
 }
 
 /// The files of a host that could be read, and why others could not.
@@ -91,44 +96,6 @@ fn find(roots: &Roots) -> (Vec<Source>, Vec<Problem>) {
         .filter_map(|path| keep_problem(read_found(path), &mut problems))
         .collect();
     (sources, problems)
-}
-
-/// Reads one file that a person named; it replaces all others. May be a pipe.
-///
-/// # Errors
-/// Every error of the file, or that it cannot be read.
-pub fn load_file(path: &Path) -> Result<Policy, Refused> {
-    let mut problems = Vec::new();
-    let source = keep_problem(read(path), &mut problems);
-    judge(source.as_slice(), problems, |policy, _| policy)
-}
-
-/// As [`load_file`], with what is odd about the policy.
-///
-/// # Errors
-/// As those of [`load_file`].
-pub fn survey_file(path: &Path) -> Result<Survey, Refused> {
-    let mut problems = Vec::new();
-    let source = keep_problem(read(path), &mut problems);
-    let sources = source.as_slice();
-    judge(sources, problems, |policy, marks| {
-        Survey::new(policy, marks, sources)
-    })
-}
-
-/// What `whole` makes of the policy, unless anything was wrong with the files or with what is in them.
-fn judge<T>(
-    sources: &[Source],
-    mut problems: Vec<Problem>,
-    whole: impl FnOnce(Policy, &Marks) -> T,
-) -> Result<T, Refused> {
-    let (policy, marks, diagnostics) = examine(sources);
-    problems.extend(diagnostics.into_iter().map(Problem::wrong));
-    if problems.is_empty() {
-        Ok(whole(policy, &marks))
-    } else {
-        Err(Refused { problems })
-    }
 }
 
 fn keep_problem<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
@@ -199,27 +166,60 @@ fn read_found(path: &Path) -> Result<Source, Problem> {
 }
 
 fn read(path: &Path) -> Result<Source, Problem> {
-    let label = path.to_string_lossy().into_owned();
     let bytes = fs::read(path).map_err(|error| Problem::Unreadable {
         path: path.to_owned(),
         error,
     })?;
+    decode(path.to_string_lossy().into_owned(), bytes)
+}
+
+/// The text of a file, which must be UTF-8.
+fn decode(label: String, bytes: Vec<u8>) -> Result<Source, Problem> {
+    if let Some(text) = utf_16(&bytes) {
+        let source = Source { label, text };
+        let message = "the file is UTF-16 text, not UTF-8";
+        return Err(not_utf_8(source, 0..1, message));
+    }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { label, text }),
         Err(error) => {
             let start = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            // The replacement character is where the first bad byte was.
+            let range = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
             let source = Source { label, text };
-            // The replacement character stands where the first bad byte was.
-            let at = At {
-                source: &source,
-                span: start..start + char::REPLACEMENT_CHARACTER.len_utf8(),
-            };
-            Err(Problem::wrong(at.error(
-                None,
-                "the file is not UTF-8 text".to_owned(),
-                "save the file as UTF-8".to_owned(),
-            )))
+            Err(not_utf_8(source, range, "the file is not UTF-8 text"))
         }
     }
+}
+
+fn not_utf_8(source: Source, range: Range<usize>, message: &str) -> Problem {
+    let finding = Finding {
+        span: Span::new(0, range),
+        key: None,
+        message: message.to_owned(),
+        help: "save the file as UTF-8".to_owned(),
+        other: None,
+    };
+    Problem::wrong(finding.into_diagnostic(Severity::Error, &[source]))
+}
+
+/// What UTF-16 says, which some editors write: with a mark in front, or else with a zero beside the first letter.
+fn utf_16(bytes: &[u8]) -> Option<String> {
+    let is_little = match bytes {
+        [0xff, 0xfe, ..] => true,
+        [0xfe, 0xff, ..] => false,
+        [low, 0, ..] if *low != 0 => true,
+        [0, low, ..] if *low != 0 => false,
+        _ => return None,
+    };
+    let units = bytes.chunks_exact(2).map(|pair| {
+        let pair = [pair.first().copied(), pair.get(1).copied()].map(Option::unwrap_or_default);
+        if is_little {
+            u16::from_le_bytes(pair)
+        } else {
+            u16::from_be_bytes(pair)
+        }
+    });
+    Some(String::from_utf16_lossy(&units.collect::<Vec<_>>()))
 }
