@@ -19,7 +19,7 @@ use crate::policy::{Policy, WorkloadName};
 use crate::state::{Departure, Now, Removed, State, Store, Tally, WorkloadState};
 
 use observe::Questions;
-pub use observe::{ReadyAsker, look};
+pub use observe::{ReadyAsker, RunReady, look};
 pub use person::{Foreseen, RolledBack, foresee, roll_back, roll_back_as};
 
 /// A pass that needs more rounds than this is going in circles, which is a bug (design 4.6).

@@ -4,40 +4,60 @@ use std::collections::BTreeMap;
 
 use crate::decide::{self, Decision, Inquiry};
 use crate::engine::Engine;
-use crate::policy::{Policy, Ready, WorkloadName};
+use crate::policy::{Policy, WorkloadName};
+use crate::ready::Question;
 use crate::state::{Now, State};
 use crate::world::{ContainerId, Disk, Readiness, World};
 
+/// Runs the `ready` commands of these questions at the same time. The answers come in the order of the questions; none means
+/// that there was no time to ask.
+pub type RunReady<'a> = dyn FnMut(&[Question<'_>]) -> Vec<Option<Readiness>> + 'a;
+
 /// Asks the workloads whether they are ready, each container at most once in a pass (design 4.3).
 pub struct ReadyAsker<'a> {
-    run: &'a mut dyn FnMut(&Ready, &Inquiry) -> Readiness,
-    answers: BTreeMap<(WorkloadName, ContainerId), Readiness>,
+    run: &'a mut RunReady<'a>,
+    /// None of those that there was no time for: they are not asked again in this pass.
+    answers: BTreeMap<(WorkloadName, ContainerId), Option<Readiness>>,
 }
 
 impl<'a> ReadyAsker<'a> {
     /// An asker that runs commands by `run`.
-    pub fn new(run: &'a mut dyn FnMut(&Ready, &Inquiry) -> Readiness) -> Self {
+    pub fn new(run: &'a mut RunReady<'a>) -> Self {
         Self {
             run,
             answers: BTreeMap::new(),
         }
     }
 
-    fn answer(&mut self, ready: &Ready, inquiry: &Inquiry) -> Option<(WorkloadName, Readiness)> {
-        let Inquiry::AskReady {
+    /// The answers to these questions, as far as there are any.
+    fn answers(&mut self, questions: &[Question<'_>]) -> Vec<(WorkloadName, Readiness)> {
+        let open: Vec<_> = questions
+            .iter()
+            .filter(|(_, inquiry)| key(inquiry).is_some_and(|key| !self.answers.contains_key(&key)))
+            .copied()
+            .collect();
+        let answers = (self.run)(&open);
+        let keys = open.iter().filter_map(|(_, inquiry)| key(inquiry));
+        self.answers.extend(keys.zip(answers));
+        questions
+            .iter()
+            .filter_map(|(_, inquiry)| {
+                let key = key(inquiry)?;
+                let answer = self.answers.get(&key)?.clone()?;
+                Some((key.0, answer))
+            })
+            .collect()
+    }
+}
+
+fn key(inquiry: &Inquiry) -> Option<(WorkloadName, ContainerId)> {
+    match inquiry {
+        Inquiry::AskReady {
             workload,
             container,
             ..
-        } = inquiry
-        else {
-            return None;
-        };
-        let key = (workload.clone(), container.clone());
-        let answer = self
-            .answers
-            .entry(key)
-            .or_insert_with(|| (self.run)(ready, inquiry));
-        Some((workload.clone(), answer.clone()))
+        } => Some((workload.clone(), container.clone())),
+        Inquiry::Inspect(_) | Inquiry::MeasureDisk => None,
     }
 }
 
@@ -68,8 +88,10 @@ pub(crate) fn observe<E: Engine>(
     let mut world = engine.observe()?;
     loop {
         let mut answered = false;
-        for inquiry in decide::inquiries(policy, state, &world, now) {
-            match &inquiry {
+        let inquiries = decide::inquiries(policy, state, &world, now);
+        let mut of_ready = Vec::new();
+        for inquiry in &inquiries {
+            match inquiry {
                 Inquiry::Inspect(id) => {
                     answered = true;
                     match engine.inspect_container(id)? {
@@ -90,10 +112,7 @@ pub(crate) fn observe<E: Engine>(
                         .workloads
                         .get(workload)
                         .and_then(|w| w.ready.as_ref());
-                    if let (Some(asker), Some(ready)) = (may_ask.ready.as_mut(), ready) {
-                        answered = true;
-                        world.readiness.extend(asker.answer(ready, &inquiry));
-                    }
+                    of_ready.extend(ready.map(|ready| (ready, inquiry)));
                 }
                 Inquiry::MeasureDisk => {
                     if may_ask.disk {
@@ -105,6 +124,11 @@ pub(crate) fn observe<E: Engine>(
                     }
                 }
             }
+        }
+        if let (Some(asker), false) = (may_ask.ready.as_mut(), of_ready.is_empty()) {
+            let answers = asker.answers(&of_ready);
+            answered |= !answers.is_empty();
+            world.readiness.extend(answers);
         }
         if !answered {
             return Ok(world);
