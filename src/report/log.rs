@@ -130,6 +130,11 @@ pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
     tracing::error!(workload, "{}", in_words(error));
 }
 
+/// Logs what a person who waits should know.
+pub fn log_note(message: &str) {
+    tracing::info!("{}", words::one_line(message));
+}
+
 /// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns them all.
 pub fn log_warning(workload: Option<&WorkloadName>, message: &str) {
     let message = words::one_line(message);
