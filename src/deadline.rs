@@ -3,7 +3,7 @@
 //!
 //! It asks the clock that `main` passes down, and has none of its own.
 
-use crate::state::Reading;
+use tagkeeper_core::model::Reading;
 
 /// A moment on the monotonic clock, and the clock that tells whether it has come.
 #[derive(Clone, Copy)]

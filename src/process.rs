@@ -19,7 +19,7 @@ use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::deadline::Deadline;
-use crate::span;
+use crate::duration as span;
 
 /// Programs that run at the same time. Each takes up to three descriptors, of which a service has 1024.
 const AT_ONCE: usize = 64;
@@ -38,6 +38,7 @@ const READS_AT_ONCE: usize = 8;
 const SHOWN_OUTPUT: usize = 400;
 
 /// What is to be run.
+#[derive(Clone)]
 pub(crate) struct Invocation<'a> {
     /// Program and arguments.
     pub(crate) command: &'a [String],

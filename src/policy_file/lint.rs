@@ -13,7 +13,7 @@ use super::keys::{Kind, TABLE};
 use super::merged::Mention;
 use super::overlap::overlap;
 use super::validated::key_of;
-use crate::span;
+use crate::duration as span;
 use crate::suggest::closest;
 
 mod engine;

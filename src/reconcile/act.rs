@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use tagkeeper_core::model::{
     Action, ActionKind, ContainerId, Detail, Event, EventKind, Guard, Health, Image, ImageId,
-    Incarnation, Reference, WorkloadName,
+    Incarnation, PinLabel, Reference, WorkloadName,
 };
 use tagkeeper_core::planner;
 
@@ -111,7 +111,11 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 image, reference, ..
             } => self.engine.tag(image, reference)?,
             ActionKind::CreatePin { container, image } => {
-                self.engine.create_pin(container, workload.as_str(), instance, image)?
+                let label = PinLabel {
+                    workload: workload.as_str().to_owned(),
+                    instance: Some(instance.to_owned()),
+                };
+                self.engine.create_pin(container, &label, image)?
             }
             ActionKind::RemovePin { id, .. } | ActionKind::RemoveContainer { id, .. } => {
                 self.engine.remove_container(id)?
@@ -120,7 +124,10 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 reference, image, ..
             } => {
                 let name = name_of(reference.as_ref(), image);
-                let size_bytes = found.get(&name).and_then(Option::as_ref).map(|i| i.size_bytes);
+                let size_bytes = found
+                    .get(&name)
+                    .and_then(Option::as_ref)
+                    .map(|i| i.size_bytes);
                 return Ok(removed(self.engine.remove_image(&name)?, size_bytes));
             }
         };
@@ -146,7 +153,9 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             }
             ActionKind::RemoveImage {
                 reference, image, ..
-            } => self.find(&name_of(reference.as_ref(), image), found)?.is_none(),
+            } => self
+                .find(&name_of(reference.as_ref(), image), found)?
+                .is_none(),
             ActionKind::RemoveContainer { id, .. } | ActionKind::RemovePin { id, .. } => {
                 self.engine.inspect_container(id)?.is_none()
             }
@@ -224,11 +233,16 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
     }
 
     fn user_of(&mut self, image: &ImageId, instance: &str) -> anyhow::Result<Option<String>> {
-        let containers = self.engine.containers().context("failed to see what uses the image")?;
+        let containers = self
+            .engine
+            .containers()
+            .context("failed to see what uses the image")?;
         let mut users = containers
             .iter()
             .filter(|c| c.uses(image) && !planner::is_idle_pin(c, instance));
-        Ok(users.next().map(|container| format!("container {} uses it", container.name())))
+        Ok(users
+            .next()
+            .map(|container| format!("container {} uses it", container.name())))
     }
 
     fn not_running(
@@ -245,7 +259,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             };
             let details = &now.details;
             let healthy = matches!(details.health, None | Some(Health::Healthy));
-            let same = details.started_at == member.started_at && now.image == *image;
+            let same = details.started_at == member.started_at && now.image.as_ref() == Some(image);
             let running = now.state == tagkeeper_core::model::ContainerState::Running;
             if !running || !same || !healthy {
                 let state = now.state.as_str();
@@ -270,7 +284,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             return Ok(Some(format!("container {container} is gone")));
         };
         let same = started_at.is_none_or(|started_at| now.details.started_at == started_at);
-        if now.state.is_stopped() && same && now.image == *image {
+        if now.state.is_stopped() && same && now.image.as_ref() == Some(image) {
             return Ok(None);
         }
         Ok(Some(format!("the container is {} now", now.state.as_str())))

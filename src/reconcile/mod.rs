@@ -148,8 +148,15 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             disk: !record.tried_removal,
         };
         let began = &record.began;
-        observe::observe(self.engine, self.policy, state, &mut self.clock, began, allowed)
-            .map_err(|error| record.broke_off(error))
+        observe::observe(
+            self.engine,
+            self.policy,
+            state,
+            &mut self.clock,
+            began,
+            allowed,
+        )
+        .map_err(|error| record.broke_off(error))
     }
 
     /// Acts on everything of the plan that this pass has not tried. Whether there was anything.
@@ -327,12 +334,16 @@ fn note_refused(known: &mut WorkloadState, target: String, reason: String, now: 
         .checked_shl(times)
         .unwrap_or(LONGEST_RETRY_MS)
         .min(LONGEST_RETRY_MS);
-    let refused = known.memory.refused.entry(target).or_insert_with(|| RefusedRemoval {
-        reason: String::new(),
-        times: 0,
-        retry_ms: 0,
-        at: now.wall.clone(),
-    });
+    let refused = known
+        .memory
+        .refused
+        .entry(target)
+        .or_insert_with(|| RefusedRemoval {
+            reason: String::new(),
+            times: 0,
+            retry_ms: 0,
+            at: now.wall.clone(),
+        });
     refused.reason = reason;
     refused.times = times.saturating_add(1);
     refused.retry_ms = now.ms().saturating_add(wait_ms);

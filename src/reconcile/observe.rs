@@ -39,11 +39,13 @@ impl<'a> ReadyAnswers<'a> {
             } => Some((workload.clone(), container.clone())),
             Query::Inspect(_) | Query::MeasureDisk => None,
         };
-        let is_open = |query: &&Query| key(query).is_some_and(|key| !self.answers.contains_key(&key));
+        let is_open =
+            |query: &&Query| key(query).is_some_and(|key| !self.answers.contains_key(&key));
         let open: Vec<Query> = queries.iter().filter(is_open).cloned().collect();
         if !open.is_empty() {
             let answers = (self.ask)(&open);
-            self.answers.extend(open.iter().filter_map(key).zip(answers));
+            self.answers
+                .extend(open.iter().filter_map(key).zip(answers));
         }
         let known = queries.iter().filter_map(key).map(|key| {
             let answer = self.answers.get(&key).cloned().flatten();
@@ -85,16 +87,21 @@ pub(crate) fn observe<E: Engine>(
         // Nothing to look after: the engine need not even be there.
         return Ok(observed);
     }
-    let labels = policy.workloads.values().filter_map(|w| w.version_label.as_deref());
-    let lists = engine.observe(&labels.collect())?;
+    let labels = policy
+        .workloads
+        .values()
+        .filter_map(|w| w.version_label.as_deref());
+    let labels: Vec<&str> = labels.collect();
+    let lists = engine.observe(&labels)?;
     observed.images = lists.images;
     observed.containers = lists.containers;
     let mut asked_ready = false;
     loop {
         observed.until = clock.now();
         let queries = planner::queries(policy, state, &observed);
-        let (ready, others): (Vec<Query>, Vec<Query>) =
-            queries.into_iter().partition(|q| matches!(q, Query::AskReady { .. }));
+        let (ready, others): (Vec<Query>, Vec<Query>) = queries
+            .into_iter()
+            .partition(|q| matches!(q, Query::AskReady { .. }));
         let mut answered = false;
         for query in others {
             match query {
@@ -106,7 +113,8 @@ pub(crate) fn observe<E: Engine>(
                     answered = true;
                     // No failed observation: without the figures all goes on but for the eviction.
                     let measured = engine.disk();
-                    observed.disk = Some(measured.unwrap_or_else(|e| Disk::Unknown(format!("{e:#}"))));
+                    observed.disk =
+                        Some(measured.unwrap_or_else(|e| Disk::Unknown(format!("{e:#}"))));
                 }
                 Query::MeasureDisk | Query::AskReady { .. } => {}
             }
@@ -117,7 +125,9 @@ pub(crate) fn observe<E: Engine>(
                 asked_ready = true;
                 answered = true;
                 for (workload, answer) in answers.answer(&ready) {
-                    observed.readiness.extend(answer.map(|answer| (workload, answer)));
+                    observed
+                        .readiness
+                        .extend(answer.map(|answer| (workload, answer)));
                 }
             }
         }
@@ -139,12 +149,9 @@ fn inspect<E: Engine>(
         return Ok(());
     };
     for listed in observed.containers.iter_mut().filter(|c| c.id == *id) {
-        if listed.image.as_ref() != Some(&inspected.image) {
-            bail!(
-                "failed to inspect container {id}: the engine lists it with image {} and says that it runs {}",
-                listed.image.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
-                inspected.image
-            );
+        // An image is for life: an answer with another one is about another container, whatever its id says.
+        if listed.image != inspected.image {
+            bail!("the engine lists container {id} with another image than its inspect names");
         }
         listed.state = inspected.state.clone();
     }

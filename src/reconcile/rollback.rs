@@ -125,7 +125,8 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
         Ok(prepared) => prepared,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let is_agreed = |agreed: &RollbackPreview| is_same(agreed, &prepared.preview(pass.policy, name));
+    let is_agreed =
+        |agreed: &RollbackPreview| is_same(agreed, &prepared.preview(pass.policy, name));
     if !agreed.is_none_or(is_agreed) {
         return Ok(Err(Refusal::Overtaken(name.clone())));
     }
@@ -135,7 +136,9 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
         rollback,
     } = prepared;
     let saved = pass.store.save_rejected(&rollback.state.rejected);
-    saved.and_then(|()| pass.store.save(&rollback.state)).map_err(PassError::Broken)?;
+    saved
+        .and_then(|()| pass.store.save(&rollback.state))
+        .map_err(PassError::Broken)?;
     let own_events = events.iter().filter(|e| e.workload == *name);
     for event in own_events.chain([&rollback.event]) {
         pass.sink.event(event);
@@ -153,7 +156,13 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
             }
         }
         if !acted {
-            return Ok(Ok(rolled_back(pass.policy, &observed, name, rollback, &record)));
+            return Ok(Ok(rolled_back(
+                pass.policy,
+                &observed,
+                name,
+                rollback,
+                &record,
+            )));
         }
         let began = record.began.clone();
         observed = observe::observe(
@@ -174,7 +183,11 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
 /// Whether what would be done is what was agreed to. The clock has moved on since, and guards are for the moment of acting.
 fn is_same(agreed: &RollbackPreview, now: &RollbackPreview) -> bool {
     let kinds = |preview: &RollbackPreview| {
-        preview.actions.iter().map(|action| action.kind.clone()).collect::<Vec<_>>()
+        preview
+            .actions
+            .iter()
+            .map(|action| action.kind.clone())
+            .collect::<Vec<_>>()
     };
     agreed.rejected == now.rejected
         && agreed.image == now.image

@@ -76,8 +76,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 pub(super) fn clean_char(c: char) -> char {
-    let acts = c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if acts { '\u{fffd}' } else { c }
+    crate::text::printable(c)
 }
 
 /// Columns that a text takes on a terminal; most characters take one, some none, some two.
@@ -114,7 +113,10 @@ pub fn reason(reason: Reason) -> (&'static str, &'static str) {
             "inherited",
             "existed before tagkeeper; removed at the first upgrade",
         ),
-        Reason::Grace => ("grace", "idle, and not proven; removed after the grace period"),
+        Reason::Grace => (
+            "grace",
+            "idle, and not proven; removed after the grace period",
+        ),
         Reason::Idle => ("idle", "idle for the grace period, and not proven"),
         Reason::Renamed => ("renamed", "the fallback has its remote name"),
         Reason::Adopt => ("adopt", "moves to the fallback"),
@@ -139,7 +141,9 @@ pub fn detail(of: Reason, detail: &Detail) -> String {
         },
         Detail::Proven(version) => format!("{version} is kept as fallback"),
         Detail::Provisional(version) => {
-            format!("{version} was latest when the upgrade began; kept as fallback until one is proven")
+            format!(
+                "{version} was latest when the upgrade began; kept as fallback until one is proven"
+            )
         }
         Detail::UsedBy {
             container,
@@ -247,7 +251,9 @@ pub fn held(held: &HeldBy) -> String {
     match held {
         HeldBy::Workload => "on hold".to_owned(),
         HeldBy::Section { reason, left_ms } => {
-            let reason = reason.as_ref().map_or_else(String::new, |r| format!(": {r}"));
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |r| format!(": {r}"));
             let left = left_ms.map_or_else(String::new, |ms| {
                 format!(" for {}", compact(ms.saturating_add(999)))
             });
@@ -439,12 +445,16 @@ pub fn event(event: &Event) -> Option<String> {
         } => {
             let up = compact(*up_ms);
             match (replaced, fallback) {
-                (None, _) => format!("{version} is proven after {up} and is latest (first version)"),
+                (None, _) => {
+                    format!("{version} is proven after {up} and is latest (first version)")
+                }
                 (Some(_), Some(fallback)) => {
                     format!("{version} is latest after {up}; {fallback} is the fallback")
                 }
                 (Some(old), None) => {
-                    format!("{version} is latest after {up}, in place of {old}; there is no fallback")
+                    format!(
+                        "{version} is latest after {up}, in place of {old}; there is no fallback"
+                    )
                 }
             }
         }
@@ -482,7 +492,9 @@ fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
         } => match purpose {
             TagPurpose::Promote => return None,
             TagPurpose::Restore => format!("{reference} is back on the proven image {short}"),
-            TagPurpose::KeepName => format!("image {short} is also named {reference} now, so that a prune keeps it"),
+            TagPurpose::KeepName => {
+                format!("image {short} is also named {reference} now, so that a prune keeps it")
+            }
             TagPurpose::Adopt => format!("{reference} names the image that ran here, {short}"),
         },
         ActionKind::CreatePin { container, .. } => {
@@ -492,7 +504,9 @@ fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
             format!("removed {container}: image {short} is no longer a fallback")
         }
         ActionKind::RemoveContainer { container, .. } => {
-            format!("removed the stopped local container {container}: its image is no longer latest")
+            format!(
+                "removed the stopped local container {container}: its image is no longer latest"
+            )
         }
         ActionKind::RemoveImage {
             reference, reason, ..
@@ -579,7 +593,8 @@ pub fn until(until: &KeptUntil) -> String {
         KeptUntil::Promotions(count) => format!("removed after {count} more promotions"),
         KeptUntil::OtherWorkload => "kept while another workload needs it".to_owned(),
         KeptUntil::VersionUnneeded => {
-            "kept while its version is latest, pending, or was latest when the upgrade began".to_owned()
+            "kept while its version is latest, pending, or was latest when the upgrade began"
+                .to_owned()
         }
         KeptUntil::Unused {
             container,

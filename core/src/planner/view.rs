@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
 use super::{
-    Subject, actions, claimed, disk, each, eviction, names, ownership, pins, records, rules,
-    serving, shared, stale, subjects, upgrade, version,
+    Subject, actions, claimed, disk, each, eviction, names, ownership, pins, records, rollback,
+    rules, serving, shared, stale, subjects, upgrade, version,
 };
 use crate::model::{
     Action, Container, ImageId, Latest, Member, Memory, NameVerdict, Note, Observation,
@@ -120,6 +120,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         notes: notes(subject, memory, &parts),
         pending: pending(subject, memory),
         failures: state.failures.clone(),
+        failing: rollback::failing(subject, state).cloned(),
         rejected: subject.rejected.cloned().unwrap_or_default(),
         since: state.since.clone(),
         counters: state.counters,
