@@ -6,9 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{FirstPolicy, first_policy};
-use crate::policy_file::{DEFAULT_SOCKET, Policy, Source, parse_policy};
-use crate::world::{Container, ContainerId, ContainerState, Image, Lists};
-use tagkeeper_core::model::{ImageId, Reference};
+use crate::engine::Lists;
+use crate::policy_file::{DEFAULT_SOCKET, Settings, Source, parse};
+use tagkeeper_core::model::{
+    Container, ContainerId, ContainerState, Image, ImageId, PinLabel, Reference,
+};
 
 #[test]
 fn a_pin_says_nothing_of_who_runs_what() {
@@ -16,7 +18,10 @@ fn a_pin_says_nothing_of_who_runs_what() {
         &["aa app:latest registry.example/app:v1"],
         &["tagkeeper-pin-app-aa aa app:latest"],
     );
-    lists.containers[0].pin = Some("app".to_owned());
+    lists.containers[0].pin = Some(PinLabel {
+        workload: "app".to_owned(),
+        instance: None,
+    });
     let pinless = Lists {
         containers: Vec::new(),
         ..lists.clone()
@@ -34,6 +39,7 @@ fn host(images: &[&str], containers: &[&str]) -> Lists {
             references: words.map(|name| Reference::parse(name).unwrap()).collect(),
             foreign_names: 0,
             size_bytes: 1,
+            labels: std::collections::BTreeMap::new(),
         }
     };
     let container = |(index, text): (usize, &&str)| {
@@ -41,17 +47,17 @@ fn host(images: &[&str], containers: &[&str]) -> Lists {
         Container {
             id: ContainerId::new(index.to_string()),
             names: vec![words[0].to_owned()],
-            image: ImageId::new(words[1]),
+            image: Some(ImageId::new(words[1])),
             reference: Reference::parse(words[2]).ok(),
             state: ContainerState::Running,
             created_secs: 0,
+            one_off: false,
             pin: None,
         }
     };
     Lists {
         images: images.iter().map(image).collect(),
         containers: containers.iter().enumerate().map(container).collect(),
-        ..Lists::default()
     }
 }
 
@@ -59,12 +65,12 @@ fn first(lists: &Lists) -> FirstPolicy {
     first_policy(lists, Path::new(DEFAULT_SOCKET))
 }
 
-fn parsed(text: &str) -> Policy {
+fn parsed(text: &str) -> Settings {
     let source = Source {
         label: "init".to_owned(),
         text: text.to_owned(),
     };
-    match parse_policy(&[source]) {
+    match parse(&[source]) {
         Ok(policy) => policy,
         Err(refused) => panic!("{text}\n{refused}"),
     }
@@ -96,7 +102,11 @@ fn assert_found(table: &[Case]) {
         let first = first(lists);
         assert_eq!(settings(&first.text), *wanted, "{story}\n{}", first.text);
         assert_eq!(first.workloads, wanted.len(), "{story}");
-        assert_eq!(parsed(&first.text).workloads.len(), wanted.len(), "{story}");
+        assert_eq!(
+            parsed(&first.text).policy.workloads.len(),
+            wanted.len(),
+            "{story}"
+        );
         for told in *told {
             assert!(first.text.contains(told), "{story}: {told}\n{}", first.text);
         }
@@ -195,7 +205,7 @@ fn what_is_unsure_is_said() {
 /// Whoever takes the "#" away from what is commented out has a sound policy, too.
 #[test]
 fn what_is_commented_out_is_sound() {
-    let world = host(
+    let lists = host(
         &["a docker-fpm:latest docker-fpm:v1", "b app:latest app:1"],
         &["bgp a docker-fpm:latest"],
     );
@@ -208,14 +218,17 @@ fn what_is_commented_out_is_sound() {
         .map(|line| if line.starts_with(' ') { "" } else { line })
         .collect();
     let policy = parsed(&uncommented.join("\n"));
-    assert_eq!(policy.workloads["bgp"].repository.as_str(), "docker-fpm");
-    assert_eq!(policy.workloads["app"].container, "app");
+    assert_eq!(
+        policy.policy.workloads["bgp"].repository.as_str(),
+        "docker-fpm"
+    );
+    assert_eq!(policy.policy.workloads["app"].containers_in_words(), "app");
 }
 
 /// What a person gets to read.
 #[test]
 fn the_text_of_a_whole_policy() {
-    let world = host(
+    let lists = host(
         &[
             "a docker-sonic-telemetry:latest docker-sonic-telemetry:v1",
             "b registry.example/docker-sonic-telemetry:v2",
@@ -245,7 +258,7 @@ hold = true                                            # look and do not touch, 
 
 #[test]
 fn another_socket_is_written_down() {
-    let world = Lists::default();
+    let lists = Lists::default();
     let podman = first_policy(&lists, Path::new("/run/podman/podman.sock")).text;
     let socket = parsed(&podman).engine.socket;
     assert_eq!(socket, Path::new("/run/podman/podman.sock"));
@@ -293,6 +306,7 @@ fn a_world() -> impl Strategy<Value = Lists> {
             references,
             foreign_names: 0,
             size_bytes: 1,
+            labels: std::collections::BTreeMap::new(),
         };
         all.into_iter().enumerate().map(number).collect()
     });
@@ -309,10 +323,11 @@ fn a_world() -> impl Strategy<Value = Lists> {
         let number = |(n, (names, image, reference)): (usize, (Vec<String>, usize, _))| Container {
             id: ContainerId::new(n.to_string()),
             names,
-            image: ImageId::new(image.to_string()),
+            image: Some(ImageId::new(image.to_string())),
             reference,
             state: ContainerState::Exited,
             created_secs: 0,
+            one_off: false,
             pin: None,
         };
         all.into_iter().enumerate().map(number).collect()
@@ -331,19 +346,19 @@ proptest! {
     fn whatever_is_found_the_policy_is_sound(lists in a_world(), socket in "/[^\0]{0,12}") {
         let first = first_policy(&lists, Path::new(&socket));
         let policy = parsed(&first.text);
-        prop_assert_eq!(policy.workloads.len(), first.workloads);
-        for workload in policy.workloads.values() {
+        prop_assert_eq!(policy.policy.workloads.len(), first.workloads);
+        for workload in policy.policy.workloads.values() {
             let of = |repository| lists.images.iter()
                 .filter(move |i| i.references.iter().any(|r| r.repository() == repository))
                 .map(|i| &i.id);
             let shares = |remote| of(remote).any(|id| of(&workload.repository).any(|its| its == id));
             prop_assert!(!workload.remotes.is_empty());
             prop_assert_eq!(workload.hold, !workload.remotes.iter().all(shares));
-            let named = lists.containers.iter().filter(|c| c.names.contains(&workload.container));
+            let named = lists.containers.iter().filter(|c| c.names.iter().any(|name| workload.is_local_name(name)));
             let mut named = named.peekable();
             if named.peek().is_some() {
                 let its_own = |c: &Container| c.reference.as_ref().map_or_else(
-                    || of(&workload.repository).any(|id| *id == c.image),
+                    || of(&workload.repository).any(|id| c.uses(id)),
                     |r| *r.repository() == workload.repository);
                 prop_assert!(named.any(its_own), "{}", first.text);
             }

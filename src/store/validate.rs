@@ -190,7 +190,7 @@ fn check_memory_times(memory: &Memory, times: Times) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use tagkeeper_core::model::{
-        Clock, ContainerId, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
+        Clock, ContainerId, EndedBy, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
         RefusedRemoval, Rejected, Stopped,
     };
 
@@ -279,6 +279,7 @@ mod tests {
             image: ImageId::new("e"),
             outcome: Outcome::Failed,
             attempts: 1,
+            ended_by: EndedBy::Stopped,
             own_end: None,
             up_secs: 1,
             ended_ms: NOW_MS,

@@ -7,7 +7,7 @@ use std::fs;
 
 use tagkeeper::store::{Loaded, StateDir, state_document};
 use tagkeeper_core::model::{
-    Clock, ContainerId, Counters, End, Failure, ImageHistory, ImageRecord, ImageRecords,
+    Clock, ContainerId, Counters, End, EndedBy, Failure, ImageHistory, ImageRecord, ImageRecords,
     Incarnation, Memory, Moment, Outcome, Pending, Proven, RefusedRemoval, Rejected, Removed,
     RemovedBy, Replaced, Repository, RetiredBy, State, Stopped, Version, WorkloadName,
     WorkloadState,
@@ -99,6 +99,7 @@ fn failures_of_v1() -> Vec<Failure> {
         outcome,
         attempts: 4,
         own_end,
+        ended_by: EndedBy::Stopped,
         up_secs,
         ended_ms: 0,
         at: "2026-11-22T12:00:00Z".to_owned(),

@@ -204,8 +204,8 @@ fn a_container_without_an_image_uses_none_and_the_list_is_read() {
         let list = format!("[{imageless},{}]", CONTAINER.replace(r#""c""#, r#""d""#));
         let listed = parse_containers(list.as_bytes()).unwrap();
         assert_eq!(listed[0].image, None);
-        assert!(listed[1].is_of(&ImageId::new("sha256:aa")));
-        assert!(!listed[0].is_of(&ImageId::new("")));
+        assert!(listed[1].uses(&ImageId::new("sha256:aa")));
+        assert!(!listed[0].uses(&ImageId::new("")));
     }
 }
 
