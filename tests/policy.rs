@@ -2,8 +2,12 @@
 
 #![cfg(test)]
 
+#[path = "policy/engine.rs"]
+mod engine;
 #[path = "policy/files.rs"]
 mod files;
+#[path = "policy/host.rs"]
+mod host;
 #[path = "policy/property.rs"]
 mod property;
 #[path = "policy/schema.rs"]
@@ -448,6 +452,42 @@ fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
         lines,
         [" --> policy.toml:2:7", "  |", "2 | soak =", "  |       ^"]
     );
+}
+
+/// Nobody reads thousands of errors; the first are printed, and all are counted.
+#[test]
+fn eight_thousand_errors_are_fifty_and_a_count() {
+    let mut text = String::from("[defaults]\n");
+    for n in 0..8000 {
+        writeln!(text, "unknown{n} = 1").unwrap();
+    }
+    let refused = parse(&text).unwrap_err();
+    assert_eq!(
+        (refused.problems.len(), refused.more, refused.count()),
+        (50, 7950, 8000)
+    );
+    let places: Vec<_> = refused
+        .diagnostics()
+        .map(|d| d.place.line().unwrap())
+        .collect();
+    assert_eq!(places, (2..52).collect::<Vec<_>>());
+    let printed = refused.to_string();
+    assert!(printed.lines().count() < 450, "{}", printed.lines().count());
+    assert!(
+        printed.ends_with("\n\n8000 errors, of which the first 50 are shown; nothing was done"),
+        "{printed}"
+    );
+}
+
+/// What some editors put in front is no part of the line, and is not printed.
+#[test]
+fn a_mark_before_the_first_line_moves_no_column() {
+    let refused = parse("\u{feff}soak = 1\r\n[defaults]\r\nsok = 1\r\n").unwrap_err();
+    let found: Vec<_> = refused
+        .diagnostics()
+        .map(|d| (d.place.position.unwrap(), d.source_line.as_str()))
+        .collect();
+    assert_eq!(found, [((1, 1), "soak = 1"), ((3, 1), "sok = 1")]);
 }
 
 #[test]

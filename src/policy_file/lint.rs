@@ -71,14 +71,14 @@ impl CheckedPolicy {
         &self.sources
     }
 
-    fn located(&self, findings: impl IntoIterator<Item = Finding>) -> Vec<Diagnostic> {
+    pub(super) fn located(&self, findings: impl IntoIterator<Item = Finding>) -> Vec<Diagnostic> {
         let findings = findings.into_iter();
         let locate = |f: Finding| f.into_diagnostic(Severity::Warning, &self.sources);
         findings.map(locate).collect()
     }
 
     /// A warning about the first of these keys that was written; none if none was.
-    fn warning(
+    pub(super) fn warning(
         &self,
         keys: &[String],
         message: String,
@@ -268,7 +268,7 @@ impl CheckedPolicy {
     }
 }
 
-fn section(name: &WorkloadName) -> String {
+pub(super) fn section(name: &WorkloadName) -> String {
     key_of(name.as_str())
 }
 

@@ -10,6 +10,7 @@
 
 mod diagnostic;
 mod files;
+mod host;
 mod keys;
 mod lint;
 mod merged;
@@ -25,6 +26,7 @@ use tagkeeper_core::model::Policy;
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Place, Problem, Refused, SHOWN, Severity, Source};
 pub use files::{Roots, check, check_file, load, load_file};
+pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
 pub use lint::{CheckedPolicy, of_engine};
 pub use value::socket_path;

@@ -100,7 +100,7 @@ pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings)
     let before = findings.list.len();
     let top = Table {
         file: number,
-        table: root.get_ref(),
+        values: root.get_ref(),
         path: String::new(),
         is_broken: !errors.is_empty(),
         known: Vec::new(),
@@ -219,7 +219,7 @@ fn syntax_error(file: usize, source: &Source, error: &toml::de::Error) -> Findin
 /// One table of a file, being read.
 struct Table<'a> {
     file: usize,
-    table: &'a DeTable<'a>,
+    values: &'a DeTable<'a>,
     /// `workload.telemetry`; empty at the top.
     path: String,
     /// The file has syntax errors, so that what seems absent may only have been lost.
@@ -268,7 +268,7 @@ impl Table<'_> {
 
     fn read_as<T>(&mut self, key: &Key<T>, name: &str) -> Option<Found<T>> {
         let input = Input {
-            value: self.table.get(name)?,
+            value: self.values.get(name)?,
             file: self.file,
             row: key.row(),
         };
@@ -298,7 +298,7 @@ impl Table<'_> {
 
     fn root(mut self) -> File {
         let mut file = File::default();
-        for (key, value) in self.table {
+        for (key, value) in self.values {
             let name = key.get_ref().as_ref();
             let Some(section) = Section::ALL.into_iter().find(|s| s.name() == name) else {
                 self.unknown_at_top(key, value);
@@ -339,7 +339,7 @@ impl Table<'_> {
         if let DeValue::Table(table) = value.get_ref() {
             return Some(Table {
                 file: self.file,
-                table,
+                values: table,
                 path,
                 is_broken: self.is_broken,
                 known: Vec::new(),
@@ -412,7 +412,7 @@ impl Table<'_> {
 
     fn rejections(&mut self) -> Vec<(Found<String>, Vec<Rejection>)> {
         let mut rejections = Vec::new();
-        for (key, _) in self.table {
+        for (key, _) in self.values {
             let name = key.get_ref().as_ref();
             if !self.check_workload_name(key) {
                 continue;
@@ -438,7 +438,7 @@ impl Table<'_> {
 
     fn workloads(&mut self) -> Vec<Workload> {
         let mut workloads = Vec::new();
-        for (name, value) in self.table {
+        for (name, value) in self.values {
             let text = name.get_ref().as_ref();
             // [workload], with the keys of a workload below it.
             let is_key = Row::of(Section::Workload).any(|row| row.name == text);
@@ -465,7 +465,7 @@ impl Table<'_> {
         self.report_missing(name.span);
         self.findings.spans.insert(self.path.clone(), name.span);
         let containers = self.value_of(&keys::CONTAINER);
-        let containers = if self.table.contains_key(keys::CONTAINER.name) {
+        let containers = if self.values.contains_key(keys::CONTAINER.name) {
             containers.unwrap_or_default()
         } else {
             let own = Pattern::parse(&name.value).ok();
@@ -494,7 +494,7 @@ impl Table<'_> {
         let keys = || Row::of(Section::Workload).map(|row| row.name);
         // It may be there (and closest to itself), misspelt, or in a name with a dot that was taken for two; the latter are
         // reported as what they are.
-        let is_explained = self.table.iter().any(|(key, value)| {
+        let is_explained = self.values.iter().any(|(key, value)| {
             closest(key.get_ref(), keys()) == Some(keys::REPOSITORY.name)
                 || value.get_ref().is_table()
         });
@@ -504,8 +504,8 @@ impl Table<'_> {
                 "write repository = \"NAME\", the local repository whose latest the service runs";
             self.report(name, keys::REPOSITORY.name, message, help);
         }
-        let timeout = self.table.get_key_value(keys::READY_TIMEOUT.name);
-        if let Some((key, _)) = timeout.filter(|_| !self.table.contains_key(keys::READY.name)) {
+        let timeout = self.values.get_key_value(keys::READY_TIMEOUT.name);
+        if let Some((key, _)) = timeout.filter(|_| !self.values.contains_key(keys::READY.name)) {
             let message = format!("'ready_timeout' in [{}] has no 'ready'", self.path);
             let help = "write ready = [\"/path/to/command\"] beside it, or omit it";
             self.report_key(key, message, help);
@@ -515,7 +515,7 @@ impl Table<'_> {
     /// Reports every key that was not asked for.
     fn report_unknown(mut self) {
         let list = self.known.join(", ");
-        for (key, value) in self.table {
+        for (key, value) in self.values {
             let text = key.get_ref().as_ref();
             if self.known.contains(&text) {
                 continue;
