@@ -1,5 +1,9 @@
 //! What is written about the keys of a policy, from the table that reads them: the policy that ships, its JSON schema, and the
-//! sections of tagkeeper.toml(5).
+//! sections of tagkeeper.toml(5). Each of those who include this file writes a part of it.
+
+#![allow(dead_code)]
+
+use std::fmt::Write as _;
 
 use roff::{Roff, bold, roman};
 use serde_json::{Map, Value, json};
@@ -41,18 +45,16 @@ fn value_of(row: &Row) -> &'static str {
 /// `config/policy.toml`.
 pub(crate) fn shipped() -> String {
     let mut out = HEAD.to_owned();
+    let mut block = |words: &str, setting: &str| {
+        let _ = write!(out, "\n{}{setting}", comment(words));
+    };
     for section in Section::ALL {
-        out += &format!("\n{}#{}\n", comment(section.words()), example_of(section));
+        block(section.words(), &format!("#{}\n", example_of(section)));
         for row in own_rows(section) {
-            out += &format!(
-                "\n{}#{} = {}\n",
-                comment(row.words),
-                row.name,
-                value_of(row)
-            );
+            block(row.words, &format!("#{} = {}\n", row.name, value_of(row)));
         }
         if section == Section::Workload {
-            out += &format!("\n{}", comment(&shared()));
+            block(&shared(), "");
         }
     }
     out

@@ -313,65 +313,55 @@ impl Disk for Owned {
 #[test]
 fn policy_files_that_the_service_does_not_read() {
     let dir = tempfile::tempdir().unwrap();
-    let set =
-        |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-    set(dir.path(), 0o755);
     let roots = Roots {
         vendor_dir: dir.path().join("vendor"),
         file: dir.path().join("policy.toml"),
         dropin_dir: dir.path().join("policy.d"),
     };
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    set(dir.path(), 0o755).unwrap();
     fs::create_dir(&roots.dropin_dir).unwrap();
-    let write = |name: &str, mode| {
-        let path = roots.dropin_dir.join(name);
-        fs::write(&path, "").unwrap();
-        set(&path, mode);
-    };
     fs::write(&roots.file, "").unwrap();
-    set(&roots.file, 0o600);
-    write("fine.toml", 0o644);
-    write("open.toml", 0o666);
-    for stray in [
-        "telemetry",
-        "lldp.conf",
-        "bgp.toml.txt",
+    set(&roots.file, 0o600).unwrap();
+    let strays = ["telemetry", "lldp.conf", "bgp.toml.txt"];
+    let others = [
+        "fine.toml",
         "README",
         ".hidden",
         "a.toml~",
         "b.toml.dpkg-old",
-    ] {
-        write(stray, 0o644);
+    ];
+    for name in strays.into_iter().chain(others).chain(["open.toml"]) {
+        let path = roots.dropin_dir.join(name);
+        fs::write(&path, "").unwrap();
+        set(&path, if name == "open.toml" { 0o666 } else { 0o644 }).unwrap();
     }
     let checked = check(&roots).unwrap();
     let disk = Owned(System.stat(dir.path()).unwrap().uid);
-    let found = lines(&of_host(&checked, Some(&roots), &shipped(), &disk));
-    let d = roots.dropin_dir.display();
-    let f = roots.file.display();
+    let mut found = lines(&of_host(&checked, Some(&roots), &shipped(), &disk));
+    found.retain(|line| line.contains(dir.path().to_str().unwrap()));
+    let (f, d) = (roots.file.display(), roots.dropin_dir.display());
     let stray = |name: &str| {
         format!(
             "{d}/{name} -: '{d}/{name}' is not read, because it does not end in .toml => rename it to end in .toml, or remove it"
         )
     };
-    let mine: Vec<&String> = found
-        .iter()
-        .filter(|line| line.contains(dir.path().to_str().unwrap()))
-        .collect();
     assert_eq!(
-        mine,
+        found,
         [
-            &format!(
+            format!(
                 "{f} -: the policy '{f}' has mode 0600, so user 'tagkeeper', whom the service runs as, cannot read it => chmod a+r '{f}', or give it to a group that 'tagkeeper' is in"
             ),
-            &format!(
+            format!(
                 "{d}/open.toml -: the policy '{d}/open.toml' can be changed by anyone => chmod go-w '{d}/open.toml'"
             ),
-            &stray("bgp.toml.txt"),
-            &stray("lldp.conf"),
-            &stray("telemetry"),
+            stray("bgp.toml.txt"),
+            stray("lldp.conf"),
+            stray("telemetry"),
         ]
     );
     // A file that a person named is not what the service reads.
-    let found = lines(&of_host(&checked, None, &shipped(), &disk));
+    let found = lines(&of_host(&checked, None, &shipped(), &System));
     assert!(
         !found.iter().any(|line| line.contains("policy.toml")),
         "{found:?}"
