@@ -15,7 +15,7 @@
 //! - [`id`], [`image`]: ids and names of images, parsed; [`world`]: what was observed at one instant. Plain data.
 //! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness, `hooks`:
-//!   who is told what happened; `runner` runs the commands of both.
+//!   who is told what happened; `process` runs the commands of both; [`deadline`]: until when something may wait.
 //! - `textfile`: where metrics are written.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
 //! - [`init`]: a first policy, guessed from a world. Pure.
@@ -26,6 +26,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod deadline;
 pub mod decide;
 pub mod engine;
 pub mod exit;
@@ -37,9 +38,9 @@ pub mod near;
 pub mod notify;
 pub mod pass;
 pub mod policy;
+mod process;
 pub mod ready;
 pub mod report;
-mod runner;
 pub mod span;
 pub mod state;
 mod textfile;

@@ -9,15 +9,16 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{Stop, connect, policy_file, print, terminal};
+use super::{Clocks, PASS_MS, Stop, connect, policy_file, print, terminal};
 use crate::cli::{Format, Options};
+use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::exit::Exit;
 use crate::image::Repository;
 use crate::policy::{self, Refused, Survey};
 use crate::report::{self, Preface};
 
-pub(super) fn check(options: &Options) -> Result<Exit, Stop> {
+pub(super) fn check(options: &Options, clocks: &Clocks) -> Result<Exit, Stop> {
     let survey = match survey(options) {
         Ok(survey) => survey,
         Err(refused) => {
@@ -29,7 +30,7 @@ pub(super) fn check(options: &Options) -> Result<Exit, Stop> {
     };
     let mut warnings = survey.warnings.clone();
     warnings.extend(survey.of_programs(trouble_of_program));
-    let unseen = match present(options, &survey) {
+    let unseen = match present(options, &survey, Deadline::after(clocks, PASS_MS)) {
         Ok(present) => {
             warnings.extend(present.map_or_else(Vec::new, |p| survey.of_repositories(&p)));
             None
@@ -62,11 +63,15 @@ fn survey(options: &Options) -> Result<Survey, Refused> {
 }
 
 /// The repositories that the engine has; none if the policy has no workload, and there is nothing to ask it.
-fn present(options: &Options, survey: &Survey) -> anyhow::Result<Option<BTreeSet<Repository>>> {
+fn present(
+    options: &Options,
+    survey: &Survey,
+    deadline: Deadline<'_>,
+) -> anyhow::Result<Option<BTreeSet<Repository>>> {
     if survey.policy.workloads.is_empty() {
         return Ok(None);
     }
-    let world = connect(options, &survey.policy.engine)
+    let world = connect(options, &survey.policy.engine, deadline)
         .map_err(|stop| stop.error)?
         .observe()?;
     let references = world.images.iter().flat_map(|image| &image.references);

@@ -5,21 +5,20 @@ use std::collections::BTreeSet;
 use anyhow::anyhow;
 
 use super::show::{Subject, View, look};
-use super::{Stop, print, terminal};
+use super::{Clocks, Stop, print, terminal};
 use crate::cli::{Format, Options};
 use crate::decide::Story;
 use crate::exit::Exit;
 use crate::image::{ImageId, LATEST, Reference};
 use crate::report;
-use crate::state::Reading;
 
 /// Fewest digits that are taken for the beginning of an id.
 const ID_DIGITS_MIN: usize = 4;
 /// Candidates that are named to somebody who mistyped, or was not clear.
 const NAMED_MAX: usize = 5;
 
-pub(super) fn explain(options: &Options, reading: &Reading, asked: &str) -> Result<Exit, Stop> {
-    let look = look(options, reading, &Subject::new(View::Status, None))?;
+pub(super) fn explain(options: &Options, clocks: &Clocks, asked: &str) -> Result<Exit, Stop> {
+    let look = look(options, clocks, &Subject::new(View::Status, None))?;
     look.tell_corrupt();
     let stories = look.stories();
     let found = find(&stories, asked).map_err(|why| Stop::failed(anyhow!(why)))?;

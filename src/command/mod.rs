@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use crate::cli::{Cli, Command, Options};
+use crate::deadline::Deadline;
 use crate::decide::Event;
 use crate::engine::Docker;
 use crate::exit::Exit;
@@ -30,7 +31,7 @@ use crate::notify;
 use crate::pass::{PassError, Witness};
 use crate::policy::{self, EnginePolicy, Policy, Refused, WorkloadName};
 use crate::report;
-use crate::state::{LoadError, LockError, Now, Reading, StateDir};
+use crate::state::{LoadError, Lock, LockError, Now, Reading, StateDir};
 
 use show::{Subject, View};
 
@@ -38,7 +39,9 @@ use show::{Subject, View};
 const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
 /// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design section 3). Shorter
 /// than the unit's, so that the pass can say what happened.
-const PASS_DEADLINE: Duration = Duration::from_secs(5 * 60);
+const PASS_MS: u64 = 5 * 60 * 1000;
+/// How long a person's command waits for the lock (design section 7).
+const LOCK_WAIT_MS: u64 = 30 * 1000;
 
 /// Why a command ends without having done its work: the exit code, and the message for people.
 struct Stop {
@@ -62,6 +65,14 @@ impl Stop {
 /// Reads the clocks. `main` has the only one; what lasts longer than a moment asks it more than once.
 pub type Clocks = dyn Fn() -> Reading;
 
+/// The lock for what a person asked for: a pass may hold it for as long as it lasts.
+fn lock_patiently(dir: &StateDir, clocks: &Clocks) -> Result<Lock, Stop> {
+    let deadline = Deadline::after(clocks, LOCK_WAIT_MS);
+    let tell = || report::log::log_note("waiting for the lock: another pass is running");
+    dir.lock_within(deadline, &tell)
+        .map_err(|error| stop_of_lock(dir, error))
+}
+
 /// Runs what the command line asks for.
 pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
     let options = &cli.options;
@@ -69,7 +80,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
         Command::Reconcile => reconcile::reconcile(options, clocks),
         Command::Plan { workload } => show::show(
             options,
-            &clocks(),
+            clocks,
             &Subject::new(View::Plan, workload.as_ref()),
         ),
         Command::Status { workload, watch } => {
@@ -77,16 +88,14 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
             if *watch {
                 watch::watch(options, clocks, &subject)
             } else {
-                show::show(options, &clocks(), &subject)
+                show::show(options, clocks, &subject)
             }
         }
-        Command::Explain { image } => explain::explain(options, &clocks(), image),
-        Command::Check => check::check(options),
-        Command::Init => init::init(options),
+        Command::Explain { image } => explain::explain(options, clocks, image),
+        Command::Check => check::check(options, clocks),
+        Command::Init => init::init(options, clocks),
         Command::Rollback { workload, yes } => person::rollback(options, clocks, workload, *yes),
-        Command::Accept { workload, version } => {
-            person::accept(options, &clocks(), workload, version)
-        }
+        Command::Accept { workload, version } => person::accept(options, clocks, workload, version),
     };
     ended.unwrap_or_else(|stop| {
         match stop.error.downcast_ref::<Refused>() {
@@ -196,11 +205,15 @@ fn about_file(dir: &StateDir, error: LoadError) -> anyhow::Error {
     anyhow::Error::new(error).context(format!("failed to read '{}'", file.display()))
 }
 
-fn connect(options: &Options, engine: &EnginePolicy) -> Result<Docker, Stop> {
+fn connect(
+    options: &Options,
+    engine: &EnginePolicy,
+    deadline: Deadline<'_>,
+) -> Result<Docker, Stop> {
     Docker::connect(
         socket(options, engine),
         Duration::from_millis(engine.timeout_ms),
-        PASS_DEADLINE,
+        Duration::from_millis(deadline.remaining_ms()),
     )
     .map_err(|error| Stop::new(Exit::Unavailable, error))
 }

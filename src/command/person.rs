@@ -3,16 +3,18 @@
 use anyhow::{Context, anyhow};
 
 use super::{
-    Clocks, Log, Stop, about_file, connect, known_workload, load_policy, print, state_dir, stop_of,
-    stop_of_load, stop_of_lock, terminal,
+    Clocks, Log, PASS_MS, Stop, about_file, connect, known_workload, load_policy, lock_patiently,
+    print, state_dir, stop_of, stop_of_load, terminal,
 };
 use crate::cli::Options;
+use crate::deadline::Deadline;
 use crate::exit::Exit;
 use crate::image::Version;
 use crate::pass::{self, Foreseen, Pass, PassError, ReadyAsker};
 use crate::policy::WorkloadName;
+use crate::ready;
 use crate::report;
-use crate::state::{LoadError, Loaded, Reading, State, StateDir};
+use crate::state::{LoadError, Loaded, State, StateDir};
 
 /// Rolls back; on a terminal, once the person there has seen what that comes to and agreed.
 ///
@@ -26,7 +28,7 @@ pub(super) fn rollback(
 ) -> Result<Exit, Stop> {
     let mut agreed = None;
     if !yes && terminal::is_a_person_there() {
-        let foreseen = foresee(options, &clocks(), workload)?;
+        let foreseen = foresee(options, clocks, workload)?;
         let page = terminal::page(options, &std::io::stderr());
         let shown = report::text::rollback_foreseen(workload, &foreseen, page);
         let answer = terminal::asks(&shown, &format!("Roll {workload} back?"));
@@ -44,16 +46,13 @@ pub(super) fn rollback(
 }
 
 /// What a rollback would do now. Takes no lock and changes nothing.
-fn foresee(
-    options: &Options,
-    reading: &Reading,
-    workload: &WorkloadName,
-) -> Result<Foreseen, Stop> {
+fn foresee(options: &Options, clocks: &Clocks, workload: &WorkloadName) -> Result<Foreseen, Stop> {
     let policy = load_policy(options)?;
     let name = known_workload(policy.workloads.keys(), workload)?;
     let state = load_or_fresh(&state_dir(options))?;
-    let now = state.clock.advance(reading);
-    let mut engine = connect(options, &policy.engine)?;
+    let now = state.clock.advance(&clocks());
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut engine = connect(options, &policy.engine, deadline)?;
     pass::foresee(&mut engine, &policy, &state, &now, &name)
         .map_err(|error| stop_of(PassError::Unobserved(error)))?
         .map_err(Stop::failed)
@@ -68,14 +67,14 @@ fn roll_back(
     let policy = load_policy(options)?;
     let name = known_workload(policy.workloads.keys(), workload)?;
     let dir = state_dir(options);
-    let mut lock = dir
-        .lock_waiting()
-        .map_err(|error| stop_of_lock(&dir, error))?;
+    let mut lock = lock_patiently(&dir, clocks)?;
     let state = load_or_fresh(&dir)?;
     let now = state.clock.advance(&clocks());
-    let mut engine = connect(options, &policy.engine)?;
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut engine = connect(options, &policy.engine, deadline)?;
     let mut witness = Log::new(&policy);
-    let mut run_ready = crate::ready::ask;
+    let mut commands = ready::Commands::new(deadline);
+    let mut run_ready = |questions: &[ready::Question<'_>]| commands.ask_all(questions);
     let mut pass = Pass {
         policy: &policy,
         now: &now,
@@ -98,21 +97,19 @@ fn roll_back(
 
 pub(super) fn accept(
     options: &Options,
-    reading: &Reading,
+    clocks: &Clocks,
     workload: &WorkloadName,
     version: &Version,
 ) -> Result<Exit, Stop> {
     let policy = load_policy(options)?;
     let dir = state_dir(options);
-    let mut lock = dir
-        .lock_waiting()
-        .map_err(|error| stop_of_lock(&dir, error))?;
+    let mut lock = lock_patiently(&dir, clocks)?;
     let state = load_or_fresh(&dir)?;
     let name = known_workload(
         policy.workloads.keys().chain(state.workloads.keys()),
         workload,
     )?;
-    let now = state.clock.advance(reading);
+    let now = state.clock.advance(&clocks());
     let Some(accepted) = crate::decide::accept(&state, &now, &name, version) else {
         let rejected = state
             .workloads

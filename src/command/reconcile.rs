@@ -5,29 +5,43 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 
 use super::{
-    Clocks, Log, Stop, about_file, connect, load_policy, policy_file, state_dir, stop_of,
+    Clocks, Log, PASS_MS, Stop, about_file, connect, load_policy, policy_file, state_dir, stop_of,
     stop_of_load, stop_of_lock,
 };
 use crate::cli::Options;
+use crate::deadline::Deadline;
 use crate::decide::Plan;
 use crate::exit::Exit;
 use crate::notify;
 use crate::pass::{Pass, ReadyAsker};
 use crate::policy::{Policy, WorkloadName};
+use crate::ready;
 use crate::report::{self, metrics};
 use crate::state::{LoadError, Loaded, Lock, Now, Reading, State, StateDir, Tally};
 use crate::textfile;
 
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Stop> {
-    let reading = clocks();
     let policy = load_policy(options)?;
     let dir = state_dir(options);
     let mut lock = dir.lock().map_err(|error| stop_of_lock(&dir, error))?;
+    // Not before: whoever had the lock until now may have saved a later time, and an earlier one would look like a reboot
+    // (design 5.2).
+    let reading = clocks();
+    let deadline = Deadline::after(clocks, PASS_MS);
     let mut witness = Log::new(&policy);
     let mut begun = None;
     let ended = load_or_set_aside(&dir, &mut lock, &reading).and_then(|(state, set_aside)| {
         let begun = begun.insert(Begun::new(&state, &reading));
-        let (plan, exit) = pass(options, &policy, &begun.now, &mut lock, &mut witness, state)?;
+        let now = &begun.now;
+        let (plan, exit) = pass(
+            options,
+            &policy,
+            now,
+            deadline,
+            &mut lock,
+            &mut witness,
+            state,
+        )?;
         Ok((plan, if set_aside { Exit::Failed } else { exit }))
     });
     write_metrics(&policy, &reading, clocks, begun.as_ref(), ended.as_ref());
@@ -58,6 +72,7 @@ fn pass(
     options: &Options,
     policy: &Policy,
     now: &Now,
+    deadline: Deadline<'_>,
     lock: &mut Lock,
     witness: &mut Log<'_>,
     state: State,
@@ -65,8 +80,9 @@ fn pass(
     if policy.workloads.is_empty() {
         report::log::log_empty_policy(&policy_file(options));
     }
-    let mut engine = connect(options, &policy.engine)?;
-    let mut run_ready = crate::ready::ask;
+    let mut engine = connect(options, &policy.engine, deadline)?;
+    let mut commands = ready::Commands::new(deadline);
+    let mut run_ready = |questions: &[ready::Question<'_>]| commands.ask_all(questions);
     let outcome = Pass {
         policy,
         now,

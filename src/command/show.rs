@@ -1,16 +1,18 @@
 //! `plan` and `status`: look, print, and move nothing.
 
 use super::{
-    Stop, about_file, connect, known_workload, load_policy, policy_file, print, state_dir,
-    stop_of_load, terminal,
+    Clocks, PASS_MS, Stop, about_file, connect, known_workload, load_policy, policy_file, print,
+    state_dir, stop_of_load, terminal,
 };
 use crate::cli::{Format, Options};
+use crate::deadline::Deadline;
 use crate::decide::{self, Decision, Story};
 use crate::exit::Exit;
 use crate::pass::{self, ReadyAsker};
 use crate::policy::{Policy, WorkloadName};
+use crate::ready;
 use crate::report::{self, Page, Preface};
-use crate::state::{LoadError, Loaded, Now, Reading, State};
+use crate::state::{LoadError, Loaded, Now, State};
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +46,10 @@ pub(super) struct Look {
 
 pub(super) fn show(
     options: &Options,
-    reading: &Reading,
+    clocks: &Clocks,
     subject: &Subject<'_>,
 ) -> Result<Exit, Stop> {
-    let look = look(options, reading, subject)?;
+    let look = look(options, clocks, subject)?;
     look.tell_corrupt();
     print(&look.render(
         subject.view,
@@ -60,7 +62,7 @@ pub(super) fn show(
 /// Looks once: reads policy and state, observes the engine, decides. Writes nothing and prints nothing.
 pub(super) fn look(
     options: &Options,
-    reading: &Reading,
+    clocks: &Clocks,
     subject: &Subject<'_>,
 ) -> Result<Look, Stop> {
     let policy = load_policy(options)?;
@@ -68,6 +70,9 @@ pub(super) fn look(
         .workload
         .map(|name| known_workload(policy.workloads.keys(), name))
         .transpose()?;
+    // Before the state: what is saved meanwhile is no reboot.
+    let reading = clocks();
+    let deadline = Deadline::after(clocks, PASS_MS);
     let mut preface = Preface::new(policy_file(options));
     let dir = state_dir(options);
     let mut corrupt = None;
@@ -84,9 +89,10 @@ pub(super) fn look(
         }
         Err(error) => return Err(stop_of_load(&dir, error)),
     };
-    let now = state.clock.advance(reading);
-    let mut engine = connect(options, &policy.engine)?;
-    let mut run_ready = crate::ready::ask;
+    let now = state.clock.advance(&reading);
+    let mut engine = connect(options, &policy.engine, deadline)?;
+    let mut commands = ready::Commands::new(deadline);
+    let mut run_ready = |questions: &[ready::Question<'_>]| commands.ask_all(questions);
     let mut asker = ReadyAsker::new(&mut run_ready);
     // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
     let asker = (subject.view == View::Plan).then_some(&mut asker);

@@ -14,7 +14,6 @@ use super::{Clocks, Stop, print, terminal};
 use crate::cli::{Format, Options};
 use crate::exit::Exit;
 use crate::report;
-use crate::state::Reading;
 
 /// From the end of one look to the beginning of the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -41,16 +40,15 @@ pub(super) fn watch(
         return Err(Stop::new(Exit::Usage, anyhow!(refusal)));
     }
     loop {
-        let reading = clocks();
-        let frame = frame(options, &reading, subject)?;
+        let frame = frame(options, clocks, subject)?;
         let (rows, columns) = terminal::size();
         print(&over_the_last(&frame, rows, columns))?;
         std::thread::sleep(PAUSE);
     }
 }
 
-fn frame(options: &Options, reading: &Reading, subject: &Subject<'_>) -> Result<String, Stop> {
-    let shown = match look(options, reading, subject) {
+fn frame(options: &Options, clocks: &Clocks, subject: &Subject<'_>) -> Result<String, Stop> {
+    let shown = match look(options, clocks, subject) {
         Ok(look) => look.render(
             View::Status,
             Format::Text,
@@ -64,7 +62,7 @@ fn frame(options: &Options, reading: &Reading, subject: &Subject<'_>) -> Result<
     };
     Ok(format!(
         "{}, each second until Ctrl-C\n\n{shown}",
-        reading.wall
+        clocks().wall
     ))
 }
 

@@ -9,9 +9,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::deadline::Deadline;
 
 use super::error::FileError;
 use super::file::StateDir;
@@ -25,6 +28,9 @@ pub(super) const FILE_MODE: u32 = 0o644;
 const LOCK_MODE: u32 = 0o600;
 /// Mode of a state directory that had to be made; the umask may take from it.
 const DIR_MODE: u32 = 0o755;
+
+/// Between two tries to take a lock that is held, in milliseconds.
+const RETRY_MS: u64 = 50;
 
 /// The right to write the state; ends when it is dropped.
 #[derive(Debug)]
@@ -49,26 +55,50 @@ pub enum LockError {
 impl StateDir {
     /// Takes the lock, or says at once that it is held. Makes the directory when it is absent.
     pub fn lock(&self) -> Result<Lock, LockError> {
-        self.lock_by(FlockOperation::NonBlockingLockExclusive)
+        self.lock_or(&mut || false)
     }
 
-    /// Takes the lock, waiting for as long as another pass has it. Makes the directory when it is absent.
-    pub fn lock_waiting(&self) -> Result<Lock, LockError> {
-        self.lock_by(FlockOperation::LockExclusive)
+    /// Takes the lock, waiting until the deadline while another pass has it. Calls `on_wait` once if it has to wait. Makes the
+    /// directory when it is absent.
+    ///
+    /// It tries again and again: a flock that blocks could be ended in time by a signal or a thread alone. So the clock must be
+    /// read after this has returned, and never before.
+    pub fn lock_within(
+        &self,
+        deadline: Deadline<'_>,
+        on_wait: &dyn Fn(),
+    ) -> Result<Lock, LockError> {
+        let mut is_told = false;
+        self.lock_or(&mut || {
+            if !is_told {
+                on_wait();
+                is_told = true;
+            }
+            let left_ms = deadline.remaining_ms();
+            std::thread::sleep(Duration::from_millis(left_ms.min(RETRY_MS)));
+            left_ms > 0
+        })
     }
 
-    fn lock_by(&self, how: FlockOperation) -> Result<Lock, LockError> {
+    /// Takes the lock; `retry` says, after each try that found it held, whether there is another one.
+    fn lock_or(&self, retry: &mut dyn FnMut() -> bool) -> Result<Lock, LockError> {
         let dir_fd = open_or_make_dir(self.path())?;
         let lock_file = open_lock_file(&dir_fd).map_err(|e| self.failed("open", e))?;
-        match rustix::io::retry_on_intr(|| rustix::fs::flock(&lock_file, how)) {
-            Ok(()) => Ok(Lock {
-                dir: self.clone(),
-                dir_fd,
-                renames_are_synced: false,
-                _lock_file: lock_file,
-            }),
-            Err(Errno::WOULDBLOCK) => Err(LockError::Held),
-            Err(e) => Err(self.failed("lock", e.into())),
+        let exclusive = FlockOperation::NonBlockingLockExclusive;
+        loop {
+            match rustix::io::retry_on_intr(|| rustix::fs::flock(&lock_file, exclusive)) {
+                Ok(()) => {
+                    return Ok(Lock {
+                        dir: self.clone(),
+                        dir_fd,
+                        renames_are_synced: false,
+                        _lock_file: lock_file,
+                    });
+                }
+                Err(Errno::WOULDBLOCK) if retry() => {}
+                Err(Errno::WOULDBLOCK) => return Err(LockError::Held),
+                Err(e) => return Err(self.failed("lock", e.into())),
+            }
         }
     }
 

@@ -362,6 +362,11 @@ impl Reference {
         self.digest().map(short_version)
     }
 
+    /// Whether this is how it is written.
+    pub fn is_written(&self, text: &str) -> bool {
+        self.to_string() == text
+    }
+
     /// Whether it has a digest: the engine then looks at that and not at the tag.
     pub fn is_digest(&self) -> bool {
         self.digest.is_some()

@@ -22,7 +22,10 @@ pub struct Plan {
 impl Plan {
     /// Every action of the round in the order of design 4.7: tags, pins, containers, images.
     pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
-        let of_policy = self.workloads.iter().map(|(name, plan)| (name, &plan.actions));
+        let of_policy = self
+            .workloads
+            .iter()
+            .map(|(name, plan)| (name, &plan.actions));
         let mut actions: Vec<_> = of_policy
             .chain(&self.departed)
             .flat_map(|(name, actions)| actions.iter().map(move |a| (name, a)))

@@ -1,0 +1,151 @@
+//! Stage 7, actions (design 4.7): what a round does, with the guards of each action.
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Subject, pins, upgrade::Upgrade};
+use crate::model::{
+    Action, ActionKind, Detail, Guard, ImageId, NameVerdict, Reason, Reference, TagPurpose, Verdict,
+};
+
+/// What the round of all workloads together says to one of them.
+#[derive(Clone, Copy)]
+pub(super) struct Round<'r> {
+    /// The images that are needed by their ids: none may lose its last name.
+    pub(super) claimed: &'r BTreeSet<ImageId>,
+    /// The images that are not removed in this round.
+    pub(super) deferred: &'r BTreeSet<ImageId>,
+    /// The images that are removed for the disk's sake, oldest first.
+    pub(super) evicted: &'r [ImageId],
+}
+
+/// The round's actions. In a round that gives names nothing is removed: the next one sees the host as it then is.
+pub(super) fn derive(
+    subject: Subject<'_>,
+    upgrade: &Upgrade<'_>,
+    names: &[NameVerdict],
+    round: Round<'_>,
+) -> Vec<Action> {
+    if subject.is_held() {
+        return Vec::new();
+    }
+    if !upgrade.tags.is_empty() {
+        return upgrade.tags.clone();
+    }
+    let mut changes: Vec<&NameVerdict> = names
+        .iter()
+        .filter(|name| name.verdict() != Verdict::Keep)
+        .collect();
+    changes.sort_by(|a, b| a.by_name(b));
+    let adoptions = changes.iter().filter_map(|name| adoption(name));
+    let removals = changes
+        .iter()
+        .copied()
+        .filter(|name| name.verdict() == Verdict::Remove && !round.deferred.contains(&name.image));
+    let mut removals: Vec<&NameVerdict> = removals.collect();
+    // What is removed for the disk's sake comes last, oldest first: whoever is killed on the way has begun with those.
+    removals.sort_by_key(|name| round.evicted.iter().position(|id| *id == name.image));
+    let actions = adoptions
+        .chain(pins::actions(subject, &upgrade.state.memory))
+        .chain(stale_locals(upgrade))
+        .chain(
+            removals
+                .into_iter()
+                .map(|name| removal(name, round.claimed)),
+        );
+    actions
+        .filter(|action| !is_put_off(subject, upgrade, &action.kind))
+        .collect()
+}
+
+/// Whether the engine refused a removal, and its time has not come again.
+fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, action: &ActionKind) -> bool {
+    let target = action.removal_target();
+    let refused = target.and_then(|target| upgrade.state.memory.refused.get(&target));
+    refused.is_some_and(|refused| refused.retry_ms > subject.observed().from.ms())
+}
+
+fn adoption(name: &NameVerdict) -> Option<Action> {
+    let Detail::MovesTo { image, .. } = &name.detail else {
+        return None;
+    };
+    let reference = name.reference.clone()?;
+    Some(Action {
+        guards: vec![
+            Guard::Means {
+                reference: reference.clone(),
+                image: Some(name.image.clone()),
+            },
+            Guard::Unused {
+                image: name.image.clone(),
+            },
+        ],
+        kind: ActionKind::Tag {
+            image: image.clone(),
+            reference,
+            purpose: TagPurpose::Adopt,
+        },
+    })
+}
+
+/// R2.
+pub(super) fn stale_locals<'u>(upgrade: &'u Upgrade<'_>) -> impl Iterator<Item = Action> + 'u {
+    upgrade.stale.iter().map(|stale| Action {
+        kind: ActionKind::RemoveContainer {
+            container: stale.container.name().into_owned(),
+            id: stale.container.id.clone(),
+            image: stale.image.clone(),
+        },
+        guards: vec![Guard::Stopped {
+            container: stale.container.id.clone(),
+            started_at: stale.started_at.clone(),
+            image: stale.image.clone(),
+        }],
+    })
+}
+
+fn removal(name: &NameVerdict, claimed: &BTreeSet<ImageId>) -> Action {
+    let image = name.image.clone();
+    let reason = name.reason;
+    let kind = ActionKind::RemoveImage {
+        reference: name.reference.clone(),
+        image: image.clone(),
+        reason,
+    };
+    let guards = match &name.reference {
+        None => vec![
+            Guard::Nameless {
+                image: image.clone(),
+            },
+            Guard::Unused { image },
+        ],
+        Some(reference) => vec![
+            Guard::Means {
+                reference: reference.clone(),
+                image: Some(image.clone()),
+            },
+            last_name_guard(image, reference, reason, claimed),
+        ],
+    };
+    Action { kind, guards }
+}
+
+/// An image that is needed by its id never loses its last tag; another one leaves the disk only while nothing uses it.
+fn last_name_guard(
+    image: ImageId,
+    reference: &Reference,
+    reason: Reason,
+    claimed: &BTreeSet<ImageId>,
+) -> Guard {
+    if claimed.contains(&image) || reason == Reason::Renamed {
+        return Guard::KeepsTag {
+            image,
+            without: reference.clone(),
+        };
+    }
+    Guard::UnusedIfLast {
+        image,
+        without: Some(reference.clone()),
+    }
+}

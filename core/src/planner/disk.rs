@@ -1,0 +1,113 @@
+//! Which disk the engine shows, and what is known of it (design 4.6). The step before the stages.
+//!
+//! An engine can come up with its data disk unmounted, re-created or swapped. Then nothing that is on record is there; it is
+//! parked whole, and the workload starts as on a fresh host.
+
+use alloc::boxed::Box;
+
+use crate::model::{
+    DEFAULT_GRACE_MS, ImageId, Memory, Observation, Policy, State, WorkloadName, WorkloadState,
+};
+
+use super::{Recalled, hold};
+
+/// What is remembered of this disk, by workload of the policy.
+pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> Recalled {
+    let on_disk: hashbrown::HashSet<&ImageId> = observed.images.iter().map(|i| &i.id).collect();
+    let workloads = policy.workloads.keys().map(|name| {
+        let mut known = state.workloads.get(name).cloned().unwrap_or_default();
+        // The rejections are in a file of their own: a rollback that was killed between the two has rejected what the lineage
+        // still names.
+        if let Some(rejected) = state.rejected.get(name) {
+            let memory = &mut known.memory;
+            memory
+                .lineage
+                .retain(|proven| !rejected.contains_key(&proven.image));
+            memory
+                .pending
+                .take_if(|pending| rejected.contains_key(&pending.image));
+        }
+        (name.clone(), on_this_disk(known, |id| on_disk.contains(id)))
+    });
+    let holds = hold::seen(policy, state, observed);
+    Recalled {
+        instance: state.instance.clone(),
+        workloads: workloads.collect(),
+        rejected: state.rejected.clone(),
+        held: hold::in_force(policy, &holds, observed),
+        holds,
+        nothing: WorkloadState::default(),
+    }
+}
+
+fn on_this_disk(mut known: WorkloadState, is_on_disk: impl Fn(&ImageId) -> bool) -> WorkloadState {
+    known.left_ms = None;
+    if let Some(parked) = known.parked.take() {
+        if parked.knows_any(&is_on_disk) {
+            known.memory = restore(*parked, known.memory, is_on_disk);
+            return known;
+        }
+        known.parked = Some(parked);
+    }
+    if !known.memory.is_blank() && !known.memory.knows_any(&is_on_disk) {
+        let current = core::mem::take(&mut known.memory);
+        // What was proven outlives what never was, if yet another disk appears.
+        if known.parked.is_none() || !current.lineage.is_empty() {
+            known.parked = Some(Box::new(current));
+        }
+    }
+    known
+}
+
+/// The parked memory, with what was learned meanwhile of images that it does not know.
+fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) -> bool) -> Memory {
+    for (id, record) in current.images.iter() {
+        if !parked.images.contains_key(id) && is_on_disk(id) {
+            parked.images.insert(id.clone(), record.clone());
+        }
+    }
+    if parked
+        .pending
+        .as_ref()
+        .is_none_or(|p| !is_on_disk(&p.image))
+    {
+        parked.pending = current.pending;
+    }
+    parked.retired.extend(current.retired);
+    parked.dry_runs.extend(current.dry_runs);
+    parked.stopped = current.stopped;
+    parked
+}
+
+/// The workloads that are not in the policy: they keep everything for the grace period, so that a drop-in that is missing for
+/// one pass costs nothing, and after that their lineage (design 4.5).
+pub(super) fn departed<'a>(
+    policy: &'a Policy,
+    state: &'a State,
+    now_ms: u64,
+) -> impl Iterator<Item = (WorkloadName, WorkloadState)> + 'a {
+    let gone = state
+        .workloads
+        .iter()
+        .filter(|(name, _)| !policy.workloads.contains_key(*name));
+    let kept = gone.map(move |(name, known)| {
+        let left_ms = known.left_ms.unwrap_or(now_ms);
+        let whole = now_ms.saturating_sub(left_ms) < DEFAULT_GRACE_MS;
+        let kept = if whole {
+            known.clone()
+        } else {
+            WorkloadState {
+                memory: Memory {
+                    lineage: known.memory.lineage.clone(),
+                    ..Memory::default()
+                },
+                ..WorkloadState::default()
+            }
+        };
+        let left_ms = Some(left_ms);
+        (name.clone(), WorkloadState { left_ms, ..kept })
+    });
+    kept.filter(|(_, kept)| {
+        !kept.memory.is_blank() || kept.since.is_some() || kept.parked.is_some()
+    })
+}

@@ -1,0 +1,149 @@
+//! Pins (policy `pin`): containers that are never started, and refer to the fallbacks so that nothing removes those unforced.
+//!
+//! A pin is known by all that makes it one: labels that name its workload and the state that made it, and a name that follows
+//! from the workload and the image. A container that has but some of them is somebody else's, and is never touched. No other
+//! stage counts pins as containers; but one that was started after all uses its image, and is kept.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Subject;
+use super::ownership::Inventory;
+use crate::model::{
+    Action, ActionKind, Container, Guard, ImageId, Memory, Note, Policy, WorkloadName,
+};
+
+/// What the name of each pin begins with.
+const NAME: &str = "tagkeeper-pin";
+
+/// The name of a workload's pin on an image. It names the image too, so that a new pin can be there before the old one is gone.
+fn name_of(workload: &str, image: &ImageId) -> String {
+    format!("{NAME}-{workload}-{}", image.short())
+}
+
+/// The workload that a container is this state's pin for; none for all that is no pin of it.
+pub(super) fn pinned_for<'c>(container: &'c Container, instance: &str) -> Option<&'c str> {
+    let label = container.pin.as_ref()?;
+    let name = name_of(&label.workload, container.image.as_ref()?);
+    let is_ours = label.instance.as_deref() == Some(instance) && !instance.is_empty();
+    (is_ours && container.names.contains(&name)).then_some(label.workload.as_str())
+}
+
+/// Whether a container is this state's pin and does no more than it is there for: the only kind of container that uses no image.
+pub fn is_idle_pin(container: &Container, instance: &str) -> bool {
+    container.state.is_stopped() && pinned_for(container, instance).is_some()
+}
+
+fn removal(pin: &Container, workload: &str) -> Option<Action> {
+    let image = pin.image.clone()?;
+    Some(Action {
+        guards: alloc::vec![Guard::Stopped {
+            container: pin.id.clone(),
+            started_at: None,
+            image: image.clone(),
+        }],
+        kind: ActionKind::RemovePin {
+            container: name_of(workload, &image),
+            id: pin.id.clone(),
+            image,
+        },
+    })
+}
+
+/// The pins of workloads that the policy does not name any more. They would hold their images for ever.
+pub(super) fn of_departed(
+    policy: &Policy,
+    inventory: &Inventory<'_>,
+) -> BTreeMap<WorkloadName, Vec<Action>> {
+    let mut departed: BTreeMap<_, Vec<Action>> = BTreeMap::new();
+    for (&workload, pins) in &inventory.pins {
+        if !policy.workloads.contains_key(workload) {
+            let idle = pins.iter().filter(|pin| pin.state.is_stopped());
+            let removals: Vec<_> = idle.filter_map(|pin| removal(pin, workload)).collect();
+            if !removals.is_empty() {
+                departed.insert(WorkloadName::new(workload), removals);
+            }
+        }
+    }
+    departed
+}
+
+fn existing<'a>(subject: Subject<'a>) -> &'a [&'a Container] {
+    subject
+        .inventory
+        .pins
+        .get(subject.name.as_str())
+        .map_or(&[], Vec::as_slice)
+}
+
+fn wanted<'m>(subject: Subject<'m>, memory: &'m Memory) -> impl Iterator<Item = &'m ImageId> {
+    let pinned = subject
+        .fallbacks(memory)
+        .filter(move |_| subject.policy.pin);
+    pinned.map(|fallback| &fallback.image)
+}
+
+/// The pins that are missing, then those that nothing calls for.
+pub(super) fn actions(subject: Subject<'_>, memory: &Memory) -> Vec<Action> {
+    let pins = existing(subject);
+    let workload = subject.name.as_str();
+    let is_missing = |image: &&ImageId| {
+        !pins.iter().any(|pin| pin.uses(image)) && name_taken(subject, image).is_none()
+    };
+    let missing = wanted(subject, memory)
+        .filter(is_missing)
+        .map(|image| Action {
+            kind: ActionKind::CreatePin {
+                container: name_of(workload, image),
+                image: image.clone(),
+            },
+            guards: Vec::new(),
+        });
+    let is_superfluous = |pin: &&&Container| {
+        pin.state.is_stopped() && !wanted(subject, memory).any(|image| pin.uses(image))
+    };
+    let superfluous = pins.iter().filter(is_superfluous);
+    missing
+        .chain(superfluous.filter_map(|pin| removal(pin, workload)))
+        .collect()
+}
+
+/// The container that has the name of a pin and is none.
+fn name_taken<'a>(subject: Subject<'a>, image: &ImageId) -> Option<&'a Container> {
+    let taker = subject
+        .inventory
+        .container_named(&name_of(subject.name.as_str(), image))?;
+    let is_pin = existing(subject).iter().any(|pin| pin.id == taker.id);
+    (!is_pin).then_some(taker)
+}
+
+/// The fallbacks that a pin holds, with the pin's name.
+pub(super) fn in_place(subject: Subject<'_>) -> BTreeMap<ImageId, String> {
+    let pins = existing(subject)
+        .iter()
+        .filter_map(|pin| pin.image.as_ref());
+    pins.map(|image| (image.clone(), name_of(subject.name.as_str(), image)))
+        .collect()
+}
+
+/// What a person should know of the pins.
+pub(super) fn notes(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
+    let taken = wanted(subject, memory).filter_map(|image| {
+        let taker = name_taken(subject, image)?;
+        Some(Note::PinNameTaken {
+            image: image.clone(),
+            name: name_of(subject.name.as_str(), image),
+            state: taker.state.clone(),
+        })
+    });
+    let started = existing(subject)
+        .iter()
+        .filter(|pin| !pin.state.is_stopped());
+    let started = started.map(|pin| Note::PinStarted {
+        name: pin.name().into_owned(),
+        state: pin.state.clone(),
+    });
+    taken.chain(started).collect()
+}

@@ -1,0 +1,115 @@
+//! What the next pass would do to the end of its rounds (design 7, `plan`): each round is decided on the host as the one before
+//! leaves it.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::{Decision, decide};
+use crate::model::{
+    Action, ActionKind, Container, ContainerState, Observation, PinLabel, Policy, State,
+    WorkloadName,
+};
+
+/// Rounds that a preview plays at most; a pass that needs more is going in circles.
+const MAX_ROUNDS: usize = 16;
+
+/// One round of the next pass.
+#[derive(Clone, Debug)]
+pub struct PlannedRound {
+    /// What it does, by workload.
+    pub actions: Vec<(WorkloadName, Action)>,
+}
+
+/// The first decision, and the rounds that follow it if each action succeeds.
+pub fn rounds(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+) -> (Decision, Vec<PlannedRound>) {
+    let first = decide(policy, state, observed);
+    let mut tried: BTreeSet<(WorkloadName, ActionKind)> = BTreeSet::new();
+    let mut host = observed.clone();
+    let mut later = Vec::new();
+    let mut decision = first.clone();
+    for _ in 0..MAX_ROUNDS {
+        let actions: Vec<(WorkloadName, Action)> = decision
+            .plan
+            .actions()
+            .into_iter()
+            .filter(|(name, action)| tried.insert(((*name).clone(), action.kind.clone())))
+            .map(|(name, action)| (name.clone(), action.clone()))
+            .collect();
+        if actions.is_empty() {
+            break;
+        }
+        for (workload, action) in &actions {
+            apply_action(&mut host, workload, &action.kind, &decision.state.instance);
+        }
+        later.push(PlannedRound { actions });
+        decision = decide(policy, &decision.state, &host);
+    }
+    if !later.is_empty() {
+        later.remove(0);
+    }
+    (first, later)
+}
+
+/// The host once an action has succeeded.
+pub fn apply_action(
+    host: &mut Observation,
+    workload: &WorkloadName,
+    action: &ActionKind,
+    instance: &str,
+) {
+    match action {
+        ActionKind::Tag {
+            image, reference, ..
+        } => {
+            for listed in &mut host.images {
+                listed.references.retain(|name| name != reference);
+                if listed.id == *image {
+                    listed.references.push(reference.clone());
+                }
+            }
+        }
+        ActionKind::RemoveContainer { id, .. } | ActionKind::RemovePin { id, .. } => {
+            host.containers.retain(|c| c.id != *id);
+        }
+        ActionKind::RemoveImage {
+            reference, image, ..
+        } => {
+            let has_tag = |listed: &crate::model::Image| listed.tags().next().is_some();
+            for listed in host.images.iter_mut().filter(|listed| listed.id == *image) {
+                let Some(reference) = reference else { continue };
+                listed.references.retain(|name| name != reference);
+                // A digest is removed with the last tag of its repository.
+                let repository = reference.repository();
+                let last = !listed.tags().any(|tag| tag.repository() == repository);
+                listed
+                    .references
+                    .retain(|name| !(last && name.repository() == repository));
+            }
+            let is_gone = |listed: &crate::model::Image| {
+                listed.id == *image
+                    && (reference.is_none()
+                        || (!has_tag(listed)
+                            && listed.references.is_empty()
+                            && listed.foreign_names == 0))
+            };
+            host.images.retain(|listed| !is_gone(listed));
+        }
+        ActionKind::CreatePin { container, image } => host.containers.push(Container {
+            id: crate::model::ContainerId::new(container),
+            names: alloc::vec![container.clone()],
+            image: Some(image.clone()),
+            reference: None,
+            state: ContainerState::Created,
+            created_secs: 0,
+            one_off: false,
+            pin: Some(PinLabel {
+                workload: alloc::string::ToString::to_string(workload),
+                instance: Some(instance.into()),
+            }),
+        }),
+    }
+}

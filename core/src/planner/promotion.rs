@@ -1,0 +1,180 @@
+//! Recording a promotion (design 4.4): the image is latest and the head of the lineage, and what it made obsolete is retired.
+
+use alloc::vec::Vec;
+
+use super::ownership::OwnedImage;
+use super::{Subject, history, records, upgrade};
+use crate::model::{
+    EventKind, ImageId, LocalFallback, Memory, Pending, Proven, Version, WorkloadState,
+};
+
+/// The state after a promotion, and what to say.
+pub(super) struct Promoted {
+    pub(super) state: WorkloadState,
+    pub(super) event: EventKind,
+}
+
+/// Records the promotion of what was pending, and retires what it replaced.
+pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pending) -> Promoted {
+    let old = behind(subject, &state.memory, promoted);
+    let old_head = old.first().cloned();
+    let was_head = old_head
+        .as_ref()
+        .is_some_and(|head| head.image == promoted.image);
+    let replaced = old_head.filter(|_| !was_head);
+    let lineage = new_lineage(subject, &state.memory, promoted, old);
+    let by = &promoted.version;
+
+    let mut state = history::promoted(subject, state, &promoted.image);
+    state.memory.lineage = lineage;
+    state.memory.promoted_ms = Some(subject.until_ms());
+    // The other disk is history once something is proven on this one (design 4.6).
+    state.parked = None;
+    if let Some(old) = &replaced {
+        state = history::replaced(subject, state, &old.image, by);
+        state = outsiders_retired(subject, state, promoted);
+        state = struck(subject, state, promoted);
+    }
+    state = records::lineage_cut(subject, state, Some(by));
+    let Memory {
+        lineage, retired, ..
+    } = &mut state.memory;
+    retired.retain(|id| lineage.iter().all(|proven| proven.image != *id));
+    let up_ms = upgrade::soaked_ms(subject, promoted);
+    let (version, image) = (by.clone(), promoted.image.clone());
+    let event = if was_head {
+        EventKind::PutBack {
+            version,
+            image,
+            up_ms,
+        }
+    } else {
+        state.counters.promotions = state.counters.promotions.saturating_add(1);
+        EventKind::Promoted {
+            version,
+            image,
+            up_ms,
+            replaced: replaced.map(|old| old.version),
+            fallback: subject
+                .fallbacks(&state.memory)
+                .next()
+                .map(|f| f.version.clone()),
+        }
+    };
+    Promoted { state, event }
+}
+
+/// What the new head comes before: the lineage on this disk, else the provisional fallback unless it is rejected or gone.
+fn behind(subject: Subject<'_>, memory: &Memory, promoted: &Pending) -> Vec<Proven> {
+    let lineage: Vec<Proven> = subject.lineage(memory).cloned().collect();
+    if !lineage.is_empty() {
+        return lineage;
+    }
+    let provisional = promoted.provisional_fallback.iter();
+    let usable =
+        |p: &&Proven| subject.is_on_disk(&p.image) && !subject.is_rejected(memory, &p.image);
+    provisional.filter(usable).cloned().collect()
+}
+
+fn new_lineage(
+    subject: Subject<'_>,
+    memory: &Memory,
+    promoted: &Pending,
+    old: Vec<Proven>,
+) -> Vec<Proven> {
+    let known = old.iter().find(|proven| proven.image == promoted.image);
+    let record = memory.images.get(&promoted.image);
+    let head = Proven {
+        version: promoted.version.clone(),
+        image: promoted.image.clone(),
+        rolled_out: record.is_some_and(|r| r.rolled_out) || known.is_some_and(|k| k.rolled_out),
+        promoted_at: Some(subject.wall()),
+    };
+    let behind = old
+        .into_iter()
+        .filter(|proven| proven.image != promoted.image);
+    core::iter::once(head).chain(behind).collect()
+}
+
+/// R3: what was there before this image is retired, and so are other builds of the versions behind the head.
+fn outsiders_retired(
+    subject: Subject<'_>,
+    mut state: WorkloadState,
+    promoted: &Pending,
+) -> WorkloadState {
+    let promoted_seen_ms = state
+        .memory
+        .images
+        .get(&promoted.image)
+        .map_or(0, |record| record.first_seen_ms);
+    let mut retired: Vec<ImageId> = Vec::new();
+    for (id, record) in state.memory.images.iter() {
+        if state.memory.proven(id).is_some() || state.memory.retired.contains(id) {
+            continue;
+        }
+        let own = subject
+            .inventory
+            .place(id)
+            .and_then(|place| subject.own.at(place));
+        let twin_of = |at_head: bool| {
+            let lineage = state.memory.lineage.iter().enumerate();
+            let mut entries = lineage.filter(|(at, _)| (*at == 0) == at_head);
+            subject.policy.dry_runs
+                && own.is_some_and(|own| {
+                    entries.any(|(_, entry)| has_tag(subject, own, &entry.version))
+                })
+        };
+        let was_before = record.inherited || record.first_seen_ms < promoted_seen_ms;
+        let before_upgrade = record.first_seen_ms < promoted.pass_ms;
+        if (was_before && !twin_of(true)) || (before_upgrade && twin_of(false)) {
+            retired.push(id.clone());
+        }
+    }
+    if state.memory.images.values().any(|record| record.inherited) {
+        for record in state.memory.images.values_mut() {
+            record.inherited = false;
+        }
+    }
+    state = history::retired(subject, state, &retired, Some(&promoted.version));
+    state.memory.retired.extend(retired);
+    state
+}
+
+/// Whether an image bears a version as a tag in one of the workload's repositories.
+pub(super) fn has_tag(subject: Subject<'_>, own: &OwnedImage<'_>, version: &Version) -> bool {
+    let mut tags = subject
+        .own
+        .refs(own)
+        .iter()
+        .filter(|r| !r.reference.is_digest());
+    tags.any(|r| r.reference.tag() == Some(version.as_str()))
+}
+
+/// R5: what was proven here but never rolled out to this host is no fallback for what was. A workload without remotes has no way
+/// to tell, and strikes nothing.
+fn struck(subject: Subject<'_>, mut state: WorkloadState, promoted: &Pending) -> WorkloadState {
+    let policy = subject.policy;
+    let head_rolled_out = state
+        .memory
+        .lineage
+        .first()
+        .is_some_and(|head| head.rolled_out);
+    let strikes = promoted.orchestrated
+        && head_rolled_out
+        && policy.dry_runs
+        && policy.local_fallback == LocalFallback::Drop
+        && !policy.remotes.is_empty();
+    if !strikes {
+        return state;
+    }
+    let lineage = core::mem::take(&mut state.memory.lineage);
+    let (kept, never): (Vec<_>, Vec<_>) = lineage
+        .into_iter()
+        .enumerate()
+        .partition(|(at, proven)| *at == 0 || proven.rolled_out);
+    state.memory.lineage = kept.into_iter().map(|(_, proven)| proven).collect();
+    let never: Vec<ImageId> = never.into_iter().map(|(_, proven)| proven.image).collect();
+    state = history::retired(subject, state, &never, Some(&promoted.version));
+    state.memory.retired.extend(never);
+    state
+}

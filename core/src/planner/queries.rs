@@ -1,0 +1,158 @@
+//! What the two lists do not say: which containers to inspect, which workload's `ready` command to run, how full the disk is.
+//!
+//! An idle pass asks nothing (design 8). Pure: it names the questions, the program asks them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::serving::{Serving, WhyNone};
+use super::{
+    Subject, disk, each, eviction, ownership, records, rules, serving, stale, subjects, upgrade,
+    version,
+};
+use crate::model::{
+    Container, ContainerId, ContainerState, ImageId, Memory, Observation, Policy, State, Version,
+    WorkloadName, WorkloadState,
+};
+
+/// A question that the decision has about the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// Inspect this container.
+    Inspect(ContainerId),
+    /// Run the workload's `ready` command for its serving container (design 4.3).
+    AskReady {
+        /// The workload whose command it is.
+        workload: WorkloadName,
+        /// Id of the serving container; of several, of the newest.
+        container: ContainerId,
+        /// Its name.
+        container_name: String,
+        /// The image that it runs.
+        image: ImageId,
+        /// The version of that image.
+        version: Version,
+    },
+    /// Measure the filesystem of the engine's data: something is idle, and would be removed if that were too full.
+    MeasureDisk,
+}
+
+/// The questions that the observation has not answered yet. Empty on an idle host.
+pub fn queries(policy: &Policy, state: &State, observed: &Observation) -> Vec<Query> {
+    let recalled = disk::recall(policy, state, observed);
+    let inventory = ownership::assign(policy, &recalled, observed);
+    let subjects = subjects(policy, &recalled, &inventory);
+    let mut open: Vec<Query> = Vec::new();
+    for subject in &subjects {
+        for query in of_workload(*subject, recalled.of(subject.name)) {
+            // Two workloads may ask about one container, when it has gone over from one to the other.
+            if !open.contains(&query) {
+                open.push(query);
+            }
+        }
+    }
+    // Asked last: until a container that serves is inspected, its image may look idle.
+    let measures = observed.disk.is_none()
+        && subjects.iter().any(|s| s.policy.pressure_percent.is_some())
+        && !open.iter().any(|query| matches!(query, Query::Inspect(_)));
+    if measures {
+        let upgrades = each(&subjects, |s| {
+            let known = recalled.of(s.name);
+            let serving = serving::of(s, &known.memory);
+            upgrade::advance(s, &records::update(s, known), known, &serving)
+        });
+        let verdicts = each(&subjects, |s| rules::judge(s, &upgrades[s.name]));
+        if eviction::is_worth_asking(&subjects, &verdicts, &upgrades) {
+            open.push(Query::MeasureDisk);
+        }
+    }
+    open
+}
+
+fn of_workload(subject: Subject<'_>, known: &WorkloadState) -> Vec<Query> {
+    let memory = &known.memory;
+    let serving = serving::of(subject, memory);
+    let unproven = unproven(subject, known, &serving);
+    let pending = memory
+        .pending
+        .iter()
+        .filter(|p| !subject.is_proven(memory, &p.image));
+    let ended = pending
+        .flat_map(|pending| upgrade::ended_since(subject, pending))
+        .filter(|c| {
+            matches!(
+                c.state,
+                ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting
+            )
+        });
+    let stale = stale::to_inspect(subject, memory).filter(|_| !subject.is_held());
+    let unknown = |c: &&Container| serving::details(subject, c).is_none();
+    let to_inspect = unproven
+        .iter()
+        .copied()
+        .chain(ended)
+        .chain(stale)
+        .filter(unknown);
+    let mut open: Vec<Query> = to_inspect.map(|c| Query::Inspect(c.id.clone())).collect();
+    if open.is_empty() {
+        open.extend(readiness(subject, memory, &serving, !unproven.is_empty()));
+    }
+    open
+}
+
+/// The containers whose run counts, if one of them runs an image that is not proven: each must be inspected, to tell a service
+/// from a shell and one incarnation from the next.
+fn unproven<'a>(
+    subject: Subject<'a>,
+    known: &WorkloadState,
+    serving: &Serving<'a>,
+) -> Vec<&'a Container> {
+    let running: Vec<&Container> = match serving {
+        Serving::Local(group) => group.members.clone(),
+        Serving::None(
+            WhyNone::LocalsDiffer(..) | WhyNone::ForeignLocal(_) | WhyNone::Nameless(_),
+        ) => Vec::new(),
+        _ => serving::awake(subject, &known.memory),
+    };
+    let is_unproven = |c: &&Container| {
+        c.image
+            .as_ref()
+            .is_some_and(|image| upgrade::is_upgradable(subject, known, image))
+    };
+    if running.iter().any(is_unproven) {
+        running
+    } else {
+        Vec::new()
+    }
+}
+
+fn readiness(
+    subject: Subject<'_>,
+    memory: &Memory,
+    serving: &Serving<'_>,
+    soaks: bool,
+) -> Option<Query> {
+    if subject.policy.ready.is_none() || subject.readiness().is_some() {
+        return None;
+    }
+    let version_of = |c: &Container| {
+        c.image
+            .as_ref()
+            .map(|image| version::of(subject, memory, image, Some(c)))
+    };
+    let container = match serving {
+        Serving::Local(group) | Serving::Orchestrated(group) => group.newest().filter(|_| soaks),
+        // What cannot be told apart from a dry run: the command can.
+        Serving::None(WhyNone::OnlyDryRuns(idle)) => {
+            Some(*idle).filter(|c| version_of(c).is_some_and(|version| version.is_unknown()))
+        }
+        Serving::None(_) => None,
+    }?;
+    Some(Query::AskReady {
+        workload: subject.name.clone(),
+        container: container.id.clone(),
+        container_name: container.name().into_owned(),
+        image: container.image.clone()?,
+        version: version_of(container)?,
+    })
+}

@@ -1,0 +1,292 @@
+//! Stage 3, records: what was seen is written down. Arrivals, idle times, dry runs, what was rolled out, the cut of the lineage.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::history;
+use super::ownership::OwnedImage;
+use super::{Subject, serving, version};
+use crate::model::{
+    Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
+};
+
+/// The memory brought up to the observation, before anything is decided from it.
+pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> WorkloadState {
+    let held = hold_noted(subject, recalled.clone());
+    let arrived = arrivals_noted(subject, held);
+    let rolled_out = rolled_out_noted(subject, arrived);
+    let idle = idle_times_noted(subject, rolled_out);
+    let present = forgotten(subject, idle);
+    let dry = dry_runs_noted(subject, present);
+    if subject.is_held() {
+        dry
+    } else {
+        lineage_cut(subject, dry, None)
+    }
+}
+
+/// Time on hold does not count as idle (design 4.5): when the hold ends, idle times move by what it lasted.
+fn hold_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    match (subject.is_held(), state.held_since_ms) {
+        (true, None) => state.held_since_ms = Some(subject.until_ms()),
+        (false, Some(since_ms)) => {
+            for record in state.memory.images.values_mut() {
+                if let Some(idle_since_ms) = &mut record.idle_since_ms {
+                    let counted_from_ms = since_ms.max(*idle_since_ms);
+                    let held_ms = subject.until_ms().saturating_sub(counted_from_ms);
+                    *idle_since_ms = idle_since_ms.saturating_add(held_ms);
+                }
+            }
+            state.held_since_ms = None;
+        }
+        (true, Some(_)) | (false, None) => {}
+    }
+    state
+}
+
+/// First sights, and marks of what was inherited.
+fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let is_first_pass = state.since.is_none();
+    if is_first_pass {
+        state.since = Some(subject.observed().until.moment());
+    }
+    let repositories = subject.policy.repositories();
+    let is_new: Vec<bool> = repositories
+        .map(|r| !state.repositories.contains(r))
+        .collect();
+    let any_new = is_new.iter().any(|is_new| *is_new);
+    let came_with_repository = |own: &OwnedImage<'_>| {
+        is_first_pass
+            || (any_new
+                && subject
+                    .own
+                    .refs(own)
+                    .iter()
+                    .any(|r| is_new.get(r.repository) == Some(&true)))
+    };
+    let nothing_proven = subject.head(&state.memory).is_none();
+    let mut arrived = Vec::new();
+    for own in subject
+        .own
+        .images
+        .iter()
+        .filter(|own| subject.own.is_recorded(own))
+    {
+        let id = &own.image.id;
+        let inherited = came_with_repository(own);
+        match state.memory.images.get(id) {
+            Some(known) => {
+                if inherited && !known.inherited {
+                    if let Some(record) = state.memory.images.get_mut(id) {
+                        record.inherited = true;
+                    }
+                }
+            }
+            None => {
+                let record = ImageRecord {
+                    first_seen_ms: subject.until_ms(),
+                    idle_since_ms: None,
+                    inherited: inherited || nothing_proven,
+                    rolled_out: false,
+                    times_pending: 0,
+                };
+                state.memory.images.insert(id.clone(), record);
+                arrived.push(id);
+            }
+        }
+    }
+    if any_new || state.repositories.len() != is_new.len() {
+        state.repositories = subject.policy.repositories().cloned().collect();
+    }
+    history::arrivals(subject, state, &arrived)
+}
+
+/// Marks what the orchestrator is known to have deployed or to hold. Never withdrawn (design 4.4).
+fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let unmarked: Vec<&Image> = subject
+        .own
+        .images
+        .iter()
+        .map(|own| own.image)
+        .filter(|image| {
+            state
+                .memory
+                .images
+                .get(&image.id)
+                .is_some_and(|r| !r.rolled_out)
+        })
+        .collect();
+    if !unmarked.is_empty() {
+        let remote_versions = remote_versions(subject);
+        for image in unmarked {
+            if is_rolled_out(subject, image, &remote_versions) {
+                if let Some(record) = state.memory.images.get_mut(&image.id) {
+                    record.rolled_out = true;
+                }
+            }
+        }
+    }
+    let Memory {
+        lineage,
+        pending,
+        images,
+        ..
+    } = &mut state.memory;
+    let provisional = pending
+        .iter_mut()
+        .filter_map(|p| p.provisional_fallback.as_mut());
+    for proven in lineage.iter_mut().chain(provisional) {
+        proven.rolled_out |= images.get(&proven.image).is_some_and(|r| r.rolled_out);
+    }
+    state
+}
+
+/// The versions that the orchestrator shows: the remotes' tags on the disk, and those that containers were created from, also
+/// where a digest follows the tag.
+fn remote_versions(subject: Subject<'_>) -> BTreeSet<&str> {
+    let containers = subject
+        .own
+        .containers()
+        .filter_map(|c| c.reference.as_ref());
+    let remote = containers.filter(|r| subject.policy.remotes.contains(r.repository()));
+    subject
+        .own
+        .remote_tags()
+        .chain(remote.filter_map(Reference::version_tag))
+        .collect()
+}
+
+/// Whether a remote name of the image, or a remote name of one of its versions, is on the disk. `latest` is no version, and says
+/// nothing about one.
+fn is_rolled_out(subject: Subject<'_>, image: &Image, remote_versions: &BTreeSet<&str>) -> bool {
+    let is_remote = |name: &Reference| subject.policy.remotes.contains(name.repository());
+    image.references.iter().any(is_remote)
+        || image
+            .tags()
+            .filter_map(Reference::version_tag)
+            .any(|tag| remote_versions.contains(tag))
+}
+
+/// Since when each image is idle, for the grace period.
+fn idle_times_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let idle_since_ms = |id: &ImageId, record: &ImageRecord| {
+        let place = subject.inventory.place(id)?;
+        let is_used = subject.inventory.users(place).next().is_some();
+        let since_ms = (!is_used).then(|| record.idle_since_ms.unwrap_or(subject.until_ms()));
+        (since_ms != record.idle_since_ms).then(|| (id.clone(), since_ms))
+    };
+    let records = state.memory.images.iter();
+    let changed: Vec<_> = records
+        .filter_map(|(id, record)| idle_since_ms(id, record))
+        .collect();
+    for (id, since_ms) in changed {
+        if let Some(record) = state.memory.images.get_mut(&id) {
+            record.idle_since_ms = since_ms;
+        }
+    }
+    state
+}
+
+/// An image that has left the disk, or bears only names that are not the workload's, is forgotten: when it comes back it is a
+/// new image (design 4.5).
+fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let is_present = |id: &ImageId| {
+        let own = subject
+            .inventory
+            .place(id)
+            .and_then(|place| subject.own.at(place));
+        own.is_some_and(|own| subject.own.is_recorded(own))
+    };
+    if !state.memory.images.keys().all(is_present) {
+        let images = state.memory.images.iter().filter(|(id, _)| !is_present(id));
+        let gone: Vec<_> = images
+            .map(|(id, r)| (id.clone(), r.idle_since_ms))
+            .collect();
+        state = history::departures(subject, state, &gone);
+        state.memory.images.retain(|id, _| is_present(id));
+    }
+    state.memory.retired.retain(is_present);
+    let Memory {
+        dry_runs, refused, ..
+    } = &mut state.memory;
+    if !dry_runs.is_empty() {
+        let present = container_ids(subject);
+        dry_runs.retain(|id| present.contains(id));
+    }
+    if !refused.is_empty() {
+        let images = subject.own.images.iter().map(|own| own.image);
+        let present: BTreeSet<alloc::string::String> = images
+            .flat_map(|image| {
+                let names = image
+                    .references
+                    .iter()
+                    .map(alloc::string::ToString::to_string);
+                names.chain([alloc::string::ToString::to_string(&image.id)])
+            })
+            .chain(
+                subject
+                    .observed()
+                    .containers
+                    .iter()
+                    .map(|c| alloc::string::ToString::to_string(&c.id)),
+            )
+            .collect();
+        refused.retain(|target, _| present.contains(target));
+    }
+    state
+}
+
+fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
+    subject
+        .observed()
+        .containers
+        .iter()
+        .map(|c| &c.id)
+        .collect()
+}
+
+/// Orchestrated containers that run beside a running local one, by the versions as they are on record.
+fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let idling: Vec<&Container> = serving::running_dry(subject, &state.memory);
+    for container in idling {
+        if !state.memory.dry_runs.contains(&container.id) {
+            state.memory.dry_runs.insert(container.id.clone());
+        }
+    }
+    state
+}
+
+/// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired, by the promotion of a
+/// version if it was one.
+pub(super) fn lineage_cut(
+    subject: Subject<'_>,
+    mut state: WorkloadState,
+    by: Option<&Version>,
+) -> WorkloadState {
+    let kept = 1 + subject.policy.fallbacks;
+    let beyond = subject.lineage(&state.memory).skip(kept);
+    let cut: Vec<ImageId> = beyond.map(|proven| proven.image.clone()).collect();
+    if cut.is_empty() {
+        return state;
+    }
+    state
+        .memory
+        .lineage
+        .retain(|proven| !cut.contains(&proven.image));
+    state = history::retired(subject, state, &cut, by);
+    state.memory.retired.extend(cut);
+    state
+}
+
+/// The version of an image for the history, whether it is on the disk or not.
+pub(super) fn version_known(subject: Subject<'_>, state: &WorkloadState, id: &ImageId) -> Version {
+    if let Some(past) = state.past(id) {
+        return past.version.clone();
+    }
+    if subject.is_on_disk(id) {
+        return version::of(subject, &state.memory, id, None);
+    }
+    let mut failures = state.failures.iter();
+    let failed = failures.find(|failure| failure.image == *id);
+    failed.map_or_else(|| id.short_version(), |failure| failure.version.clone())
+}

@@ -1,0 +1,329 @@
+//! The two decisions that a person asks for: `rollback` and `accept` (design 7).
+
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::{Recalled, actions, stale, upgrade};
+use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
+use crate::model::{
+    Action, Container, Event, EventKind, ImageId, Memory, Observation, Outcome, Policy, Rejected,
+    State, TagPurpose, Version, WorkloadName,
+};
+
+/// What a rollback is to reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollbackTarget {
+    /// The unproven upgrade in play, if there is one; else the head.
+    InPlay,
+    /// The head (`--latest`).
+    Latest,
+}
+
+/// What a rollback does. The rejection is saved first; then `latest` moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackPlan {
+    /// The state with the rejection in it.
+    pub state: State,
+    /// The version that is rejected.
+    pub rejected: Version,
+    /// Its image.
+    pub image: ImageId,
+    /// What `latest` must name afterwards; none where it stays.
+    pub target: Option<(Version, ImageId)>,
+    /// What `latest` names now, if it stays.
+    pub stays: Option<Version>,
+    /// The containers of the rejected image that run on: tagkeeper never stops containers.
+    pub keeps_running: Vec<String>,
+    /// For the log.
+    pub event: Event,
+}
+
+/// Why a rollback is refused. Nothing is changed then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The local container runs, and its service would start the old container again.
+    LocalRuns {
+        /// The workload.
+        workload: WorkloadName,
+        /// Its local container.
+        container: String,
+        /// What would be rejected.
+        rejected: Version,
+    },
+    /// Nothing is proven, so there is nothing to go back from or to.
+    NothingProven(WorkloadName),
+    /// There is no proven version behind the head on the disk.
+    NoFallback {
+        /// The workload.
+        workload: WorkloadName,
+        /// The version that would be rejected.
+        head: Version,
+    },
+    /// What was decided is not what the person agreed to.
+    Overtaken(WorkloadName),
+}
+
+/// What is rejected, and where `latest` has to go for it.
+struct Choice {
+    version: Version,
+    image: ImageId,
+    target: Option<(Version, ImageId)>,
+}
+
+/// Decides a rollback from a state that is up to date with the observation (a decision's).
+///
+/// # Errors
+/// The refusal: nothing is to be changed.
+pub fn rollback(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+    name: &WorkloadName,
+    what: RollbackTarget,
+) -> Result<RollbackPlan, Refusal> {
+    let recalled = disk::recall(policy, state, observed);
+    let inventory = ownership::assign(policy, &recalled, observed);
+    let subjects = subjects(policy, &recalled, &inventory);
+    let nothing_proven = || Refusal::NothingProven(name.clone());
+    let subject = *subjects
+        .iter()
+        .find(|s| s.name == name)
+        .ok_or_else(nothing_proven)?;
+    let memory = recalled.memory(name);
+    let choice = match in_play(subject, &recalled).filter(|_| what == RollbackTarget::InPlay) {
+        Some((version, image)) => leave(subject, memory, version, image)?,
+        None => back_one(subject, memory)?,
+    };
+    let runs_rejected = |c: &&&Container| c.is_running() && c.uses(&choice.image);
+    let mut running_locals = subject.own.locals.iter().filter(|c| c.is_running());
+    let in_the_way = running_locals.find(|c| choice.target.is_some() || runs_rejected(&c));
+    if let Some(local) = in_the_way {
+        return Err(Refusal::LocalRuns {
+            workload: name.clone(),
+            container: local.name().into_owned(),
+            rejected: choice.version,
+        });
+    }
+    let orchestrated = subject.own.orchestrated.iter().filter(runs_rejected);
+    let keeps_running = orchestrated.map(|c| c.name().into_owned()).collect();
+    let stays = subject.own.latest.filter(|_| choice.target.is_none());
+    Ok(RollbackPlan {
+        state: rejected_state(subject, state, &recalled, &choice),
+        stays: stays.map(|image| version::of_image(subject, memory, image)),
+        keeps_running,
+        event: Event {
+            workload: name.clone(),
+            kind: EventKind::RolledBack {
+                version: choice.version.clone(),
+                image: choice.image.clone(),
+                to: choice.target.as_ref().map(|(to, _)| to.clone()),
+            },
+        },
+        rejected: choice.version,
+        image: choice.image,
+        target: choice.target,
+    })
+}
+
+/// The unproven upgrade in play: the pending image, or one that failed since the last promotion and still has a container or
+/// serves.
+fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
+    let known = recalled.of(subject.name);
+    let memory = &known.memory;
+    let is_head = |id: &ImageId| subject.head(memory).is_some_and(|head| head.image == *id);
+    let pending = memory.pending.as_ref().filter(|p| !is_head(&p.image));
+    if let Some(pending) = pending {
+        return Some((pending.version.clone(), pending.image.clone()));
+    }
+    let has_container = |id: &ImageId| subject.own.containers().any(|c| c.uses(id));
+    let failed = known.failures.iter().find(|failure| {
+        failure.outcome == Outcome::Failed
+            && memory
+                .promoted_ms
+                .is_none_or(|promoted_ms| failure.ended_ms > promoted_ms)
+            && memory.proven(&failure.image).is_none()
+            && !subject.is_rejected(memory, &failure.image)
+            && has_container(&failure.image)
+    })?;
+    Some((failed.version.clone(), failed.image.clone()))
+}
+
+/// The upgrade in play is rejected: `latest` stays, unless it names that very image.
+fn leave(
+    subject: Subject<'_>,
+    memory: &Memory,
+    version: Version,
+    image: ImageId,
+) -> Result<Choice, Refusal> {
+    let names_it = subject.latest().is_none_or(|latest| *latest == image);
+    let head = subject.head(memory);
+    let target = match head.filter(|_| names_it) {
+        Some(head) => Some((head.version.clone(), head.image.clone())),
+        None if names_it => return Err(Refusal::NothingProven(subject.name.clone())),
+        None => None,
+    };
+    Ok(Choice {
+        version,
+        image,
+        target,
+    })
+}
+
+/// The head is rejected, and `latest` goes back one entry.
+fn back_one(subject: Subject<'_>, memory: &Memory) -> Result<Choice, Refusal> {
+    let head = subject.head(memory);
+    let head = head.ok_or_else(|| Refusal::NothingProven(subject.name.clone()))?;
+    let next = subject
+        .fallbacks(memory)
+        .next()
+        .ok_or_else(|| Refusal::NoFallback {
+            workload: subject.name.clone(),
+            head: head.version.clone(),
+        })?;
+    Ok(Choice {
+        version: head.version.clone(),
+        image: head.image.clone(),
+        target: Some((next.version.clone(), next.image.clone())),
+    })
+}
+
+fn rejected_state(
+    subject: Subject<'_>,
+    state: &State,
+    recalled: &Recalled,
+    choice: &Choice,
+) -> State {
+    let name = subject.name;
+    let mut known = recalled.of(name).clone();
+    let proven = known.memory.proven(&choice.image).cloned();
+    known
+        .memory
+        .lineage
+        .retain(|proven| proven.image != choice.image);
+    known
+        .memory
+        .pending
+        .take_if(|pending| pending.image == choice.image || choice.target.is_some());
+    known.counters.rollbacks = known.counters.rollbacks.saturating_add(1);
+    if let Some((to, _)) = &choice.target {
+        known = history::replaced(subject, known, &choice.image, to);
+    }
+    let mut decided = state.clone();
+    decided.clock = subject.observed().until.clock;
+    decided.workloads.insert(name.clone(), known);
+    let rejected = Rejected {
+        version: choice.version.clone(),
+        at: subject.wall(),
+        proven,
+    };
+    let of_workload = decided.rejected.entry(name.clone()).or_default();
+    of_workload.insert(choice.image.clone(), rejected);
+    decided
+}
+
+/// What is left to do for a rollback on the host as it is: `latest` moves to its target; then R2 applies. It works on hold, because
+/// a person decided.
+pub fn rollback_actions(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+    name: &WorkloadName,
+    target: Option<&ImageId>,
+) -> Vec<Action> {
+    let mut recalled = disk::recall(policy, state, observed);
+    recalled.held.remove(name);
+    let inventory = ownership::assign(policy, &recalled, observed);
+    let subjects = subjects(policy, &recalled, &inventory);
+    let Some(subject) = subjects.iter().find(|s| s.name == name).copied() else {
+        return Vec::new();
+    };
+    let memory = recalled.memory(name);
+    let target = target.filter(|t| subject.latest() != Some(*t) && subject.is_on_disk(t));
+    let tags = match target {
+        Some(target) => {
+            let names = naming::missing_before_move(subject, memory);
+            if names.is_empty() {
+                vec![naming::move_latest(
+                    subject,
+                    memory,
+                    target.clone(),
+                    TagPurpose::Restore,
+                )]
+            } else {
+                names
+            }
+        }
+        None => naming::tags(subject, memory, false),
+    };
+    if !tags.is_empty() {
+        return tags;
+    }
+    let found = stale::find(subject, memory, false);
+    let removals = upgrade::Upgrade {
+        state: recalled.of(name).clone(),
+        events: Vec::new(),
+        notes: Vec::new(),
+        tags: Vec::new(),
+        stale: found.stale,
+    };
+    actions::stale_locals(&removals).collect()
+}
+
+/// Everything that a rollback does, in its order, if nothing comes in between: the rounds of [`rollback_actions`], each on the
+/// host as the one before leaves it. It ends, because no action comes twice.
+pub fn rollback_steps(
+    policy: &Policy,
+    plan: &RollbackPlan,
+    observed: &Observation,
+    name: &WorkloadName,
+) -> Vec<Action> {
+    let mut host = observed.clone();
+    let target = plan.target.as_ref().map(|(_, image)| image);
+    let mut steps: Vec<Action> = Vec::new();
+    loop {
+        let known = steps.len();
+        for action in rollback_actions(policy, &plan.state, &host, name, target) {
+            if steps.iter().all(|step| step.kind != action.kind) {
+                preview::apply_action(&mut host, name, &action.kind, &plan.state.instance);
+                steps.push(action);
+            }
+        }
+        if steps.len() == known {
+            return steps;
+        }
+    }
+}
+
+/// Lifts the rejections of a version. What was proven and is still on record goes back into the lineage, behind the head. None if
+/// there is no such rejection.
+pub fn accept(state: &State, name: &WorkloadName, version: &Version) -> Option<State> {
+    let mut accepted = state.clone();
+    let rejected = accepted.rejected.get_mut(name)?;
+    let before = rejected.len();
+    let mut proven = Vec::new();
+    rejected.retain(|_, rejection| {
+        let lifted = rejection.version == *version;
+        if lifted {
+            proven.extend(rejection.proven.clone());
+        }
+        !lifted
+    });
+    if rejected.len() == before {
+        return None;
+    }
+    if rejected.is_empty() {
+        accepted.rejected.remove(name);
+    }
+    if let Some(known) = accepted.workloads.get_mut(name) {
+        let memory = &mut known.memory;
+        for entry in proven {
+            let is_here = memory.images.contains_key(&entry.image);
+            if is_here && !memory.lineage.is_empty() && memory.proven(&entry.image).is_none() {
+                memory.retired.remove(&entry.image);
+                memory.lineage.insert(1, entry);
+            }
+        }
+    }
+    Some(accepted)
+}

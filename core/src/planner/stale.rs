@@ -1,0 +1,139 @@
+//! R2 (design 4.5): the stopped local container that its service would start again in place of the new `latest`.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use super::{Subject, serving, version};
+use crate::model::{
+    Container, ContainerId, EventKind, ImageId, Memory, Note, Reference, Stopped, Version,
+};
+
+/// The pass that saw a container stopped first must have been so long ago, in milliseconds.
+const SECOND_LOOK_MS: u64 = 60 * 1000;
+
+/// A local container that is removed in this round.
+#[derive(Clone, Debug)]
+pub(super) struct Stale<'a> {
+    pub(super) container: &'a Container,
+    pub(super) image: &'a ImageId,
+    /// Its incarnation, if that was looked at.
+    pub(super) started_at: Option<alloc::string::String>,
+}
+
+/// What R2 finds.
+#[derive(Default)]
+pub(super) struct Found<'a> {
+    pub(super) stale: Vec<Stale<'a>>,
+    /// Those that are looked at a second time.
+    pub(super) stopped: BTreeMap<ContainerId, Stopped>,
+    pub(super) notes: Vec<Note>,
+    running: Vec<(&'a Container, &'a ImageId, Version)>,
+}
+
+impl Found<'_> {
+    /// What a promotion says of local containers that run on with another image.
+    pub(super) fn running_events(&self) -> impl Iterator<Item = EventKind> {
+        self.running
+            .iter()
+            .map(|(container, image, version)| EventKind::LocalRuns {
+                container: container.name().into_owned(),
+                state: container.state.clone(),
+                version: version.clone(),
+                image: (*image).clone(),
+            })
+    }
+}
+
+/// The local containers of images other than the proven latest. Nothing is removed in a round that gives names.
+pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool) -> Found<'a> {
+    let mut found = Found::default();
+    for (container, image) in outdated(subject, memory) {
+        let version = version::of(subject, memory, image, Some(container));
+        if !container.state.is_stopped() {
+            found.notes.push(Note::LocalRuns {
+                container: container.name().into_owned(),
+                state: container.state.clone(),
+                version: version.clone(),
+            });
+            found.running.push((container, image, version));
+            continue;
+        }
+        let details = serving::details(subject, container);
+        let started_at = details.map(|details| details.started_at.clone());
+        let may_go = is_obsolete(subject, memory, image)
+            || match (memory.stopped.get(&container.id), &started_at) {
+                (Some(known), Some(started_at)) if known.started_at == *started_at => {
+                    found.stopped.insert(container.id.clone(), known.clone());
+                    subject.lasted_ms(known.since_ms) >= SECOND_LOOK_MS
+                }
+                (_, Some(started_at)) => {
+                    let seen = Stopped {
+                        started_at: started_at.clone(),
+                        since_ms: subject.until_ms(),
+                    };
+                    found.stopped.insert(container.id.clone(), seen);
+                    false
+                }
+                (_, None) => false,
+            };
+        if !may_go {
+            found.notes.push(Note::LocalStopped {
+                container: container.name().into_owned(),
+                version,
+            });
+        } else if !names_first && !subject.is_held() {
+            found.stale.push(Stale {
+                container,
+                image,
+                started_at,
+            });
+        }
+    }
+    found
+}
+
+/// The stopped local containers that must be inspected, because only their incarnation tells whether they were stopped all along.
+pub(super) fn to_inspect<'a, 'm>(
+    subject: Subject<'a>,
+    memory: &'m Memory,
+) -> impl Iterator<Item = &'a Container> + use<'a, 'm> {
+    outdated(subject, memory)
+        .filter(move |(c, image)| c.state.is_stopped() && !is_obsolete(subject, memory, image))
+        .map(|(container, _)| container)
+}
+
+/// The local containers whose image is not the proven latest, aside from those of a service that does not start `latest` at all.
+fn outdated<'a, 'm>(
+    subject: Subject<'a>,
+    memory: &'m Memory,
+) -> impl Iterator<Item = (&'a Container, &'a ImageId)> + use<'a, 'm> {
+    let latest = subject
+        .latest()
+        .filter(|latest| subject.is_proven(memory, latest));
+    let locals = subject.own.locals.iter().copied();
+    locals.filter_map(move |container| {
+        let (latest, image) = (latest?, container.image.as_ref()?);
+        let starts_latest = other_tag(subject, container).is_none();
+        (image != latest && starts_latest).then_some((container, image))
+    })
+}
+
+/// Whether a promotion or a person made the image obsolete: then its local container is stale at the first look.
+fn is_obsolete(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
+    memory.retired.contains(image)
+        || subject.is_rejected(memory, image)
+        || memory.proven(image).is_some()
+}
+
+/// The name of the local repository, other than `latest`, that a local container was created from: its service starts that name.
+pub(super) fn other_tag<'a>(
+    subject: Subject<'_>,
+    container: &'a Container,
+) -> Option<&'a Reference> {
+    let reference = container.reference.as_ref()?;
+    let is_local = *reference.repository() == subject.policy.repository;
+    reference
+        .version_tag()
+        .filter(|_| is_local)
+        .map(|_| reference)
+}

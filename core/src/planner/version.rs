@@ -1,0 +1,93 @@
+//! The version of an image or a container (design 4.2): a label for people and for finding twins, never an identity.
+
+use super::Subject;
+use crate::model::{Container, Image, ImageId, Memory, Reference, Repository, Version};
+
+/// The version that a container runs, or an image is: what is on record, else the tag that the container was created from, else
+/// the image's first tag, else its label, else its digest.
+pub(super) fn of(
+    subject: Subject<'_>,
+    memory: &Memory,
+    image: &ImageId,
+    container: Option<&Container>,
+) -> Version {
+    if let Some(version) = recorded(subject, memory, image) {
+        return version;
+    }
+    let on_disk = subject.inventory.image(image);
+    if let Some(tag) = container.and_then(|c| created_from(subject, c, on_disk)) {
+        return Version::new(tag);
+    }
+    on_disk.map_or_else(|| image.short_version(), |image| unrecorded(subject, image))
+}
+
+/// The version of an image on the disk.
+pub(super) fn of_image(subject: Subject<'_>, memory: &Memory, image: &Image) -> Version {
+    recorded(subject, memory, &image.id).unwrap_or_else(|| unrecorded(subject, image))
+}
+
+/// The tag of the reference that a container was created from, if the image still carries that tag or the digest behind it.
+fn created_from<'c>(
+    subject: Subject<'_>,
+    container: &'c Container,
+    image: Option<&Image>,
+) -> Option<&'c str> {
+    let reference = container.reference.as_ref()?;
+    let own = subject
+        .policy
+        .repositories()
+        .any(|r| r == reference.repository());
+    let carried = image?
+        .references
+        .iter()
+        .any(|name| name.names_as(reference));
+    reference.version_tag().filter(|_| own && carried)
+}
+
+fn unrecorded(subject: Subject<'_>, image: &Image) -> Version {
+    let first_tag = |is_wanted: &dyn Fn(&Repository) -> bool| {
+        let tags = image.tags().filter(|tag| is_wanted(tag.repository()));
+        tags.filter_map(Reference::version_tag).min()
+    };
+    let policy = subject.policy;
+    let label = || image.labels.get(policy.version_label.as_ref()?);
+    let digest = || {
+        image
+            .references
+            .iter()
+            .filter_map(Reference::short_version)
+            .min()
+    };
+    first_tag(&|repository| policy.remotes.contains(repository))
+        .or_else(|| first_tag(&|repository| *repository == policy.repository))
+        .map(Version::new)
+        .or_else(|| label().map(Version::new))
+        .or_else(digest)
+        .unwrap_or_else(|| image.id.short_version())
+}
+
+/// The version that was written down; it is not guessed again.
+fn recorded(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> Option<Version> {
+    let pending = memory.pending.as_ref();
+    let provisional = pending.and_then(|p| p.provisional_fallback.as_ref());
+    let proven = memory.proven(id).or(provisional.filter(|p| p.image == *id));
+    let pending = pending.filter(|p| p.image == *id);
+    let rejected = subject.rejected.and_then(|rejected| rejected.get(id));
+    proven
+        .map(|p| &p.version)
+        .or(pending.map(|p| &p.version))
+        .or(rejected.map(|r| &r.version))
+        .cloned()
+}
+
+/// Whether two containers run one version. One image is one version, whichever of its tags each was created from. Versions
+/// that are unknown are the same only for one image.
+pub(super) fn is_same(subject: Subject<'_>, memory: &Memory, a: &Container, b: &Container) -> bool {
+    let (Some(image_a), Some(image_b)) = (&a.image, &b.image) else {
+        return false;
+    };
+    image_a == image_b || {
+        let version = of(subject, memory, image_a, Some(a));
+        !version.is_unknown() && version == of(subject, memory, image_b, Some(b))
+    }
+}

@@ -1,0 +1,365 @@
+//! How a workload is shown: the part of the plan that is said and not done.
+
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::serving::{Group, Serving, WhyNone};
+use super::{
+    Subject, actions, claimed, disk, each, eviction, names, ownership, pins, records, rules,
+    serving, shared, stale, subjects, upgrade, version,
+};
+use crate::model::{
+    Action, Container, ImageId, Latest, Member, Memory, NameVerdict, Note, Observation,
+    PendingView, Plan, Policy, RefusedView, State, Verdict, WorkloadPlan, WorkloadState,
+};
+
+/// What a workload's plan is put together from.
+pub(super) struct Parts<'p, 'a> {
+    pub(super) state: &'p WorkloadState,
+    pub(super) upgrade: &'p upgrade::Upgrade<'a>,
+    pub(super) serving: &'p Serving<'a>,
+    pub(super) names: &'p [NameVerdict],
+    pub(super) actions: Vec<Action>,
+    pub(super) notes: Option<&'p Note>,
+}
+
+/// The records and observations, with the verdicts of a decision that nothing has made yet (design 7, `status`).
+///
+/// What is latest, proven, pending and failed is what the state says; no decision is made from it.
+pub fn status(policy: &Policy, state: &State, observed: &Observation) -> Plan {
+    as_saved(policy, state, observed, |recalled, advanced| {
+        // How long an image has been idle is an observation; whose it is to be is not.
+        let memory = Memory {
+            images: advanced.state.memory.images,
+            ..recalled.memory.clone()
+        };
+        let state = WorkloadState {
+            memory,
+            held_since_ms: advanced.state.held_since_ms,
+            ..recalled.clone()
+        };
+        (state, advanced.notes)
+    })
+}
+
+/// The plan that follows from the state as it is saved: what to do while a later one cannot be saved. Names are kept as they
+/// are; what the saved state has retired, or knows to be idle, is removed.
+pub fn plan_as_saved(policy: &Policy, state: &State, observed: &Observation) -> Plan {
+    as_saved(policy, state, observed, |recalled, _| {
+        (recalled.clone(), Vec::new())
+    })
+}
+
+fn as_saved(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+    saved: impl Fn(&WorkloadState, upgrade::Upgrade<'_>) -> (WorkloadState, Vec<Note>),
+) -> Plan {
+    let recalled = disk::recall(policy, state, observed);
+    let inventory = ownership::assign(policy, &recalled, observed);
+    let subjects = subjects(policy, &recalled, &inventory);
+    let serving = each(&subjects, |s| serving::of(s, recalled.memory(s.name)));
+    let upgrades = each(&subjects, |s| {
+        let known = recalled.of(s.name);
+        let records = records::update(s, known);
+        let advanced = upgrade::advance(s, &records, known, &serving[s.name]);
+        let (state, notes) = saved(known, advanced);
+        upgrade::Upgrade {
+            state,
+            notes,
+            events: Vec::new(),
+            tags: Vec::new(),
+            stale: Vec::new(),
+        }
+    });
+    let verdicts = each(&subjects, |s| rules::judge(s, &upgrades[s.name]));
+    let evicted = eviction::apply(&subjects, verdicts, &upgrades, observed.disk.as_ref());
+    let resolved = shared::resolve(&subjects, evicted.verdicts, &upgrades);
+    let claimed = claimed(upgrades.values().map(|upgrade| &upgrade.state.memory));
+    let workloads = subjects.iter().map(|s| {
+        let upgrade = &upgrades[s.name];
+        let names = names::judge(*s, upgrade, &resolved.verdicts[s.name]);
+        let round = actions::Round {
+            claimed: &claimed,
+            deferred: &resolved.deferred,
+            evicted: &evicted.order,
+        };
+        let parts = Parts {
+            state: &upgrade.state,
+            upgrade,
+            serving: &serving[s.name],
+            names: &names,
+            actions: actions::derive(*s, upgrade, &names, round),
+            notes: evicted.notes.get(s.name),
+        };
+        (s.name.clone(), of(*s, parts))
+    });
+    Plan {
+        workloads: workloads.collect(),
+        ..Plan::default()
+    }
+}
+
+/// The workload's plan, once everything has been decided.
+pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
+    let state = parts.state;
+    let memory = &state.memory;
+    WorkloadPlan {
+        latest: latest(subject, memory),
+        head: subject.head(memory).cloned(),
+        fallbacks: subject.fallbacks(memory).cloned().collect(),
+        pins: pins::in_place(subject),
+        serving: parts.serving.group().map(|group| crate::model::Serving {
+            members: group.members.iter().map(|c| member(c)).collect(),
+            image: group.image.clone(),
+            version: version::of(subject, memory, group.image, group.newest()),
+            local: !parts.serving.is_orchestrated(),
+        }),
+        notes: notes(subject, memory, &parts),
+        pending: pending(subject, memory),
+        failures: state.failures.clone(),
+        rejected: subject.rejected.cloned().unwrap_or_default(),
+        since: state.since.clone(),
+        counters: state.counters,
+        held: subject.held.cloned(),
+        leaving: leaving(subject, parts.names),
+        refused: refused(subject, memory),
+        images: parts.names.to_vec(),
+        actions: parts.actions,
+    }
+}
+
+fn member(container: &Container) -> Member {
+    Member {
+        container: container.name().into_owned(),
+        id: container.id.clone(),
+    }
+}
+
+fn latest(subject: Subject<'_>, memory: &Memory) -> Option<Latest> {
+    let image = subject.own.latest?;
+    let head = subject.head(memory).filter(|head| head.image == image.id);
+    Some(Latest {
+        version: version::of_image(subject, memory, image),
+        image: image.id.clone(),
+        proven: head.is_some(),
+        promoted_at: head.and_then(|head| head.promoted_at.clone()),
+    })
+}
+
+fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
+    let pending = memory.pending.as_ref()?;
+    Some(PendingView {
+        version: pending.version.clone(),
+        image: pending.image.clone(),
+        members: pending
+            .members
+            .iter()
+            .map(|m| Member {
+                container: m.name.clone(),
+                id: m.id.clone(),
+            })
+            .collect(),
+        up_ms: upgrade::soaked_ms(subject, pending),
+        soak_ms: subject.policy.soak_ms,
+        soaking: pending.soaking_since_ms.is_some(),
+        restarts: pending.restarts,
+        began_at: pending.began.at.clone(),
+    })
+}
+
+fn refused(subject: Subject<'_>, memory: &Memory) -> Vec<RefusedView> {
+    let now_ms = subject.observed().from.ms();
+    let refused = memory.refused.iter().map(|(target, refused)| RefusedView {
+        target: target.clone(),
+        reason: refused.reason.clone(),
+        retry_in_ms: refused.retry_ms.saturating_sub(now_ms),
+    });
+    refused.collect()
+}
+
+/// The images whose every name is removed or moves away. A name that is not the workload's keeps its image.
+fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
+    let is_kept = |name: &&NameVerdict| name.verdict() == Verdict::Keep;
+    let mut leaving: BTreeSet<ImageId> = names
+        .iter()
+        .filter(|n| !is_kept(n))
+        .map(|n| n.image.clone())
+        .collect();
+    for kept in names.iter().filter(is_kept) {
+        leaving.remove(&kept.image);
+    }
+    leaving.retain(|id| {
+        let own = |name: &crate::model::Reference| {
+            subject
+                .policy
+                .repositories()
+                .any(|repository| repository == name.repository())
+        };
+        let image = subject.inventory.image(id);
+        image.is_some_and(|image| image.foreign_names == 0 && image.references.iter().all(own))
+    });
+    leaving
+}
+
+/// What a person would ask about at three in the morning.
+fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<Note> {
+    let mut notes: Vec<Note> = Vec::new();
+    notes.extend(subject.held.cloned().map(Note::Held));
+    if parts.state.parked.is_some() {
+        notes.push(Note::OtherDisk);
+    }
+    notes.extend(foreign_stopped(subject));
+    notes.extend(serving_note(subject, memory, parts.serving));
+    notes.extend(latest_note(subject, memory));
+    notes.extend(local_tags(subject));
+    notes.extend(moved_tags(subject, memory));
+    notes.extend(lost_fallbacks(subject, memory));
+    notes.extend(pins::notes(subject, memory));
+    notes.extend(parts.upgrade.notes.iter().cloned());
+    notes.extend(parts.notes.cloned());
+    notes
+}
+
+/// Containers with the local name that are not running: reported, and never removed.
+fn foreign_stopped(subject: Subject<'_>) -> impl Iterator<Item = Note> {
+    let stopped = subject.own.foreign.iter().filter(|c| !c.is_running());
+    stopped.map(|c| foreign(c))
+}
+
+fn foreign(container: &Container) -> Note {
+    let image = || {
+        container
+            .image
+            .as_ref()
+            .map_or_else(String::new, ImageId::short)
+    };
+    let reference = container.reference.as_ref().map(ToString::to_string);
+    Note::ForeignLocal {
+        container: container.name().into_owned(),
+        runs: reference.unwrap_or_else(image),
+        state: container.state.clone(),
+    }
+}
+
+fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) -> Option<Note> {
+    let named = |c: &Container| {
+        let version = c
+            .image
+            .as_ref()
+            .map(|i| version::of(subject, memory, i, Some(c)));
+        let unknown = || crate::model::Version::new("unknown");
+        (c.name().into_owned(), version.unwrap_or_else(unknown))
+    };
+    match serving {
+        Serving::Local(group) | Serving::Orchestrated(group) => {
+            rejected_note(subject, memory, group)
+        }
+        Serving::None(why) => Some(match why {
+            WhyNone::NothingRuns => Note::NothingRuns,
+            WhyNone::OnlyDryRuns(idle) => {
+                let (container, version) = named(idle);
+                Note::OnlyDryRuns { container, version }
+            }
+            WhyNone::SeveralImages(one, other) => Note::SeveralImages {
+                one: named(one),
+                other: named(other),
+            },
+            WhyNone::LocalsDiffer(one, other) => Note::LocalsDiffer {
+                one: named(one),
+                other: named(other),
+            },
+            WhyNone::ForeignLocal(container) => foreign(container),
+            WhyNone::Nameless(container) => Note::NamelessContainer {
+                container: container.id.to_string(),
+            },
+        }),
+    }
+}
+
+fn rejected_note(subject: Subject<'_>, memory: &Memory, group: &Group<'_>) -> Option<Note> {
+    subject
+        .is_rejected(memory, group.image)
+        .then(|| Note::RejectedServes {
+            version: version::of(subject, memory, group.image, group.newest()),
+            by_policy: subject.is_rejected_by_policy(memory, group.image),
+        })
+}
+
+fn latest_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
+    let repository = subject.policy.repository.clone();
+    let head = subject.head(memory);
+    let Some(latest) = subject.own.latest else {
+        return Some(Note::LatestMissing {
+            repository,
+            restored: head.is_some(),
+        });
+    };
+    let head = head.filter(|head| head.image != latest.id)?;
+    let soaks = memory
+        .pending
+        .as_ref()
+        .is_some_and(|p| p.promoting || p.image == latest.id);
+    (!soaks && !subject.is_rejected(memory, &latest.id)).then(|| Note::MovedByHand {
+        repository,
+        version: version::of_image(subject, memory, latest),
+        proven: head.version.clone(),
+    })
+}
+
+fn local_tags(subject: Subject<'_>) -> impl Iterator<Item = Note> {
+    subject.own.locals.iter().filter_map(move |container| {
+        Some(Note::LocalTag {
+            container: container.name().into_owned(),
+            reference: stale::other_tag(subject, container)?.clone(),
+        })
+    })
+}
+
+/// A dry run whose image is another build than the local container's, although both have one tag: by the rule of dry runs it
+/// would idle for ever, where the orchestrator does none.
+fn moved_tags(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
+    if !subject.policy.dry_runs {
+        return None;
+    }
+    let idle = serving::services(subject)
+        .filter(|c| c.is_running())
+        .find(|c| {
+            let Some(image) = &c.image else { return false };
+            subject.own.locals.iter().any(|local| {
+                local.image != c.image
+                    && !local.is_running()
+                    && version::is_same(subject, memory, local, c)
+                    && !memory.dry_runs.contains(&c.id)
+                    && seen_after_local(memory, local, image)
+            })
+        })?;
+    Some(Note::TagMoved {
+        container: idle.name().into_owned(),
+        version: version::of(subject, memory, idle.image.as_ref()?, Some(idle)),
+    })
+}
+
+fn seen_after_local(memory: &Memory, local: &Container, image: &ImageId) -> bool {
+    let first_seen = |id: &ImageId| memory.images.get(id).map(|record| record.first_seen_ms);
+    let local_seen = local.image.as_ref().and_then(first_seen);
+    matches!((local_seen, first_seen(image)), (Some(local), Some(other)) if other > local)
+}
+
+/// Fallbacks that are in the lineage and not on the disk: tagkeeper removes none of those.
+fn lost_fallbacks(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
+    if subject.head(memory).is_none() {
+        return Vec::new();
+    }
+    let lost = memory
+        .lineage
+        .iter()
+        .skip(1)
+        .filter(|p| !subject.is_on_disk(&p.image));
+    lost.map(|p| Note::FallbackLost {
+        version: p.version.clone(),
+    })
+    .collect()
+}
