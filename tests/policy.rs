@@ -1,4 +1,5 @@
-//! The policy: every kind of mistake is named with its place and its help; files merge and mask as the design says.
+//! The policy: every kind of mistake is named with its place and its help; files merge and mask as
+//! the design says.
 
 #![cfg(test)]
 
@@ -70,7 +71,8 @@ fn read_case(case: &str) -> (String, Vec<Mistake>) {
     (text, expected)
 }
 
-/// The cases of a table for which something else was found than it says, and how many cases there are.
+/// The cases of a table for which something else was found than it says, and how many cases there
+/// are.
 fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usize) {
     let mut wrong = String::new();
     let mut cases = 0;
@@ -352,7 +354,8 @@ fn all_errors_of_all_files_come_at_once_in_the_order_of_the_files() {
     );
 }
 
-/// What a parser lost is not what an operator left out: one missing quote must not be reported as a missing key too.
+/// What a parser lost is not what an operator left out: one missing quote must not be reported as a
+/// missing key too.
 #[test]
 fn a_syntax_error_brings_no_false_errors_along() {
     for text in [
@@ -442,7 +445,8 @@ fn marks_stand_right_below_wide_and_narrow_text() {
     );
 }
 
-/// Where a text ends in the middle of something, there is nothing to mark, and the place is marked all the same.
+/// Where a text ends in the middle of something, there is nothing to mark, and the place is marked
+/// all the same.
 #[test]
 fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
     let refused = parse("[defaults]\nsoak =\n").unwrap_err();

@@ -1,7 +1,7 @@
 //! Which workloads a host seems to have. Pure.
 //!
-//! A workload has a local repository with a `latest`, and others that carry the same images under other names. Images
-//! are proof, names are hints; what rests on a hint is marked as unsure.
+//! A workload has a local repository with a `latest`, and others that carry the same images under
+//! other names. Images are proof, names are hints; what rests on a hint is marked as unsure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,8 @@ pub(super) struct Remote<'w> {
 }
 
 impl Candidate<'_> {
-    /// Whether a remote rests on its name alone. Its images would be cleaned up, so a person has to look first.
+    /// Whether a remote rests on its name alone. Its images would be cleaned up, so a person has to
+    /// look first.
     pub(super) fn rests_on_a_name(&self) -> bool {
         self.remotes.iter().any(|remote| !remote.shares_an_image)
     }
@@ -149,8 +150,9 @@ fn names_are_alike(a: &Repository, b: &Repository) -> bool {
     ends_with(a.path(), b.path()) || ends_with(b.path(), a.path())
 }
 
-/// The repositories with a `latest` that a local service may run: of two that carry one image, or that have one name, the
-/// one that is written as this host's own, or else the one that a container was created from by that name.
+/// The repositories with a `latest` that a local service may run: of two that carry one image, or
+/// that have one name, the one that is written as this host's own, or else the one that a container
+/// was created from by that name.
 fn locals<'w>(repositories: &ImagesByRepository<'w>, seen: &Observation) -> Vec<&'w Repository> {
     let distance = |repository: &Repository| {
         let runs = seen
@@ -179,8 +181,8 @@ fn locals<'w>(repositories: &ImagesByRepository<'w>, seen: &Observation) -> Vec<
 
 type Doubts<'w> = BTreeMap<&'w Repository, Vec<String>>;
 
-/// Whose remote each other repository is: of the local one whose image it carries, or else whose name it has. Where two
-/// would do equally well, nobody's.
+/// Whose remote each other repository is: of the local one whose image it carries, or else whose
+/// name it has. Where two would do equally well, nobody's.
 fn remotes<'w>(
     repositories: &ImagesByRepository<'w>,
     locals: &[&'w Repository],
@@ -261,7 +263,8 @@ pub(super) fn short_name(repository: &Repository) -> &str {
     short.strip_prefix("sonic-").unwrap_or(short)
 }
 
-/// The names that are taken: each workload has one of its own, and no container may be local to two.
+/// The names that are taken: each workload has one of its own, and no container may be local to
+/// two.
 pub(super) struct Names<'w> {
     workloads: BTreeSet<String>,
     /// Names of local containers, and patterns on them.

@@ -8,7 +8,8 @@ use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name}
 use super::text::listed;
 use crate::policy_file::is_name;
 
-/// How Kubernetes names the containers that it makes on Docker: `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
+/// How Kubernetes names the containers that it makes on Docker:
+/// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
 const KUBERNETES: &str = "k8s_";
 /// The container of each pod that only holds its network.
 const POD_SANDBOX: &str = "POD";
@@ -43,8 +44,8 @@ impl<'w> Containers<'w> {
             seen,
             locals: BTreeMap::new(),
         };
-        // By the reference, which belongs to one repository only; then, for those that have none, by the image, since the
-        // engine forgets the reference when the name moves on.
+        // By the reference, which belongs to one repository only; then, for those that have none,
+        // by the image, since the engine forgets the reference when the name moves on.
         for by_image in [false, true] {
             for &repository in locals {
                 if found.locals.contains_key(repository) {
@@ -132,7 +133,8 @@ impl<'w> Containers<'w> {
         }
     }
 
-    /// The containers of the workload other than local ones: its own, and those that somebody made by hand.
+    /// The containers of the workload other than local ones: its own, and those that somebody made
+    /// by hand.
     fn orchestrated(
         &self,
         repository: &Repository,
@@ -165,7 +167,8 @@ fn uses_an_image_of(
     image.is_some_and(|image| images.is_some_and(|images| images.contains(image)))
 }
 
-/// What to call the workload of a local container, and the names or patterns of all its local containers.
+/// What to call the workload of a local container, and the names or patterns of all its local
+/// containers.
 fn local_names<'w>(
     container: &'w Container,
     others: &[&'w Container],
@@ -193,7 +196,8 @@ fn local_names<'w>(
     (name, containers)
 }
 
-/// Containers of one repository that differ in a number: `lldp`, `lldp0` and `lldp1` of a switch with several ASICs.
+/// Containers of one repository that differ in a number: `lldp`, `lldp0` and `lldp1` of a switch
+/// with several ASICs.
 struct Siblings<'w> {
     /// What their names begin with.
     base: &'w str,

@@ -1,8 +1,10 @@
-//! A starter policy for a host that has none: what its engine shows, made into commented TOML for a person to edit.
+//! A starter policy for a host that has none: what its engine shows, made into commented TOML for a
+//! person to edit.
 //!
-//! Pure: `candidate` reads an [`Observation`] and says which workloads there seem to be and what is unsure about each,
-//! `containers` says who runs them, and `text` writes that down. What is printed is a valid policy, whatever the host (a
-//! property test), and where a guess could cost an image, it is on hold or commented out: a person decides.
+//! Pure: `candidate` reads an [`Observation`] and says which workloads there seem to be and what is
+//! unsure about each, `containers` says who runs them, and `text` writes that down. What is printed
+//! is a valid policy, whatever the host (a property test), and where a guess could cost an image,
+//! it is on hold or commented out: a person decides.
 
 use std::path::Path;
 
@@ -23,7 +25,8 @@ pub struct StarterPolicy {
     pub workloads: usize,
 }
 
-/// The starter policy of a host. Pins that were left behind say nothing of who runs what. `socket` is where its engine was found; the policy names it if it is not the default.
+/// The starter policy of a host. Pins that were left behind say nothing of who runs what. `socket`
+/// is where its engine was found; the policy names it if it is not the default.
 pub fn starter_policy(seen: &Observation, socket: &Path) -> StarterPolicy {
     let mut seen = seen.clone();
     seen.containers.retain(|container| container.pin.is_none());

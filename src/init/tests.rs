@@ -1,4 +1,5 @@
-//! What `init` makes of a host: a table of hosts, the whole text of one, and a property over all of them.
+//! What `init` makes of a host: a table of hosts, the whole text of one, and a property over all of
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,7 +35,8 @@ fn a_pin_says_nothing_of_who_runs_what() {
     );
 }
 
-/// A host: images as "id name name", containers as "name id reference", the last "-" where the engine has forgotten it.
+/// A host: images as "id name name", containers as "name id reference", the last "-" where the
+/// engine has forgotten it.
 fn host(images: &[&str], containers: &[&str]) -> Observation {
     let image = |text: &&str| {
         let mut words = text.split(' ');
@@ -362,8 +364,8 @@ fn any_host() -> impl Strategy<Value = Observation> {
 }
 
 proptest! {
-    /// A valid policy, whatever is found; a workload whose remotes rest on a name alone is on hold, and no container is
-    /// named as local that the workload has not made.
+    /// A valid policy, whatever is found; a workload whose remotes rest on a name alone is on hold,
+    /// and no container is named as local that the workload has not made.
     #[test]
     fn whatever_is_found_the_policy_is_sound(seen in any_host(), socket in "/[^\0]{0,12}") {
         let first = starter_policy(&seen, Path::new(&socket));

@@ -176,7 +176,8 @@ fn local_in_words(local: Option<&Container>) -> String {
     format!("{}, from {from}", local.state.as_str())
 }
 
-/// Settings with their comments, all of which begin at one column; above the setting where there is no room beside it.
+/// Settings with their comments, all of which begin at one column; above the setting where there is
+/// no room beside it.
 fn beside(lines: &[(String, String)]) -> String {
     let columns = |text: &str| text.chars().count();
     let has_room =

@@ -1,7 +1,8 @@
-//! What this host's files show of a policy that is probably a mistake: what the service cannot use, whoever runs `check`, and what
-//! others than root could change.
+//! What this host's files show of a policy that is probably a mistake: what the service cannot use,
+//! whoever runs `check`, and what others than root could change.
 //!
-//! Judges by owners and modes, and by what the unit hides; asks a [`Disk`] for them, and changes nothing.
+//! Judges by owners and modes, and by what the unit hides; asks a [`Disk`] for them, and changes
+//! nothing.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -103,8 +104,8 @@ pub struct User {
     pub gids: Vec<u32>,
 }
 
-/// What is probably wrong with a policy on this host, as far as files show it. `roots` is where the policy was read; none where a
-/// person named a file, which the service does not read.
+/// What is probably wrong with a policy on this host, as far as files show it. `roots` is where the
+/// policy was read; none where a person named a file, which the service does not read.
 pub fn of_host(
     checked: &CheckedPolicy,
     roots: Option<&Roots>,
@@ -251,7 +252,8 @@ impl Host<'_> {
         None
     }
 
-    /// The commands of the policy: what the service cannot run, and what others could put in its place.
+    /// The commands of the policy: what the service cannot run, and what others could put in its
+    /// place.
     fn programs(&self, checked: &CheckedPolicy) -> Vec<Finding> {
         let settings = &checked.settings;
         let hooks = &settings.hooks;
@@ -292,7 +294,8 @@ impl Host<'_> {
                 let message = format!("the {what}, '{}', {trouble}", printable(program));
                 findings.extend(checked.warning(&[format!("{key}#0")], message, help));
             }
-            // A file that a command is given. One that is not there may be no file at all: `/healthz`.
+            // A file that a command is given. One that is not there may be no file at all:
+            // `/healthz`.
             for (index, argument) in arguments.iter().enumerate() {
                 let path = Path::new(argument);
                 let is_file = path.is_absolute() && self.disk.stat(path).is_ok();

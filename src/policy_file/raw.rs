@@ -1,7 +1,9 @@
-//! What one file says, key by key: reads it by the keys of `keys`, and reports what is unknown, missing or wrong in it. Pure.
+//! What one file says, key by key: reads it by the keys of `keys`, and reports what is unknown,
+//! missing or wrong in it. Pure.
 //!
-//! The tables are walked by hand, because a derived deserializer stops at the first error and loses the place of what it read;
-//! here all errors of all files come at once (design section 6). A key that was not read is unknown: there is no second list.
+//! The tables are walked by hand, because a derived deserializer stops at the first error and loses
+//! the place of what it read; here all errors of all files come at once (design section 6). A key
+//! that was not read is unknown: there is no second list.
 
 use std::path::PathBuf;
 
@@ -122,7 +124,8 @@ pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings)
     file
 }
 
-/// The stretches that syntax errors leave without meaning: the line of each, and below a section's header all of the section.
+/// The stretches that syntax errors leave without meaning: the line of each, and below a section's
+/// header all of the section.
 struct Garbled {
     /// Disjoint, in order.
     all: Vec<(usize, usize)>,
@@ -178,7 +181,8 @@ impl Garbled {
         }
     }
 
-    /// Whether what was read begins on such a line, or broke off at an error, as a text without its end does.
+    /// Whether what was read begins on such a line, or broke off at an error, as a text without its
+    /// end does.
     fn touches(&self, span: Span) -> bool {
         let index = self.errors.partition_point(|error| *error <= span.start);
         let next = self.errors.get(index);
@@ -492,8 +496,8 @@ impl Table<'_> {
             return;
         }
         let keys = || Row::of(Section::Workload).map(|row| row.name);
-        // It may be there (and closest to itself), misspelt, or in a name with a dot that was taken for two; the latter are
-        // reported as what they are.
+        // It may be there (and closest to itself), misspelt, or in a name with a dot that was taken
+        // for two; the latter are reported as what they are.
         let is_explained = self.values.iter().any(|(key, value)| {
             closest(key.get_ref(), keys()) == Some(keys::REPOSITORY.name)
                 || value.get_ref().is_table()

@@ -1,4 +1,5 @@
-//! What the files of a host show of a policy that is probably a mistake. The host is a table; one test has a real disk.
+//! What the files of a host show of a policy that is probably a mistake. The host is a table; one
+//! test has a real disk.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,8 @@ use tagkeeper::policy_file::{
 
 use super::source;
 
-/// Files by path: kind, mode, uid and gid. What is not there does not exist; directories above what is there are root's.
+/// Files by path: kind, mode, uid and gid. What is not there does not exist; directories above what
+/// is there are root's.
 #[derive(Default)]
 struct Files(BTreeMap<PathBuf, (Stat, Option<PathBuf>)>);
 

@@ -1,4 +1,5 @@
-//! Properties of all texts: what is accepted is sound, what is refused is refused with a place and a help.
+//! Properties of all texts: what is accepted is sound, what is refused is refused with a place and
+//! a help.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -14,7 +14,8 @@ use crate::suggest::closest;
 /// How Kubernetes names the containers that it makes on Docker.
 const KUBERNETES: &str = "k8s_";
 
-/// What is probably wrong with a policy, as far as the engine shows it, in the order of the policy's text.
+/// What is probably wrong with a policy, as far as the engine shows it, in the order of the
+/// policy's text.
 pub fn of_engine(checked: &CheckedPolicy, seen: &Observation) -> Vec<Diagnostic> {
     let view = View::new(checked, seen);
     let mut findings = Vec::new();
@@ -75,7 +76,8 @@ impl<'v> View<'v> {
         images.is_some_and(|images| images.iter().any(|image| self.has(other, image)))
     }
 
-    /// The containers that run services: neither pins, nor one-off commands, nor local to a workload.
+    /// The containers that run services: neither pins, nor one-off commands, nor local to a
+    /// workload.
     fn strangers(&self) -> impl Iterator<Item = &'v Container> {
         let workloads = &self.checked.settings.policy.workloads;
         let is_local = move |container: &Container| {
@@ -124,7 +126,8 @@ impl<'v> One<'v> {
         self.warning(&[self.key("repository")], message, help)
     }
 
-    /// Remotes that have no image in common with the local repository, where one that the policy does not name has.
+    /// Remotes that have no image in common with the local repository, where one that the policy
+    /// does not name has.
     fn unlikely_remotes(&self) -> Vec<Finding> {
         let local = &self.workload.repository;
         let is_registry = |r: &Repository| !matches!(r.registry(), None | Some("localhost"));
@@ -273,8 +276,9 @@ impl<'v> One<'v> {
         self.warning(&keys, message, help)
     }
 
-    /// The repository in which a tag has left the image of a container: the container's own reference means another image now,
-    /// or nothing is left of its tag, while others of the repository have theirs.
+    /// The repository in which a tag has left the image of a container: the container's own
+    /// reference means another image now, or nothing is left of its tag, while others of the
+    /// repository have theirs.
     fn moved_under(&self, container: &Container) -> Option<&'v Repository> {
         let used = container.image.as_ref()?;
         let mut remotes = self.workload.remotes.iter();
