@@ -155,18 +155,17 @@ impl Host<'_> {
 
     /// Why the service's user cannot use a path in this way.
     fn denied(&self, path: &Path, wanted: u32) -> Option<Trouble> {
-        let user = self.service.user.as_ref()?;
+        let user = &self.service.user.as_ref()?.name;
         let real = self.disk.real_path(path).ok()?;
-        let user = &user.name;
         for directory in parents(&real) {
             let stat = self.disk.stat(directory).ok()?;
             if !self.may(stat, EXECUTE) {
+                let directory = shown(directory);
                 return Some((
                     format!(
-                        "is out of reach for user '{user}', whom the service runs as: '{}' is closed to it",
-                        shown(directory)
+                        "cannot be reached by the service's user, '{user}': no permission for '{directory}'"
                     ),
-                    format!("chmod a+x '{}', or move it", shown(directory)),
+                    format!("chmod a+x '{directory}', or move it"),
                 ));
             }
         }
@@ -174,21 +173,26 @@ impl Host<'_> {
         if self.may(stat, wanted) {
             return None;
         }
-        let (verb, bits) = match wanted {
-            _ if wanted & EXECUTE != 0 => ("run", "a+rx"),
-            _ if wanted & WRITE != 0 => ("write to", "g+rw"),
-            _ => ("read", "a+r"),
+        let shown = shown(path);
+        let (what, help) = match wanted {
+            _ if wanted & EXECUTE != 0 && stat.kind == FileKind::File => {
+                ("run", format!("chmod a+rx '{shown}'"))
+            }
+            _ if wanted & WRITE != 0 => (
+                "write to",
+                format!("chmod g+rw '{shown}', with a group that '{user}' is in"),
+            ),
+            _ => (
+                "read",
+                format!(
+                    "chmod a+r '{shown}'; or chmod g+r, with a group that '{user}' is in, if it holds secrets"
+                ),
+            ),
         };
         let mode = stat.mode & 0o7777;
-        Some((
-            format!(
-                "has mode {mode:04o}, so user '{user}', whom the service runs as, cannot {verb} it"
-            ),
-            format!(
-                "chmod {bits} '{}', or give it to a group that '{user}' is in",
-                shown(path)
-            ),
-        ))
+        let trouble =
+            format!("has mode {mode:04o}: the service's user, '{user}', cannot {what} it");
+        Some((trouble, help))
     }
 
     /// Why the unit's sandbox does not show a path.
@@ -226,28 +230,27 @@ impl Host<'_> {
             let is_sticky = stat.kind == FileKind::Directory && stat.mode & 0o1000 != 0;
             let by_group = stat.mode & 0o020 != 0 && stat.gid != 0;
             let by_all = stat.mode & 0o002 != 0;
-            let whose = if one == real {
-                String::new()
+            let shown = shown(one);
+            let who = if stat.uid != 0 {
+                format!("user {} can", stat.uid)
+            } else if by_all && !is_sticky {
+                "anyone can".to_owned()
+            } else if by_group && !is_sticky {
+                format!("group {} can", stat.gid)
             } else {
-                format!("by way of '{}' ", shown(one))
+                continue;
             };
-            if stat.uid != 0 {
-                return Some((
-                    format!("can be changed {whose}by its owner, user {}", stat.uid),
-                    format!("chown root '{}'", shown(one)),
-                ));
-            }
-            if (by_group || by_all) && !is_sticky {
-                let who = if by_all {
-                    "anyone".to_owned()
-                } else {
-                    format!("group {}", stat.gid)
-                };
-                return Some((
-                    format!("can be changed {whose}by {who}"),
-                    format!("chmod go-w '{}'", shown(one)),
-                ));
-            }
+            let trouble = if one == real {
+                format!("is not safe: {who} change it")
+            } else {
+                format!("is not safe: {who} replace it, by way of '{shown}'")
+            };
+            let help = if stat.uid == 0 {
+                format!("chmod go-w '{shown}'")
+            } else {
+                format!("chown root '{shown}'")
+            };
+            return Some((trouble, help));
         }
         None
     }
@@ -376,7 +379,7 @@ impl Host<'_> {
             self.denied(file.parent()?, WRITE | EXECUTE)?
         } else {
             (
-                "is where tagkeeper.service cannot write (ProtectSystem=)".to_owned(),
+                "is outside of what tagkeeper.service may write to (ProtectSystem=)".to_owned(),
                 "write \"/run/tagkeeper/tagkeeper.prom\", or add ReadWritePaths= by `systemctl edit tagkeeper.service`"
                     .to_owned(),
             )

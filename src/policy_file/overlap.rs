@@ -46,12 +46,12 @@ impl Automaton {
 
     /// The shortest name that both match; none if there is no such name.
     pub(super) fn overlap(&self, other: &Self) -> Option<String> {
-        if let (Some(Token::One(ours)), Some(Token::One(theirs))) =
-            (self.tokens.first(), other.tokens.first())
-        {
-            if ours & theirs == 0 {
-                return None;
-            }
+        // Most pairs differ in a character before the first `*`.
+        let singles = |tokens: &[Token]| tokens.iter().take_while(|t| **t != Token::Star).count();
+        let common = singles(&self.tokens).min(singles(&other.tokens));
+        let mut pairs = self.tokens.iter().zip(&other.tokens).take(common);
+        if pairs.any(|(ours, theirs)| ours.set() & theirs.set() == 0) {
+            return None;
         }
         // A state, and how it was reached: the state before it, and the character if one was
         // consumed.

@@ -129,12 +129,12 @@ fn a_program_that_the_service_cannot_run() {
         (&["/opt/ready file 0644 0 0"], "is not executable", useless),
         (
             &["/opt/ready file 0750 0 0"],
-            "has mode 0750, so user 'tagkeeper', whom the service runs as, cannot run it",
-            "chmod a+rx '/opt/ready', or give it to a group that 'tagkeeper' is in",
+            "has mode 0750: the service's user, 'tagkeeper', cannot run it",
+            "chmod a+rx '/opt/ready'",
         ),
         (
             &["/opt directory 0700 0 0", sound],
-            "is out of reach for user 'tagkeeper', whom the service runs as: '/opt' is closed to it",
+            "cannot be reached by the service's user, 'tagkeeper': no permission for '/opt'",
             "chmod a+x '/opt', or move it",
         ),
         (
@@ -147,17 +147,17 @@ fn a_program_that_the_service_cannot_run() {
         ),
         (
             &["/opt/ready file 0775 0 997"],
-            "can be changed by group 997",
+            "is not safe: group 997 can change it",
             "chmod go-w '/opt/ready'",
         ),
         (
             &["/opt directory 0777 0 0", sound],
-            "can be changed by way of '/opt' by anyone",
+            "is not safe: anyone can replace it, by way of '/opt'",
             "chmod go-w '/opt'",
         ),
         (
             &["/opt/ready file 0755 1000 0"],
-            "can be changed by its owner, user 1000",
+            "is not safe: user 1000 can change it",
             "chown root '/opt/ready'",
         ),
     ] {
@@ -185,7 +185,7 @@ fn a_hook_and_the_file_that_it_is_given() {
     assert_eq!(
         warnings(policy, &shipped(), &[sound, "/etc/hook.conf file 0640 0 0"]),
         [
-            "p.toml:2:24 hooks.failed: '/etc/hook.conf', which the hook 'failed' is given, has mode 0640, so user 'tagkeeper', whom the service runs as, cannot read it => chmod a+r '/etc/hook.conf', or give it to a group that 'tagkeeper' is in"
+            "p.toml:2:24 hooks.failed: '/etc/hook.conf', which the hook 'failed' is given, has mode 0640: the service's user, 'tagkeeper', cannot read it => chmod a+r '/etc/hook.conf'; or chmod g+r, with a group that 'tagkeeper' is in, if it holds secrets"
         ]
     );
     assert_eq!(
@@ -204,8 +204,8 @@ fn a_socket_that_the_service_cannot_use() {
     let docker = "/run/docker.sock socket 0660 0 995";
     assert_eq!(warnings("", &shipped(), &[docker]), [""; 0]);
     // The default is written nowhere, and matters as much.
-    let closed = "has mode 0660, so user 'tagkeeper', whom the service runs as, cannot write to it";
-    let help = "chmod g+rw '/run/docker.sock', or give it to a group that 'tagkeeper' is in";
+    let closed = "has mode 0660: the service's user, 'tagkeeper', cannot write to it";
+    let help = "chmod g+rw '/run/docker.sock', with a group that 'tagkeeper' is in";
     assert_eq!(
         warnings("", &shipped(), &["/run/docker.sock socket 0660 0 0"]),
         [format!(
@@ -227,7 +227,7 @@ fn a_socket_that_the_service_cannot_use() {
         (
             "/run/p/s",
             &["/run/p directory 0700 0 0", "/run/p/s socket 0666 0 0"],
-            "is out of reach for user 'tagkeeper', whom the service runs as: '/run/p' is closed to it",
+            "cannot be reached by the service's user, 'tagkeeper': no permission for '/run/p'",
         ),
     ] {
         let found = warnings(&at(path), &shipped(), files);
@@ -243,7 +243,7 @@ fn a_metrics_file_where_the_service_cannot_write() {
     let at = |path: &str| format!("[metrics]\ntextfile = \"{path}\"\n");
     let docker = "/run/docker.sock socket 0660 0 995";
     let found = warnings(&at("/var/lib/prom/t.prom"), &shipped(), &[docker]);
-    assert!(found[0].starts_with("p.toml:2:12 metrics.textfile: the metrics file, '/var/lib/prom/t.prom', is where tagkeeper.service cannot write (ProtectSystem=)"), "{found:?}");
+    assert!(found[0].starts_with("p.toml:2:12 metrics.textfile: the metrics file, '/var/lib/prom/t.prom', is outside of what tagkeeper.service may write to (ProtectSystem=)"), "{found:?}");
     assert_eq!(
         warnings(&at("/run/tagkeeper/t.prom"), &shipped(), &[docker]),
         [""; 0]
@@ -255,7 +255,7 @@ fn a_metrics_file_where_the_service_cannot_write() {
     let files = [docker, "/var/lib/prom directory 0755 990 990"];
     let found = warnings(&at("/var/lib/prom/t.prom"), &opened, &files);
     assert!(
-        found[0].contains("has mode 0755, so user 'tagkeeper'"),
+        found[0].contains("has mode 0755: the service's user, 'tagkeeper', cannot write to it"),
         "{found:?}"
     );
     let files = [docker, "/var/lib/prom directory 0775 990 997"];
@@ -352,10 +352,10 @@ fn policy_files_that_the_service_does_not_read() {
         found,
         [
             format!(
-                "{f} -: the policy '{f}' has mode 0600, so user 'tagkeeper', whom the service runs as, cannot read it => chmod a+r '{f}', or give it to a group that 'tagkeeper' is in"
+                "{f} -: the policy '{f}' has mode 0600: the service's user, 'tagkeeper', cannot read it => chmod a+r '{f}'; or chmod g+r, with a group that 'tagkeeper' is in, if it holds secrets"
             ),
             format!(
-                "{d}/open.toml -: the policy '{d}/open.toml' can be changed by anyone => chmod go-w '{d}/open.toml'"
+                "{d}/open.toml -: the policy '{d}/open.toml' is not safe: anyone can change it => chmod go-w '{d}/open.toml'"
             ),
             stray("bgp.toml.txt"),
             stray("lldp.conf"),
