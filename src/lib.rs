@@ -1,47 +1,5 @@
-//! tagkeeper keeps `repository:latest` on the newest version that has proved itself on this host, and the disk free of
-//! the images that nobody wants.
-//!
-//! Data flows one way:
-//!
-//! ```text
-//!   policy ──┐
-//!   state ───┼──> decide ──> plan ──> pass ──> engine
-//!   world ───┤                 │
-//!   now ─────┘                 └────> report
-//! ```
-//!
-//! - [`policy`]: what the operator wants, from TOML.
-//! - [`state`]: what is remembered between passes; locked, versioned, durably saved.
-//! - [`id`], [`image`]: ids and names of images, parsed; [`world`]: what was observed at one instant. Plain data.
-//! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
-//! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness, `hooks`:
-//!   who is told what happened; `process` runs the commands of both; [`deadline`]: until when something may wait.
-//! - `textfile`: where metrics are written.
-//! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
-//! - [`init`]: a first policy, guessed from a world. Pure.
-//! - [`span`]: spans of time for people; [`near`]: the word that was probably meant.
-//! - [`report`]: plan and status as text and JSON, the status line, the log.
-//! - [`notify`]: what systemd is told.
-//! - [`cli`], [`command`], [`exit`]: the command line, what each command does, how it ends.
-
-pub mod cli;
-pub mod command;
-pub mod deadline;
-pub mod decide;
-pub mod engine;
-pub mod exit;
-mod hooks;
-pub mod id;
-pub mod image;
+//! Reduced to what compiles while the decision moves into its crate.
+pub mod duration;
 pub mod init;
-pub mod near;
-pub mod notify;
-pub mod pass;
-pub mod policy;
-mod process;
-pub mod ready;
-pub mod report;
-pub mod span;
-pub mod state;
-mod textfile;
-pub mod world;
+pub mod policy_file;
+pub mod suggest;
