@@ -458,6 +458,16 @@ fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
     );
 }
 
+/// One drop-in for a whole fleet says nothing wrong on a host that has no workload.
+#[test]
+fn a_hold_of_everything_needs_no_workload() {
+    for text in ["[hold]", "[hold]\nworkloads = \"*\""] {
+        let checked = check_sources(&[source(FILE, text)]).unwrap();
+        assert!(checked.warnings.is_empty(), "{}", checked.warnings[0]);
+        assert_eq!(checked.settings.policy.holds.len(), 1);
+    }
+}
+
 /// Nobody reads thousands of errors; the first are printed, and all are counted.
 #[test]
 fn eight_thousand_errors_are_fifty_and_a_count() {
