@@ -254,7 +254,9 @@ fn what_goes_anyway_counts_first() {
 fn workloads_share_the_disk_and_the_oldest_goes_whosever_it_is() {
     let mut host = crowded(85);
     host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
-    host.pass();
+    host.image('5', &["docker-gnmi:latest", "docker-gnmi:v5"]);
+    host.run("gnmi", "docker-gnmi:latest");
+    host.minutes(11);
     host.sized_image('6', 100, &["docker-gnmi:v6"]);
     host.pass();
     host.later(60);

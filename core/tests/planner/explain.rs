@@ -186,7 +186,7 @@ fn the_story_goes_on_when_the_image_has_left() {
 fn each_image_has_one_story() {
     let mut host = Host::with_fallback();
     host.deploy_in_vain('c', "v3");
-    host.reject_image('c', "v9");
+    host.reject_image('c', "v3");
     host.remove_container("k8s_v3");
     host.lose_image('c');
     let told = image_reports(&host.policy, &host.look(), &host.now());

@@ -18,7 +18,8 @@ fn hold_neither_tags_nor_records_a_promotion() {
         host.plan().pending.unwrap().up_ms >= 30 * MINUTE_MS,
         "observed and shown"
     );
-    assert!(!host.memory().pending.as_ref().unwrap().soaked);
+    let pending = host.memory().pending.as_ref().unwrap();
+    assert_eq!((pending.soaked, pending.promoting), (true, false));
     host.tag('b', "local:latest");
     host.minutes(3);
     assert_eq!(host.lineage(), ["v1=a"]);

@@ -12,7 +12,7 @@ fn promoted_by_the_tag_of_the_round_before() {
     host.pass_killed_after(1);
     assert_eq!(host.acted, ["tag b local:latest"]);
     assert_eq!(host.lineage(), ["v1=a"], "recorded in the next round");
-    assert!(host.memory().pending.as_ref().unwrap().soaked);
+    assert!(host.memory().pending.as_ref().unwrap().promoting);
     host.pass();
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
@@ -42,7 +42,7 @@ fn not_promoted_when_the_pass_died_before_the_tag_and_it_serves_no_longer() {
     host.deploy('b', "v2");
     host.minutes(10);
     host.pass_killed_after(0);
-    assert!(host.memory().pending.as_ref().unwrap().soaked);
+    assert!(host.memory().pending.as_ref().unwrap().promoting);
     host.exit("k8s_v2", 1);
     host.later(1);
     host.pass();
@@ -181,7 +181,7 @@ fn a_rejected_provisional_fallback_is_no_fallback() {
     host.image('a', &["local:latest", "remote:v1"]);
     host.deploy('b', "v2");
     host.minutes(5);
-    host.reject_image('a', "v9");
+    host.reject_image('a', "v1");
     host.minutes(6);
     assert_eq!(host.lineage(), ["v2=b"]);
 }

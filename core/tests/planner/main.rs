@@ -20,6 +20,8 @@ mod engine;
 mod eviction;
 mod explain;
 mod failures;
+mod field_references;
+mod field_tags;
 mod history;
 mod hold;
 mod host;

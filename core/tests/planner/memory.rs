@@ -9,7 +9,7 @@ use tagkeeper_core::planner::{RollbackTarget, rollback};
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, repository, telemetry};
 
 #[test]
-fn what_was_there_first_is_inherited_and_what_comes_later_is_not() {
+fn what_was_there_before_anything_was_proven_is_inherited() {
     let mut host = Host::new();
     host.image('a', &["local:latest", "remote:v1"]);
     host.image('9', &["remote:v0"]);
@@ -19,7 +19,8 @@ fn what_was_there_first_is_inherited_and_what_comes_later_is_not() {
     let inherited = |digit| host.memory().images[&id(digit)].inherited;
     assert_eq!(
         (inherited('a'), inherited('9'), inherited('8')),
-        (true, true, false)
+        (true, true, true),
+        "nothing is proven yet"
     );
     assert_eq!(host.known().since.as_ref().unwrap().at, "minute 0");
     assert_eq!(host.memory().images[&id('8')].first_seen_ms, 2 * MINUTE_MS);
@@ -171,12 +172,9 @@ fn an_unmounted_data_disk_forgets_nothing() {
     let disk = (take(&mut host.images), take(&mut host.containers));
     host.reboot();
     host.minutes(30);
-    assert_eq!(host.state.workloads, before);
-    assert!(
-        host.notes().iter().any(|n| matches!(n, Note::OtherDisk)),
-        "{:?}",
-        host.plan().notes
-    );
+    let parked = host.known().parked.as_deref();
+    assert_eq!(parked, Some(&before[&telemetry()].memory), "parked whole");
+    assert_note!(host, Note::OtherDisk);
     (host.images, host.containers) = disk;
     assert_eq!(host.reason("remote:v0"), Reason::Retired);
 }
@@ -194,7 +192,8 @@ fn an_unmounted_data_disk_keeps_the_pending_upgrade_and_its_soak_starts_again() 
         host.minutes(5);
         let disk = (take(&mut host.images), take(&mut host.containers));
         host.minutes(30);
-        assert_eq!(host.pending().as_deref(), Some("v2=b"), "proven: {proven}");
+        let parked = host.known().parked.as_ref().unwrap();
+        assert!(parked.pending.is_some(), "proven: {proven}");
         assert!(host.known().failures.is_empty());
         (host.images, host.containers) = disk;
         host.minutes(10);
@@ -225,7 +224,8 @@ fn what_appears_on_a_strange_disk_is_inherited() {
     host.image('7', &["remote:v7"]);
     host.minutes(2);
     assert_eq!(host.reason("remote:v7"), Reason::Inherited);
-    assert!(host.memory().images.contains_key(&id('a')));
+    let parked = host.known().parked.as_ref().unwrap();
+    assert!(parked.images.contains_key(&id('a')));
     host.image('8', &["remote:v8"]);
     host.minutes(2);
     host.later(30 * DAY_MINUTES);

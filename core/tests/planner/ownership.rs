@@ -100,12 +100,12 @@ fn names_are_compared_normalised() {
 }
 
 #[test]
-fn a_foreign_image_under_the_local_name_serves_and_is_never_promoted() {
+fn a_foreign_image_under_the_local_name_is_never_promoted() {
     let mut host = Host::with_head();
     host.image('e', &["elsewhere:v9"]);
     host.run("telemetry", "elsewhere:v9");
     host.minutes(20);
-    assert_eq!(host.serving().as_deref(), Some("telemetry"));
+    assert_eq!(host.serving(), None, "the place is taken");
     assert_eq!(
         (host.pending(), host.lineage()),
         (None, vec!["v1=a".to_owned()])
@@ -125,7 +125,7 @@ fn an_image_of_another_workload_under_the_local_name_is_foreign() {
     host.image('e', &["docker-gnmi:v9"]);
     host.run("telemetry", "docker-gnmi:v9");
     host.minutes(20);
-    assert_eq!(host.serving().as_deref(), Some("telemetry"));
+    assert_eq!(host.serving(), None);
     assert_eq!(
         serving_of(&host, &gnmi()),
         None,
@@ -172,58 +172,21 @@ fn a_shared_image_by_the_state_of_one_and_the_name_of_the_other() {
 }
 
 #[test]
-fn no_workload_takes_the_last_name_of_what_another_one_wants() {
+fn no_workload_removes_what_another_one_needs() {
     let mut host = two_workloads(Host::with_fallback());
     host.image('9', &["docker-gnmi:v0"]);
     host.pass();
     host.memory_mut().lineage[1].image = id('9');
-    host.state
-        .workloads
-        .get_mut(&gnmi())
-        .unwrap()
-        .memory
-        .retired
-        .insert(id('9'));
-    assert_eq!(host.reason("remote:v1"), Reason::Grace);
-    let gnmi_verdicts = host.look().plan.workloads[&gnmi()].images.clone();
-    assert_eq!(
-        gnmi_verdicts[0].reason,
-        Reason::Fallback,
-        "telemetry falls back to it"
-    );
-    assert_eq!(host.actions(), [""; 0]);
-    host.listed_image('9').foreign_names = 1;
-    assert_eq!(
-        host.look().plan.workloads[&gnmi()].images[0].reason,
-        Reason::Retired,
-        "it has a name that nobody here can take"
-    );
-    host.listed_image('9').foreign_names = 0;
-    host.tag('9', "local:v9");
-    assert_eq!(
-        host.actions(),
-        ["rmi docker-gnmi:v0"],
-        "it has a name of its own to keep"
-    );
-}
-
-#[test]
-fn nor_the_nameless_image_that_another_one_wants() {
-    let mut host = two_workloads(Host::with_fallback());
-    host.image('9', &["docker-gnmi:v0"]);
-    host.pass();
-    host.state
-        .workloads
-        .get_mut(&gnmi())
-        .unwrap()
-        .memory
-        .retired
-        .insert(id('9'));
-    host.memory_mut().lineage[1].image = id('9');
+    let gnmi_memory = &mut host.state.workloads.get_mut(&gnmi()).unwrap().memory;
+    gnmi_memory.retired.insert(id('9'));
+    assert_eq!(host.reason("docker-gnmi:v0"), Reason::Fallback);
+    assert_eq!(host.actions(), ["tag 9 local:v1"], "a name of its own");
+    host.minutes(2);
+    assert!(host.is_on_disk('9'));
     host.untag("docker-gnmi:v0");
-    assert_eq!(host.actions(), [""; 0]);
-    host.memory_mut().lineage.truncate(1);
-    assert_eq!(host.actions(), ["rmi 9"]);
+    host.untag("local:v1");
+    host.pass();
+    assert_eq!(host.acted, ["tag 9 local:v1"], "nor when it is nameless");
 }
 
 /// A nameless image that both have seen, idle for longer than telemetry's grace.

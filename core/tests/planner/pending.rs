@@ -276,6 +276,8 @@ fn readiness_that_was_not_asked_is_no_yes() {
     host.readiness.clear();
     host.minutes(10);
     assert_eq!(host.lineage(), ["v1=a"]);
+    let mut world = host.observe();
+    world.readiness.clear();
     let unasked = decide(&host.policy, &host.state, &world);
     let workload = &unasked.plan.workloads[&telemetry()];
     assert_eq!(workload.actions, []);
@@ -305,7 +307,7 @@ fn a_note_that_the_soak_is_over_is_taken_back() {
         host.minutes(10);
         host.refuses_tags = true;
         host.pass();
-        assert!(host.memory().pending.as_ref().unwrap().soaked);
+        assert!(host.memory().pending.as_ref().unwrap().promoting);
         match trouble {
             "unhealthy" => host.set_health("k8s_v2", Health::Unhealthy),
             "restarted" => host.start("k8s_v2"),
@@ -317,7 +319,10 @@ fn a_note_that_the_soak_is_over_is_taken_back() {
         host.refuses_tags = false;
         host.later(1);
         host.pass();
-        assert!(!host.memory().pending.as_ref().unwrap().soaked, "{trouble}");
+        assert!(
+            !host.memory().pending.as_ref().unwrap().promoting,
+            "{trouble}"
+        );
         assert_eq!(host.lineage(), ["v1=a"], "{trouble}");
         assert!(
             host.disk().contains(&"local:latest=a".to_owned()),
@@ -361,17 +366,21 @@ fn a_container_that_was_not_inspected_is_not_taken_to_serve() {
     assert_eq!(decision.state.workloads[&telemetry()].memory.pending, None);
 }
 
+/// (2) The upgrade waits while its containers exist: nothing failed.
 #[test]
-fn a_pause_ends_the_soak() {
+fn a_pause_starts_the_soak_again() {
     let mut host = Host::with_head();
     host.deploy('b', "v2");
     host.minutes(9);
     host.set_state("k8s_v2", ContainerState::Paused);
     host.minutes(1);
-    assert_eq!(host.pending(), None);
+    let pending = host.memory().pending.clone().unwrap();
+    assert_eq!(pending.soaking_since_ms, None);
+    assert_eq!(host.told(), ["restarted"]);
     host.set_state("k8s_v2", ContainerState::Running);
     host.minutes(10);
     assert_eq!(host.lineage(), ["v1=a"]);
     host.pass();
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert!(host.known().failures.is_empty());
 }

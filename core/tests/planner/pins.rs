@@ -228,18 +228,6 @@ fn a_fallback_that_was_removed_by_force_leaves_a_pin_that_goes() {
 }
 
 #[test]
-fn while_the_disk_is_not_the_one_that_is_known_pins_stay() {
-    let mut host = pinned();
-    host.lose_image('a');
-    host.lose_image('b');
-    host.minutes(2);
-    assert_eq!(
-        host.container_names(),
-        ["k8s_v2".to_owned(), pin_name("telemetry", 'a')]
-    );
-}
-
-#[test]
 fn a_rollback_to_the_fallback_lets_go_of_it() {
     let mut host = pinned();
     roll_back(&mut host, usize::MAX);

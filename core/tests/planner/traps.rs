@@ -73,6 +73,7 @@ fn trap_a_crash_between_two_steps_never_loses_the_fallback() {
         host.untag("remote:v2");
         host.tag('a', "local:v1");
         host.image('d', &["remote:v1"]);
+        host.minutes(1);
         host.deploy('c', "v3");
         host.minutes(10);
         host.pass_killed_after(changes);

@@ -3,7 +3,7 @@
 
 use tagkeeper_core::model::Reason;
 
-use crate::host::{Host, id, repository};
+use crate::host::{DAY_MINUTES, Host, id, repository};
 
 const OTHER_REMOTE: &str = "mirror.example/docker-sonic-telemetry";
 
@@ -88,82 +88,68 @@ fn verdict_pending_before_adopt_and_fallback() {
     );
 }
 
-#[test]
-fn verdict_adopt_before_twin_and_in_use() {
+/// The same, and a promotion has retired the dry-run image.
+fn with_retired_twin() -> Host {
     let mut host = with_local_fallback();
+    host.pass();
+    host.memory_mut().retired.insert(id('d'));
+    host
+}
+
+/// (2) A name moves only from an image that is on its way out anyway.
+#[test]
+fn verdict_adopt_only_of_a_retired_image_that_nothing_uses() {
+    let mut host = with_retired_twin();
     assert_eq!(host.reason("remote:v1"), Reason::Adopt);
     assert_eq!(host.actions(), ["tag a remote:v1"]);
-
     host.run("debug", "remote:v1");
     host.exit("debug", 0);
-    assert_eq!(
-        host.reason("remote:v1"),
-        Reason::Adopt,
-        "though it is in use"
-    );
-    host.remove_container("debug");
+    assert_eq!(host.reason("remote:v1"), Reason::InUse);
+    assert_eq!(host.actions(), [""; 0]);
 
-    host.workload().remotes.push(repository(OTHER_REMOTE));
-    host.image('e', &["mirror.example/docker-sonic-telemetry:v1"]);
-    host.remove_container("k8s_v2");
-    host.run("k8s_e", "mirror.example/docker-sonic-telemetry:v1");
-    host.pass_killed_after(0);
-    assert_eq!(host.pending().as_deref(), Some("v1=e"));
-    assert_eq!(
-        host.reason("remote:v1"),
-        Reason::Adopt,
-        "though it is a twin of what soaks"
-    );
+    let mut host = with_local_fallback();
+    host.pass();
+    assert_eq!(host.reason("remote:v1"), Reason::Grace, "not retired");
+    host.later(3 * DAY_MINUTES);
+    assert_eq!(host.reason("remote:v1"), Reason::Idle, "nor then");
 }
 
 #[test]
-fn verdict_adopt_only_for_remote_names_of_a_fallback_that_bears_the_local_name() {
-    let mut host = with_local_fallback();
+fn verdict_adopt_only_for_remote_names_of_a_fallback_that_has_the_local_name() {
+    let mut host = with_retired_twin();
     host.untag("local:v1");
     host.tag('a', "local:somewhat");
-    assert_ne!(
+    assert_eq!(
         host.reason("remote:v1"),
-        Reason::Adopt,
+        Reason::Retired,
         "no local name of that version"
     );
 
-    let mut host = with_local_fallback();
+    let mut host = with_retired_twin();
     host.image('e', &["local:v1"]);
-    assert_ne!(
+    assert_eq!(
         host.reason("remote:v1"),
-        Reason::Adopt,
+        Reason::Retired,
         "the local name means another image"
     );
 
-    let mut host = with_local_fallback();
+    let mut host = with_retired_twin();
     host.tag('b', "local:v2");
-    host.image('e', &["remote:v2"]);
+    host.tag('d', "remote:v2");
     assert_eq!(
         host.reason("remote:v2"),
-        Reason::Twin,
+        Reason::Retired,
         "the head is no fallback"
     );
 
-    let mut host = with_local_fallback();
-    host.image('e', &["local:v3"]);
-    host.untag("remote:v1");
-    assert_eq!(host.reason("local:v1"), Reason::Fallback);
-    assert_ne!(host.reason("local:v3"), Reason::Adopt, "a local name");
+    let mut host = with_retired_twin();
+    host.tag('d', "local:v3");
+    assert_eq!(host.reason("local:v3"), Reason::Retired, "a local name");
 }
 
 #[test]
-fn verdict_adopt_retires_who_loses_the_name_and_saves_that_first() {
-    let mut host = with_local_fallback();
-    host.pass_killed_after(0);
-    assert_eq!(host.retired(), ['d']);
-    assert!(host.disk().contains(&"remote:v1=d".to_owned()));
-    host.pass();
-    assert!(!host.images.iter().any(|image| image.id == id('d')));
-}
-
-#[test]
-fn verdict_adopt_retires_the_other_names_of_that_image_at_once() {
-    let mut host = with_local_fallback();
+fn verdict_adopt_leaves_the_other_names_of_that_image() {
+    let mut host = with_retired_twin();
     host.tag('d', "remote:nightly");
     assert_eq!(host.reason("remote:nightly"), Reason::Retired);
     host.pass();
@@ -253,15 +239,33 @@ fn verdict_twin_of_the_head_the_pending_upgrade_and_its_provisional_fallback() {
     assert_eq!(host.reason("remote:v1"), Reason::Twin);
 }
 
+/// (2) What a container uses is in use, and what is retired was judged by a promotion.
 #[test]
-fn verdict_twin_before_in_use_and_retired() {
+fn verdict_twin_behind_in_use_and_never_of_a_retired_image() {
     let mut host = Host::with_fallback();
     host.image('d', &["local:v2"]);
     host.pass();
-    host.memory_mut().retired.insert(id('d'));
+    assert_eq!(host.reason("local:v2"), Reason::Twin);
     host.run("debug", "local:v2");
     host.exit("debug", 0);
-    assert_eq!(host.reason("local:v2"), Reason::Twin);
+    assert_eq!(host.reason("local:v2"), Reason::InUse);
     host.remove_container("debug");
-    assert_eq!(host.reason("local:v2"), Reason::Twin);
+    host.memory_mut().retired.insert(id('d'));
+    assert_eq!(host.reason("local:v2"), Reason::Retired);
+}
+
+#[test]
+fn verdict_twin_never_of_what_was_pending_here_nor_without_dry_runs() {
+    let mut host = Host::with_fallback();
+    host.image('d', &["local:v2"]);
+    host.pass();
+    let record = host.memory_mut().images.get_mut(&id('d')).unwrap();
+    record.times_pending = 1;
+    assert_eq!(host.reason("local:v2"), Reason::Grace);
+
+    let mut host = Host::with_fallback();
+    host.image('d', &["local:v2"]);
+    host.pass();
+    host.workload().dry_runs = false;
+    assert_eq!(host.reason("local:v2"), Reason::Grace);
 }
