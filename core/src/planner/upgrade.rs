@@ -398,7 +398,7 @@ fn containers_of<'a>(
 }
 
 fn ended_containers(subject: Subject<'_>, image: &ImageId) -> BTreeSet<ContainerId> {
-    let ended = containers_of(subject, image).filter(|c| has_ended(c));
+    let ended = containers_of(subject, image).filter(|c| has_ended(c) || loops(c));
     ended.map(|c| c.id.clone()).collect()
 }
 
@@ -409,15 +409,19 @@ fn has_ended(container: &Container) -> bool {
     )
 }
 
+/// Whether a container waits for its restart policy to start it again.
+fn loops(container: &Container) -> bool {
+    container.state == ContainerState::Restarting
+}
+
 /// How a container ended by itself: with an exit code that is not a stop, or in the loop of its restart policy.
 fn own_end(subject: Subject<'_>, container: &Container) -> Option<End> {
     let details = serving::details(subject, container)?;
-    let loops = container.state == ContainerState::Restarting;
     let failed = has_ended(container)
         && details
             .exit_code
             .is_some_and(|code| !STOP_CODES.contains(&code));
-    (loops || failed).then(|| End {
+    (loops(container) || failed).then(|| End {
         exit_code: details.exit_code,
         ran_secs: details.ran_secs.unwrap_or_default(),
     })
@@ -644,6 +648,10 @@ fn trouble(subject: Subject<'_>, group: &Group<'_>) -> Option<RestartCause> {
     }
     if reported.contains(&Health::Starting) {
         return Some(RestartCause::NotHealthyYet);
+    }
+    // For as long as it does: the look that found it began the soak again once.
+    if let Some(looping) = containers_of(subject, group.image).find(|c| loops(c)) {
+        return Some(RestartCause::NotRunning(looping.state.clone()));
     }
     match subject.readiness() {
         Some(Readiness::NotReady(why)) if subject.policy.ready.is_some() => {
