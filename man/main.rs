@@ -4,6 +4,7 @@
 
 mod notices;
 mod pages;
+mod policy;
 mod words;
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! The two man pages, from what the program itself has: its command line, its words, the policy that it ships.
+//! The two man pages, from what the program itself has: its command line, its words, the table of its policy's keys.
 //!
 //! The `.in` files hold what people wrote; a line `@NAME@` in them stands for what is made here. A place that is left over,
 //! or a source that does not look as expected, is an error: a page is whole, or it is not made.
@@ -11,11 +11,10 @@ use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 use tagkeeper::cli::Cli;
 
-use crate::words;
+use crate::{policy as keys, words};
 
 const PROGRAM: &str = include_str!("tagkeeper.8.in");
 const POLICY: &str = include_str!("tagkeeper.toml.5.in");
-const SHIPPED_POLICY: &str = include_str!("../config/policy.toml");
 
 /// tagkeeper(8).
 pub(crate) fn program() -> Result<String> {
@@ -51,7 +50,7 @@ pub(crate) fn program() -> Result<String> {
 pub(crate) fn policy() -> Result<String> {
     fill(
         &(title("tagkeeper.toml", 5, "File Formats Manual") + POLICY),
-        &[("SECTIONS", sections(SHIPPED_POLICY)?)],
+        &[("SECTIONS", keys::sections())],
     )
 }
 
@@ -129,42 +128,6 @@ fn exit_code(line: &str) -> Option<(String, String)> {
 fn example(line: &str) -> Option<(String, String)> {
     let (call, what) = line.split_once(" # ")?;
     Some((call.trim().to_owned(), what.trim().to_owned()))
-}
-
-/// The policy's sections and keys, as config/policy.toml explains them: "# text" above "#key = value" or "#\[section\]".
-fn sections(policy: &str) -> Result<String> {
-    let mut text = String::new();
-    for block in policy.split("\n\n") {
-        let lines = block.lines().filter(|line| !line.is_empty());
-        let (prose, settings): (Vec<&str>, Vec<&str>) =
-            lines.partition(|line| *line == "#" || line.starts_with("# "));
-        let prose = prose.iter().map(|line| line[1..].trim());
-        let prose = prose.collect::<Vec<_>>().join(" ");
-        let Some((first, more)) = settings.split_first() else {
-            // What stands above the first section is for the reader of the file.
-            if !text.is_empty() {
-                text += &Roff::new().control("PP", []).text([roman(prose)]).to_roff();
-            }
-            continue;
-        };
-        ensure!(
-            more.is_empty(),
-            "'{first}' stands together with '{}'",
-            more.join("', '")
-        );
-        let setting = first
-            .strip_prefix('#')
-            .context("the shipped policy sets a key")?;
-        let mut made = Roff::new();
-        match setting.split_once(" = ") {
-            Some((key, value)) => made
-                .control("TP", [])
-                .text([bold(key), roman(format!(" = {value}"))]),
-            None => made.control("SH", [setting]),
-        };
-        text += &made.text([roman(prose)]).to_roff();
-    }
-    Ok(text)
 }
 
 fn entry(head: &str, what: &str) -> String {

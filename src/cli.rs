@@ -1,14 +1,15 @@
 //! The command line: clap's definitions and nothing else. Reads no file, knows no engine; `main` acts on it.
 //!
-//! Wrong usage is exit code 2, clap's own (design section 7).
+//! Wrong usage is exit code 2, clap's own (design 7). Options may be given before or after the command; a command takes only
+//! those that it uses.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-
-use crate::image::Version;
-use crate::policy::WorkloadName;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use tagkeeper_core::model::{Version, WorkloadName};
 
 /// What `--help` teaches besides the options. Lines of at most 80 columns, so that no terminal breaks them.
 const AFTER_HELP: &str = "\
@@ -20,272 +21,525 @@ The policy says which workloads there are. It is read from all of these:
 
 Exit codes:
    0  done, or nothing to do
-   1  the pass failed or an action did; the next pass tries again. Of rollback
-      and accept: nothing was changed, and they say why
+   1  the pass failed or an action did; the next pass tries again. For rollback
+      and accept: refused, nothing was changed; or not done as it was meant.
+      For wait: the upgrade failed
    2  wrong usage
+   3  wait: the timeout is over
   69  the engine cannot be reached, did not answer in time, or its answer
       cannot be read; nothing was changed
   75  another pass holds the lock
   78  the policy (or a newer state) is refused; nothing was changed
 
 Examples:
-  tagkeeper init                        # prints a first policy, to mend
-  tagkeeper status                      # how the workloads stand
-  tagkeeper status --watch              # the same, each second
-  tagkeeper plan                        # what a pass would do now, and why
+  tagkeeper init                        # print a starter policy for this host
+  tagkeeper check --policy new.toml     # is this policy valid?
+  tagkeeper status                      # one line for each workload
+  tagkeeper status telemetry            # the details of one
+  tagkeeper plan                        # what the next pass would do, and why
   tagkeeper plan --format json          # the same, for programs
-  tagkeeper explain v2                  # why is this image still here?
-  tagkeeper check --policy new.toml     # is this policy sound?
+  tagkeeper explain telemetry v2        # why is this image still here?
   tagkeeper reconcile                   # one pass, as the timer runs it
-  tagkeeper rollback telemetry          # back to what was good before
-  tagkeeper accept telemetry v2         # v2 may be latest again";
+  tagkeeper rollback telemetry          # back to the previous proven version
+  tagkeeper accept telemetry v2         # v2 may be promoted again
+  tagkeeper wait telemetry v3           # until v3 is proven or has failed";
 
 /// Keeps repository:latest on the newest version that has proved itself here.
 ///
 /// Each workload of the policy has a repository, whose latest the local service runs. When the orchestrator rolls out
-/// a version and its container stays up for ten minutes, that version becomes latest; the one before is kept to fall
-/// back to, and older ones leave the disk. A systemd timer runs `tagkeeper reconcile` every minute.
+/// a version and its container stays up for ten minutes, that version becomes latest; the previous one is kept as
+/// fallback, and older ones are removed. A systemd timer runs `tagkeeper reconcile` every minute.
 #[derive(Debug, Parser)]
 #[command(name = "tagkeeper", version, after_help = AFTER_HELP, max_term_width = 80)]
 pub struct Cli {
-    /// Options of every command.
+    /// Options that are given before the command.
     #[command(flatten)]
-    pub options: Options,
+    before: Before,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Options of every command; accepted before and after it.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
+/// Options before the command, which may turn out not to use them. The help of each command shows its own.
+#[derive(Args, Clone, Debug, Default)]
+struct Before {
+    #[arg(long, value_name = "FILE", hide = true)]
+    policy: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", hide = true)]
+    state_dir: Option<PathBuf>,
+    #[arg(long, value_name = "PATH", value_parser = socket_parser(), hide = true)]
+    socket: Option<PathBuf>,
+    #[arg(long, value_enum, value_name = "FORMAT", hide = true)]
+    format: Option<Format>,
+    #[arg(long, value_enum, value_name = "WHEN", hide = true)]
+    color: Option<Color>,
+}
+
+/// The options of a command, with those before it and the defaults filled in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Read this policy instead of all the files under /usr/lib and /etc.
-    #[arg(long, value_name = "FILE", global = true)]
     pub policy: Option<PathBuf>,
-
-    /// Where the state is kept [default: `$STATE_DIRECTORY`, else /var/lib/tagkeeper].
-    #[arg(long, value_name = "DIR", global = true)]
+    /// Where the state is kept.
     pub state_dir: Option<PathBuf>,
-
-    /// The engine's unix socket [default: the policy's, else /run/docker.sock].
-    #[arg(long, value_name = "PATH", global = true)]
+    /// The engine's unix socket.
     pub socket: Option<PathBuf>,
-
-    /// How plan, status, explain and check print; what the others say is for people.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text, global = true)]
+    /// How to print.
     pub format: Format,
-
-    /// Whether plan and status have colours; auto is on a terminal, unless `NO_COLOR` is set.
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, global = true)]
+    /// Whether to print in colours.
     pub color: Color,
 }
 
+/// `--policy`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct PolicyArg {
+    /// Read this policy instead of all the files under /usr/lib and /etc.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+}
+
+/// `--state-dir`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct StateArg {
+    /// Where the state is kept [default: `$STATE_DIRECTORY`, else /var/lib/tagkeeper].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// `--socket`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct SocketArg {
+    /// The engine's unix socket [default: the policy's, else /run/docker.sock].
+    #[arg(long, value_name = "PATH", value_parser = socket_parser())]
+    socket: Option<PathBuf>,
+}
+
+/// `--format`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct FormatArg {
+    /// Output format [default: text].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+}
+
+/// `--color`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ColorArg {
+    /// Colours; auto: on a terminal, unless `NO_COLOR` is set [default: auto].
+    #[arg(long, value_enum, value_name = "WHEN")]
+    color: Option<Color>,
+}
+
 /// Whether what is printed for people has colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Color {
     /// On a terminal that knows them, unless `NO_COLOR` is set.
+    #[default]
     Auto,
-    /// Whatever reads it.
+    /// Even when not a terminal.
     Always,
     /// Not at all.
     Never,
 }
 
-/// How `plan`, `status`, `explain` and `check` print. The other commands take either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// Output format of `plan`, `status`, `explain` and `check`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
+    #[default]
     Text,
     /// For programs; a versioned interface.
     Json,
 }
 
-/// The commands (design section 7).
+/// The commands (design 7).
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// One pass: look, decide, act; what the timer runs.
-    Reconcile,
-    /// What a pass would do now, and why; changes nothing.
+    /// Run one pass (what the timer does).
+    Reconcile(ReconcileArgs),
+    /// Show what the next pass would do, and why.
     ///
-    /// It reads like a diff: `+` is a name that an image gets, `~` a name that moves, `-` what goes; below, what stays, and
-    /// why. It comes from the same decision that `reconcile` acts on, and shows the next round of a pass: after a promotion
-    /// comes another one that cleans up.
-    Plan {
-        /// Only this workload, as the policy names it.
-        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
-        workload: Option<WorkloadName>,
-    },
-    /// How the workloads stand: latest, fallbacks, pending upgrades, failures, disk.
+    /// It reads like a diff: `+` is a name that an image gets, `~` a name that moves, `-` what is removed; below, what is
+    /// kept, and why. It comes from the same decision that `reconcile` acts on, and shows all rounds of the next pass.
+    /// Changes nothing.
+    Plan(PlanArgs),
+    /// Show the state of each workload.
     ///
-    /// Of each workload: what is latest and whether it is proven, what there is to fall back to, which container serves, how
-    /// far a pending upgrade has come, what failed and why, what was rejected, and each image on the disk with what becomes
-    /// of it. Changes nothing.
-    Status {
-        /// Only this workload, as the policy names it.
-        #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
-        workload: Option<WorkloadName>,
-        /// Look again each second, until Ctrl-C; on a terminal only.
-        #[arg(long)]
-        watch: bool,
-    },
-    /// The whole story of one image: what happened to it, why it stays or goes, and when.
+    /// One line for each, the failing ones first, below when the last pass ended and how. With a workload, or with
+    /// --verbose, the details: what is latest and whether it is proven, the fallbacks, which containers serve, how far a
+    /// pending upgrade is, what failed and why, what was rejected, what is on the disk. Changes nothing.
+    Status(StatusArgs),
+    /// Show the history of one image, and why and until when it is kept.
     ///
-    /// When it was first seen, promoted, replaced; why each of its names is kept or going, and when that changes. An image
-    /// that has left the disk is told of as long as it is remembered: the last dozen that were promoted, and as many that
-    /// never were. Changes nothing.
-    Explain {
-        /// A name of the image, its version, or the beginning of its id.
-        #[arg(value_name = "REFERENCE", value_parser = NonEmptyStringValueParser::new())]
-        image: String,
-    },
-    /// Read the policy and report every error in it, and what is odd about it here.
-    Check,
-    /// Look at the engine and print a first policy to mend.
+    /// When it was first seen, promoted, replaced; why each of its names is kept or removed, and when that changes.
+    /// Removed images are remembered too: the last 12 that were promoted and the last 12 that were not. Changes nothing.
+    Explain(ExplainArgs),
+    /// Validate the policy: all errors, plus warnings about this host.
+    Check(CheckArgs),
+    /// Print a starter policy for this host.
     ///
     /// Prints TOML with comments to standard output: each local repository with a latest whose image other repositories
-    /// carry too, the container that runs it, and what is unsure. Reads no policy and changes nothing. Where another
-    /// engine than Docker's is meant, say so: --socket /run/podman/podman.sock.
-    Init,
-    /// Back to what was good before.
+    /// have too, the container that runs it, and what is unsure. Reads no policy and changes nothing. For Podman:
+    /// --socket /run/podman/podman.sock.
+    Init(InitArgs),
+    /// Roll back to the previous proven version; asks first.
     ///
-    /// Rejects the pending upgrade; or, when none is pending, rejects latest and moves it to the version before. What is
-    /// rejected is never made latest again, until `tagkeeper accept` lifts that. Works on hold: a person asked.
+    /// Rejects the unproven upgrade in play, pending or crash-looping, and leaves latest where it is. When there is none, or
+    /// with --latest, rejects latest and moves it to the version before. What is rejected is not promoted again until
+    /// `tagkeeper accept` allows it. Also works on hold.
     ///
-    /// On a terminal it shows what it is going to do, and asks. Any answer but yes changes nothing and exits 1, and so does a
-    /// yes to what is no longer what would be done. Elsewhere it goes ahead.
-    Rollback {
-        /// The workload, as the policy names it.
-        #[arg(value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
-        workload: WorkloadName,
-        /// Do not ask.
-        #[arg(long, short)]
-        yes: bool,
-    },
-    /// Lift the rejections of a version, so that it may become latest again.
-    Accept {
-        /// The workload, as the policy names it.
-        #[arg(value_parser = NonEmptyStringValueParser::new().map(WorkloadName::new))]
-        workload: WorkloadName,
-        /// The version that was rejected; `tagkeeper status` lists them.
-        #[arg(value_parser = NonEmptyStringValueParser::new().map(Version::new))]
-        version: Version,
-    },
+    /// It shows what it will do, and asks. Any answer but yes changes nothing and exits 1, also if the situation changed
+    /// while you were asked. Without a terminal it needs --yes.
+    Rollback(RollbackArgs),
+    /// Lift the rejection of a version, so that it may be promoted again.
+    Accept(AcceptArgs),
+    /// Wait until an upgrade is proven or has failed; the gate for rollout pipelines.
+    ///
+    /// Waits for that version, or for whatever is pending: 0 once it is proven (at once if nothing is pending), 1 once it
+    /// has failed, 3 when the timeout is over.
+    Wait(WaitArgs),
+}
+
+fn workload_parser() -> impl TypedValueParser<Value = WorkloadName> {
+    NonEmptyStringValueParser::new().map(WorkloadName::new)
+}
+
+fn version_parser() -> impl TypedValueParser<Value = Version> {
+    NonEmptyStringValueParser::new().map(Version::new)
+}
+
+fn socket_parser() -> impl TypedValueParser<Value = PathBuf> {
+    NonEmptyStringValueParser::new()
+        .map(|text| PathBuf::from(text.strip_prefix("unix://").unwrap_or(&text)))
+}
+
+fn timeout_parser(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write 15m or 90s"))
+}
+
+macro_rules! options_of {
+    ($args:ty: $($group:ident $field:ident),+) => {
+        impl $args {
+            fn given(&self) -> Before {
+                Before { $($field: self.$group.$field.clone(),)+ ..Before::default() }
+            }
+            fn used() -> &'static [&'static str] {
+                &[$(stringify!($field)),+]
+            }
+        }
+    };
+}
+
+/// Options of `reconcile`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ReconcileArgs {
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
+}
+options_of!(ReconcileArgs: with_policy policy, with_state state_dir, with_socket socket);
+
+/// Options of `plan`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct PlanArgs {
+    /// Only this workload.
+    #[arg(value_parser = workload_parser())]
+    workload: Option<WorkloadName>,
+    #[arg(long = "workload", value_name = "NAME", value_parser = workload_parser(), hide = true, conflicts_with = "workload")]
+    named: Option<WorkloadName>,
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
+    #[command(flatten)]
+    with_format: FormatArg,
+    #[command(flatten)]
+    with_color: ColorArg,
+}
+options_of!(PlanArgs: with_policy policy, with_state state_dir, with_socket socket, with_format format, with_color color);
+
+impl PlanArgs {
+    /// The one workload to show.
+    pub fn workload(&self) -> Option<&WorkloadName> {
+        self.workload.as_ref().or(self.named.as_ref())
+    }
+}
+
+/// Options of `status`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct StatusArgs {
+    /// Only this workload, in detail.
+    #[arg(value_parser = workload_parser())]
+    workload: Option<WorkloadName>,
+    #[arg(long = "workload", value_name = "NAME", value_parser = workload_parser(), hide = true, conflicts_with = "workload")]
+    named: Option<WorkloadName>,
+    /// The details of each workload.
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Details with every image, also those that are kept unchanged.
+    #[arg(long)]
+    pub all: bool,
+    /// Refresh every second until Ctrl-C.
+    #[arg(long)]
+    pub watch: bool,
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
+    #[command(flatten)]
+    with_format: FormatArg,
+    #[command(flatten)]
+    with_color: ColorArg,
+}
+options_of!(StatusArgs: with_policy policy, with_state state_dir, with_socket socket, with_format format, with_color color);
+
+impl StatusArgs {
+    /// The one workload to show.
+    pub fn workload(&self) -> Option<&WorkloadName> {
+        self.workload.as_ref().or(self.named.as_ref())
+    }
+}
+
+/// Options of `explain`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct ExplainArgs {
+    /// [WORKLOAD] IMAGE: a name of the image, its version, or the beginning of its id.
+    #[arg(value_name = "[WORKLOAD] IMAGE", num_args = 1..=2, required = true, value_parser = NonEmptyStringValueParser::new())]
+    words: Vec<String>,
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
+    #[command(flatten)]
+    with_format: FormatArg,
+    #[command(flatten)]
+    with_color: ColorArg,
+}
+options_of!(ExplainArgs: with_policy policy, with_state state_dir, with_socket socket, with_format format, with_color color);
+
+impl ExplainArgs {
+    /// The workload, if one was named, and what was asked for.
+    pub fn subject(&self) -> (Option<WorkloadName>, &str) {
+        match self.words.as_slice() {
+            [workload, image] => (Some(WorkloadName::new(workload.as_str())), image),
+            [image, ..] => (None, image),
+            [] => (None, ""),
+        }
+    }
+}
+
+/// Options of `check`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
+    #[command(flatten)]
+    with_format: FormatArg,
+    #[command(flatten)]
+    with_color: ColorArg,
+}
+options_of!(CheckArgs: with_policy policy, with_socket socket, with_format format, with_color color);
+
+/// Options of `init`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct InitArgs {
+    #[command(flatten)]
+    with_socket: SocketArg,
+}
+options_of!(InitArgs: with_socket socket);
+
+/// Options of `rollback`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct RollbackArgs {
+    /// The workload, as the policy names it.
+    #[arg(value_parser = workload_parser())]
+    pub workload: WorkloadName,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Reject latest, even while an unproven upgrade is in play.
+    #[arg(long)]
+    pub latest: bool,
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
+    #[command(flatten)]
+    with_color: ColorArg,
+}
+options_of!(RollbackArgs: with_policy policy, with_state state_dir, with_socket socket, with_color color);
+
+/// Options of `accept`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct AcceptArgs {
+    /// The workload, as the policy names it.
+    #[arg(value_parser = workload_parser())]
+    pub workload: WorkloadName,
+    /// The version that was rejected; `tagkeeper status WORKLOAD` lists them.
+    #[arg(value_parser = version_parser())]
+    pub version: Version,
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+}
+options_of!(AcceptArgs: with_policy policy, with_state state_dir);
+
+/// Options of `wait`.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct WaitArgs {
+    /// The workload, as the policy names it.
+    #[arg(value_parser = workload_parser())]
+    pub workload: WorkloadName,
+    /// The version to wait for [default: whatever is pending].
+    #[arg(value_parser = version_parser())]
+    pub version: Option<Version>,
+    /// How long to wait at most; without it, as long as it takes.
+    #[arg(long, value_name = "DURATION", value_parser = timeout_parser)]
+    pub timeout: Option<Duration>,
+    #[command(flatten)]
+    with_policy: PolicyArg,
+    #[command(flatten)]
+    with_state: StateArg,
+}
+options_of!(WaitArgs: with_policy policy, with_state state_dir);
+
+impl Cli {
+    /// The options of the command.
+    ///
+    /// # Errors
+    /// An option before the command that this one does not use: wrong usage.
+    pub fn options(&self) -> Result<Options, clap::Error> {
+        let (given, used) = match &self.command {
+            Command::Reconcile(args) => (args.given(), ReconcileArgs::used()),
+            Command::Plan(args) => (args.given(), PlanArgs::used()),
+            Command::Status(args) => (args.given(), StatusArgs::used()),
+            Command::Explain(args) => (args.given(), ExplainArgs::used()),
+            Command::Check(args) => (args.given(), CheckArgs::used()),
+            Command::Init(args) => (args.given(), InitArgs::used()),
+            Command::Rollback(args) => (args.given(), RollbackArgs::used()),
+            Command::Accept(args) => (args.given(), AcceptArgs::used()),
+            Command::Wait(args) => (args.given(), WaitArgs::used()),
+        };
+        let before = &self.before;
+        let present = [
+            ("policy", before.policy.is_some()),
+            ("state_dir", before.state_dir.is_some()),
+            ("socket", before.socket.is_some()),
+            ("format", before.format.is_some()),
+            ("color", before.color.is_some()),
+        ];
+        let unused = present
+            .iter()
+            .find(|(name, given)| *given && !used.contains(name));
+        if let Some((name, _)) = unused {
+            let name = name.replace('_', "-");
+            let message = format!("this command does not use --{name}");
+            return Err(Self::command().error(ErrorKind::UnknownArgument, message));
+        }
+        let before = before.clone();
+        Ok(Options {
+            policy: given.policy.or(before.policy),
+            state_dir: given.state_dir.or(before.state_dir),
+            socket: given.socket.or(before.socket),
+            format: given.format.or(before.format).unwrap_or_default(),
+            color: given.color.or(before.color).unwrap_or_default(),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
-
     use super::*;
 
-    fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace())
+    fn parse(line: &str) -> Result<(Cli, Options), clap::Error> {
+        let cli = Cli::try_parse_from(line.split_whitespace())?;
+        let options = cli.options()?;
+        Ok((cli, options))
     }
 
     #[test]
-    fn definitions_are_sound() {
+    fn definitions_are_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn commands() {
-        let telemetry = || WorkloadName::new("telemetry");
-        let accept = Command::Accept {
-            workload: telemetry(),
-            version: Version::new("v2"),
+    fn commands_and_their_words() {
+        let (cli, options) = parse("tagkeeper explain telemetry v2").unwrap();
+        let Command::Explain(args) = cli.command else {
+            panic!("{cli:?}")
         };
-        let rollback = |yes| Command::Rollback {
-            workload: telemetry(),
-            yes,
+        assert_eq!(args.subject(), (Some(WorkloadName::new("telemetry")), "v2"));
+        assert_eq!(options, Options::default());
+        let (cli, _) = parse("tagkeeper wait telemetry v3 --timeout 15m").unwrap();
+        let Command::Wait(args) = cli.command else {
+            panic!("{cli:?}")
         };
-        for (line, command) in [
-            ("tagkeeper reconcile", Command::Reconcile),
-            ("tagkeeper plan", Command::Plan { workload: None }),
-            (
-                "tagkeeper plan --workload telemetry",
-                Command::Plan {
-                    workload: Some(telemetry()),
-                },
-            ),
-            (
-                "tagkeeper status",
-                Command::Status {
-                    workload: None,
-                    watch: false,
-                },
-            ),
-            (
-                "tagkeeper status --watch --workload telemetry",
-                Command::Status {
-                    workload: Some(telemetry()),
-                    watch: true,
-                },
-            ),
-            (
-                "tagkeeper explain docker-sonic-telemetry:v1",
-                Command::Explain {
-                    image: "docker-sonic-telemetry:v1".to_owned(),
-                },
-            ),
-            ("tagkeeper check", Command::Check),
-            ("tagkeeper init", Command::Init),
-            ("tagkeeper rollback telemetry", rollback(false)),
-            ("tagkeeper rollback --yes telemetry", rollback(true)),
-            ("tagkeeper accept telemetry v2", accept),
+        assert_eq!(args.timeout, Some(Duration::from_secs(900)));
+        for line in [
+            "tagkeeper plan telemetry",
+            "tagkeeper plan --workload telemetry",
         ] {
-            let cli = parse(line).unwrap();
-            assert_eq!(cli.command, command, "{line}");
-            assert_eq!(cli.options.format, Format::Text, "{line}");
-            assert_eq!(cli.options.policy, None, "{line}");
+            let (cli, _) = parse(line).unwrap();
+            let Command::Plan(args) = cli.command else {
+                panic!("{line}")
+            };
+            assert_eq!(
+                args.workload(),
+                Some(&WorkloadName::new("telemetry")),
+                "{line}"
+            );
         }
     }
 
     #[test]
-    fn options_stand_before_and_after_the_command() {
+    fn options_may_be_given_before_and_after_the_command() {
         for line in [
-            "tagkeeper --policy p.toml --state-dir s --socket e.sock --format json plan",
+            "tagkeeper --policy p.toml --state-dir s --socket unix://e.sock --format json plan",
             "tagkeeper plan --policy p.toml --state-dir s --socket e.sock --format json",
             "tagkeeper --policy=p.toml --format=json plan --state-dir=s --socket=e.sock",
         ] {
-            let cli = parse(line).unwrap();
-            assert_eq!(cli.command, Command::Plan { workload: None }, "{line}");
+            let (_, options) = parse(line).unwrap();
             assert_eq!(
-                cli.options.policy.as_deref(),
+                options.policy.as_deref(),
                 Some(Path::new("p.toml")),
                 "{line}"
             );
+            assert_eq!(options.state_dir.as_deref(), Some(Path::new("s")), "{line}");
             assert_eq!(
-                cli.options.state_dir.as_deref(),
-                Some(Path::new("s")),
-                "{line}"
-            );
-            assert_eq!(
-                cli.options.socket.as_deref(),
+                options.socket.as_deref(),
                 Some(Path::new("e.sock")),
                 "{line}"
             );
-            assert_eq!(cli.options.format, Format::Json, "{line}");
+            assert_eq!(options.format, Format::Json, "{line}");
         }
     }
 
     #[test]
-    fn every_command_takes_every_option() {
-        for command in [
-            "reconcile",
-            "plan",
-            "status",
-            "check",
-            "init",
-            "rollback telemetry",
-            "accept telemetry v2",
+    fn a_command_takes_only_the_options_that_it_uses() {
+        for line in [
+            "tagkeeper rollback telemetry --format json",
+            "tagkeeper --format json rollback telemetry",
+            "tagkeeper init --policy p.toml",
+            "tagkeeper --state-dir s check",
+            "tagkeeper accept telemetry v1 --socket s",
         ] {
-            let line = format!(
-                "tagkeeper {command} --format json --color never --socket s --policy p --state-dir d"
-            );
-            assert_eq!(parse(&line).unwrap().options.format, Format::Json, "{line}");
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }
 
@@ -294,12 +548,14 @@ mod tests {
         for line in [
             "tagkeeper",
             "tagkeeper paln",
-            "tagkeeper plan telemetry",
             "tagkeeper plan --watch",
             "tagkeeper --color sometimes plan",
             "tagkeeper rollback",
             "tagkeeper explain",
+            "tagkeeper explain a b c",
             "tagkeeper accept telemetry",
+            "tagkeeper wait",
+            "tagkeeper wait x --timeout soon",
             "tagkeeper --format yaml plan",
             "tagkeeper --force reconcile",
             "tagkeeper --policy",
@@ -343,6 +599,6 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("  tagkeeper "));
         let parsed = examples.map(|line| parse(line.split('#').next().unwrap()).unwrap());
-        assert_eq!(parsed.count(), 10);
+        assert_eq!(parsed.count(), 11);
     }
 }

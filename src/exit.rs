@@ -11,6 +11,8 @@ pub enum Exit {
     Failed,
     /// Wrong usage.
     Usage,
+    /// `wait`: the timeout is over, and the upgrade is neither proven nor has failed.
+    TimedOut,
     /// The engine cannot be reached, did not answer in time, or its answer cannot be read; nothing was changed.
     Unavailable,
     /// Another pass holds the lock.
@@ -26,6 +28,7 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::TimedOut => 3,
             Self::Unavailable => 69,
             Self::Locked => 75,
             Self::Refused => 78,
@@ -40,6 +43,7 @@ impl Exit {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Usage => "usage",
+            Self::TimedOut => "timed-out",
             Self::Unavailable => "unavailable",
             Self::Locked => "locked",
             Self::Refused => "refused",

@@ -4,12 +4,13 @@
 //! a hook may run `tagkeeper status`. Each event is told at most once; a pass that is killed before it gets here does not make
 //! up for it. No hook stops or fails anything: what goes wrong with one is a warning in the log.
 
-use crate::decide::{Event, EventKind};
-use crate::notify;
-use crate::policy::Hooks;
+use tagkeeper_core::model::{Event, EventKind, Now, Outcome, Reading};
+
+use crate::deadline::Deadline;
+use crate::notify as systemd;
+use crate::policy_file::Hooks;
+use crate::process::{self, Ending, Finished, Invocation};
 use crate::report;
-use crate::runner::Errand;
-use crate::state::{Now, Reading};
 
 /// How long all the hooks of one pass may take together, in milliseconds. Those that are left then are not told: the next pass
 /// must not wait for an endpoint that hangs.
@@ -22,88 +23,144 @@ pub(crate) fn concerns(hooks: &Hooks, event: &Event) -> bool {
 
 fn command<'h>(hooks: &'h Hooks, event: &Event) -> Option<&'h Vec<String>> {
     match event.kind {
-        EventKind::Promoted => hooks.promoted.as_ref(),
-        EventKind::Failed => hooks.failed.as_ref(),
-        EventKind::RolledBack => hooks.rolled_back.as_ref(),
-        EventKind::Pending
-        | EventKind::Restarted
-        | EventKind::Retagged
-        | EventKind::Removed
-        | EventKind::Pinned
-        | EventKind::Restored
-        | EventKind::Deferred => None,
+        EventKind::Promoted { .. } => hooks.promoted.as_ref(),
+        EventKind::Ended {
+            outcome: Outcome::Failed,
+            ..
+        } => hooks.failed.as_ref(),
+        EventKind::RolledBack { .. } => hooks.rolled_back.as_ref(),
+        EventKind::Pending { .. }
+        | EventKind::Restarted { .. }
+        | EventKind::Ended { .. }
+        | EventKind::PutBack { .. }
+        | EventKind::LocalRuns { .. }
+        | EventKind::Done { .. }
+        | EventKind::Dropped { .. }
+        | EventKind::Refused { .. } => None,
     }
 }
 
-/// Tells the hooks of each event, one after the other. `clocks` is what bounds them all.
-pub(crate) fn tell(hooks: &Hooks, events: &[Event], now: &Now, clocks: &dyn Fn() -> Reading) {
+/// Notifies the hooks of each event, one after the other, so that they come in the order of the events.
+pub(crate) fn notify(hooks: &Hooks, events: &[Event], now: &Now, clocks: &dyn Fn() -> Reading) {
     if events.is_empty() {
         return;
     }
-    let began_ms = clocks().monotonic_ms;
-    for (told, event) in events.iter().enumerate() {
+    let deadline = Deadline::after(clocks, ALL_HOOKS_MS);
+    for (notified, event) in events.iter().enumerate() {
         let Some(command) = command(hooks, event) else {
             continue;
         };
-        if clocks().monotonic_ms.saturating_sub(began_ms) >= ALL_HOOKS_MS {
-            let untold = events.len() - told;
+        let left_ms = deadline.remaining_ms();
+        if left_ms == 0 {
+            let left = events.len() - notified;
             report::log::log_warning(
                 None,
-                &format!("hooks took more than a minute; {untold} events were not told"),
+                &format!("hooks took more than a minute; {left} events were not delivered"),
             );
             return;
         }
-        notify::long_call(hooks.timeout_ms);
-        let errand = Errand {
-            command,
-            environment: &[
-                ("TAGKEEPER_EVENT", event.kind.as_str()),
-                ("TAGKEEPER_WORKLOAD", event.workload.as_str()),
-                (
-                    "TAGKEEPER_VERSION",
-                    event.version.as_ref().map_or("", |v| v.as_str()),
-                ),
-            ],
-            input: report::json::event(event, now),
-            timeout_ms: hooks.timeout_ms,
-        };
-        if let Err(why) = errand.run() {
-            let kind = event.kind.as_str();
-            let message = format!("the hook for '{kind}' failed: {why}");
-            report::log::log_warning(Some(&event.workload), &message);
+        systemd::long_call(hooks.timeout_ms.min(left_ms));
+        let invocation = invocation(hooks, command, event, now);
+        for finished in process::run_all(std::slice::from_ref(&invocation), deadline) {
+            if let Some(why) = complaint(&finished, &invocation) {
+                let kind = report::words::event_word(&event.kind);
+                let message = format!("the hook for '{kind}' failed: {why}");
+                report::log::log_warning(Some(&event.workload), &message);
+            }
         }
     }
+}
+
+fn invocation<'a>(
+    hooks: &Hooks,
+    command: &'a [String],
+    event: &Event,
+    now: &Now,
+) -> Invocation<'a> {
+    let version = report::log::version_of(&event.kind).unwrap_or_default();
+    Invocation {
+        command,
+        environment: vec![
+            (
+                "TAGKEEPER_EVENT",
+                report::words::event_word(&event.kind).to_owned(),
+            ),
+            ("TAGKEEPER_WORKLOAD", event.workload.as_str().to_owned()),
+            ("TAGKEEPER_VERSION", version),
+        ],
+        input: report::json::event(event, now),
+        timeout_ms: hooks.timeout_ms,
+    }
+}
+
+fn complaint(finished: &Finished, invocation: &Invocation<'_>) -> Option<String> {
+    let complaint = finished.complaint(invocation)?;
+    if matches!(finished.ending, Ending::OutOfTime) {
+        return Some(format!("the minute for all hooks was over: {complaint}"));
+    }
+    Some(complaint)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::path::Path;
 
     use super::*;
-    use crate::policy::WorkloadName;
-    use crate::state::Clock;
+    use tagkeeper_core::model::{Clock, End, EndedBy, ImageId, Version, WorkloadName};
 
-    /// A clock on which each look at it comes 25 seconds after the one before.
-    fn slow() -> impl Fn() -> Reading {
-        let looks = Cell::new(0);
-        move || {
-            looks.set(looks.get() + 1);
-            Reading {
-                monotonic_ms: looks.get() * 25_000,
-                wall: "2026-11-22T23:00:00Z".to_owned(),
-            }
+    /// A clock on which each hook that writes a line there takes 25 seconds.
+    fn slow(told: &Path) -> impl Fn() -> Reading {
+        let told = told.to_owned();
+        move || Reading {
+            monotonic_ms: 25_000 * lines(&told),
+            wall: "2026-11-22T23:00:00Z".to_owned(),
         }
+    }
+
+    fn lines(file: &Path) -> u64 {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        u64::try_from(text.lines().count()).unwrap()
     }
 
     fn event(kind: EventKind) -> Event {
         Event {
-            kind,
             workload: WorkloadName::new("app"),
-            version: None,
-            image: None,
-            other: None,
-            message: String::new(),
-            warning: false,
+            kind,
+        }
+    }
+
+    fn failed() -> EventKind {
+        EventKind::Ended {
+            version: Version::new("v2"),
+            image: ImageId::new("a"),
+            outcome: Outcome::Failed,
+            own_end: Some(End {
+                exit_code: Some(1),
+                ran_secs: 3,
+            }),
+            ended_by: EndedBy::Stopped,
+            up_secs: 3,
+        }
+    }
+
+    fn withdrawn() -> EventKind {
+        EventKind::Ended {
+            version: Version::new("v2"),
+            image: ImageId::new("a"),
+            outcome: Outcome::Withdrawn,
+            own_end: None,
+            ended_by: EndedBy::Stopped,
+            up_secs: 3,
+        }
+    }
+
+    fn promoted() -> EventKind {
+        EventKind::Promoted {
+            version: Version::new("v2"),
+            image: ImageId::new("a"),
+            up_ms: 3000,
+            replaced: None,
+            fallback: None,
         }
     }
 
@@ -117,12 +174,11 @@ mod tests {
             failed: Some(command),
             ..Hooks::default()
         };
-        let events = vec![event(EventKind::Failed); 6];
-        let clocks = slow();
+        let events = vec![event(failed()); 6];
+        let clocks = slow(&told);
         let now = Clock::default().advance(&clocks());
-        tell(&hooks, &events, &now, &clocks);
-        let told = std::fs::read_to_string(told).unwrap();
-        assert_eq!(told, "told\ntold\n", "at 25 s, at 50 s, and not at 75 s");
+        notify(&hooks, &events, &now, &clocks);
+        assert_eq!(lines(&told), 3, "at 0 s, at 25 s, at 50 s, and not at 75 s");
     }
 
     #[test]
@@ -131,14 +187,9 @@ mod tests {
             promoted: Some(vec!["/x".to_owned()]),
             ..Hooks::default()
         };
-        for (kind, expected) in [
-            (EventKind::Promoted, true),
-            (EventKind::Failed, false),
-            (EventKind::RolledBack, false),
-            (EventKind::Restored, false),
-        ] {
-            assert_eq!(concerns(&hooks, &event(kind)), expected, "{kind:?}");
+        for (kind, expected) in [(promoted(), true), (failed(), false), (withdrawn(), false)] {
+            assert_eq!(concerns(&hooks, &event(kind.clone())), expected, "{kind:?}");
         }
-        assert!(!concerns(&Hooks::default(), &event(EventKind::Promoted)));
+        assert!(!concerns(&Hooks::default(), &event(promoted())));
     }
 }

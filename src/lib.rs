@@ -1,46 +1,44 @@
-//! tagkeeper keeps `repository:latest` on the newest version that has proved itself on this host, and the disk free of
-//! the images that nobody wants.
+//! tagkeeper keeps `repository:latest` on the newest version that has proved itself on this host, and removes images that
+//! are no longer needed.
 //!
 //! Data flows one way:
 //!
 //! ```text
-//!   policy ──┐
-//!   state ───┼──> decide ──> plan ──> pass ──> engine
-//!   world ───┤                 │
-//!   now ─────┘                 └────> report
+//!   policy ───────┐
+//!   state ────────┼──> planner ──> plan ──> reconcile ──> engine
+//!   observation ──┘                  │
+//!                                    └────> report
 //! ```
 //!
-//! - [`policy`]: what the operator wants, from TOML.
-//! - [`state`]: what is remembered between passes; locked, versioned, durably saved.
-//! - [`id`], [`image`]: ids and names of images, parsed; [`world`]: what was observed at one instant. Plain data.
-//! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
-//! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness, `hooks`:
-//!   who is told what happened; `runner` runs the commands of both.
-//! - `textfile`: where metrics are written.
-//! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
-//! - [`init`]: a first policy, guessed from a world. Pure.
-//! - [`span`]: spans of time for people; [`near`]: the word that was probably meant.
-//! - [`report`]: plan and status as text and JSON, the status line, the log.
+//! - [`tagkeeper_core`]: the words (`model`) and the decision (`planner`); pure.
+//! - [`policy_file`]: what the operator wants, from TOML.
+//! - [`store`]: what is remembered between passes; locked, versioned, durably saved.
+//! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' `ready` commands; `hooks`: who is
+//!   notified; `process` runs the commands of both; [`deadline`]: until when something may wait.
+//! - [`reconcile`]: rounds of observe, decide, save, act; the operator's `rollback`.
+//! - [`init`]: a starter policy, guessed from what the engine has. Pure.
+//! - [`report`]: plan and status as text and JSON, the status line, the log; `textfile`: where metrics are written;
+//!   `last_pass`: when the last pass ended.
+//! - [`duration`], [`text`], [`suggest`]: durations for people, texts from outside, did-you-mean.
 //! - [`notify`]: what systemd is told.
-//! - [`cli`], [`command`], [`exit`]: the command line, what each command does, how it ends.
+//! - [`cli`], [`commands`], [`exit`]: the command line, what each command does, how it ends.
 
 pub mod cli;
-pub mod command;
-pub mod decide;
+pub mod commands;
+pub mod deadline;
+pub mod duration;
 pub mod engine;
 pub mod exit;
 mod hooks;
-pub mod id;
-pub mod image;
 pub mod init;
-pub mod near;
+mod last_pass;
 pub mod notify;
-pub mod pass;
-pub mod policy;
+pub mod policy_file;
+mod process;
 pub mod ready;
+pub mod reconcile;
 pub mod report;
-mod runner;
-pub mod span;
-pub mod state;
+pub mod store;
+pub mod suggest;
+pub mod text;
 mod textfile;
-pub mod world;

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tagkeeper::cli::Cli;
-use tagkeeper::state::Reading;
+use tagkeeper_core::model::Reading;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tagkeeper::report::log::init();
-    tagkeeper::command::run(&cli, &read_clocks).into()
+    tagkeeper::commands::run(&cli, &read_clocks).into()
 }
 
 /// The one place where time enters the program (design 5.2).

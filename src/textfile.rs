@@ -5,8 +5,10 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 /// For whoever scrapes.
 const MODE: u32 = 0o644;
@@ -15,7 +17,16 @@ const LONGEST: u64 = 4 << 20;
 
 /// Replaces the file. Whoever reads it meanwhile gets the old text or the new one, whole. Only one pass writes at a time: it
 /// holds the lock.
+///
+/// # Errors
+/// Also where anything but a regular file has the name: a device or a pipe belongs to somebody else, and so does what is behind
+/// a link.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_file() => return Err(not_a_file(&meta)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let spare = beside(path);
     match fs::remove_file(&spare) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -39,6 +50,27 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
+fn not_a_file(meta: &fs::Metadata) -> io::Error {
+    let kind = meta.file_type();
+    let found = if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a named pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "it is {found}, not a regular file; remove it, or name another file in [metrics] textfile"
+        ),
+    )
+}
+
 /// A name that node_exporter does not read.
 fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
@@ -49,7 +81,7 @@ fn beside(path: &Path) -> PathBuf {
 /// The value of a metric without labels in the file as it is; none if there is no such file or number in it.
 pub(crate) fn read_value(path: &Path, metric: &str) -> Option<f64> {
     let mut text = String::new();
-    let file = File::open(path).ok()?;
+    let file = open_unfollowed(path).ok()?;
     if !file.metadata().ok()?.is_file() {
         return None;
     }
@@ -61,6 +93,13 @@ pub(crate) fn read_value(path: &Path, metric: &str) -> Option<f64> {
         .parse()
         .ok()
         .filter(|value: &f64| value.is_finite())
+}
+
+/// Opens a file to read. Neither a pipe that nobody writes to nor a device holds it up, and a link is not followed.
+fn open_unfollowed(path: &Path) -> io::Result<File> {
+    let flags =
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 #[cfg(test)]
@@ -99,12 +138,16 @@ mod tests {
     fn a_link_in_the_way_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (path, victim) = (dir.path().join("t.prom"), dir.path().join("victim"));
-        fs::write(&victim, "mine").unwrap();
+        fs::write(&victim, "m 1\n").unwrap();
         for link in [&path, &beside(&path)] {
             std::os::unix::fs::symlink(&victim, link).unwrap();
         }
+        let refused = write(&path, "x").unwrap_err().to_string();
+        assert!(refused.contains("a symbolic link"), "{refused}");
+        assert_eq!(read_value(&path, "m"), None, "nor read through");
+        fs::remove_file(&path).unwrap();
         write(&path, "x").unwrap();
-        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "m 1\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "x");
         assert!(!path.is_symlink());
     }

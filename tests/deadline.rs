@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use tagkeeper::decide::{Event, Inquiry};
+use tagkeeper::decide::Event;
 use tagkeeper::engine::{Answer, Engine, ImageName, Inspected, PassOver};
 use tagkeeper::image::{ImageId, Reference, Repository};
 use tagkeeper::pass::{Pass, PassError, ReadyAsker, Witness};
-use tagkeeper::policy::{EnginePolicy, Policy, Ready, Workload, WorkloadName};
+use tagkeeper::policy::{EnginePolicy, Policy, Workload, WorkloadName};
+use tagkeeper::ready::Question;
 use tagkeeper::state::{Clock, Now, State, Store};
 use tagkeeper::world::{Container, ContainerId, Disk, Image, Readiness, World};
 
@@ -112,7 +113,7 @@ fn pass(engine: &mut Slow, store: &mut Kept, state: State) -> (Result<(), PassEr
         wall: "2026-01-01T00:00:00Z".to_owned(),
     };
     let mut witness = Lines::default();
-    let mut ready = |_: &Ready, _: &Inquiry| Readiness::Ready;
+    let mut ready = |asked: &[Question<'_>]| vec![Some(Readiness::Ready); asked.len()];
     let ended = Pass {
         policy: &policy(),
         now: &now,

@@ -1,4 +1,4 @@
-//! The policy: every kind of mistake is named with its place and its mend; files merge and mask as the design says.
+//! The policy: every kind of mistake is named with its place and its help; files merge and mask as the design says.
 
 #![cfg(test)]
 
@@ -12,16 +12,16 @@ mod schema;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use tagkeeper::image::Repository;
-use tagkeeper::policy::{
-    Diagnostic, EnginePolicy, Glob, Hooks, LocalFallback, Policy, Ready, Refused, Source, Workload,
-    parse_policy, survey,
+use tagkeeper::policy_file::{
+    Diagnostic, EngineSettings, Hooks, Refused, Settings, Source, check_sources,
+    parse as parse_sources,
 };
+use tagkeeper_core::model::{Hold, LocalFallback, Pattern, Ready, Rejection, Repository, Workload};
 
 const FILE: &str = "policy.toml";
 
-fn parse(text: &str) -> Result<Policy, Refused> {
-    parse_policy(&[source(FILE, text)])
+fn parse(text: &str) -> Result<Settings, Refused> {
+    parse_sources(&[source(FILE, text)])
 }
 
 fn source(label: &str, text: &str) -> Source {
@@ -31,14 +31,18 @@ fn source(label: &str, text: &str) -> Source {
     }
 }
 
+fn pattern(text: &str) -> Pattern {
+    Pattern::parse(text).unwrap()
+}
+
 fn repository(name: &str) -> Repository {
     Repository::parse(name).unwrap()
 }
 
 const MISTAKES: &str = include_str!("policy/mistakes.txt");
-const ODDITIES: &str = include_str!("policy/oddities.txt");
+const WARNINGS: &str = include_str!("policy/warnings.txt");
 
-/// An error as `mistakes.txt` has it: line, column, length, "key: what" and mend.
+/// An error as `mistakes.txt` has it: line, column, length, "key: what" and help.
 type Mistake = (usize, usize, usize, String, String);
 
 /// The policy of a case of `mistakes.txt`, and the errors that it has.
@@ -47,8 +51,8 @@ fn read_case(case: &str) -> (String, Vec<Mistake>) {
     let mut expected: Vec<Mistake> = Vec::new();
     for line in case.lines().skip(1) {
         let marks = line.trim_start();
-        if let Some(mend) = line.strip_prefix("=> ") {
-            mend.clone_into(&mut expected.last_mut().unwrap().4);
+        if let Some(help) = line.strip_prefix("=> ") {
+            help.clone_into(&mut expected.last_mut().unwrap().4);
         } else if marks.starts_with('^') {
             let (marks, what) = marks.split_once(' ').unwrap();
             let column = line.len() - line.trim_start().len() + 1;
@@ -72,8 +76,9 @@ fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usiz
         let found: Vec<Mistake> = find(&text)
             .into_iter()
             .map(|d| {
-                let what = format!("{}: {}", d.key.as_deref().unwrap_or("-"), d.what);
-                (d.place.line, d.place.column, d.length, what, d.mend)
+                let what = format!("{}: {}", d.key.as_deref().unwrap_or("-"), d.message);
+                let (line, column) = d.place.position.unwrap();
+                (line, column, d.length, what, d.help)
             })
             .collect();
         if expected.is_empty() || found != expected {
@@ -84,7 +89,7 @@ fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usiz
 }
 
 #[test]
-fn every_mistake_is_named_with_its_place_and_its_mend() {
+fn every_mistake_is_named_with_its_place_and_its_help() {
     let (wrong, cases) = compare(MISTAKES, |text| match parse(text) {
         Ok(_) => Vec::new(),
         Err(refused) => refused.diagnostics().cloned().collect(),
@@ -94,9 +99,9 @@ fn every_mistake_is_named_with_its_place_and_its_mend() {
 }
 
 #[test]
-fn what_is_odd_is_named_with_its_place_and_its_mend() {
-    let (wrong, cases) = compare(ODDITIES, |text| {
-        let warnings = survey(&[source(FILE, text)]).unwrap().warnings;
+fn what_is_odd_is_named_with_its_place_and_its_help() {
+    let (wrong, cases) = compare(WARNINGS, |text| {
+        let warnings = check_sources(&[source(FILE, text)]).unwrap().warnings;
         for warning in &warnings {
             assert!(warning.to_string().starts_with("warning: "), "{warning}");
         }
@@ -104,60 +109,6 @@ fn what_is_odd_is_named_with_its_place_and_its_mend() {
     });
     assert!(wrong.is_empty(), "{wrong}");
     assert!(cases > 8, "only {cases} cases were read");
-}
-
-/// Whether a program runs, and what an engine has, only the host knows.
-#[test]
-fn what_only_the_host_knows_is_odd_where_it_was_written() {
-    let text = "[workload.app]\nrepository = \"local-host/app\"\nremotes = [\"r/app\"]\nready = [\"/bin/reddy\", \"x\"]\n";
-    let survey = survey(&[source(FILE, text)]).unwrap();
-    assert!(survey.warnings.is_empty());
-    let missing =
-        |path: &Path| (path == Path::new("/bin/reddy")).then(|| "does not exist".to_owned());
-    let of_programs = survey.of_programs(missing);
-    assert_eq!(
-        (of_programs[0].place.line, of_programs[0].place.column),
-        (4, 10)
-    );
-    assert!(
-        of_programs[0].what.contains("'/bin/reddy', does not exist"),
-        "{}",
-        of_programs[0]
-    );
-    assert!(survey.of_programs(|_| None).is_empty());
-
-    let hooked = source(FILE, "[hooks]\nfailed = [\"/bin/reddy\"]\n");
-    let hook = &crate::survey(&[hooked]).unwrap().of_programs(missing)[0];
-    assert_eq!((hook.place.line, hook.place.column), (2, 11), "{hook}");
-    assert_eq!(hook.what, "the hook 'failed', '/bin/reddy', does not exist");
-
-    for (present, mend) in [
-        (
-            &["localhost/app", "other"][..],
-            "did you mean \"localhost/app\"?",
-        ),
-        (
-            &["nothing-near"],
-            "write it as the engine prints it, or wait for its first image",
-        ),
-        (
-            &[],
-            "write it as the engine prints it, or wait for its first image",
-        ),
-    ] {
-        let present = present.iter().map(|name| repository(name)).collect();
-        let found = survey.of_repositories(&present);
-        assert_eq!(
-            (
-                found[0].place.line,
-                found[0].place.column,
-                found[0].mend.as_str()
-            ),
-            (2, 14, mend)
-        );
-    }
-    let present = [repository("local-host/app")].into();
-    assert!(survey.of_repositories(&present).is_empty());
 }
 
 /// The first and the last of the legal values at each boundary, so that no rule refuses too much.
@@ -177,6 +128,14 @@ fn what_is_legal_at_the_edges() {
         "[workload.\"a.b\"]\nrepository = \"app\"\n",
         "[workload.a]\r\nrepository = \"app\"\r\n[workload.b]\r\nrepository = \"app2\"\r\n",
         "[workload.a]\nrepository = \"a\"\ncontainer = \"b\"\n[workload.b]\nrepository = \"b\"\ncontainer = \"a\"",
+        "[workload.a]\nrepository = \"a\"\ncontainer = [\"a\", \"a*\", \"a\"]",
+        "[workload.a]\nrepository = \"a\"\ncontainer = \"l[0-9]\"\n[workload.b]\nrepository = \"b\"\ncontainer = \"l[a-z]\"",
+        "[workload.a]\nrepository = \"a\"\nremotes = [\"[fd00::1]:5000/app\", \"[::1]/app\"]",
+        "[engine]\nsocket = \"unix:///run/podman/podman.sock\"",
+        "[hold]",
+        "[hold]\nworkloads = \"lldp*\"\nfor = \"1ms\"",
+        "[reject]",
+        "[reject]\napp = \"v3\"\n\"a.b\" = [\"sha256-0123456789ab\", \"20240101.12\", \"1\"]",
     ] {
         if let Err(refused) = parse(text) {
             panic!("{text:?}\n{refused}");
@@ -190,6 +149,7 @@ const EVERY_KEY: &str = r#"
 soak = "1h 30m"
 fallbacks = 3
 grace = "2days"
+dry_runs = false
 local_fallback = "keep"
 pressure = "85%"
 pin = true
@@ -201,17 +161,19 @@ repository = "docker-a"
 [workload.b]
 repository = "docker-b"
 remotes = ["r.example:5000/b", "s.example/b"]
-container = "bee"
+container = ["bee", "bee[0-9]*"]
 orchestrated = "k8s_b_*"
 ready = ["/bin/ready", "b", ""]
 ready_timeout = "3s"
 soak = "90s"
 fallbacks = 0
 grace = "1h"
+dry_runs = true
 local_fallback = "drop"
 pressure = "100%"
 pin = false
 hold = true
+version_label = "org.opencontainers.image.version"
 "#;
 
 #[test]
@@ -219,7 +181,7 @@ fn every_key_is_read() {
     let policy = parse(EVERY_KEY).unwrap();
     assert_eq!(
         policy.engine,
-        EnginePolicy {
+        EngineSettings {
             socket: PathBuf::from("/run/podman/podman.sock"),
             timeout_ms: 1500
         }
@@ -228,6 +190,7 @@ fn every_key_is_read() {
         soak_ms: 5_400_000,
         fallbacks: 3,
         grace_ms: 172_800_000,
+        dry_runs: false,
         local_fallback: LocalFallback::Keep,
         pressure_percent: Some(85),
         pin: true,
@@ -236,8 +199,8 @@ fn every_key_is_read() {
     let b = Workload {
         repository: repository("docker-b"),
         remotes: vec![repository("r.example:5000/b"), repository("s.example/b")],
-        container: "bee".to_owned(),
-        orchestrated: Some(Glob::parse("k8s_b_*").unwrap()),
+        containers: vec![pattern("bee"), pattern("bee[0-9]*")],
+        orchestrated: Some(pattern("k8s_b_*")),
         ready: Some(Ready {
             command: ["/bin/ready", "b", ""].map(str::to_owned).to_vec(),
             timeout_ms: 3000,
@@ -245,14 +208,67 @@ fn every_key_is_read() {
         soak_ms: 90_000,
         fallbacks: 0,
         grace_ms: 3_600_000,
+        dry_runs: true,
         local_fallback: LocalFallback::Drop,
         pressure_percent: None,
         pin: false,
         hold: true,
+        version_label: Some("org.opencontainers.image.version".to_owned()),
     };
-    assert_eq!(policy.workloads.len(), 2);
-    assert_eq!(policy.workloads["a"], a);
-    assert_eq!(policy.workloads["b"], b);
+    assert_eq!(policy.policy.workloads.len(), 2);
+    assert_eq!(policy.policy.workloads["a"], a);
+    assert_eq!(policy.policy.workloads["b"], b);
+}
+
+/// A drop-in for a fleet is one more file: nothing that another file says is lost by it.
+#[test]
+fn holds_and_rejections_of_all_files_add_up() {
+    let digest = format!("sha256:{}", "a1".repeat(32));
+    let files = [
+        "[hold]\n[reject]\napp = [\"v3\"]\n".to_owned(),
+        "[hold]\nworkloads = [\"lldp*\", \"bgp\"]\nfor = \"2h\"\nreason = \"incident 4711\"\n"
+            .to_owned(),
+        format!(
+            "[reject]\napp = [\"v3\", \"v4\", \"r.example/app@{digest}\"]\nbgp = \"{digest}\"\n"
+        ),
+    ];
+    let label = |n: usize| format!("{n}.toml");
+    let files = files.iter().enumerate();
+    let sources: Vec<Source> = files.map(|(n, text)| source(&label(n), text)).collect();
+    let policy = parse_sources(&sources).unwrap().policy;
+    assert_eq!(
+        policy.holds,
+        [
+            Hold {
+                workloads: vec![pattern("*")],
+                for_ms: None,
+                reason: None
+            },
+            Hold {
+                workloads: vec![pattern("lldp*"), pattern("bgp")],
+                for_ms: Some(7_200_000),
+                reason: Some("incident 4711".to_owned())
+            },
+        ]
+    );
+    let rejected = |texts: &[&str]| -> Vec<Rejection> {
+        texts
+            .iter()
+            .map(|text| Rejection((*text).to_owned()))
+            .collect()
+    };
+    let remote = format!("r.example/app@{digest}");
+    assert_eq!(policy.rejections["app"], rejected(&["v3", "v4", &remote]));
+    assert_eq!(policy.rejections["bgp"], rejected(&[&digest]));
+    assert_eq!(policy.rejections.len(), 2);
+}
+
+#[test]
+fn the_engine_may_be_written_as_an_address() {
+    for text in ["/run/x.sock", "unix:///run/x.sock"] {
+        let settings = parse(&format!("[engine]\nsocket = \"{text}\"")).unwrap();
+        assert_eq!(settings.engine.socket, Path::new("/run/x.sock"));
+    }
 }
 
 #[test]
@@ -287,7 +303,7 @@ fn every_key_of_metrics_and_hooks_is_read() {
 
 #[test]
 fn all_errors_of_all_files_come_at_once_in_the_order_of_the_files() {
-    let refused = parse_policy(&[
+    let refused = parse_sources(&[
         source(
             "z.toml",
             "[defaults]\nsoak = 5\nfallbacks = -1\n[engine]\ntimeout = \"x\"",
@@ -346,14 +362,14 @@ fn a_syntax_error_brings_no_false_errors_along() {
     ] {
         let refused = parse(text).unwrap_err();
         for d in refused.diagnostics() {
-            assert!(d.what.starts_with("not TOML"), "{text:?}\n{refused}");
+            assert!(d.message.starts_with("not TOML"), "{text:?}\n{refused}");
         }
     }
 }
 
 #[test]
 fn the_same_workload_in_two_files_names_both_places() {
-    let refused = parse_policy(&[
+    let refused = parse_sources(&[
         source("/usr/a.toml", "\n[workload.app]\nrepository = \"app\""),
         source("/etc/b.toml", "[workload.app]\nrepository = \"app\""),
     ])
@@ -377,7 +393,7 @@ error: workload 'app' is in two files
 #[test]
 fn an_error_is_printed_with_its_line_and_marks() {
     let text = "[workload.telemetry]\nrepository = \"t\"\n\n\n\n\nsok = \"10m\"\n";
-    let refused = parse_policy(&[source("/etc/tagkeeper/policy.toml", text)]).unwrap_err();
+    let refused = parse_sources(&[source("/etc/tagkeeper/policy.toml", text)]).unwrap_err();
     assert_eq!(
         refused.diagnostics().next().unwrap().to_string(),
         "\
@@ -403,13 +419,16 @@ fn marks_stand_right_below_wide_and_narrow_text() {
     ] {
         let refused = parse(line).unwrap_err();
         let one = refused.diagnostics().next().unwrap();
-        assert_eq!(one.place.column, column, "{refused}");
+        assert_eq!(one.place.column().unwrap(), column, "{refused}");
         let printed = one.to_string();
         let mark_line = printed.lines().nth(4).unwrap();
         assert_eq!(mark_line, format!("  | {marks}"), "{refused}");
     }
     let refused = parse("workload.app = { repository = \"容器\", sok = 1 }").unwrap_err();
-    let columns: Vec<usize> = refused.diagnostics().map(|d| d.place.column).collect();
+    let columns: Vec<usize> = refused
+        .diagnostics()
+        .map(|d| d.place.column().unwrap())
+        .collect();
     assert_eq!(columns, [31, 37], "{refused}");
     let printed = refused.diagnostics().nth(1).unwrap().to_string();
     // Two letters of two columns each stand before it.
@@ -456,7 +475,7 @@ fn colours_are_for_terminals_alone() {
 
 #[test]
 fn nothing_printed_acts_on_a_terminal() {
-    let refused = parse_policy(&[source(
+    let refused = parse_sources(&[source(
         "/etc/\u{1b}[2J.toml",
         "\"\\u001b[31mred\\u202e\" = 1\n\u{1b}[0m\n[workload.\"\\u0007\"]\nsok = \"\u{9b}31m\u{2066}\"",
     )])

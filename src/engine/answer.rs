@@ -1,55 +1,172 @@
 //! What the answers of an engine mean: the few fields that decisions read, made into plain `world` data.
 //!
-//! Knows no requests: the bytes of an answer come in, and are read by structs that borrow from them and skip all that no
-//! decision reads. An idle pass does little but this. A field that decisions rest on must be there: without it the answer
-//! is a partial one, and an error. A word that is not known is no reason to give up on all of a list.
+//! Knows no requests. The two lists are read from their bytes by structs that borrow from them and skip all that no decision
+//! reads; an idle pass does little but this. An inspect comes as bollard's model, or, where that cannot be had, from its
+//! bytes as well. A field that decisions rest on must be there: without it the answer is a partial one, and an error. What
+//! is odd in one item (a state that is not known, a size of -1, names that are `null`) is no reason to give up on a list.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::marker::PhantomData;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use bollard::models::{ContainerInspectResponse, ImageInspect};
 use chrono::DateTime;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 
-use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
+use crate::text::clean;
+use tagkeeper_core::model::{
+    Container, ContainerId, ContainerState, Details, Health, Image, PinLabel,
+};
+use tagkeeper_core::model::{ImageId, Reference};
 
-use super::{Answer, Inspected};
+use super::{Inspected, Lists};
 
 /// How the engine prints a moment that never was.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// What Docker lists as the name of an image without one.
 const NO_NAME: &str = "<none>";
+/// More than this of one kind are on no host: what lists them is no sound engine, and would cost memory without measure.
+const MAX_ITEMS: usize = 100_000;
+/// Up to so many names are compared with each other; more are sorted.
+const FEW_NAMES: usize = 8;
 
 /// Reads the bodies of the two lists: what [`Engine::observe`](super::Engine::observe) makes of them.
 ///
 /// # Errors
 /// When one of them is no such list, or lacks what an image or a container cannot be without.
-pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<World> {
-    Ok(World {
-        images: parse_images(images)?,
+pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<Lists> {
+    Ok(Lists {
+        images: parse_images(images, &[])?,
         containers: parse_containers(containers)?,
-        ..World::default()
     })
 }
 
-/// Reads the body of the list of images.
-pub(super) fn parse_images(body: &[u8]) -> anyhow::Result<Vec<Image>> {
-    let listed: Vec<ListedImage<'_>> = serde_json::from_slice(body)?;
-    let mut images: Vec<Image> = Vec::with_capacity(listed.len());
-    for image in listed {
-        let neighbours = images.last().map(|image| image.references.as_slice());
-        let image = image.beside(neighbours.unwrap_or_default());
-        images.push(image);
+/// Reads the body of the list of images, with these of their labels.
+pub(super) fn parse_images(body: &[u8], labels: &[&str]) -> anyhow::Result<Vec<Image>> {
+    if labels.is_empty() {
+        read_images::<IgnoredAny>(body, labels)
+    } else {
+        read_images::<AllLabels<'_>>(body, labels)
     }
-    Ok(images)
+}
+
+fn read_images<'a, L>(body: &'a [u8], labels: &[&str]) -> anyhow::Result<Vec<Image>>
+where
+    L: ImageLabels + Deserialize<'a>,
+{
+    let mut images: Vec<Image> = Vec::new();
+    read_list(body, |listed: ListedImage<'a, L>| {
+        let neighbours = images.last().map(|image| image.references.as_slice());
+        let image = listed.beside(neighbours.unwrap_or_default(), labels)?;
+        images.push(image);
+        Ok(())
+    })?;
+    Ok(merge_repeated(images))
 }
 
 /// Reads the body of the list of containers.
 pub(super) fn parse_containers(body: &[u8]) -> anyhow::Result<Vec<Container>> {
-    let listed: Vec<ListedContainer<'_>> = serde_json::from_slice(body)?;
-    listed.into_iter().map(Container::try_from).collect()
+    let mut containers = Vec::new();
+    read_list(body, |listed: ListedContainer<'_>| {
+        containers.push(listed.try_into()?);
+        Ok(())
+    })?;
+    Ok(containers)
+}
+
+/// Reads a list item by item, so that no second list of what was read is in memory.
+fn read_list<'a, T: Deserialize<'a>>(
+    body: &'a [u8],
+    take: impl FnMut(T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    struct Items<F, T>(F, PhantomData<T>);
+    impl<'de, T, F> Visitor<'de> for Items<F, T>
+    where
+        T: Deserialize<'de>,
+        F: FnMut(T) -> anyhow::Result<()>,
+    {
+        type Value = ();
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+            let mut count = 0;
+            while let Some(item) = items.next_element()? {
+                count += 1;
+                if count > MAX_ITEMS {
+                    let many = format_args!("it lists more than {MAX_ITEMS}, which no host has");
+                    return Err(A::Error::custom(many));
+                }
+                (self.0)(item).map_err(|error| A::Error::custom(format_args!("{error:#}")))?;
+            }
+            Ok(())
+        }
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<(), E> {
+            Err(E::custom("it is a text, and no list"))
+        }
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    (&mut json).deserialize_seq(Items(take, PhantomData))?;
+    Ok(json.end()?)
+}
+
+/// Some engines list an image once for each of its platforms or names: it is one image, with all that was said of it.
+fn merge_repeated(mut images: Vec<Image>) -> Vec<Image> {
+    let mut order: Vec<usize> = (0..images.len()).collect();
+    order.sort_by(|&a, &b| images[a].id.cmp(&images[b].id));
+    let mut repeats = Vec::new();
+    let mut first = 0;
+    for at in 1..order.len() {
+        if images[order[first]].id == images[order[at]].id {
+            repeats.push((order[first], order[at]));
+        } else {
+            first = at;
+        }
+    }
+    let mut kept = BTreeSet::new();
+    for &(first, again) in &repeats {
+        let repeat = &mut images[again];
+        let references = std::mem::take(&mut repeat.references);
+        let labels = std::mem::take(&mut repeat.labels);
+        let (foreign_names, size_bytes) = (repeat.foreign_names, repeat.size_bytes);
+        let image = &mut images[first];
+        image.references.extend(references);
+        image.foreign_names += foreign_names;
+        image.size_bytes = image.size_bytes.max(size_bytes);
+        image.labels.extend(labels);
+        kept.insert(first);
+    }
+    if repeats.is_empty() {
+        return images;
+    }
+    for first in kept {
+        name_once(&mut images[first].references);
+    }
+    let gone: BTreeSet<usize> = repeats.into_iter().map(|(_, again)| again).collect();
+    let all = images.into_iter().enumerate();
+    all.filter(|(at, _)| !gone.contains(at))
+        .map(|(_, image)| image)
+        .collect()
+}
+
+/// Each name once, in the order in which they came. Docker lists a digest among the tags as well (moby/moby#48063).
+fn name_once(references: &mut Vec<Reference>) {
+    if references.len() <= FEW_NAMES {
+        let mut at = 1;
+        while at < references.len() {
+            if references[..at].contains(&references[at]) {
+                references.remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    } else {
+        let mut seen = BTreeSet::new();
+        references.retain(|name| seen.insert(name.clone()));
+    }
 }
 
 /// Reads the body of a container's inspect.
@@ -57,7 +174,7 @@ pub(super) fn parse_containers(body: &[u8]) -> anyhow::Result<Vec<Container>> {
 /// # Errors
 /// When it is none, or does not say what the decision needs.
 pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
-    serde_json::from_slice::<FoundContainer<'_>>(body)?.try_into()
+    read_container(body)?.try_into()
 }
 
 /// Reads the body of an image's inspect.
@@ -65,91 +182,101 @@ pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
 /// # Errors
 /// When it is none, or has no id.
 pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
-    let found: FoundImage<'_> = serde_json::from_slice(body)?;
-    let listed = ListedImage {
-        id: found.id,
-        tags: found.tags.unwrap_or_default(),
-        digests: found.digests.unwrap_or_default(),
-        size: found.size.unwrap_or_default(),
-    };
-    Ok(listed.beside(&[]))
+    read_image(body)?.try_into()
 }
 
-/// Where the engine's data is; empty where it does not say.
-pub(super) fn parse_data_root(body: &[u8]) -> anyhow::Result<String> {
+/// A container's inspect from its bytes.
+pub(super) fn read_container(body: &[u8]) -> anyhow::Result<FoundContainer> {
     #[derive(Deserialize)]
-    struct Info<'a> {
-        #[serde(rename = "DockerRootDir", borrow)]
-        data_root: Option<Cow<'a, str>>,
-    }
-    let info: Info<'_> = serde_json::from_slice(body)?;
-    Ok(info.data_root.unwrap_or_default().into_owned())
-}
-
-/// Which engine it is, in its own words.
-#[derive(Deserialize)]
-pub(super) struct EngineVersion {
-    /// Of the engine.
-    #[serde(rename = "Version")]
-    pub(super) version: String,
-    /// Of the newest API that it speaks.
-    #[serde(rename = "ApiVersion")]
-    pub(super) api: String,
-}
-
-/// Reads what the engine says of its version.
-pub(super) fn parse_version(body: &[u8]) -> anyhow::Result<EngineVersion> {
-    Ok(serde_json::from_slice(body)?)
-}
-
-/// The volumes that a container of an image gets unless something is mounted in their place.
-///
-/// # Errors
-/// When it is no image's inspect.
-pub(super) fn parse_volumes(body: &[u8]) -> anyhow::Result<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Found {
-        #[serde(rename = "Config")]
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        id: Option<String>,
+        image: Option<String>,
+        state: Option<State>,
         config: Option<Config>,
     }
     #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct State {
+        status: Option<String>,
+        started_at: Option<String>,
+        #[serde(default)]
+        finished_at: Loose<String>,
+        #[serde(default)]
+        exit_code: Loose<i64>,
+        health: Option<FoundHealth>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct FoundHealth {
+        #[serde(default)]
+        status: Loose<String>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
     struct Config {
-        #[serde(rename = "Volumes")]
-        volumes: Option<serde_json::Map<String, Value>>,
+        open_stdin: Option<bool>,
     }
-    let found: Found = serde_json::from_slice(body)?;
-    let volumes = found.config.and_then(|config| config.volumes);
-    let paths = volumes
-        .unwrap_or_default()
-        .into_iter()
-        .map(|(path, _)| path);
-    Ok(paths.collect())
+    let body: Body = serde_json::from_slice(body)?;
+    Ok(FoundContainer {
+        id: body.id,
+        image: body.image,
+        doing: body.state.map(|state| Doing {
+            status: state.status.unwrap_or_default(),
+            started_at: state.started_at,
+            finished_at: state.finished_at.0,
+            exit_code: state.exit_code.0,
+            // A health of which nothing is known is not `healthy`.
+            health: state
+                .health
+                .map(|health| health.status.0.unwrap_or_default()),
+        }),
+        interactive: body
+            .config
+            .and_then(|config| config.open_stdin)
+            .unwrap_or_default(),
+    })
 }
 
-/// What the engine says when it has removed a name. Whatever it says, the name is gone.
-pub(super) fn parse_removal(body: &[u8]) -> Answer {
+/// An image's inspect from its bytes.
+pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
     #[derive(Deserialize)]
-    struct Item {
-        #[serde(rename = "Deleted")]
-        deleted: Option<IgnoredAny>,
+    #[serde(rename_all = "PascalCase")]
+    struct Body {
+        id: Option<String>,
+        repo_tags: Option<Vec<Option<String>>>,
+        repo_digests: Option<Vec<Option<String>>>,
+        #[serde(default)]
+        size: Loose<i64>,
+        config: Option<Config>,
     }
-    match serde_json::from_slice::<Vec<Item>>(body) {
-        Ok(report) if report.iter().any(|item| item.deleted.is_some()) => Answer::Deleted,
-        Ok(_) | Err(_) => Answer::Done,
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Config {
+        volumes: Option<BTreeMap<String, IgnoredAny>>,
     }
+    let body: Body = serde_json::from_slice(body)?;
+    let names = |names: Option<Vec<Option<String>>>| names.into_iter().flatten().flatten();
+    let volumes = body.config.and_then(|config| config.volumes);
+    Ok(FoundImage {
+        id: body.id,
+        names: names(body.repo_tags)
+            .chain(names(body.repo_digests))
+            .collect(),
+        size: body.size.0,
+        volumes: volumes.unwrap_or_default().into_keys().collect(),
+    })
 }
 
-/// Why the engine refused something, as far as it says so.
-pub(super) fn parse_refusal(body: &[u8]) -> String {
+/// Where the engine's data is, from the bytes of what it says of itself; empty where it does not say.
+pub(super) fn read_data_root(body: &[u8]) -> anyhow::Result<String> {
     #[derive(Deserialize)]
-    struct Refusal<'a> {
-        #[serde(borrow)]
-        message: Cow<'a, str>,
+    struct Info {
+        #[serde(rename = "DockerRootDir")]
+        data_root: Option<String>,
     }
-    match serde_json::from_slice::<Refusal<'_>>(body) {
-        Ok(refusal) => refusal.message.into_owned(),
-        Err(_) => String::from_utf8_lossy(body).into_owned(),
-    }
+    let info: Info = serde_json::from_slice(body)?;
+    Ok(info.data_root.unwrap_or_default())
 }
 
 /// A text of an answer, borrowed from it wherever it has no escapes.
@@ -157,21 +284,93 @@ pub(super) fn parse_refusal(body: &[u8]) -> String {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// A value on which no decision rests: none where it is missing, `null`, or of another kind.
+struct Loose<T>(Option<T>);
+
+impl<T> Default for Loose<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+/// What a [`Loose`] value is made of.
+trait Plain: Sized {
+    fn from_text(_: Cow<'_, str>) -> Option<Self> {
+        None
+    }
+    fn from_number(_: i128) -> Option<Self> {
+        None
+    }
+}
+
+impl Plain for String {
+    fn from_text(text: Cow<'_, str>) -> Option<Self> {
+        Some(text.into_owned())
+    }
+}
+
+impl Plain for i64 {
+    fn from_number(number: i128) -> Option<Self> {
+        Self::try_from(number).ok()
+    }
+}
+
+impl<'de, T: Plain> Deserialize<'de> for Loose<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any<T>(PhantomData<T>);
+        impl<'de, T: Plain> Visitor<'de> for Any<T> {
+            type Value = Loose<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("anything")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Loose<T>, E> {
+                Ok(Loose(T::from_text(Cow::Borrowed(text))))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Loose<T>, E> {
+                Ok(Loose(T::from_number(number.into())))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Loose<T>, E> {
+                Ok(Loose(T::from_number(number.into())))
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Loose<T>, E> {
+                Ok(Loose(None))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Loose<T>, E> {
+                Ok(Loose(None))
+            }
+            fn visit_unit<E>(self) -> Result<Loose<T>, E> {
+                Ok(Loose(None))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Loose<T>, A::Error> {
+                while items.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Loose(None))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Loose<T>, A::Error> {
+                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Loose(None))
+            }
+        }
+        deserializer.deserialize_any(Any(PhantomData))
+    }
+}
+
 /// An image as the list has it.
 #[derive(Deserialize)]
-struct ListedImage<'a> {
+struct ListedImage<'a, L> {
     #[serde(rename = "Id", borrow)]
     id: Cow<'a, str>,
     #[serde(rename = "RepoTags", borrow, deserialize_with = "null_is_none_of_them")]
-    tags: Vec<Text<'a>>,
+    tags: Vec<Option<Text<'a>>>,
     #[serde(
         rename = "RepoDigests",
         borrow,
         deserialize_with = "null_is_none_of_them"
     )]
-    digests: Vec<Text<'a>>,
-    #[serde(rename = "Size")]
-    size: i64,
+    digests: Vec<Option<Text<'a>>>,
+    #[serde(rename = "Size", default)]
+    size: Loose<i64>,
+    #[serde(rename = "Labels")]
+    labels: Option<L>,
 }
 
 /// Docker and Podman list no names at all as `null`. They have to list it: an image whose names were left out is not
@@ -184,40 +383,73 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-impl ListedImage<'_> {
+impl<L: ImageLabels> ListedImage<'_, L> {
     /// The image, whose names share what they can with each other and with another's: the last few are looked at.
-    fn beside(&self, neighbours: &[Reference]) -> Image {
-        let names = self.tags.iter().chain(&self.digests).map(|Text(name)| name);
-        let mut references: Vec<Reference> =
-            Vec::with_capacity(self.tags.len() + self.digests.len());
-        let mut foreign_names = 0;
-        for name in names.filter(|name| !name.starts_with(NO_NAME)) {
-            let near = references.iter().rev().chain(neighbours).take(4);
-            match Reference::parse_beside(near, name) {
-                Ok(reference) => references.push(reference),
-                Err(_) => foreign_names += 1,
-            }
-        }
-        Image {
-            id: ImageId::new(&self.id),
-            references,
-            foreign_names,
-            size_bytes: u64::try_from(self.size).unwrap_or_default(),
-        }
+    fn beside(&self, neighbours: &[Reference], labels: &[&str]) -> anyhow::Result<Image> {
+        let names = self.tags.iter().chain(&self.digests).flatten();
+        let labels = self.labels.as_ref().map(|all| all.pick(labels));
+        image(
+            &self.id,
+            names.map(|Text(name)| &**name),
+            self.size.0,
+            labels.unwrap_or_default(),
+            neighbours,
+        )
     }
 }
 
-/// An image as an inspect has it.
-#[derive(Deserialize)]
-struct FoundImage<'a> {
-    #[serde(rename = "Id", borrow)]
-    id: Cow<'a, str>,
-    #[serde(rename = "RepoTags", borrow)]
-    tags: Option<Vec<Text<'a>>>,
-    #[serde(rename = "RepoDigests", borrow)]
-    digests: Option<Vec<Text<'a>>>,
-    #[serde(rename = "Size")]
+fn image<'a>(
+    id: &str,
+    names: impl Iterator<Item = &'a str> + Clone,
     size: Option<i64>,
+    labels: BTreeMap<String, String>,
+    neighbours: &[Reference],
+) -> anyhow::Result<Image> {
+    ensure!(!id.is_empty(), "the engine names an image without an id");
+    let names = names.filter(|name| !name.starts_with(NO_NAME));
+    let mut references: Vec<Reference> = Vec::with_capacity(names.clone().count());
+    let mut foreign_names = 0;
+    for name in names {
+        let near = references.iter().rev().chain(neighbours).take(4);
+        match Reference::parse_beside(near, name) {
+            Ok(reference) => references.push(reference),
+            Err(_) => foreign_names += 1,
+        }
+    }
+    name_once(&mut references);
+    Ok(Image {
+        id: ImageId::new(id),
+        references,
+        foreign_names,
+        size_bytes: size
+            .and_then(|size| u64::try_from(size).ok())
+            .unwrap_or_default(),
+        labels,
+    })
+}
+
+/// The labels of a listed image: read only if some are wanted.
+trait ImageLabels {
+    fn pick(&self, wanted: &[&str]) -> BTreeMap<String, String>;
+}
+
+impl ImageLabels for IgnoredAny {
+    fn pick(&self, _: &[&str]) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+#[derive(Deserialize)]
+struct AllLabels<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, Loose<String>>);
+
+impl ImageLabels for AllLabels<'_> {
+    fn pick(&self, wanted: &[&str]) -> BTreeMap<String, String> {
+        let found = wanted.iter().filter_map(|&name| {
+            let value = self.0.get(name)?.0.as_ref()?;
+            Some((name.to_owned(), value.clone()))
+        });
+        found.collect()
+    }
 }
 
 /// A container as the list has it.
@@ -227,23 +459,27 @@ struct ListedContainer<'a> {
     #[serde(borrow)]
     id: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    names: Option<Vec<Text<'a>>>,
+    names: Option<Vec<Option<Text<'a>>>>,
     #[serde(borrow)]
     image: Option<Cow<'a, str>>,
     #[serde(rename = "ImageID", borrow)]
     image_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     state: Option<Cow<'a, str>>,
-    created: Option<i64>,
-    #[serde(borrow)]
-    labels: Option<Labels<'a>>,
+    #[serde(default)]
+    created: Loose<i64>,
+    labels: Option<Labels>,
 }
 
-/// The one label that means something here.
+/// The labels that mean something here.
 #[derive(Deserialize)]
-struct Labels<'a> {
-    #[serde(rename = "tagkeeper.pin", borrow)]
-    pin: Option<Cow<'a, str>>,
+struct Labels {
+    #[serde(rename = "tagkeeper.pin", default)]
+    pin: Loose<String>,
+    #[serde(rename = "tagkeeper.instance", default)]
+    instance: Loose<String>,
+    #[serde(rename = "com.docker.compose.oneoff", default)]
+    one_off: Loose<String>,
 }
 
 impl TryFrom<ListedContainer<'_>> for Container {
@@ -254,31 +490,53 @@ impl TryFrom<ListedContainer<'_>> for Container {
             .id
             .filter(|id| !id.is_empty())
             .context("the engine listed a container without an id")?;
-        let image = listed
-            .image_id
-            .filter(|image| !image.is_empty())
-            .with_context(|| format!("the engine listed container {id} without its image"))?;
+        let image = listed.image_id.filter(|image| !image.is_empty());
         let names = listed.names.unwrap_or_default();
+        let reference = listed
+            .image
+            .and_then(|text| created_from(&text, image.as_deref().unwrap_or_default()));
+        let labels = listed.labels;
+        let (pin, one_off) = labels.map_or((None, false), |labels| {
+            let instance = labels.instance.0;
+            let pin = labels.pin.0.map(|workload| PinLabel { workload, instance });
+            let one_off = labels.one_off.0;
+            (
+                pin,
+                one_off.is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            )
+        });
         Ok(Self {
+            id: ContainerId::new(id),
             names: names
                 .iter()
-                .map(|Text(name)| name.strip_prefix('/').unwrap_or(name).to_owned())
+                .flatten()
+                .filter_map(|Text(name)| own_name(name))
                 .collect(),
-            reference: listed.image.and_then(|text| created_from(&text, &image)),
-            id: ContainerId::new(id),
-            image: ImageId::new(image),
+            image: image.map(ImageId::new),
+            reference,
             state: state(&listed.state.unwrap_or_default()),
-            created_secs: listed.created.unwrap_or_default(),
-            pin: listed.labels.and_then(|l| l.pin).map(Cow::into_owned),
+            created_secs: listed.created.0.unwrap_or_default(),
+            one_off,
+            pin,
         })
     }
+}
+
+/// A name of a container's own, without the engine's leading slash. `/web/app` is what another container calls this one: a
+/// link.
+fn own_name(name: &str) -> Option<String> {
+    let name = name.strip_prefix('/').unwrap_or(name);
+    (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
 }
 
 /// The reference that a container was created from. The engine puts the image's id there, whole or shortened, once the
 /// name has moved on; that is no reference, though it may parse as one.
 fn created_from(text: &str, image: &str) -> Option<Reference> {
     let digits = image.strip_prefix("sha256:").unwrap_or(image);
-    let is_id = text.starts_with("sha256:") || (!text.is_empty() && digits.starts_with(text));
+    let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_id = text.starts_with("sha256:")
+        || digits.starts_with(text)
+        || (is_hex && matches!(text.len(), 12 | 64));
     if is_id {
         None
     } else {
@@ -287,65 +545,115 @@ fn created_from(text: &str, image: &str) -> Option<Reference> {
 }
 
 /// A container as an inspect has it.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct FoundContainer<'a> {
-    #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    image: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    state: Option<FoundState<'a>>,
+pub(super) struct FoundContainer {
+    id: Option<String>,
+    image: Option<String>,
+    doing: Option<Doing>,
+    interactive: bool,
 }
 
 /// What it does, and did.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct FoundState<'a> {
-    #[serde(borrow)]
-    status: Option<Cow<'a, str>>,
+struct Doing {
+    status: String,
     started_at: Option<String>,
-    #[serde(borrow)]
-    finished_at: Option<Cow<'a, str>>,
+    finished_at: Option<String>,
     exit_code: Option<i64>,
-    #[serde(borrow)]
-    health: Option<FoundHealth<'a>>,
+    /// None where nothing is said of its health.
+    health: Option<String>,
 }
 
-/// What it says of its health.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct FoundHealth<'a> {
-    #[serde(borrow)]
-    status: Option<Cow<'a, str>>,
+impl From<ContainerInspectResponse> for FoundContainer {
+    fn from(found: ContainerInspectResponse) -> Self {
+        Self {
+            id: found.id,
+            image: found.image,
+            doing: found.state.map(|state| Doing {
+                status: state
+                    .status
+                    .map(|word| word.to_string())
+                    .unwrap_or_default(),
+                started_at: state.started_at,
+                finished_at: state.finished_at,
+                exit_code: state.exit_code,
+                health: state.health.map(|health| {
+                    health
+                        .status
+                        .map(|word| word.to_string())
+                        .unwrap_or_default()
+                }),
+            }),
+            interactive: found
+                .config
+                .and_then(|config| config.open_stdin)
+                .unwrap_or_default(),
+        }
+    }
 }
 
-impl TryFrom<FoundContainer<'_>> for Inspected {
+impl TryFrom<FoundContainer> for Inspected {
     type Error = anyhow::Error;
 
-    fn try_from(found: FoundContainer<'_>) -> anyhow::Result<Self> {
-        let id = found.id.unwrap_or_default();
-        let image = found
-            .image
-            .with_context(|| format!("the engine does not say which image container {id} runs"))?;
+    fn try_from(found: FoundContainer) -> anyhow::Result<Self> {
+        let id = found
+            .id
+            .filter(|id| !id.is_empty())
+            .context("the engine does not say which container this is")?;
         let doing = found
-            .state
-            .with_context(|| format!("the engine does not say what container {id} does"))?;
+            .doing
+            .context("the engine does not say what the container does")?;
         let started_at = doing
             .started_at
-            .with_context(|| format!("the engine does not say when container {id} started"))?;
+            .context("the engine does not say when the container started")?;
         let finished_at = doing.finished_at.filter(|finished| finished != NEVER);
         let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
+        let image = found.image.filter(|image| !image.is_empty());
         Ok(Self {
-            image: ImageId::new(image),
-            state: state(&doing.status.unwrap_or_default()),
+            id: ContainerId::new(id),
+            image: image.map(ImageId::new),
+            state: state(&doing.status),
             details: Details {
                 started_at,
-                health: health(&doing.health.and_then(|h| h.status).unwrap_or_default()),
+                health: doing.health.and_then(|word| health(&word)),
                 exit_code: doing.exit_code,
                 ran_secs,
+                interactive: found.interactive,
             },
         })
+    }
+}
+
+/// An image as an inspect has it.
+pub(super) struct FoundImage {
+    id: Option<String>,
+    names: Vec<String>,
+    size: Option<i64>,
+    /// The volumes that a container of the image gets unless something is mounted in their place.
+    pub(super) volumes: Vec<String>,
+}
+
+impl From<ImageInspect> for FoundImage {
+    fn from(found: ImageInspect) -> Self {
+        let tags = found.repo_tags.unwrap_or_default();
+        let digests = found.repo_digests.unwrap_or_default();
+        Self {
+            id: found.id,
+            names: tags.into_iter().chain(digests).collect(),
+            size: found.size,
+            volumes: found
+                .config
+                .and_then(|config| config.volumes)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<FoundImage> for Image {
+    type Error = anyhow::Error;
+
+    fn try_from(found: FoundImage) -> anyhow::Result<Self> {
+        let id = found.id.unwrap_or_default();
+        let names = found.names.iter().map(String::as_str);
+        image(&id, names, found.size, BTreeMap::new(), &[])
     }
 }
 
@@ -360,7 +668,8 @@ fn seconds_between(started: &str, finished: &str) -> Option<u64> {
 /// does not serve, is not removed, and uses its image.
 fn state(word: &str) -> ContainerState {
     match word {
-        "created" => ContainerState::Created,
+        // Podman's `configured` and `initialized` were made and never started.
+        "created" | "configured" | "initialized" => ContainerState::Created,
         "running" => ContainerState::Running,
         "paused" => ContainerState::Paused,
         "restarting" => ContainerState::Restarting,
@@ -369,7 +678,7 @@ fn state(word: &str) -> ContainerState {
         "removing" => ContainerState::Removing,
         "dead" => ContainerState::Dead,
         "stopping" => ContainerState::Stopping,
-        _ => ContainerState::Unknown,
+        other => ContainerState::Unknown(clean(other).into()),
     }
 }
 

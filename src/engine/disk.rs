@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 
-use crate::world::Disk;
+use tagkeeper_core::model::Disk;
 
 /// Measures the filesystem that holds a directory.
 pub(super) fn measure(data_root: &str) -> anyhow::Result<Disk> {

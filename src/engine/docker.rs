@@ -1,9 +1,12 @@
-//! The API of Docker over its unix socket, and Podman's compatible one: which request asks what, and what its status means.
+//! The API of Docker over its unix socket, and Podman's compatible one, through bollard: which call asks what, and what comes
+//! of its errors.
 //!
-//! Every call is in a deadline of its own, its body included, and in the deadline of the pass. The paths bear no version, so
-//! that each engine speaks its own. `transport` carries a request, `answer` makes plain `world` data of what comes back;
-//! what cannot be understood is an error and never a guess.
+//! Every call is in a deadline of its own, its body included, and in the deadline of the pass; bollard's own covers no
+//! body. The paths bear no version, so that each engine speaks its own. Two things are read from their bytes (`answer`):
+//! the lists, and what bollard's models refuse (a state of Podman's, a word that is yet to come). What cannot be understood
+//! is an error and never a guess, and so is an answer about anything but what was asked for.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display};
 use std::future::Future;
 use std::path::Path;
@@ -11,29 +14,44 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
-use hyper::{Method, StatusCode};
-use serde_json::{Value, json};
+use anyhow::{Context, anyhow, bail, ensure};
+use bollard::errors::Error as ClientError;
+use bollard::models::{
+    ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum,
+};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptions,
+    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
-use crate::image::{ImageId, Reference};
-use crate::world::{Container, ContainerId, Disk, Image, World};
+use crate::text::clean;
+use tagkeeper_core::model::{Container, ContainerId, Disk, Image, PinLabel};
+use tagkeeper_core::model::{ImageId, Reference};
 
-use super::answer::{self, EngineVersion};
-use super::transport::{Reply, Transport};
-use super::{Answer, Engine, ImageName, Inspected, PassOver, access, disk};
+use super::answer::{self, FoundContainer, FoundImage};
+use super::names::{full_name, full_repository};
+use super::transport::{MAX_ANSWER_BYTES, MAX_LIST_BYTES, Transport};
+use super::{Answer, Engine, ImageName, Inspected, Lists, PassOver, access, disk};
 
 /// The versions of Docker's API that this is tested with, by docs/compatibility.md: Docker 20.10 to 28, Podman 4.3 to 5.
 const OLDEST_API: &str = "1.41";
 const NEWEST_API: &str = "1.51";
 
-/// The label of pins; its value is the workload.
-const PIN_LABEL: &str = "tagkeeper.pin";
+const IMAGES: &str = "/images/json?all=true";
+const CONTAINERS: &str = "/containers/json?all=true";
 
 /// An engine behind a unix socket.
 pub struct Docker {
+    client: bollard::Docker,
+    /// The same way that the client takes.
     transport: Transport,
+    calls: Calls,
+}
+
+/// Runs calls in their deadlines, one at a time.
+struct Calls {
     socket: String,
     call_timeout: Duration,
     pass_deadline: Pin<Box<Sleep>>,
@@ -41,7 +59,7 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// Prepares the connection; the engine is not asked anything yet.
+    /// Prepares the client; the engine is not asked anything yet.
     ///
     /// # Errors
     /// When the socket's path is not UTF-8, or the host is short of something.
@@ -50,6 +68,7 @@ impl Docker {
         call_timeout: Duration,
         pass_deadline: Duration,
     ) -> anyhow::Result<Self> {
+        const FAILED: &str = "failed to set up the connection to the engine";
         let path = socket
             .to_str()
             .with_context(|| format!("the socket path '{}' is not UTF-8", socket.display()))?;
@@ -57,37 +76,145 @@ impl Docker {
             .enable_io()
             .enable_time()
             .build()
-            .context("failed to set up the connection to the engine")?;
+            .context(FAILED)?;
         let pass_deadline = {
             let _inside = runtime.enter();
             Box::pin(tokio::time::sleep(pass_deadline))
         };
+        let transport = Transport::new(socket);
+        let way = transport.clone();
+        let client = bollard::Docker::connect_with_custom_transport(
+            move |request| way.clone().send(request),
+            Some("http://localhost"),
+            // The calls have deadlines of their own, which cover the body too.
+            u64::MAX,
+            bollard::API_DEFAULT_VERSION,
+        )
+        .context(FAILED)?;
         Ok(Self {
-            transport: Transport::new(socket),
-            socket: path.to_owned(),
-            call_timeout,
-            pass_deadline,
-            runtime,
+            client,
+            transport,
+            calls: Calls {
+                socket: path.to_owned(),
+                call_timeout,
+                pass_deadline,
+                runtime,
+            },
         })
     }
 
-    /// Runs one call to its end, the body included, or to a deadline.
-    fn call(
+    fn look(&mut self, labels: &[&str]) -> anyhow::Result<Lists> {
+        let what = "list the images";
+        let body = self.read(what, IMAGES, MAX_LIST_BYTES)?;
+        let images = answer::parse_images(&body, labels);
+        let images = images.map_err(|error| self.calls.unread(what, &error))?;
+        drop(body);
+        Ok(Lists {
+            images,
+            containers: self.containers()?,
+        })
+    }
+
+    fn read(&mut self, what: &str, path: &str, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+        let body = self.transport.clone().read(path.to_owned(), max_bytes);
+        self.calls.ask(what, body)
+    }
+
+    /// One container as it is now; none if there is no such container.
+    fn found_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<FoundContainer>> {
+        let what = format!("inspect container {id}");
+        let id = part(id)?;
+        let asked = self
+            .client
+            .inspect_container(&id, None::<InspectContainerOptions>);
+        let asked = async { asked.await.map(FoundContainer::from) };
+        match self.calls.find(&what, asked) {
+            Err(error) if is_refused_by_models(&error) => {
+                let path = format!("/containers/{id}/json");
+                self.find_in_bytes(&what, &path, answer::read_container)
+            }
+            found => found,
+        }
+    }
+
+    /// One image as it is now; none if there is no such image.
+    fn found_image(&mut self, what: &str, name: &ImageName) -> anyhow::Result<Option<FoundImage>> {
+        let asked_name = match name {
+            ImageName::Reference(reference) => part(full_name(reference))?,
+            ImageName::Id(id) => part(id)?,
+        };
+        let asked = self.client.inspect_image(&asked_name);
+        let asked = async { asked.await.map(FoundImage::from) };
+        match self.calls.find(what, asked) {
+            Err(error) if is_refused_by_models(&error) => {
+                let path = format!("/images/{asked_name}/json");
+                self.find_in_bytes(what, &path, answer::read_image)
+            }
+            found => found,
+        }
+    }
+
+    /// Asks once more, and reads the few fields that decisions need. For bollard's models the whole answer is void over one
+    /// word that they do not know (fussybeaver/bollard#293, #701, #715).
+    fn find_in_bytes<T>(
         &mut self,
         what: &str,
-        method: Method,
         path: &str,
-        body: String,
-    ) -> anyhow::Result<Reply> {
+        parse: impl FnOnce(&[u8]) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Option<T>> {
+        let body = self
+            .transport
+            .clone()
+            .read(path.to_owned(), MAX_ANSWER_BYTES);
+        let Some(body) = self.calls.find(what, body)? else {
+            return Ok(None);
+        };
+        let found = parse(&body).map_err(|error| self.calls.unread(what, &error))?;
+        Ok(Some(found))
+    }
+
+    /// An engine that answers, and not what is understood, may be older or newer than what is known here: both are named.
+    fn with_versions(&mut self, error: anyhow::Error) -> anyhow::Error {
+        let refused = error.downcast_ref::<Refused>();
+        let odd = refused.map_or(error.is::<Unread>(), |refused| {
+            (400..500).contains(&refused.status)
+        });
+        if !odd {
+            return error;
+        }
+        let known = format!("tagkeeper is made for the API from {OLDEST_API} to {NEWEST_API}");
+        let told = self.calls.ask("ask for the version", self.client.version());
+        let told = told
+            .ok()
+            .and_then(|told| told.version.zip(told.api_version));
+        match told {
+            Some((version, api)) => error.context(format!(
+                "{known}, and this engine is version {} with API {}",
+                clean(version),
+                clean(api)
+            )),
+            None => error.context(format!(
+                "{known}, and this engine does not tell its version"
+            )),
+        }
+    }
+}
+
+impl Calls {
+    /// Runs one call to its end, the body included, or to a deadline.
+    fn ask<T>(
+        &mut self,
+        what: &str,
+        asked: impl Future<Output = Result<T, ClientError>>,
+    ) -> anyhow::Result<T> {
         let pass_deadline = &mut self.pass_deadline;
-        let transport = &mut self.transport;
         let bounded = async {
-            let mut request = std::pin::pin!(transport.ask(method, path, body));
+            let mut asked = std::pin::pin!(asked);
             std::future::poll_fn(|context| {
                 if pass_deadline.as_mut().poll(context).is_ready() {
                     return Poll::Ready(None);
                 }
-                request.as_mut().poll(context).map(Some)
+                asked.as_mut().poll(context).map(Some)
             })
             .await
         };
@@ -96,9 +223,10 @@ impl Docker {
             .runtime
             .block_on(async { tokio::time::timeout(call_timeout, bounded).await })
         {
-            Ok(Some(reply)) => reply
-                .map_err(|error| access::explain(error, &self.socket))
-                .with_context(|| self.failed_to(what)),
+            Ok(Some(Ok(answered))) => Ok(answered),
+            Ok(Some(Err(error))) => {
+                Err(explain(error, &self.socket)).with_context(|| self.failed_to(what))
+            }
             Ok(None) => Err(anyhow::Error::new(PassOver).context(format!("failed to {what}"))),
             Err(_) => Err(anyhow!(
                 "failed to {what}: the engine at '{}' did not answer within {}; it hangs, or is busier than [engine] timeout allows for",
@@ -108,89 +236,42 @@ impl Docker {
         }
     }
 
-    /// Reads what has to be there.
-    fn read<T>(
-        &mut self,
-        what: &str,
-        path: &str,
-        parse: impl FnOnce(&[u8]) -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
-        let reply = self.call(what, Method::GET, path, String::new())?;
-        if reply.status.is_success() {
-            parse(&reply.body)
-                .context(Unread)
-                .with_context(|| self.failed_to(what))
-        } else {
-            Err(Refused::from(reply)).with_context(|| self.failed_to(what))
-        }
-    }
-
-    /// Reads what may not be there.
+    /// Asks for what may not be there.
     fn find<T>(
         &mut self,
         what: &str,
-        path: &str,
-        parse: impl FnOnce(&[u8]) -> anyhow::Result<T>,
+        asked: impl Future<Output = Result<T, ClientError>>,
     ) -> anyhow::Result<Option<T>> {
-        let found = self.read(what, path, parse).map(Some);
+        let found = self.ask(what, asked).map(Some);
         found.or_else(|error| match error.downcast_ref() {
-            Some(Refused { status, .. }) if *status == StatusCode::NOT_FOUND => Ok(None),
+            Some(Refused { status: 404, .. }) => Ok(None),
             _ => Err(error),
         })
     }
 
-    /// Changes something. `understood` reads what the engine says when it is done.
-    fn change(
+    /// Changes something. What the engine says when it is done may be anything: it is done.
+    fn change<T: Default>(
         &mut self,
         what: &str,
-        method: Method,
-        path: &str,
-        understood: impl FnOnce(&[u8]) -> Answer,
+        asked: impl Future<Output = Result<T, ClientError>>,
+        understood: impl FnOnce(T) -> Answer,
     ) -> anyhow::Result<Answer> {
-        let reply = self.call(what, method, path, String::new())?;
-        self.answered(what, reply, understood)
-    }
-
-    fn answered(
-        &self,
-        what: &str,
-        reply: Reply,
-        understood: impl FnOnce(&[u8]) -> Answer,
-    ) -> anyhow::Result<Answer> {
-        match reply.status {
-            status if status.is_success() => Ok(understood(&reply.body)),
-            StatusCode::NOT_FOUND => Ok(Answer::Gone),
-            StatusCode::CONFLICT => Ok(Answer::InUse(Refused::from(reply).message)),
-            _ => Err(Refused::from(reply)).with_context(|| self.failed_to(what)),
+        match self.ask(what, asked) {
+            Ok(said) => Ok(understood(said)),
+            Err(error) => match error.downcast_ref() {
+                Some(Refused { status: 404, .. }) => Ok(Answer::Gone),
+                Some(Refused {
+                    status: 409,
+                    message,
+                }) => Ok(Answer::InUse(message.clone())),
+                None if error.is::<Unread>() => Ok(understood(T::default())),
+                _ => Err(error),
+            },
         }
     }
 
-    fn look(&mut self) -> anyhow::Result<World> {
-        let path = "/images/json?all=true";
-        let images = self.read("list the images", path, answer::parse_images)?;
-        Ok(World {
-            images,
-            containers: self.containers()?,
-            ..World::default()
-        })
-    }
-
-    /// An engine that answers, and not what is understood, may be older or newer than what is known here: both are named.
-    fn with_versions(&mut self, error: anyhow::Error) -> anyhow::Error {
-        let refused = error.downcast_ref::<Refused>();
-        let odd = refused.map_or(error.is::<Unread>(), |r| r.status.is_client_error());
-        if !odd {
-            return error;
-        }
-        let known = format!("tagkeeper is made for the API from {OLDEST_API} to {NEWEST_API}");
-        match self.read("ask for the version", "/version", answer::parse_version) {
-            Ok(EngineVersion { version, api }) => error.context(format!(
-                "{known}, and this engine is version {version} with API {api}"
-            )),
-            Err(_) => error.context(format!(
-                "{known}, and this engine does not tell its version"
-            )),
-        }
+    fn unread(&self, what: &str, error: &anyhow::Error) -> anyhow::Error {
+        anyhow::Error::new(Unread(clean(format_args!("{error:#}")))).context(self.failed_to(what))
     }
 
     fn failed_to(&self, what: &str) -> String {
@@ -198,89 +279,196 @@ impl Docker {
     }
 }
 
+/// An error of the client's, with what an operator can do about it, and with what the engine said in one clean line.
+fn explain(error: ClientError, socket: &str) -> anyhow::Error {
+    match error {
+        ClientError::IOError { err } => access::explain(err, socket),
+        ClientError::DockerResponseServerError {
+            status_code,
+            message,
+        } => anyhow::Error::new(Refused {
+            status: status_code,
+            message: clean(message),
+        }),
+        ClientError::JsonDataError { .. } | ClientError::JsonSerdeError { .. } => {
+            anyhow::Error::new(Unread(clean(error)))
+        }
+        other => anyhow::Error::new(other),
+    }
+}
+
+fn is_refused_by_models(error: &anyhow::Error) -> bool {
+    error.is::<Unread>()
+}
+
 impl Engine for Docker {
-    fn observe(&mut self) -> anyhow::Result<World> {
-        self.look().map_err(|error| self.with_versions(error))
+    fn observe(&mut self, labels: &[&str]) -> anyhow::Result<Lists> {
+        self.look(labels).map_err(|error| self.with_versions(error))
     }
 
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
-        let path = "/containers/json?all=true";
-        self.read("list the containers", path, answer::parse_containers)
+        let what = "list the containers";
+        let body = self.read(what, CONTAINERS, MAX_LIST_BYTES)?;
+        answer::parse_containers(&body).map_err(|error| self.calls.unread(what, &error))
     }
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
-        let path = format!("/containers/{}/json", part(id)?);
-        let what = format!("inspect container {id}");
-        self.find(&what, &path, answer::parse_container)
+        let Some(found) = self.found_container(id)? else {
+            return Ok(None);
+        };
+        let inspected = Inspected::try_from(found)
+            .and_then(|inspected| {
+                ensure!(
+                    inspected.id == *id,
+                    "the engine answered about container '{}'",
+                    clean(&inspected.id)
+                );
+                Ok(inspected)
+            })
+            .map_err(|error| {
+                self.calls
+                    .unread(&format!("inspect container {id}"), &error)
+            })?;
+        Ok(Some(inspected))
     }
 
     fn disk(&mut self) -> anyhow::Result<Disk> {
-        let root = self.read("ask where the data is", "/info", answer::parse_data_root)?;
+        let what = "ask where the data is";
+        let asked = self.client.info();
+        let asked = async { asked.await.map(|info| info.docker_root_dir) };
+        let root = match self.calls.ask(what, asked) {
+            Err(error) if is_refused_by_models(&error) => {
+                let root = self.find_in_bytes(what, "/info", answer::read_data_root)?;
+                root.unwrap_or_default()
+            }
+            root => root?.unwrap_or_default(),
+        };
         disk::measure(&root)
     }
 
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>> {
-        let path = format!("/images/{}/json", part(name)?);
-        self.find(&format!("inspect image {name}"), &path, answer::parse_image)
+        let what = format!("inspect image {name}");
+        let Some(found) = self.found_image(&what, name)? else {
+            return Ok(None);
+        };
+        let image = Image::try_from(found)
+            .and_then(|image| {
+                check_is_asked_for(&image, name)?;
+                Ok(image)
+            })
+            .map_err(|error| self.calls.unread(&what, &error))?;
+        Ok(Some(image))
     }
 
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer> {
         let Some(tag) = name.tag() else {
             bail!("failed to tag {image} as {name}: that is a digest")
         };
-        let repository = part(name.repository())?;
-        let path = format!("/images/{}/tag?repo={repository}&tag={tag}", part(image)?);
         let what = format!("tag {} as {name}", image.short());
-        self.change(&what, Method::POST, &path, |_| Answer::Done)
+        let options = TagImageOptionsBuilder::default()
+            .repo(&full_repository(name.repository()))
+            .tag(tag)
+            .build();
+        let image = part(image)?;
+        let asked = self.client.tag_image(&image, Some(options));
+        self.calls.change(&what, asked, |()| Answer::Done)
     }
 
     fn create_pin(
         &mut self,
         name: &str,
-        workload: &str,
+        label: &PinLabel,
         image: &ImageId,
     ) -> anyhow::Result<Answer> {
         let what = format!("create container {name}");
-        let path = format!("/images/{}/json", part(image)?);
-        let Some(volumes) = self.find(&what, &path, answer::parse_volumes)? else {
+        let Some(found) = self.found_image(&what, &ImageName::Id(image.clone()))? else {
             return Ok(Answer::Gone);
         };
-        let path = format!("/containers/create?name={}", part(name)?);
-        let body = pin_body(workload, image, &volumes).to_string();
-        let reply = self.call(&what, Method::POST, &path, body)?;
-        self.answered(&what, reply, |_| Answer::Done)
+        let options = CreateContainerOptionsBuilder::default()
+            .name(&part(name)?)
+            .build();
+        let body = pin_body(label, image, found.volumes);
+        let asked = self.client.create_container(Some(options), body);
+        let asked = async { asked.await.map(drop) };
+        self.calls.change(&what, asked, |()| Answer::Done)
     }
 
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
-        let path = format!("/containers/{}", part(id)?);
         let what = format!("remove container {id}");
-        self.change(&what, Method::DELETE, &path, |_| Answer::Done)
+        let id = part(id)?;
+        let asked = self
+            .client
+            .remove_container(&id, None::<RemoveContainerOptions>);
+        self.calls.change(&what, asked, |()| Answer::Done)
     }
 
     fn remove_image(&mut self, name: &ImageName) -> anyhow::Result<Answer> {
-        // `noprune` spares untagged parents: they may be somebody else's (R10).
-        let path = format!("/images/{}?noprune=true", part(name)?);
         let what = format!("remove image {name}");
-        self.change(&what, Method::DELETE, &path, answer::parse_removal)
+        // `noprune` spares untagged parents: they may be somebody else's (R10).
+        let options = RemoveImageOptionsBuilder::default().noprune(true).build();
+        let name = match name {
+            ImageName::Reference(reference) => part(full_name(reference))?,
+            ImageName::Id(id) => part(id)?,
+        };
+        let asked = self.client.remove_image(&name, Some(options), None);
+        self.calls.change(&what, asked, |report| {
+            if report.iter().any(|item| item.deleted.is_some()) {
+                Answer::Deleted
+            } else {
+                Answer::Done
+            }
+        })
     }
+}
+
+/// By id it has to be that image; by tag, one that bears the tag. A digest need not be listed as it was asked for: Podman
+/// knows an image by the digest of its index, too.
+fn check_is_asked_for(image: &Image, name: &ImageName) -> anyhow::Result<()> {
+    let fits = match name {
+        ImageName::Id(id) => image.id == *id,
+        ImageName::Reference(reference) if reference.is_digest() => true,
+        ImageName::Reference(reference) => image.references.contains(reference),
+    };
+    ensure!(fits, "the engine answered about image {}", clean(&image.id));
+    Ok(())
 }
 
 /// A container that holds an image and does no more: no network, no restarts, and a program that no image has, for whoever
 /// starts it; so that an image without a command can be held too. What the image declares as a volume is a tmpfs here, which
 /// exists only while a container runs: no volume is made that would have to be cleaned up.
-fn pin_body(workload: &str, image: &ImageId, volumes: &[String]) -> Value {
-    let mounts: Vec<Value> = volumes
-        .iter()
-        .map(|target| json!({"Type": "tmpfs", "Target": target}))
-        .collect();
-    json!({
-        "Image": image,
-        "Entrypoint": ["tagkeeper-pin"],
-        "Cmd": [],
-        "Labels": {PIN_LABEL: workload},
-        "NetworkDisabled": true,
-        "HostConfig": {"NetworkMode": "none", "RestartPolicy": {"Name": "no"}, "Mounts": mounts},
-    })
+fn pin_body(label: &PinLabel, image: &ImageId, volumes: Vec<String>) -> ContainerCreateBody {
+    let mounts = mount_points(volumes).into_iter().map(|target| Mount {
+        typ: Some(MountType::TMPFS),
+        target: Some(target),
+        ..Mount::default()
+    });
+    ContainerCreateBody {
+        image: Some(image.to_string()),
+        entrypoint: Some(vec!["tagkeeper-pin".to_owned()]),
+        cmd: Some(Vec::new()),
+        labels: Some(label.labels().collect()),
+        network_disabled: Some(true),
+        host_config: Some(HostConfig {
+            network_mode: Some("none".to_owned()),
+            restart_policy: Some(RestartPolicy {
+                name: Some(RestartPolicyNameEnum::NO),
+                maximum_retry_count: None,
+            }),
+            mounts: Some(mounts.collect()),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// The paths of volumes, each once: for the engine `/data` and `/data/` are one place, and two mounts in one are an error.
+fn mount_points(volumes: Vec<String>) -> BTreeSet<String> {
+    let normalised = |path: String| {
+        let steps = path.split('/').filter(|step| !matches!(*step, "" | "."));
+        steps.fold(String::new(), |path, step| path + "/" + step)
+    };
+    let paths = volumes.into_iter().map(normalised);
+    paths.filter(|path| !path.is_empty()).collect()
 }
 
 /// What is part of a path: names and ids, which stand in one as they are. An engine's odd id might say something else there.
@@ -298,37 +486,31 @@ fn part(name: impl Display) -> anyhow::Result<String> {
 /// The engine understood, and refused.
 #[derive(Debug)]
 struct Refused {
-    status: StatusCode,
+    status: u16,
+    /// Clean.
     message: String,
-}
-
-impl From<Reply> for Refused {
-    fn from(reply: Reply) -> Self {
-        Self {
-            status: reply.status,
-            message: answer::parse_refusal(&reply.body),
-        }
-    }
 }
 
 impl Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { status, message } = self;
-        write!(f, "the engine answered {}: {message}", status.as_u16())
+        write!(f, "the engine answered {status}: {message}")
     }
 }
 
 impl std::error::Error for Refused {}
 
-/// The engine answered, and what it said is not understood.
+/// The engine answered, and what it said is not understood, or not about what was asked. Why; clean.
 #[derive(Debug)]
-struct Unread;
+struct Unread(String);
 
 impl Display for Unread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("its answer cannot be read")
+        write!(f, "its answer cannot be read: {}", self.0)
     }
 }
+
+impl std::error::Error for Unread {}
 
 #[cfg(test)]
 mod tests {

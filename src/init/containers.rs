@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::guess::{Guess, Names, Remote, Shelves, short_name};
 use super::text::listed;
-use crate::image::Repository;
-use crate::policy::is_name;
-use crate::world::{Container, Image, World};
+use crate::engine::Lists;
+use crate::policy_file::is_name;
+use tagkeeper_core::model::Repository;
+use tagkeeper_core::model::{Container, Image};
 
 /// How Kubernetes names the containers that it makes on Docker: `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
 const KUBERNETES: &str = "k8s_";
@@ -28,15 +29,15 @@ fn legal_name(container: &Container) -> Option<&str> {
 
 /// The containers of the host, and whose local container each is.
 pub(super) struct Containers<'w> {
-    world: &'w World,
+    lists: &'w Lists,
     /// The local container of each repository that has one, and others that could be it.
     pub(super) locals: BTreeMap<&'w Repository, (&'w Container, Vec<&'w Container>)>,
 }
 
 impl<'w> Containers<'w> {
-    pub(super) fn find(world: &'w World, shelves: &Shelves<'w>, locals: &[&'w Repository]) -> Self {
+    pub(super) fn find(lists: &'w Lists, shelves: &Shelves<'w>, locals: &[&'w Repository]) -> Self {
         let mut found = Self {
-            world,
+            lists,
             locals: BTreeMap::new(),
         };
         // By the reference, which belongs to one repository only; then, for those that have none, by the image, since the
@@ -46,16 +47,16 @@ impl<'w> Containers<'w> {
                 if found.locals.contains_key(repository) {
                     continue;
                 }
-                let mut candidates: Vec<&Container> = world
+                let mut candidates: Vec<&Container> = lists
                     .containers
                     .iter()
                     .filter(|c| match &c.reference {
                         Some(reference) => !by_image && reference.repository() == repository,
                         None => {
                             by_image
-                                && shelves
-                                    .get(repository)
-                                    .is_some_and(|shelf| shelf.images.contains(&c.image))
+                                && shelves.get(repository).is_some_and(|shelf| {
+                                    c.image.as_ref().is_some_and(|id| shelf.images.contains(id))
+                                })
                         }
                     })
                     .filter(|c| !is_kubernetes(c) && found.is_free(c))
@@ -149,11 +150,14 @@ impl<'w> Containers<'w> {
         };
         let belongs = |container: &Container| match &container.reference {
             Some(reference) => repositories().any(|r| r == reference.repository()),
-            None => repositories()
-                .filter_map(|r| shelves.get(r))
-                .any(|shelf| shelf.images.contains(&container.image)),
+            None => repositories().filter_map(|r| shelves.get(r)).any(|shelf| {
+                container
+                    .image
+                    .as_ref()
+                    .is_some_and(|id| shelf.images.contains(id))
+            }),
         };
-        let containers = self.world.containers.iter();
+        let containers = self.lists.containers.iter();
         containers.filter(|c| belongs(c) && !is_local(c)).collect()
     }
 }

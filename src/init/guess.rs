@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::containers::{Containers, is_kubernetes};
 use super::text::listed;
-use crate::image::{ImageId, LATEST, Repository};
-use crate::world::{Container, Image, World};
+use crate::engine::Lists;
+use tagkeeper_core::model::{Container, Image};
+use tagkeeper_core::model::{ImageId, LATEST, Repository};
 
 /// What the host seems to have.
 #[derive(Debug, Default)]
@@ -67,14 +68,14 @@ pub(super) struct Shelf<'w> {
 pub(super) type Shelves<'w> = BTreeMap<&'w Repository, Shelf<'w>>;
 
 /// Guesses.
-pub(super) fn draft(world: &World) -> Draft<'_> {
-    let shelves = shelves(world);
-    let locals = locals(&shelves, world);
+pub(super) fn draft(lists: &Lists) -> Draft<'_> {
+    let shelves = shelves(lists);
+    let locals = locals(&shelves, lists);
     let (remotes, mut unsure) = remotes(&shelves, &locals);
-    let containers = Containers::find(world, &shelves, &locals);
+    let containers = Containers::find(lists, &shelves, &locals);
 
     let mut draft = Draft::default();
-    let mut names = Names::of(world);
+    let mut names = Names::of(lists);
     // Who has a container has its name; the others take what is left.
     let mut order = locals.clone();
     order.sort_by_key(|local| !containers.locals.contains_key(local));
@@ -108,9 +109,9 @@ pub(super) fn draft(world: &World) -> Draft<'_> {
     draft
 }
 
-fn shelves(world: &World) -> Shelves<'_> {
+fn shelves(lists: &Lists) -> Shelves<'_> {
     let mut shelves = Shelves::new();
-    for image in &world.images {
+    for image in &lists.images {
         for reference in &image.references {
             let shelf = shelves.entry(reference.repository()).or_default();
             shelf.images.insert(&image.id);
@@ -143,9 +144,9 @@ fn names_are_alike(a: &Repository, b: &Repository) -> bool {
 
 /// The repositories with a `latest` that a local service may run: of two that carry one image, or that have one name, the
 /// one that is written as this host's own, or else the one that a container was created from by that name.
-fn locals<'w>(shelves: &Shelves<'w>, world: &World) -> Vec<&'w Repository> {
+fn locals<'w>(shelves: &Shelves<'w>, lists: &Lists) -> Vec<&'w Repository> {
     let distance = |repository: &Repository| {
-        let runs = world
+        let runs = lists
             .containers
             .iter()
             .any(|c| !is_kubernetes(c) && c.reference.as_ref() == Some(&repository.latest()));
@@ -254,8 +255,8 @@ pub(super) struct Names<'w> {
 }
 
 impl<'w> Names<'w> {
-    fn of(world: &'w World) -> Self {
-        let names = world.containers.iter().flat_map(|c| &c.names);
+    fn of(lists: &'w Lists) -> Self {
+        let names = lists.containers.iter().flat_map(|c| &c.names);
         Self {
             workloads: BTreeSet::new(),
             containers: BTreeSet::new(),

@@ -6,27 +6,27 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{FirstPolicy, first_policy};
-use crate::image::{ImageId, Reference};
-use crate::policy::{DEFAULT_SOCKET, Policy, Source, parse_policy};
-use crate::world::{Container, ContainerId, ContainerState, Image, World};
+use crate::policy_file::{DEFAULT_SOCKET, Policy, Source, parse_policy};
+use crate::world::{Container, ContainerId, ContainerState, Image, Lists};
+use tagkeeper_core::model::{ImageId, Reference};
 
 #[test]
 fn a_pin_says_nothing_of_who_runs_what() {
-    let mut world = host(
+    let mut lists = host(
         &["aa app:latest registry.example/app:v1"],
         &["tagkeeper-pin-app-aa aa app:latest"],
     );
-    world.containers[0].pin = Some("app".to_owned());
-    let pinless = World {
+    lists.containers[0].pin = Some("app".to_owned());
+    let pinless = Lists {
         containers: Vec::new(),
-        ..world.clone()
+        ..lists.clone()
     };
     let socket = Path::new("/run/docker.sock");
-    assert_eq!(first_policy(&world, socket), first_policy(&pinless, socket));
+    assert_eq!(first_policy(&lists, socket), first_policy(&pinless, socket));
 }
 
 /// A host: images as "id name name", containers as "name id reference", the last "-" where the engine has forgotten it.
-fn host(images: &[&str], containers: &[&str]) -> World {
+fn host(images: &[&str], containers: &[&str]) -> Lists {
     let image = |text: &&str| {
         let mut words = text.split(' ');
         Image {
@@ -48,15 +48,15 @@ fn host(images: &[&str], containers: &[&str]) -> World {
             pin: None,
         }
     };
-    World {
+    Lists {
         images: images.iter().map(image).collect(),
         containers: containers.iter().enumerate().map(container).collect(),
-        ..World::default()
+        ..Lists::default()
     }
 }
 
-fn first(world: &World) -> FirstPolicy {
-    first_policy(world, Path::new(DEFAULT_SOCKET))
+fn first(lists: &Lists) -> FirstPolicy {
+    first_policy(lists, Path::new(DEFAULT_SOCKET))
 }
 
 fn parsed(text: &str) -> Policy {
@@ -89,11 +89,11 @@ fn settings(text: &str) -> Vec<String> {
 }
 
 /// A host, the settings of its policy, and what its comments must say.
-type Case<'a> = (&'a str, World, &'a [&'a str], &'a [&'a str]);
+type Case<'a> = (&'a str, Lists, &'a [&'a str], &'a [&'a str]);
 
 fn assert_found(table: &[Case]) {
-    for (story, world, wanted, told) in table {
-        let first = first(world);
+    for (story, lists, wanted, told) in table {
+        let first = first(lists);
         assert_eq!(settings(&first.text), *wanted, "{story}\n{}", first.text);
         assert_eq!(first.workloads, wanted.len(), "{story}");
         assert_eq!(parsed(&first.text).workloads.len(), wanted.len(), "{story}");
@@ -199,7 +199,7 @@ fn what_is_commented_out_is_sound() {
         &["a docker-fpm:latest docker-fpm:v1", "b app:latest app:1"],
         &["bgp a docker-fpm:latest"],
     );
-    let text = first(&world).text;
+    let text = first(&lists).text;
     let (_, alone) = text.split_once("# These have a latest").unwrap();
     let uncommented: Vec<&str> = alone
         .lines()
@@ -240,16 +240,16 @@ hold = true                                            # look and do not touch, 
 
 # No sign of a workload: busybox.
 "#;
-    assert_eq!(first(&world).text, told);
+    assert_eq!(first(&lists).text, told);
 }
 
 #[test]
 fn another_socket_is_written_down() {
-    let world = World::default();
-    let podman = first_policy(&world, Path::new("/run/podman/podman.sock")).text;
+    let world = Lists::default();
+    let podman = first_policy(&lists, Path::new("/run/podman/podman.sock")).text;
     let socket = parsed(&podman).engine.socket;
     assert_eq!(socket, Path::new("/run/podman/podman.sock"));
-    assert!(!first(&world).text.contains("[engine]"));
+    assert!(!first(&lists).text.contains("[engine]"));
 }
 
 const REPOSITORIES: [&str; 9] = [
@@ -286,7 +286,7 @@ fn a_reference() -> impl Strategy<Value = Reference> {
         .prop_map(|(repository, tag)| Reference::parse(&format!("{repository}{tag}")).unwrap())
 }
 
-fn a_world() -> impl Strategy<Value = World> {
+fn a_world() -> impl Strategy<Value = Lists> {
     let images = vec(vec(a_reference(), 0..4), 0..5).prop_map(|all| {
         let number = |(n, references): (usize, Vec<Reference>)| Image {
             id: ImageId::new(n.to_string()),
@@ -317,10 +317,10 @@ fn a_world() -> impl Strategy<Value = World> {
         };
         all.into_iter().enumerate().map(number).collect()
     });
-    (images, containers).prop_map(|(images, containers)| World {
+    (images, containers).prop_map(|(images, containers)| Lists {
         images,
         containers,
-        ..World::default()
+        ..Lists::default()
     })
 }
 
@@ -328,18 +328,18 @@ proptest! {
     /// A sound policy, whatever is found; a workload whose remotes rest on a name alone is on hold, and no container is
     /// named as local that the workload has not made.
     #[test]
-    fn whatever_is_found_the_policy_is_sound(world in a_world(), socket in "/[^\0]{0,12}") {
-        let first = first_policy(&world, Path::new(&socket));
+    fn whatever_is_found_the_policy_is_sound(lists in a_world(), socket in "/[^\0]{0,12}") {
+        let first = first_policy(&lists, Path::new(&socket));
         let policy = parsed(&first.text);
         prop_assert_eq!(policy.workloads.len(), first.workloads);
         for workload in policy.workloads.values() {
-            let of = |repository| world.images.iter()
+            let of = |repository| lists.images.iter()
                 .filter(move |i| i.references.iter().any(|r| r.repository() == repository))
                 .map(|i| &i.id);
             let shares = |remote| of(remote).any(|id| of(&workload.repository).any(|its| its == id));
             prop_assert!(!workload.remotes.is_empty());
             prop_assert_eq!(workload.hold, !workload.remotes.iter().all(shares));
-            let named = world.containers.iter().filter(|c| c.names.contains(&workload.container));
+            let named = lists.containers.iter().filter(|c| c.names.contains(&workload.container));
             let mut named = named.peekable();
             if named.peek().is_some() {
                 let its_own = |c: &Container| c.reference.as_ref().map_or_else(

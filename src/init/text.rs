@@ -5,9 +5,10 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use super::guess::{Draft, Guess};
-use crate::image::Reference;
-use crate::policy::{DEFAULT_SOCKET, key_name, printable, quoted};
-use crate::world::{Image, World};
+use crate::engine::Lists;
+use crate::policy_file::{DEFAULT_SOCKET, key_name, printable, quoted};
+use tagkeeper_core::model::Image;
+use tagkeeper_core::model::Reference;
 
 /// A line with its comment has no more columns, but where others of its section are longer.
 const WIDTH: usize = 104;
@@ -33,12 +34,12 @@ const ALONE: &str = "
 # upgrades one of them, take the \"#\" away and write where it pulls from.
 ";
 
-pub(super) fn write(draft: &Draft, world: &World, socket: &Path) -> String {
+pub(super) fn write(draft: &Draft, lists: &Lists, socket: &Path) -> String {
     let mut out = String::new();
     let socket = socket.to_string_lossy();
     let found = [
-        counted(world.images.len(), "image"),
-        counted(world.containers.len(), "container"),
+        counted(lists.images.len(), "image"),
+        counted(lists.containers.len(), "container"),
     ];
     let _ = writeln!(
         out,
@@ -126,7 +127,14 @@ fn section(guess: &Guess) -> String {
     let container = match guess.local {
         Some(local) => match &local.reference {
             Some(reference) => format!("{}, from {reference}", local.state.as_str()),
-            None => format!("{}, from {}", local.state.as_str(), local.image.short()),
+            None => format!(
+                "{}, from {}",
+                local.state.as_str(),
+                local
+                    .image
+                    .as_ref()
+                    .map_or_else(String::new, tagkeeper_core::model::ImageId::short)
+            ),
         },
         None => "a guess".to_owned(),
     };

@@ -16,9 +16,8 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
 use super::{UNSEEN, words};
-use crate::decide::Event;
-use crate::image::Version;
-use crate::policy::{Diagnostic, Refused, WorkloadName};
+use crate::policy_file::{Diagnostic, Refused};
+use tagkeeper_core::model::{ActionKind, Event, EventKind, ImageId, WorkloadName};
 
 /// `SYSLOG_IDENTIFIER=`, whatever the file is called that was started: what `journalctl -t` takes.
 const IDENTIFIER: &str = "tagkeeper";
@@ -55,13 +54,16 @@ pub fn init() {
 
 /// Logs one thing that changed, as a line that begins with the workload's name.
 pub fn log_event(event: &Event) {
+    let Some(message) = words::event(event) else {
+        return;
+    };
+    let message = words::one_line(&message);
     let workload = event.workload.as_str();
-    let kind = event.kind.as_str();
-    let version = event.version.as_ref().map(Version::as_str);
-    let image = event.image.as_ref().map(ToString::to_string);
-    let image = image.as_deref();
-    let message = words::one_line(&event.message);
-    if event.warning {
+    let kind = words::event_word(&event.kind);
+    let version = version_of(&event.kind);
+    let version = version.as_deref();
+    let image = image_of(&event.kind).to_string();
+    if words::is_warning(&event.kind) {
         tracing::warn!(
             workload,
             event = kind,
@@ -80,10 +82,57 @@ pub fn log_event(event: &Event) {
     }
 }
 
+/// The version that an event concerns; of an action, what its name says.
+pub(crate) fn version_of(kind: &EventKind) -> Option<String> {
+    match kind {
+        EventKind::Pending { version, .. }
+        | EventKind::Restarted { version, .. }
+        | EventKind::Ended { version, .. }
+        | EventKind::Promoted { version, .. }
+        | EventKind::PutBack { version, .. }
+        | EventKind::LocalRuns { version, .. }
+        | EventKind::RolledBack { version, .. } => Some(version.to_string()),
+        EventKind::Done { action, .. }
+        | EventKind::Dropped { action, .. }
+        | EventKind::Refused { action, .. } => match action {
+            ActionKind::Tag { reference, .. }
+            | ActionKind::RemoveImage {
+                reference: Some(reference),
+                ..
+            } => reference.version_tag().map(str::to_owned),
+            ActionKind::CreatePin { .. }
+            | ActionKind::RemovePin { .. }
+            | ActionKind::RemoveContainer { .. }
+            | ActionKind::RemoveImage { .. } => None,
+        },
+    }
+}
+
+/// The image that an event concerns.
+pub(crate) fn image_of(kind: &EventKind) -> &ImageId {
+    match kind {
+        EventKind::Pending { image, .. }
+        | EventKind::Restarted { image, .. }
+        | EventKind::Ended { image, .. }
+        | EventKind::Promoted { image, .. }
+        | EventKind::PutBack { image, .. }
+        | EventKind::LocalRuns { image, .. }
+        | EventKind::RolledBack { image, .. } => image,
+        EventKind::Done { action, .. }
+        | EventKind::Dropped { action, .. }
+        | EventKind::Refused { action, .. } => action.image(),
+    }
+}
+
 /// Logs what went wrong, with its causes. `workload` is none where it concerns them all.
 pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
     let workload = workload.map(WorkloadName::as_str);
     tracing::error!(workload, "{}", in_words(error));
+}
+
+/// Logs what a person who waits should know.
+pub fn log_note(message: &str) {
+    tracing::info!("{}", words::one_line(message));
 }
 
 /// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns them all.

@@ -1,8 +1,16 @@
-//! Sizes, counts and names as people read them, and texts from outside made harmless. Pure.
+//! Everything that is said about a decision, in words: the one place where the enums of the model become sentences.
+//!
+//! Text, JSON, journal, hooks, the man page and the schemas read it. Also sizes, counts and names as people read them, and
+//! texts from outside made harmless. Pure.
 
+use tagkeeper_core::model::{
+    ActionKind, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil, Note, Outcome,
+    Reason, Reference, RemovedBy, RestartCause, TagPurpose, Verdict, Version,
+};
+use tagkeeper_core::planner::Refusal;
 use unicode_width::UnicodeWidthChar;
 
-use crate::image::Reference;
+use crate::duration::compact;
 
 /// Digits of a digest that are shown to people, as many as of an image id.
 const DIGEST_DIGITS: usize = 12;
@@ -68,8 +76,7 @@ pub(crate) fn clean(text: &str) -> String {
 }
 
 pub(super) fn clean_char(c: char) -> char {
-    let acts = c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if acts { '\u{fffd}' } else { c }
+    crate::text::printable(c)
 }
 
 /// Columns that a text takes on a terminal; most characters take one, some none, some two.
@@ -79,6 +86,544 @@ pub(crate) fn columns(text: &str) -> usize {
 
 pub(super) fn columns_of(c: char) -> usize {
     c.width().unwrap_or(0)
+}
+
+/// The word for a verdict in text, JSON and logs.
+pub fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Keep => "keep",
+        Verdict::Remove => "remove",
+        Verdict::Retag => "retag",
+    }
+}
+
+/// The word for a reason in text, JSON, metrics and logs, and what it says.
+pub fn reason(reason: Reason) -> (&'static str, &'static str) {
+    match reason {
+        Reason::Latest => ("latest", "what the local service would start"),
+        Reason::Pending => ("pending", "soaking"),
+        Reason::Fallback => ("fallback", "kept as fallback"),
+        Reason::InUse => ("in-use", "used by a container"),
+        Reason::Twin => (
+            "twin",
+            "another build of a version that is kept; never ran here",
+        ),
+        Reason::Retired => ("retired", "made obsolete by a promotion"),
+        Reason::Inherited => (
+            "inherited",
+            "existed before tagkeeper; removed at the first upgrade",
+        ),
+        Reason::Grace => (
+            "grace",
+            "idle, and not proven; removed after the grace period",
+        ),
+        Reason::Idle => ("idle", "idle for the grace period, and not proven"),
+        Reason::Renamed => ("renamed", "the fallback has its remote name"),
+        Reason::Adopt => ("adopt", "moves to the fallback"),
+    }
+}
+
+/// The word for a reason alone.
+pub fn reason_word(of: Reason) -> &'static str {
+    reason(of).0
+}
+
+/// A reason with its particulars, in a sentence.
+pub fn detail(of: Reason, detail: &Detail) -> String {
+    match detail {
+        Detail::None => reason(of).1.to_owned(),
+        Detail::MovesTo { image, version } => {
+            format!("moves to {}, which ran here as {version}", image.short())
+        }
+        Detail::KeptByOther { workload, why } => match &**why {
+            Detail::None => format!("workload {workload} keeps it"),
+            why => format!("workload {workload} keeps it: {}", self::detail(of, why)),
+        },
+        Detail::Proven(version) => format!("{version} is kept as fallback"),
+        Detail::Provisional(version) => {
+            format!(
+                "{version} was latest when the upgrade began; kept as fallback until one is proven"
+            )
+        }
+        Detail::UsedBy {
+            container,
+            state,
+            others,
+        } => {
+            let more = match others {
+                0 => String::new(),
+                others => format!(" and {others} more"),
+            };
+            format!("used by {container} ({}){more}", state.as_str())
+        }
+        Detail::Idle {
+            idle_ms,
+            grace_ms,
+            cut_short,
+        } => {
+            let idle = format!("idle for {} of {}", compact(*idle_ms), compact(*grace_ms));
+            match cut_short {
+                None => idle,
+                Some((percent, threshold)) => {
+                    format!("{idle}; the disk is {percent}% full, more than {threshold}%")
+                }
+            }
+        }
+    }
+}
+
+/// What an action does, as the object of "failed to".
+pub fn action(action: &ActionKind) -> String {
+    match action {
+        ActionKind::Tag {
+            image, reference, ..
+        } => format!("tag {} as {reference}", image.short()),
+        ActionKind::CreatePin { container, image } => {
+            format!("pin image {} by container {container}", image.short())
+        }
+        ActionKind::RemovePin { container, .. } => format!("remove pin {container}"),
+        ActionKind::RemoveContainer { container, .. } => format!("remove container {container}"),
+        ActionKind::RemoveImage {
+            reference: Some(reference),
+            ..
+        } => format!("remove image {reference}"),
+        ActionKind::RemoveImage { image, .. } => format!("remove image {} by id", image.short()),
+    }
+}
+
+/// The word for what a name is given for.
+pub fn purpose(purpose: TagPurpose) -> &'static str {
+    match purpose {
+        TagPurpose::Promote => "promote",
+        TagPurpose::Restore => "restore",
+        TagPurpose::KeepName => "keep-name",
+        TagPurpose::Adopt => "adopt",
+    }
+}
+
+/// How an upgrade ended, in words: `exited (3)`, `replaced`.
+pub fn ending(own_end: Option<&End>, outcome: Outcome, ended_by: EndedBy) -> String {
+    match (own_end, outcome) {
+        (
+            Some(End {
+                exit_code: Some(code),
+                ..
+            }),
+            _,
+        ) => format!("exited ({code})"),
+        (Some(_), _) => "exited".to_owned(),
+        (None, Outcome::Superseded) => "replaced after its soak, on hold".to_owned(),
+        (None, _) => match ended_by {
+            EndedBy::Stopped => "stopped",
+            EndedBy::Removed => "removed",
+            EndedBy::Replaced => "replaced",
+        }
+        .to_owned(),
+    }
+}
+
+/// How a remembered upgrade ended.
+pub fn failure_reason(failure: &Failure) -> String {
+    ending(failure.own_end.as_ref(), failure.outcome, failure.ended_by)
+}
+
+/// Why a soak begins again, or does not run, as the predicate of its version.
+pub fn cause(cause: &RestartCause) -> String {
+    match cause {
+        RestartCause::Restarted => "restarted".to_owned(),
+        RestartCause::Joined => "runs in another container too".to_owned(),
+        RestartCause::Ended(End {
+            exit_code: Some(code),
+            ..
+        }) => format!("exited ({code})"),
+        RestartCause::Ended(_) => "exited".to_owned(),
+        RestartCause::NotRunning(state) => format!("is {}", state.as_str()),
+        RestartCause::Stopped => "is stopped".to_owned(),
+        RestartCause::Unclear => "is not alone".to_owned(),
+        RestartCause::Unhealthy => "is unhealthy".to_owned(),
+        RestartCause::NotHealthyYet => "is not healthy yet".to_owned(),
+        RestartCause::NotReady(why) => format!("is not ready ({why})"),
+    }
+}
+
+/// What holds a workload.
+pub fn held(held: &HeldBy) -> String {
+    match held {
+        HeldBy::Workload => "on hold".to_owned(),
+        HeldBy::Section { reason, left_ms } => {
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |r| format!(": {r}"));
+            let left = left_ms.map_or_else(String::new, |ms| {
+                format!(" for {}", compact(ms.saturating_add(999)))
+            });
+            format!("on hold{left}{reason}")
+        }
+    }
+}
+
+/// What a person should know of a workload.
+pub fn note(note: &Note) -> String {
+    let runs = |(container, version): &(String, Version)| format!("{container} runs {version}");
+    match note {
+        Note::Held(by) => format!("{}; no changes are made", held(by)),
+        Note::OtherDisk => "the engine shows another disk: none of the images on record is on it. What was known is kept until they are back, or a promotion on this disk".to_owned(),
+        Note::NothingRuns => "no container of this workload is running".to_owned(),
+        Note::OnlyDryRuns { container, version } => {
+            format!("{container} idles: a dry run of the local container's version {version}")
+        }
+        Note::SeveralImages { one, other } => format!(
+            "cannot tell which one serves: several versions are running ({}, {})",
+            runs(one),
+            runs(other)
+        ),
+        Note::LocalsDiffer { one, other } => format!(
+            "the local containers run different versions ({}, {}); nothing soaks",
+            runs(one),
+            runs(other)
+        ),
+        Note::ForeignLocal {
+            container,
+            runs,
+            state,
+        } => format!(
+            "{container} ({}) runs {runs}, which is not an image of this workload: it is never promoted and never removed",
+            state.as_str()
+        ),
+        Note::NamelessContainer { container } => format!(
+            "the engine lists container {container:.12} without a name; nothing is decided until it has one"
+        ),
+        Note::RejectedServes { version, by_policy } => {
+            let lift = if *by_policy {
+                "the policy's [reject] names it".to_owned()
+            } else {
+                format!("`tagkeeper accept` allows {version} again")
+            };
+            format!("{version} is running although it is rejected; {lift}")
+        }
+        Note::LatestMissing {
+            repository,
+            restored,
+        } => {
+            let cure = if *restored {
+                "the next pass restores it"
+            } else {
+                "the local service has nothing to start"
+            };
+            format!("{repository}:latest is missing: {cure}")
+        }
+        Note::MovedByHand {
+            repository,
+            version,
+            proven,
+        } => format!("{repository}:latest was moved by hand to {version}; {proven} is what is proven"),
+        Note::LocalRuns {
+            container,
+            state,
+            version,
+        } => format!(
+            "the local container {container} is {} with {version}, not latest: it is removed once it has stopped",
+            state.as_str()
+        ),
+        Note::LocalStopped { container, version } => format!(
+            "the local container {container} is stopped with {version}, not latest: it is removed if it is still stopped in a minute"
+        ),
+        Note::LocalTag {
+            container,
+            reference,
+        } => format!(
+            "the local container {container} was created from {reference}, so latest decides nothing for it; the container and that name are kept"
+        ),
+        Note::NotSoaking { version, cause } => {
+            format!("{version} {}: it does not soak", self::cause(cause))
+        }
+        Note::TagMoved { container, version } => format!(
+            "{container} idles as a dry run of {version}, but that tag has moved to another build; if the orchestrator does no dry runs, set dry_runs = false"
+        ),
+        Note::FallbackLost { version } => {
+            format!("the fallback {version} is not on the disk any more; tagkeeper did not remove it")
+        }
+        Note::PinNameTaken { image, name, state } => format!(
+            "image {} is not pinned: '{name}' is another container ({})",
+            image.short(),
+            state.as_str()
+        ),
+        Note::PinStarted { name, state } => {
+            format!("the pin {name} is {}: it was started, and is kept", state.as_str())
+        }
+        Note::DiskUnknown { why } => {
+            format!("the disk could not be measured, so no grace period is cut short: {why}")
+        }
+        Note::DiskFull {
+            percent,
+            threshold,
+            evicted,
+        } => {
+            let full = format!("the disk is {percent}% full, more than {threshold}%");
+            match evicted {
+                0 => format!("{full}; nothing in grace here would free enough, or older images do"),
+                _ => format!("{full}: idle images do not get all of their grace"),
+            }
+        }
+    }
+}
+
+/// The word for an event in the journal and for hooks.
+pub fn event_word(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Pending { .. } => "pending",
+        EventKind::Restarted { .. } => "restarted",
+        EventKind::Ended { outcome, .. } => outcome.as_str(),
+        EventKind::Promoted { .. } => "promoted",
+        EventKind::PutBack { .. } => "restored",
+        EventKind::LocalRuns { .. } | EventKind::Dropped { .. } => "deferred",
+        EventKind::Refused { .. } => "refused",
+        EventKind::RolledBack { .. } => "rolled-back",
+        EventKind::Done { action, .. } => match action {
+            ActionKind::Tag { purpose, .. } => match purpose {
+                TagPurpose::Promote => "promoted",
+                TagPurpose::Restore => "restored",
+                TagPurpose::KeepName | TagPurpose::Adopt => "retagged",
+            },
+            ActionKind::CreatePin { .. } => "pinned",
+            ActionKind::RemovePin { .. }
+            | ActionKind::RemoveContainer { .. }
+            | ActionKind::RemoveImage { .. } => "removed",
+        },
+    }
+}
+
+/// What happened, in a sentence without the workload's name. None where another event says it: the move of `latest` in a promotion
+/// has its line when the promotion is recorded.
+pub fn event(event: &Event) -> Option<String> {
+    Some(match &event.kind {
+        EventKind::Pending {
+            version,
+            container,
+            soak_ms,
+            ..
+        } => format!(
+            "{version} is running in {container}, soaking for {}",
+            compact(*soak_ms)
+        ),
+        EventKind::Restarted {
+            version,
+            cause,
+            up_ms,
+            ..
+        } => format!(
+            "{version} {} after {}: the soak starts again",
+            self::cause(cause),
+            compact(*up_ms)
+        ),
+        EventKind::Ended {
+            version,
+            outcome,
+            own_end,
+            ended_by,
+            up_secs,
+            ..
+        } => {
+            let up = compact(up_secs.saturating_mul(1000));
+            let reason = ending(own_end.as_ref(), *outcome, *ended_by);
+            match outcome {
+                Outcome::Failed => format!("{version} failed after {up}: {reason}"),
+                Outcome::Withdrawn => {
+                    format!("{version} was withdrawn after {up}, before it was proven: {reason}")
+                }
+                Outcome::Superseded => {
+                    format!("{version} was replaced after {up}: it had soaked, but was on hold")
+                }
+            }
+        }
+        EventKind::Promoted {
+            version,
+            up_ms,
+            replaced,
+            fallback,
+            ..
+        } => {
+            let up = compact(*up_ms);
+            match (replaced, fallback) {
+                (None, _) => {
+                    format!("{version} is proven after {up} and is latest (first version)")
+                }
+                (Some(_), Some(fallback)) => {
+                    format!("{version} is latest after {up}; {fallback} is the fallback")
+                }
+                (Some(old), None) => {
+                    format!(
+                        "{version} is latest after {up}, in place of {old}; there is no fallback"
+                    )
+                }
+            }
+        }
+        EventKind::PutBack { version, up_ms, .. } => format!(
+            "latest is back on {version}, which has soaked for {}: it had been moved by hand",
+            compact(*up_ms)
+        ),
+        EventKind::LocalRuns {
+            container,
+            state,
+            version,
+            ..
+        } => format!(
+            "the local container {container} is {} with {version}, not latest: it is removed once it has stopped",
+            state.as_str()
+        ),
+        EventKind::RolledBack { version, to, .. } => match to {
+            Some(to) => format!("rolled back from {version} to {to}; {version} is rejected"),
+            None => format!("{version} is rejected; latest stays"),
+        },
+        EventKind::Done { action, detail } => return done(action, detail),
+        EventKind::Dropped { action, why } => format!("did not {}: {why}", self::action(action)),
+        EventKind::Refused { action, reason } => format!(
+            "the engine refused to {}: {reason}; tried again ever more seldom",
+            self::action(action)
+        ),
+    })
+}
+
+fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
+    let short = action.image().short();
+    Some(match action {
+        ActionKind::Tag {
+            reference, purpose, ..
+        } => match purpose {
+            TagPurpose::Promote => return None,
+            TagPurpose::Restore => format!("{reference} is back on the proven image {short}"),
+            TagPurpose::KeepName => {
+                format!("image {short} is also named {reference} now, so that a prune keeps it")
+            }
+            TagPurpose::Adopt => format!("{reference} names the image that ran here, {short}"),
+        },
+        ActionKind::CreatePin { container, .. } => {
+            format!("container {container} pins the fallback's image {short}")
+        }
+        ActionKind::RemovePin { container, .. } => {
+            format!("removed {container}: image {short} is no longer a fallback")
+        }
+        ActionKind::RemoveContainer { container, .. } => {
+            format!(
+                "removed the stopped local container {container}: its image is no longer latest"
+            )
+        }
+        ActionKind::RemoveImage {
+            reference, reason, ..
+        } => {
+            let name = reference
+                .as_ref()
+                .map_or_else(|| format!("image {short}"), ToString::to_string);
+            match particulars {
+                Detail::None => format!("removed {name} ({})", reason_word(*reason)),
+                particulars => format!("removed {name} ({})", detail(*reason, particulars)),
+            }
+        }
+    })
+}
+
+/// Whether a person should look at an event.
+pub fn is_warning(kind: &EventKind) -> bool {
+    match kind {
+        EventKind::Ended { outcome, .. } => *outcome == Outcome::Failed,
+        EventKind::PutBack { .. } | EventKind::LocalRuns { .. } | EventKind::Refused { .. } => true,
+        EventKind::Done { action, .. } => matches!(
+            action,
+            ActionKind::Tag {
+                purpose: TagPurpose::Restore,
+                ..
+            }
+        ),
+        EventKind::Pending { .. }
+        | EventKind::Restarted { .. }
+        | EventKind::Promoted { .. }
+        | EventKind::RolledBack { .. }
+        | EventKind::Dropped { .. } => false,
+    }
+}
+
+/// Why a rollback is refused, and what to type.
+pub fn refusal(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::LocalRuns {
+            workload,
+            container,
+            rejected,
+        } => format!(
+            "the local container '{container}' is running, and systemd would start the old container again; \
+             {rejected} was not rejected and nothing was changed. Stop the service, roll back, start the service:\n  \
+             systemctl stop {container}.service\n  tagkeeper rollback {workload}\n  \
+             systemctl start {container}.service"
+        ),
+        Refusal::NothingProven(workload) => format!(
+            "nothing is proven for '{workload}' yet, so there is nothing to roll back to; nothing was changed. \
+             `tagkeeper status {workload}` shows what is pending"
+        ),
+        Refusal::Overtaken(workload) => format!(
+            "the situation of '{workload}' has changed since you were asked; nothing was changed. \
+             Look again:\n  tagkeeper rollback {workload}"
+        ),
+        Refusal::NoFallback { workload, head } => format!(
+            "there is no proven version behind {head} on the disk to roll '{workload}' back to; nothing was changed. \
+             `tagkeeper status {workload}` shows what is there"
+        ),
+    }
+}
+
+/// Why an image left the disk.
+pub fn removed_by(why: RemovedBy) -> &'static str {
+    match why {
+        RemovedBy::Retired => "it was obsolete",
+        RemovedBy::Idle => "it was idle for its grace period, and not proven",
+        RemovedBy::Other => "removed by something other than tagkeeper",
+    }
+}
+
+/// Until when a verdict holds.
+pub fn until(until: &KeptUntil) -> String {
+    match until {
+        KeptUntil::HoldEnds => "kept until the hold ends".to_owned(),
+        KeptUntil::OtherPromoted => "kept until another version is promoted".to_owned(),
+        KeptUntil::Soaked(0) => "has soaked; becomes latest in the next pass".to_owned(),
+        KeptUntil::Soaked(left_ms) => format!(
+            "becomes latest in {}, if it stays up",
+            compact(left_ms.saturating_add(999))
+        ),
+        KeptUntil::Promotions(1) => "removed after the next promotion".to_owned(),
+        KeptUntil::Promotions(count) => format!("removed after {count} more promotions"),
+        KeptUntil::OtherWorkload => "kept while another workload needs it".to_owned(),
+        KeptUntil::VersionUnneeded => {
+            "kept while its version is latest, pending, or was latest when the upgrade began"
+                .to_owned()
+        }
+        KeptUntil::Unused {
+            container,
+            others,
+            at_once,
+        } => {
+            let users = match others {
+                0 => format!("container {container} no longer uses it"),
+                others => format!("container {container} and {others} more no longer use it"),
+            };
+            if *at_once {
+                format!("removed once {users}")
+            } else {
+                format!("kept until {users}; then its grace period begins")
+            }
+        }
+        KeptUntil::AnyReplaced => "kept until a promotion replaces another version".to_owned(),
+        KeptUntil::GraceOver {
+            left_ms,
+            pressure_percent,
+        } => {
+            let in_time = compact(left_ms.saturating_add(999));
+            let sooner = pressure_percent.map_or_else(String::new, |percent| {
+                format!(", or before if the disk becomes more than {percent}% full")
+            });
+            format!("removed when its grace period ends, in {in_time} of host uptime{sooner}")
+        }
+        KeptUntil::NextPass => "in the next pass".to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -168,8 +168,11 @@ fn with_pass<T>(
     now: &Now,
     run: impl FnOnce(&mut Pass<'_, Seam<'_>, Seam<'_>, Seam<'_>>) -> T,
 ) -> T {
-    let mut ask = |_: &tagkeeper::policy::Ready, inquiry: &decide::Inquiry| {
-        model.borrow().answer_ready(inquiry)
+    let mut ask = |asked: &[tagkeeper::ready::Question<'_>]| {
+        let answers = asked.iter();
+        answers
+            .map(|(_, inquiry)| Some(model.borrow().answer_ready(inquiry)))
+            .collect()
     };
     let (mut engine, mut store, mut witness) = (Seam(model), Seam(model), Seam(model));
     run(&mut Pass {

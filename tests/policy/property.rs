@@ -1,10 +1,11 @@
-//! Properties of all texts: what is accepted is sound, what is refused is refused with a place and a mend.
+//! Properties of all texts: what is accepted is sound, what is refused is refused with a place and a help.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use proptest::prelude::*;
-use tagkeeper::policy::{Policy, Refused, Source, Workload, parse_policy};
+use tagkeeper::policy_file::{Refused, Settings, Source, parse as parse_sources};
+use tagkeeper_core::model::Workload;
 
 use super::source;
 
@@ -31,6 +32,18 @@ fn near_policies() -> impl Strategy<Value = String> {
         "]\n",
         "container = \"a\"\n",
         "container = \"b\"\n",
+        "container = [\"a*\", \"b\"]\n",
+        "container = \"?[!b]\"\n",
+        "dry_runs = false\n",
+        "version_label = \"v\"\n",
+        "[hold]\n",
+        "workloads = [\"a\"]\n",
+        "for = \"1h\"\n",
+        "reason = \"r\"\n",
+        "[reject]\n",
+        "a = [\"v1\"]\n",
+        "[[hold]]\n",
+        "soak = “5s”\n",
         "hold = true\n",
         "ready = [\"/x\"]\n",
         "ready = []\n",
@@ -84,7 +97,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 /// What holds of every policy that is accepted; the rest of the program counts on it.
-fn check_accepted(policy: &Policy) {
+fn check_accepted(policy: &Settings) {
     assert!(policy.engine.timeout_ms > 0 && policy.engine.socket.is_absolute());
     let hooks = &policy.hooks;
     assert!(hooks.timeout_ms > 0);
@@ -96,7 +109,7 @@ fn check_accepted(policy: &Policy) {
     }
     let textfile = policy.metrics.textfile.as_ref();
     assert!(textfile.is_none_or(|path| path.is_absolute() && path.extension().is_some()));
-    let all: Vec<&Workload> = policy.workloads.values().collect();
+    let all: Vec<&Workload> = policy.policy.workloads.values().collect();
     for (i, one) in all.iter().enumerate() {
         assert!(one.soak_ms >= 1000 && one.fallbacks <= 100);
         assert!(one.pressure_percent.is_none_or(|p| (1..100).contains(&p)));
@@ -106,7 +119,11 @@ fn check_accepted(policy: &Policy) {
         let own: BTreeSet<_> = one.repositories().collect();
         assert_eq!(own.len(), 1 + one.remotes.len());
         for other in &all[i + 1..] {
-            assert_ne!(one.container, other.container);
+            let common = one
+                .containers
+                .iter()
+                .any(|c| other.is_local_name(c.as_str()));
+            assert!(!common);
             assert!(other.repositories().all(|r| !own.contains(r)));
         }
     }
@@ -118,11 +135,13 @@ fn check_refused(refused: &Refused, sources: &[Source]) {
     assert!(refused.to_string().ends_with("nothing was done"));
     for d in refused.diagnostics() {
         let source = sources.iter().find(|s| s.label == d.place.file).unwrap();
-        let line = source.text.split('\n').nth(d.place.line - 1).unwrap();
-        assert_eq!(d.source_line, line.trim_end_matches('\r'));
+        let (line, column) = d.place.position.unwrap();
+        let line = source.text.split('\n').nth(line - 1).unwrap();
+        let line = line.trim_end_matches('\r').trim_start_matches('\u{feff}');
+        assert_eq!(d.source_line, line);
         let columns = line.chars().count();
-        assert!(d.length >= 1 && (1..=columns + 1).contains(&d.place.column));
-        assert!(!d.what.is_empty() && !d.mend.is_empty());
+        assert!(d.length >= 1 && (1..=columns + 1).contains(&column));
+        assert!(!d.message.is_empty() && !d.help.is_empty());
         let printed = d.to_string();
         let place = format!("--> {}\n", d.place);
         assert!(
@@ -139,14 +158,14 @@ proptest! {
     #[test]
     fn any_text_is_a_sound_policy_or_a_pointed_error(a in any_text(), b in any_text()) {
         let sources = [source("a.toml", &a), source("b.toml", &b)];
-        match parse_policy(&sources) {
+        match parse_sources(&sources) {
             Ok(policy) => check_accepted(&policy),
             Err(refused) => check_refused(&refused, &sources),
         }
         // Alone, each is what it is in company, or better.
         for one in &sources {
-            if parse_policy(std::slice::from_ref(one)).is_err() {
-                prop_assert!(parse_policy(&sources).is_err());
+            if parse_sources(std::slice::from_ref(one)).is_err() {
+                prop_assert!(parse_sources(&sources).is_err());
             }
         }
     }

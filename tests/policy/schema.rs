@@ -6,13 +6,18 @@ use std::path::Path;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
-use tagkeeper::policy::SECTIONS;
+use tagkeeper::policy_file::{Diagnostic, Refused, Row, Section};
 
-use super::{MISTAKES, ODDITIES, parse, read_case};
+#[path = "../../man/policy.rs"]
+mod about;
+
+use super::{MISTAKES, WARNINGS, parse, read_case};
 
 /// The mistakes that no schema can see: most take two places, or arithmetic.
-const UNSEEN: [&str; 15] = [
-    "bad pattern",
+const UNSEEN: [&str; 17] = [
+    "a name and another workload's pattern",
+    "two patterns that match one container, once for each pair of workloads",
+    "equal patterns",
     "absurd duration",
     "soak below a second",
     "zero soak",
@@ -74,6 +79,67 @@ fn shipped_in_full() -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A file that is written from the table of keys.
+fn assert_written(path: &str, wanted: &str) {
+    if std::env::var_os("TAGKEEPER_WRITE").is_some() {
+        fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join(path), wanted).unwrap();
+    }
+    let command = "TAGKEEPER_WRITE=1 cargo test --test policy written";
+    assert!(text_of(path) == wanted, "{path} is out of date: {command}");
+}
+
+#[test]
+fn the_shipped_policy_is_written_from_the_table_of_keys() {
+    assert_written("config/policy.toml", &about::shipped());
+}
+
+#[test]
+fn the_schema_is_written_from_the_table_of_keys() {
+    assert_written("docs/schema/policy.schema.json", &about::schema());
+}
+
+/// What is read, which unknown keys are answered with, is what the table explains: no key is accepted and ignored, none is
+/// explained and refused.
+#[test]
+fn every_key_of_the_table_is_read_and_no_other() {
+    for section in Section::ALL {
+        let heading = section.heading();
+        let refused = match section {
+            // Its keys are names.
+            Section::Reject => continue,
+            Section::Workload => parse("[workload.a]\nrepository = \"a\"\nqqqqqqqq = 1"),
+            _ => parse(&format!("{heading}\nqqqqqqqq = 1")),
+        }
+        .unwrap_err();
+        let help = &refused.diagnostics().next().unwrap().help;
+        let read: BTreeSet<&str> = help
+            .strip_prefix("the keys here are ")
+            .unwrap()
+            .split(", ")
+            .collect();
+        let explained: BTreeSet<&str> = Row::of(section).map(|row| row.name).collect();
+        assert_eq!(read, explained, "{heading}");
+        for Row {
+            name,
+            example,
+            default,
+            words,
+            ..
+        } in Row::of(section)
+        {
+            for value in default.iter().chain([example]) {
+                let text = format!("{heading}\n{name} = {value}\n").replace("NAME", "a");
+                let refused = parse(&text).err();
+                let about_it = |d: &&Diagnostic| d.message.contains(&format!("'{name}'"));
+                let complaint = refused.iter().flat_map(Refused::diagnostics).find(about_it);
+                let is_alone = |d: &Diagnostic| d.message.ends_with("has no 'ready'");
+                assert!(complaint.is_none_or(is_alone), "{}", complaint.unwrap());
+            }
+            assert!(words.ends_with('.'), "{name}");
+        }
+    }
+}
+
 #[test]
 fn the_schema_takes_what_the_parser_takes() {
     let schema = Schema::load();
@@ -93,7 +159,7 @@ fn the_schema_takes_what_the_parser_takes() {
         texts.push(fs::read_to_string(entry.unwrap().path()).unwrap());
     }
     texts.extend(
-        ODDITIES
+        WARNINGS
             .split("\n=== ")
             .skip(1)
             .map(|case| read_case(case).0),
@@ -113,10 +179,10 @@ fn the_schema_takes_what_the_parser_takes() {
 fn the_shipped_policy_shows_every_key() {
     let text = shipped_in_full();
     let policy = parse(&text).unwrap();
-    assert_eq!(policy.workloads.len(), 1);
-    for (section, keys) in SECTIONS {
-        for key in keys {
-            assert!(text.contains(&format!("\n{key} = ")), "{section} {key}");
+    assert_eq!(policy.policy.workloads.len(), 1);
+    for section in Section::ALL {
+        for Row { name, .. } in Row::of(section) {
+            assert!(text.contains(&format!("\n{name} = ")), "{section:?} {name}");
         }
     }
 }
@@ -152,19 +218,19 @@ fn the_schema_has_the_keys_of_the_parser() {
         properties.keys().cloned().collect()
     };
     let mut sections = BTreeSet::new();
-    for (section, keys) in SECTIONS {
-        let name = section.trim_matches(['[', ']']);
-        let each = name.strip_suffix(".NAME");
-        sections.insert(each.unwrap_or(name).to_owned());
-        let pointer = each.map_or_else(
-            || format!("/properties/{name}/properties"),
-            |each| format!("/definitions/{each}/properties"),
-        );
-        let wanted = keys.iter().map(|key| (*key).to_owned()).collect();
-        assert_eq!(keys_at(&pointer), wanted, "{section}");
-        for key in keys {
-            let described = schema.pointer(&format!("{pointer}/{key}/description"));
-            assert!(described.is_some(), "{section} {key} has no description");
+    for section in Section::ALL {
+        let name = section.name();
+        sections.insert(name.to_owned());
+        let pointer = match section {
+            Section::Reject => continue,
+            Section::Workload => format!("/definitions/{name}/properties"),
+            _ => format!("/properties/{name}/properties"),
+        };
+        let wanted = Row::of(section).map(|row| row.name.to_owned()).collect();
+        assert_eq!(keys_at(&pointer), wanted, "{section:?}");
+        for Row { name, .. } in Row::of(section) {
+            let described = schema.pointer(&format!("{pointer}/{name}/description"));
+            assert!(described.is_some(), "{section:?} {name} has no description");
         }
     }
     assert_eq!(keys_at("/properties"), sections);

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use tagkeeper::state::{LockError, StateDir};
+use tagkeeper::store::{LockError, StateDir};
 
 use crate::support::{MOUNTS, fill, mount_ext4, mount_tmpfs, run, saved, spare, state, under};
 
-/// The story of a full disk: saves go on, within what is reserved; without a reserve they fail and the state stays.
+/// The story of a full disk: saves go on, within what is reserved; without a reserve they fail and
+/// the state stays.
 fn survives_a_full_disk(mount: &Path) {
     let dir = StateDir::new(mount.join("state"));
     let mut lock = dir.lock().unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use tagkeeper::state::{LockError, StateDir};
+use tagkeeper::store::{LockError, StateDir};
 
 use crate::support::{lock_again, run, stat, touched};
 
@@ -91,7 +91,8 @@ fn a_directory_that_cannot_be_made_says_which() {
     }
 }
 
-/// A command that outlives the pass, such as a `ready` command's child, must not hold the next pass up.
+/// A command that outlives the pass, such as a `ready` command's child, must not hold the next pass
+/// up.
 #[test]
 fn programs_that_are_started_do_not_inherit_it() {
     let temp = tempfile::tempdir().unwrap();
@@ -107,7 +108,8 @@ fn programs_that_are_started_do_not_inherit_it() {
     drop(lock);
 }
 
-/// In a directory of another user, root must not be led to make files elsewhere, or to wait for ever.
+/// In a directory of another user, root must not be led to make files elsewhere, or to wait for
+/// ever.
 #[test]
 fn only_a_plain_file_is_locked() {
     let temp = tempfile::tempdir().unwrap();

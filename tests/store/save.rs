@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 
-use tagkeeper::state::{Loaded, SaveError, State, StateDir};
+use tagkeeper::store::{LoadError, Loaded, SaveError, StateDir};
+use tagkeeper_core::model::State;
 
-use crate::support::{lock_again, run, saved, spare, stat, state, under};
+use crate::support::{WALL, lock_again, run, saved, spare, stat, state, under};
 
 #[test]
 fn what_is_saved_is_loaded() {
@@ -26,8 +27,12 @@ fn what_is_saved_is_loaded() {
         lock.save(&state).unwrap();
         assert_eq!(saved(&dir), state, "{marker}");
     }
-    lock.save(&State::fresh()).unwrap();
-    assert_eq!(saved(&dir), State::fresh());
+    let blank = State {
+        instance: "0".to_owned(),
+        ..State::default()
+    };
+    lock.save(&blank).unwrap();
+    assert_eq!(saved(&dir), blank);
     assert!(
         fs::read_to_string(dir.state_file())
             .unwrap()
@@ -86,7 +91,7 @@ fn setting_aside_never_overwrites_an_earlier_one() {
     let mut lock = dir.lock().unwrap();
     for (content, expected) in [("1", ""), ("2", "-2"), ("3", "-3")] {
         fs::write(dir.state_file(), content).unwrap();
-        let path = lock.set_aside("2026-11-22T23:18:00Z").unwrap();
+        let path = lock.set_aside(WALL).unwrap();
         assert_eq!(
             path,
             temp.path()
@@ -100,11 +105,84 @@ fn setting_aside_never_overwrites_an_earlier_one() {
             .join(format!("state.json.corrupt-20261122T231800Z{suffix}"));
         assert_eq!(fs::read_to_string(path).unwrap(), content);
     }
-    let error = lock.set_aside("2026-11-22T23:18:00Z").unwrap_err();
+    let error = lock.set_aside(WALL).unwrap_err();
     assert_eq!(error.io_error().kind(), std::io::ErrorKind::NotFound);
     // The fresh start that follows.
-    lock.save(&State::fresh()).unwrap();
-    assert_eq!(saved(&dir), State::fresh());
+    lock.save(&State::default()).unwrap();
+    assert!(!saved(&dir).instance.is_empty());
+}
+
+/// A save must not destroy what nobody has read: it is kept until it is set aside.
+#[test]
+fn what_could_not_be_read_is_not_saved_over() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let mut lock = dir.lock().unwrap();
+    for content in ["damaged", r#"{"version":9}"#] {
+        fs::write(dir.state_file(), content).unwrap();
+        for _ in 0..2 {
+            let error = lock.save(&state('a', 600)).unwrap_err();
+            assert!(matches!(error, SaveError::Unread(_)), "{error:?}");
+        }
+        assert_eq!(fs::read_to_string(dir.state_file()).unwrap(), content);
+    }
+    lock.set_aside(WALL).unwrap();
+    lock.save(&state('a', 600)).unwrap();
+    assert_eq!(saved(&dir), state('a', 600));
+}
+
+/// A name that another has taken since it was loaded: a rename would put a directory into the
+/// spare's place for good.
+#[test]
+fn only_a_regular_file_is_replaced() {
+    type Plant = fn(&Path);
+    let table: &[Plant] = &[
+        |path| fs::create_dir(path).unwrap(),
+        |path| symlink("elsewhere", path).unwrap(),
+        |path| run("mkfifo", &[path.to_str().unwrap()]),
+    ];
+    for plant in table {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = StateDir::new(temp.path());
+        let mut lock = dir.lock().unwrap();
+        lock.save(&state('a', 600)).unwrap();
+        fs::remove_file(dir.state_file()).unwrap();
+        plant(&dir.state_file());
+        let error = lock.save(&state('b', 600)).unwrap_err();
+        assert!(matches!(error, SaveError::Io(_)), "{error:?}");
+        assert!(!stat(dir.state_file()).is_file());
+        assert!(stat(spare(&dir)).is_file());
+        match dir.load() {
+            Err(LoadError::NotRegular { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The pins of a memory carry its name, so it has one from the first save on, and keeps it.
+#[test]
+fn a_state_without_an_instance_gets_one_that_stays() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let mut lock = dir.lock().unwrap();
+    let nameless = State {
+        instance: String::new(),
+        ..state('a', 600)
+    };
+    lock.save(&nameless).unwrap();
+    let first = saved(&dir).instance;
+    assert_eq!(first.len(), 16, "{first}");
+    lock.save(&nameless).unwrap();
+    assert_eq!(saved(&dir).instance, first, "by the same holder");
+    assert_eq!(lock.instance().unwrap(), first);
+    drop(lock);
+    let mut lock = lock_again(&dir);
+    assert_eq!(lock.instance().unwrap(), first, "by the next holder");
+    lock.save(&state('a', 600)).unwrap();
+    assert_eq!(saved(&dir), state('a', 600), "the caller's");
+    fs::write(dir.state_file(), "damaged").unwrap();
+    lock.set_aside(WALL).unwrap();
+    assert_ne!(lock.instance().unwrap(), first, "another memory");
 }
 
 /// A snapshot by hard links, or a link to a file elsewhere, must not be written through.
@@ -143,7 +221,8 @@ fn owners(dir: &StateDir) -> [(u32, u32, u32); 3] {
     })
 }
 
-/// What [`owners`] finds when all is right: anybody may read the state, and only the owner may hold the lock.
+/// What [`owners`] finds when all is right: anybody may read the state, and only the owner may hold
+/// the lock.
 fn owned_by(uid: u32, gid: u32) -> [(u32, u32, u32); 3] {
     [(uid, gid, 0o600), (uid, gid, 0o644), (uid, gid, 0o644)]
 }
@@ -181,7 +260,8 @@ fn without_the_right_to_give_files_away_a_save_still_succeeds() {
     });
 }
 
-/// What a command left behind that could not give its files away does not stop the directory's owner.
+/// What a command left behind that could not give its files away does not stop the directory's
+/// owner.
 #[test]
 fn a_spare_that_may_not_be_opened_is_replaced() {
     let wrapper = ["setpriv", "--bounding-set=-dac_override"];
@@ -207,8 +287,8 @@ fn a_spare_that_may_not_be_opened_is_replaced() {
     );
 }
 
-/// What is written, in which order (the list in `src/state/save.rs`): nothing else shows that a power cut is survived
-/// until it comes.
+/// What is written, in which order (the list in `src/store/save.rs`): nothing else shows that a
+/// power cut is survived until it comes.
 #[test]
 fn a_save_is_synced_before_and_after_the_exchange() {
     let calls = "pwrite64,write,ftruncate,fallocate,fchmod,fchown,unlinkat,rename,renameat,renameat2,fsync,fdatasync";

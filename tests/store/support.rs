@@ -1,4 +1,5 @@
-//! What the tests share: states of any size, a look at files, and other circumstances to run a test in.
+//! What the tests share: states of any size, a look at files, and other circumstances to run a test
+//! in.
 
 use std::env;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -8,18 +9,30 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use tagkeeper::image::{ImageId, Version};
-use tagkeeper::policy::WorkloadName;
-use tagkeeper::state::{
-    Clock, Failure, Loaded, Lock, LockError, Moment, State, StateDir, WorkloadState,
+use serde_json::Value;
+use tagkeeper::store::{Loaded, Lock, LockError, Rejections, StateDir, state_document};
+use tagkeeper_core::model::{
+    Clock, Failure, ImageId, Moment, Outcome, Proven, Rejected, State, Version, WorkloadName,
+    WorkloadState,
 };
 use tempfile::TempDir;
 
-pub(crate) const FIXTURE: &str = include_str!("../fixtures/state-v1.json");
+pub(crate) const FIXTURE_V1: &str = include_str!("../fixtures/state-v1.json");
+/// The same, with all that edition 1 kept for people.
+pub(crate) const FIXTURE_V1_HISTORY: &str = include_str!("../fixtures/state-v1-history.json");
+pub(crate) const FIXTURE_V2: &str = include_str!("../fixtures/state-v2.json");
+pub(crate) const FIXTURE_REJECTED: &str = include_str!("../fixtures/rejected-v1.json");
+pub(crate) const WALL: &str = "2026-11-22T23:18:00Z";
 const SCRATCH: &str = "TAGKEEPER_TEST_SCRATCH";
 
-/// A state that differs from any other `marker`'s all over, and takes about `bytes` on disk.
+/// A state that differs from any other `marker`'s all over, and takes `bytes` on disk.
 pub(crate) fn state(marker: char, bytes: usize) -> State {
+    let least = padded_state(marker, 0);
+    let least_bytes = state_document(&least).unwrap().len();
+    padded_state(marker, bytes.saturating_sub(least_bytes))
+}
+
+fn padded_state(marker: char, padding: usize) -> State {
     let moment = Moment {
         clock_ms: 1,
         at: marker.to_string(),
@@ -27,24 +40,93 @@ pub(crate) fn state(marker: char, bytes: usize) -> State {
     let failure = Failure {
         version: Version::new(marker),
         image: ImageId::new(marker.to_string()),
+        outcome: Outcome::Withdrawn,
         attempts: 1,
+        own_end: None,
         up_secs: 1,
-        reason: marker.to_string().repeat(bytes.saturating_sub(500)),
-        at: marker.to_string(),
+        ended_ms: 1,
+        at: marker.to_string().repeat(padding),
     };
     let workload = WorkloadState {
-        came_in: Some(moment),
+        since: Some(moment),
         failures: vec![failure],
         ..WorkloadState::default()
     };
     State {
+        instance: "0123456789abcdef".to_owned(),
         clock: Clock {
             clock_ms: 1,
             monotonic_ms: 1,
         },
-        workloads: [(WorkloadName::new("telemetry"), workload)].into(),
-        ..State::fresh()
+        workloads: [(telemetry(), workload)].into(),
+        ..State::default()
     }
+}
+
+pub(crate) fn telemetry() -> WorkloadName {
+    WorkloadName::new("telemetry")
+}
+
+/// A digit 64 times over, as an image's id.
+pub(crate) fn image(digit: char) -> ImageId {
+    ImageId::new(format!("sha256:{}", digit.to_string().repeat(64)))
+}
+
+pub(crate) fn proven(digit: char) -> Proven {
+    Proven {
+        version: Version::new(format!("v{digit}")),
+        image: image(digit),
+        rolled_out: true,
+        promoted_at: None,
+    }
+}
+
+/// The rejection of one image of `telemetry`.
+pub(crate) fn rejection(digit: char) -> Rejections {
+    let rejected = Rejected {
+        version: Version::new(format!("v{digit}")),
+        at: WALL.to_owned(),
+        proven: None,
+    };
+    [(telemetry(), [(image(digit), rejected)].into())].into()
+}
+
+pub(crate) fn json(path: impl AsRef<Path>) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// The file with a change by somebody who keeps to the format: a later version, say.
+pub(crate) fn rewrite(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut content = json(path);
+    change(&mut content);
+    let fields = content.as_object_mut().unwrap();
+    let version = fields.remove("version").unwrap();
+    fields.remove("checksum");
+    let fields = serde_json::to_string(&content).unwrap();
+    let covered = format!("{}\n", fields.strip_prefix('{').unwrap());
+    let checksum = crc32fast::hash(covered.as_bytes());
+    let head =
+        format!("{{\n  \"version\": {version},\n  \"checksum\": \"crc32:{checksum:08x}\",\n");
+    fs::write(path, head + &covered).unwrap();
+}
+
+/// Everything under a directory: names, what they are, and what is in the files.
+pub(crate) fn everything(dir: &Path) -> Vec<(PathBuf, String)> {
+    let mut found: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let kind = stat(&path).file_type();
+            let content = if kind.is_file() {
+                fs::read_to_string(&path).unwrap()
+            } else {
+                format!("{kind:?}")
+            };
+            (path, content)
+        })
+        .collect();
+    found.sort();
+    found
 }
 
 pub(crate) fn saved(dir: &StateDir) -> State {
@@ -54,8 +136,8 @@ pub(crate) fn saved(dir: &StateDir) -> State {
     }
 }
 
-/// Takes a lock that was just let go. A program that another test starts at this moment has a copy of it between its
-/// fork and its exec, so it may take a few tries.
+/// Takes a lock that was just let go. A program that another test starts at this moment has a copy
+/// of it between its fork and its exec, so it may take a few tries.
 pub(crate) fn lock_again(dir: &StateDir) -> Lock {
     for _ in 0..1000 {
         match dir.lock() {
@@ -79,7 +161,7 @@ pub(crate) fn stat(path: impl AsRef<Path>) -> Metadata {
 pub(crate) fn touched(path: impl AsRef<Path>) -> [i64; 5] {
     let m = stat(path);
     [
-        m.ino().cast_signed(),
+        i64::try_from(m.ino()).unwrap(),
         m.mtime(),
         m.mtime_nsec(),
         m.ctime(),
@@ -98,9 +180,9 @@ pub(crate) fn run(program: &str, args: &[&str]) {
     );
 }
 
-/// Runs a test again as a process of its own under `wrapper`, with an empty directory for it. What the process mounts
-/// in a namespace of its own, or gives up, ends with it. `name` is the test's own. Returns the directory outside, to look
-/// at what the process left there; nothing inside.
+/// Runs a test again as a process of its own under `wrapper`, with an empty directory for it. What
+/// the process mounts in a namespace of its own, or gives up, ends with it. `name` is the test's
+/// own. Returns the directory outside, to look at what the process left there; nothing inside.
 pub(crate) fn under(wrapper: &[&str], name: &str, test: impl FnOnce(&Path)) -> Option<TempDir> {
     if let Some(scratch) = env::var_os(SCRATCH) {
         test(Path::new(&scratch));

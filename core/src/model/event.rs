@@ -2,7 +2,9 @@
 
 use alloc::string::String;
 
-use super::{ActionKind, ContainerState, Detail, End, ImageId, Outcome, Version, WorkloadName};
+use super::{
+    ActionKind, ContainerState, Detail, End, EndedBy, ImageId, Outcome, Version, WorkloadName,
+};
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ pub enum EventKind {
         outcome: Outcome,
         /// The last end of its containers by themselves.
         own_end: Option<End>,
+        /// What took them away, where they did not end by themselves.
+        ended_by: EndedBy,
         /// How long the last attempt stayed up, in seconds.
         up_secs: u64,
     },

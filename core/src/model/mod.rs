@@ -35,6 +35,6 @@ pub use policy::{
 };
 pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
 pub use state::{
-    Counters, End, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment, Outcome,
-    Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
+    Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment,
+    Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
 };

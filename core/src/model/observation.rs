@@ -132,6 +132,16 @@ pub struct PinLabel {
     pub instance: Option<String>,
 }
 
+impl PinLabel {
+    /// The labels as the engine keeps them.
+    pub fn labels(&self) -> impl Iterator<Item = (String, String)> {
+        let workload = ("tagkeeper.pin".into(), self.workload.clone());
+        let instance = self.instance.clone();
+        let instance = instance.map(|value| ("tagkeeper.instance".into(), value));
+        core::iter::once(workload).chain(instance)
+    }
+}
+
 /// What the engine says a container does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ContainerState {

@@ -61,6 +61,8 @@ pub struct WorkloadPlan {
     pub pending: Option<PendingView>,
     /// Upgrades that were not promoted, newest first.
     pub failures: Vec<Failure>,
+    /// The upgrade that failed since the last promotion and still has a container.
+    pub failing: Option<Failure>,
     /// Images that a rollback rejected.
     pub rejected: BTreeMap<ImageId, Rejected>,
     /// Since when the records of the workload go back.

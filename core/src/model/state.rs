@@ -323,6 +323,9 @@ pub struct Failure {
     /// The last end of its containers by themselves; none where they were stopped, removed or replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_end: Option<End>,
+    /// What took the last attempt away.
+    #[serde(default)]
+    pub ended_by: EndedBy,
     /// How long the last attempt stayed up, in seconds.
     pub up_secs: u64,
     /// When, on the clock.
@@ -330,6 +333,19 @@ pub struct Failure {
     pub ended_ms: u64,
     /// When, RFC 3339.
     pub at: String,
+}
+
+/// What took an upgrade's containers away, where they did not end by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndedBy {
+    /// They were stopped.
+    #[default]
+    Stopped,
+    /// They were removed.
+    Removed,
+    /// Another image does the work.
+    Replaced,
 }
 
 /// How an upgrade ended that was not promoted (design 4.3).

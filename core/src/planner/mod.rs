@@ -50,12 +50,13 @@ use crate::model::{
 use ownership::{Inventory, WorkloadInventory};
 
 pub use explain::image_reports;
+pub use pins::is_idle_pin;
 pub use preview::{PlannedRound, apply_action, rounds};
 pub use queries::{Query, queries};
 pub use rollback::{
     Refusal, RollbackPlan, RollbackTarget, accept, rollback, rollback_actions, rollback_steps,
 };
-pub use view::status;
+pub use view::{plan_as_saved, status};
 
 /// Failures that are remembered of one workload: the last few images, for people (design 4.3).
 pub const FAILURES_KEPT: usize = 5;

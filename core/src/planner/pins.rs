@@ -31,6 +31,11 @@ pub(super) fn pinned_for<'c>(container: &'c Container, instance: &str) -> Option
     (is_ours && container.names.contains(&name)).then_some(label.workload.as_str())
 }
 
+/// Whether a container is this state's pin and does no more than it is there for: the only kind of container that uses no image.
+pub fn is_idle_pin(container: &Container, instance: &str) -> bool {
+    container.state.is_stopped() && pinned_for(container, instance).is_some()
+}
+
 fn removal(pin: &Container, workload: &str) -> Option<Action> {
     let image = pin.image.clone()?;
     Some(Action {

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
 use crate::model::{
-    Action, Container, Event, EventKind, ImageId, Memory, Observation, Outcome, Policy, Rejected,
-    State, TagPurpose, Version, WorkloadName,
+    Action, Container, Event, EventKind, Failure, ImageId, Memory, Observation, Outcome, Policy,
+    Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -136,8 +136,15 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     if let Some(pending) = pending {
         return Some((pending.version.clone(), pending.image.clone()));
     }
+    let failed = failing(subject, known)?;
+    Some((failed.version.clone(), failed.image.clone()))
+}
+
+/// The upgrade that failed since the last promotion and still has a container or serves.
+pub(super) fn failing<'k>(subject: Subject<'_>, known: &'k WorkloadState) -> Option<&'k Failure> {
+    let memory = &known.memory;
     let has_container = |id: &ImageId| subject.own.containers().any(|c| c.uses(id));
-    let failed = known.failures.iter().find(|failure| {
+    known.failures.iter().find(|failure| {
         failure.outcome == Outcome::Failed
             && memory
                 .promoted_ms
@@ -145,8 +152,7 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
             && memory.proven(&failure.image).is_none()
             && !subject.is_rejected(memory, &failure.image)
             && has_container(&failure.image)
-    })?;
-    Some((failed.version.clone(), failed.image.clone()))
+    })
 }
 
 /// The upgrade in play is rejected: `latest` stays, unless it names that very image.

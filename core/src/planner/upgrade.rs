@@ -10,8 +10,9 @@ use super::serving::{Group, Serving, WhyNone};
 use super::stale::{self, Stale};
 use super::{FAILURES_KEPT, Subject, history, naming, promotion, serving, version};
 use crate::model::{
-    Action, Container, ContainerId, ContainerState, Details, End, EventKind, Failure, Health,
-    ImageId, Incarnation, Note, Outcome, Pending, Proven, Readiness, RestartCause, WorkloadState,
+    Action, Container, ContainerId, ContainerState, Details, End, EndedBy, EventKind, Failure,
+    Health, ImageId, Incarnation, Note, Outcome, Pending, Proven, Readiness, RestartCause,
+    WorkloadState,
 };
 
 /// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a restart of the engine leaves.
@@ -189,12 +190,12 @@ fn follow(
         }
         (Some(pending), Some(group)) => {
             let provisional = pending.provisional_fallback.clone();
-            let ended = end(subject, so_far.with(state), recalled, &pending);
+            let ended = end(subject, so_far.with(state), recalled, &pending, serving);
             begin(subject, ended, group, serving, provisional)
         }
         (Some(pending), None) => match waits(subject, &state, &pending, serving) {
             Some(cause) => wait(subject, so_far.with(state), pending, cause),
-            None => end(subject, so_far.with(state), recalled, &pending),
+            None => end(subject, so_far.with(state), recalled, &pending, serving),
         },
     }
 }
@@ -517,6 +518,7 @@ fn end(
     before: Followed,
     recalled: &WorkloadState,
     pending: &Pending,
+    serving: &Serving<'_>,
 ) -> Followed {
     let Followed {
         mut state,
@@ -542,6 +544,7 @@ fn end(
     } else {
         Outcome::Withdrawn
     };
+    let ended_by = ended_by(subject, pending, serving);
     let up_secs = own_end
         .as_ref()
         .map_or_else(|| soaked_ms(subject, pending) / 1000, |end| end.ran_secs);
@@ -567,6 +570,7 @@ fn end(
             attempts: attempts.saturating_add(pending.restarts).saturating_add(1),
             // A later "replaced" never overwrites how it ended by itself.
             own_end: own_end.clone().or_else(|| before.and_then(|f| f.own_end)),
+            ended_by,
             up_secs,
             ended_ms: subject.until_ms(),
             at: subject.wall(),
@@ -589,6 +593,7 @@ fn end(
             image: pending.image.clone(),
             outcome,
             own_end,
+            ended_by,
             up_secs,
         });
     }
@@ -597,6 +602,16 @@ fn end(
         events,
         trouble: None,
         due: false,
+    }
+}
+
+fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> EndedBy {
+    if serving.group().is_some() {
+        EndedBy::Replaced
+    } else if containers_of(subject, &pending.image).next().is_none() {
+        EndedBy::Removed
+    } else {
+        EndedBy::Stopped
     }
 }
 

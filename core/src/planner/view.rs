@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
 use super::{
-    Subject, disk, each, eviction, names, ownership, pins, records, rules, serving, shared, stale,
-    subjects, upgrade, version,
+    Subject, actions, claimed, disk, each, eviction, names, ownership, pins, records, rollback,
+    rules, serving, shared, stale, subjects, upgrade, version,
 };
 use crate::model::{
     Action, Container, ImageId, Latest, Member, Memory, NameVerdict, Note, Observation,
@@ -28,39 +28,70 @@ pub(super) struct Parts<'p, 'a> {
 ///
 /// What is latest, proven, pending and failed is what the state says; no decision is made from it.
 pub fn status(policy: &Policy, state: &State, observed: &Observation) -> Plan {
+    as_saved(policy, state, observed, |recalled, advanced| {
+        // How long an image has been idle is an observation; whose it is to be is not.
+        let memory = Memory {
+            images: advanced.state.memory.images,
+            ..recalled.memory.clone()
+        };
+        let state = WorkloadState {
+            memory,
+            held_since_ms: advanced.state.held_since_ms,
+            ..recalled.clone()
+        };
+        (state, advanced.notes)
+    })
+}
+
+/// The plan that follows from the state as it is saved: what to do while a later one cannot be saved. Names are kept as they
+/// are; what the saved state has retired, or knows to be idle, is removed.
+pub fn plan_as_saved(policy: &Policy, state: &State, observed: &Observation) -> Plan {
+    as_saved(policy, state, observed, |recalled, _| {
+        (recalled.clone(), Vec::new())
+    })
+}
+
+fn as_saved(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+    saved: impl Fn(&WorkloadState, upgrade::Upgrade<'_>) -> (WorkloadState, Vec<Note>),
+) -> Plan {
     let recalled = disk::recall(policy, state, observed);
     let inventory = ownership::assign(policy, &recalled, observed);
     let subjects = subjects(policy, &recalled, &inventory);
     let serving = each(&subjects, |s| serving::of(s, recalled.memory(s.name)));
-    let recorded = each(&subjects, |s| {
-        let records = records::update(s, recalled.of(s.name));
-        let advanced = upgrade::advance(s, &records, recalled.of(s.name), &serving[s.name]);
+    let upgrades = each(&subjects, |s| {
+        let known = recalled.of(s.name);
+        let records = records::update(s, known);
+        let advanced = upgrade::advance(s, &records, known, &serving[s.name]);
+        let (state, notes) = saved(known, advanced);
         upgrade::Upgrade {
-            state: WorkloadState {
-                memory: Memory {
-                    images: advanced.state.memory.images.clone(),
-                    ..recalled.memory(s.name).clone()
-                },
-                held_since_ms: advanced.state.held_since_ms,
-                ..recalled.of(s.name).clone()
-            },
+            state,
+            notes,
             events: Vec::new(),
             tags: Vec::new(),
             stale: Vec::new(),
-            notes: advanced.notes,
         }
     });
-    let verdicts = each(&subjects, |s| rules::judge(s, &recorded[s.name]));
-    let evicted = eviction::apply(&subjects, verdicts, &recorded, observed.disk.as_ref());
-    let resolved = shared::resolve(&subjects, evicted.verdicts, &recorded);
+    let verdicts = each(&subjects, |s| rules::judge(s, &upgrades[s.name]));
+    let evicted = eviction::apply(&subjects, verdicts, &upgrades, observed.disk.as_ref());
+    let resolved = shared::resolve(&subjects, evicted.verdicts, &upgrades);
+    let claimed = claimed(upgrades.values().map(|upgrade| &upgrade.state.memory));
     let workloads = subjects.iter().map(|s| {
-        let names = names::judge(*s, &recorded[s.name], &resolved.verdicts[s.name]);
+        let upgrade = &upgrades[s.name];
+        let names = names::judge(*s, upgrade, &resolved.verdicts[s.name]);
+        let round = actions::Round {
+            claimed: &claimed,
+            deferred: &resolved.deferred,
+            evicted: &evicted.order,
+        };
         let parts = Parts {
-            state: &recorded[s.name].state,
-            upgrade: &recorded[s.name],
+            state: &upgrade.state,
+            upgrade,
             serving: &serving[s.name],
             names: &names,
-            actions: Vec::new(),
+            actions: actions::derive(*s, upgrade, &names, round),
             notes: evicted.notes.get(s.name),
         };
         (s.name.clone(), of(*s, parts))
@@ -89,6 +120,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         notes: notes(subject, memory, &parts),
         pending: pending(subject, memory),
         failures: state.failures.clone(),
+        failing: rollback::failing(subject, state).cloned(),
         rejected: subject.rejected.cloned().unwrap_or_default(),
         since: state.since.clone(),
         counters: state.counters,

@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::schema::{Failure, Pending};
 use super::{SCHEMA, failure, pending, print};
-use crate::decide::{Fate, FirstSeen, Story, Until};
-use crate::image::Version;
-use crate::report::text;
+use tagkeeper_core::model::{FirstSeen, ImageReport, KeptUntil, NameReport, Version};
+
+use crate::report::words;
 
 /// The whole document.
 #[derive(Debug, Serialize)]
@@ -14,12 +14,12 @@ struct Document<'a> {
     /// [`SCHEMA`].
     schema: u32,
     /// One for each workload that the image belongs to, or belonged to.
-    stories: Vec<Told<'a>>,
+    stories: Vec<Report<'a>>,
 }
 
 /// An entry of `stories`.
 #[derive(Debug, Serialize)]
-struct Told<'a> {
+struct Report<'a> {
     /// Whose image it is.
     workload: &'a str,
     /// The version that it has, or had.
@@ -60,7 +60,7 @@ struct By<'a> {
 /// `removed`.
 #[derive(Debug, Serialize)]
 struct Removed<'a> {
-    /// `retired`, `idle`, or `unasked` if nothing here called for it.
+    /// `retired`, `idle`, or `other` if something other than tagkeeper removed it.
     why: &'static str,
     /// When, RFC 3339.
     at: &'a str,
@@ -79,31 +79,31 @@ struct Name {
     detail: String,
     /// For people: when that changes.
     until: String,
-    /// In how many seconds of host uptime it goes, or moves; null if that hangs on something else than time.
+    /// In how many seconds of host uptime it is removed, or moves; null if that depends on something other than time.
     goes_in_secs: Option<u64>,
 }
 
 /// What `explain --format json` prints. Ends with one newline.
-pub fn explain(stories: &[&Story]) -> String {
+pub fn explain(reports: &[&ImageReport]) -> String {
     print(&Document {
         schema: SCHEMA,
-        stories: stories.iter().map(|story| told(story)).collect(),
+        stories: reports.iter().map(|found| report(found)).collect(),
     })
 }
 
-fn told(story: &Story) -> Told<'_> {
-    let replaced = story.replaced.as_ref();
-    let retired = story.retired.as_ref();
-    Told {
-        workload: story.workload.as_str(),
-        version: story.version.as_str(),
-        image: story.image.to_string(),
-        size_bytes: story.size_bytes,
-        first_seen_at: match &story.first_seen {
+fn report(report: &ImageReport) -> Report<'_> {
+    let replaced = report.replaced.as_ref();
+    let retired = report.retired.as_ref();
+    Report {
+        workload: report.workload.as_str(),
+        version: report.version.as_str(),
+        image: report.image.to_string(),
+        size_bytes: report.size_bytes,
+        first_seen_at: match &report.first_seen {
             FirstSeen::At(at) | FirstSeen::Before(at) => Some(at),
             FirstSeen::Ago(_) | FirstSeen::Unknown => None,
         },
-        promoted_at: story.promoted_at.as_deref(),
+        promoted_at: report.promoted_at.as_deref(),
         replaced: replaced.map(|replaced| By {
             by: Some(replaced.by.as_str()),
             at: &replaced.at,
@@ -112,27 +112,30 @@ fn told(story: &Story) -> Told<'_> {
             by: retired.by.as_ref().map(Version::as_str),
             at: &retired.at,
         }),
-        rejected_at: story.rejected.as_ref().map(|rejected| rejected.at.as_str()),
-        pending: story.pending.as_ref().map(pending),
-        failure: story.failure.as_ref().map(failure),
-        removed: story.removed.as_ref().map(|removed| Removed {
+        rejected_at: report
+            .rejected
+            .as_ref()
+            .map(|rejected| rejected.at.as_str()),
+        pending: report.pending.as_ref().map(pending),
+        failure: report.failure.as_ref().map(failure),
+        removed: report.removed.as_ref().map(|removed| Removed {
             why: removed.why.as_str(),
             at: &removed.at,
         }),
-        names: story.names.iter().map(name).collect(),
+        names: report.names.iter().map(name).collect(),
     }
 }
 
-fn name(fate: &Fate) -> Name {
+fn name(name: &NameReport) -> Name {
     Name {
-        reference: fate.reference.as_ref().map(ToString::to_string),
-        verdict: fate.reason.verdict().as_str(),
-        reason: fate.reason.as_str(),
-        detail: fate.detail.to_string(),
-        until: text::until(&fate.until),
-        goes_in_secs: match fate.until {
-            Until::GraceOver { left_ms, .. } => Some(left_ms.div_ceil(1000)),
-            Until::NextPass => Some(0),
+        reference: name.reference.as_ref().map(ToString::to_string),
+        verdict: words::verdict(name.reason.verdict()),
+        reason: words::reason_word(name.reason),
+        detail: words::detail(name.reason, &name.detail),
+        until: words::until(&name.until),
+        goes_in_secs: match name.until {
+            KeptUntil::GraceOver { left_ms, .. } => Some(left_ms.div_ceil(1000)),
+            KeptUntil::NextPass => Some(0),
             _ => None,
         },
     }

@@ -6,31 +6,41 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tagkeeper_core::model::{
+    self, ActionKind, EventKind, Now, Plan, Policy, WorkloadName, WorkloadPlan,
+};
 
-use super::{Preface, UNSEEN};
-use crate::decide::{self, EventKind, WorkloadPlan};
-use crate::image::Version;
-use crate::policy::{Diagnostic, Policy, Problem, Refused, WorkloadName};
-use crate::state::Now;
+use super::{Preface, UNSEEN, words};
+use crate::policy_file::{Diagnostic, Problem, Refused};
 
 mod explain;
 mod schema;
-#[cfg(test)]
-mod tests;
 
 pub use explain::explain;
 use schema::{
-    Action, Check, Document, Failure, Fallback, Finding, Judged, Latest, Pending, Rejected,
-    Serving, Tally, Told, Workload,
+    Action, Check, Counters, Document, Failure, Fallback, Finding, HookEvent, LastPass, Latest,
+    NameVerdict, Pending, RefusedRemoval, Rejected, Serving, Workload,
 };
+
+/// A round of actions, by workload.
+type Round = Vec<(WorkloadName, model::Action)>;
 
 /// The version of the interface.
 pub const SCHEMA: u32 = 1;
 
-/// What `plan --format json` prints. Ends with one newline.
-pub fn plan(plan: &decide::Plan, preface: &Preface) -> String {
+/// What `plan --format json` prints. `later` are the rounds after the first. Ends with one newline.
+pub fn plan(plan: &Plan, later: &[Round], preface: &Preface) -> String {
     let departed = plan.departed.iter();
-    let document = document(plan, preface, |workload| Some(actions(&workload.actions)));
+    let rounds_of = |name: &WorkloadName| {
+        let rounds = later.iter().map(|round| {
+            let own = round.iter().filter(|(workload, _)| workload == name);
+            own.map(|(_, planned)| action(planned)).collect::<Vec<_>>()
+        });
+        rounds.filter(|round| !round.is_empty()).collect()
+    };
+    let document = document(plan, preface, |name, workload| {
+        Some((actions(&workload.actions), rounds_of(name)))
+    });
     print(&Document {
         departed: departed
             .map(|(name, left)| (name.as_str(), actions(left)))
@@ -40,12 +50,21 @@ pub fn plan(plan: &decide::Plan, preface: &Preface) -> String {
 }
 
 /// What `status --format json` prints: the same without `actions`. Ends with one newline.
-pub fn status(plan: &decide::Plan, preface: &Preface) -> String {
-    print(&document(plan, preface, |_| None))
+pub fn status(plan: &Plan, preface: &Preface) -> String {
+    let last_pass = preface.last_pass.as_ref().map(|view| LastPass {
+        ended_at: &view.pass.ended_at,
+        seconds_ago: view.seconds_ago,
+        exit_code: view.pass.exit_code,
+        error: view.pass.error.as_deref(),
+    });
+    print(&Document {
+        last_pass: Some(last_pass),
+        ..document(plan, preface, |_, _| None)
+    })
 }
 
-/// What `check --format json` prints of a sound policy: its workloads, and what is odd about it. `unseen` is why the engine
-/// could not be looked at. Ends with one newline.
+/// What `check --format json` prints of a valid policy: its workloads, and warnings. `unseen` is why the engine could not be
+/// observed. Ends with one newline.
 pub fn check(policy: &Policy, warnings: &[Diagnostic], unseen: Option<&anyhow::Error>) -> String {
     let mut all: Vec<_> = warnings.iter().map(placed).collect();
     all.extend(unseen.map(|error| unplaced(format!("{UNSEEN}: {error:#}"))));
@@ -54,25 +73,31 @@ pub fn check(policy: &Policy, warnings: &[Diagnostic], unseen: Option<&anyhow::E
         ok: true,
         workloads: policy.workloads.keys().map(WorkloadName::as_str).collect(),
         errors: Vec::new(),
+        more_errors: 0,
         warnings: all,
     })
 }
 
 /// What a hook reads on standard input (docs/hooks.md). Ends with one newline.
-pub fn event(event: &decide::Event, now: &Now) -> String {
-    let other_of = |kind| {
-        let other = event.other.as_ref().filter(|_| event.kind == kind);
-        other.map(Version::as_str)
+pub fn event(event: &model::Event, now: &Now) -> String {
+    let previous = match &event.kind {
+        EventKind::Promoted { replaced, .. } => replaced.as_ref(),
+        _ => None,
     };
-    print(&Told {
+    let back_to = match &event.kind {
+        EventKind::RolledBack { to, .. } => to.as_ref(),
+        _ => None,
+    };
+    let version = super::log::version_of(&event.kind);
+    print(&HookEvent {
         schema: SCHEMA,
-        event: event.kind.as_str(),
+        event: words::event_word(&event.kind),
         workload: event.workload.as_str(),
-        version: event.version.as_ref().map(Version::as_str),
-        image: event.image.as_ref().map(ToString::to_string),
-        previous: other_of(EventKind::Promoted),
-        back_to: other_of(EventKind::RolledBack),
-        message: &event.message,
+        version: version.as_deref(),
+        image: Some(super::log::image_of(&event.kind).to_string()),
+        previous: previous.map(model::Version::as_str),
+        back_to: back_to.map(model::Version::as_str),
+        message: words::event(event).unwrap_or_default(),
         at: &now.wall,
         clock_secs: now.ms() / 1000,
     })
@@ -91,6 +116,7 @@ pub fn refused(refused: &Refused) -> String {
         ok: false,
         workloads: Vec::new(),
         errors: refused.problems.iter().map(error).collect(),
+        more_errors: refused.more,
         warnings: Vec::new(),
     })
 }
@@ -99,43 +125,52 @@ pub fn refused(refused: &Refused) -> String {
 fn placed(finding: &Diagnostic) -> Finding<'_> {
     Finding {
         file: Some(&finding.place.file),
-        line: Some(finding.place.line),
-        column: Some(finding.place.column),
+        line: finding.place.line(),
+        column: finding.place.column(),
         key: finding.key.as_deref(),
-        what: finding.what.clone(),
-        mend: Some(&finding.mend),
+        message: finding.message.clone(),
+        help: Some(&finding.help),
     }
 }
 
 /// A finding that concerns no place of a file.
-fn unplaced<'a>(what: String) -> Finding<'a> {
+fn unplaced<'a>(message: String) -> Finding<'a> {
     Finding {
         file: None,
         line: None,
         column: None,
         key: None,
-        what,
-        mend: None,
+        message,
+        help: None,
     }
 }
 
+type Rounds<'a> = (Vec<Action<'a>>, Vec<Vec<Action<'a>>>);
+
 fn document<'a>(
-    plan: &'a decide::Plan,
+    plan: &'a Plan,
     preface: &Preface,
-    actions_of: impl Fn(&'a WorkloadPlan) -> Option<Vec<Action<'a>>>,
+    rounds_of: impl Fn(&'a WorkloadName, &'a WorkloadPlan) -> Option<Rounds<'a>>,
 ) -> Document<'a> {
     let workloads = plan.workloads.iter();
     Document {
         schema: SCHEMA,
         note: joined(&preface.notes),
+        last_pass: None,
         workloads: workloads
-            .map(|(name, plan)| (name.as_str(), workload(plan, actions_of(plan))))
+            .map(|(name, plan)| (name.as_str(), workload(plan, rounds_of(name, plan))))
             .collect(),
         departed: BTreeMap::new(),
     }
 }
 
-fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Workload<'a> {
+fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<'a> {
+    let (actions, then) = rounds.map_or((None, None), |(first, then)| (Some(first), Some(then)));
+    let notes: Vec<String> = plan.notes.iter().map(words::note).collect();
+    let hold_reason = match &plan.held {
+        Some(model::HeldBy::Section { reason, .. }) => reason.as_deref(),
+        Some(model::HeldBy::Workload) | None => None,
+    };
     Workload {
         latest: plan.latest.as_ref().map(|latest| Latest {
             version: latest.version.as_str(),
@@ -144,10 +179,19 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
             promoted_at: latest.promoted_at.as_deref(),
         }),
         fallbacks: plan.fallbacks.iter().map(|f| fallback(f, plan)).collect(),
-        serving: plan.serving.as_ref().map(serving),
-        note: joined(&plan.notes),
+        serving: plan.serving.as_ref().and_then(serving),
+        note: joined(&notes),
         pending: plan.pending.as_ref().map(pending),
         failures: plan.failures.iter().map(failure).collect(),
+        refused: plan
+            .refused
+            .iter()
+            .map(|refused| RefusedRemoval {
+                target: &refused.target,
+                reason: &refused.reason,
+                retry_in_secs: refused.retry_in_ms.div_ceil(1000),
+            })
+            .collect(),
         rejected: plan
             .rejected
             .iter()
@@ -158,15 +202,21 @@ fn workload<'a>(plan: &'a WorkloadPlan, actions: Option<Vec<Action<'a>>>) -> Wor
             })
             .collect(),
         since: plan.since.as_ref().map(|since| since.at.as_str()),
-        tally: tally(&plan.tally),
-        hold: plan.hold,
-        images: plan.images.iter().map(image).collect(),
-        leaving_bytes: plan.leaving_bytes(),
+        tally: counters(&plan.counters),
+        hold: plan.held.is_some(),
+        hold_reason,
+        images: plan
+            .images
+            .iter()
+            .map(|name| verdict(name, plan.held.is_some()))
+            .collect(),
+        reclaimable_bytes: plan.reclaimable_bytes(),
         actions,
+        then,
     }
 }
 
-fn fallback<'a>(proven: &'a crate::state::Proven, plan: &'a WorkloadPlan) -> Fallback<'a> {
+fn fallback<'a>(proven: &'a model::Proven, plan: &'a WorkloadPlan) -> Fallback<'a> {
     Fallback {
         version: proven.version.as_str(),
         image: &proven.image,
@@ -174,86 +224,92 @@ fn fallback<'a>(proven: &'a crate::state::Proven, plan: &'a WorkloadPlan) -> Fal
     }
 }
 
-fn serving(serving: &decide::Serving) -> Serving<'_> {
-    Serving {
-        container: &serving.container,
-        id: &serving.id,
+fn serving(serving: &model::Serving) -> Option<Serving<'_>> {
+    let newest = serving.members.first()?;
+    Some(Serving {
+        container: &newest.container,
+        id: &newest.id,
         image: &serving.image,
         version: serving.version.as_str(),
         local: serving.local,
-    }
+        containers: serving
+            .members
+            .iter()
+            .map(|m| m.container.as_str())
+            .collect(),
+    })
 }
 
-fn pending(pending: &decide::PendingView) -> Pending<'_> {
+fn pending(pending: &model::PendingView) -> Pending<'_> {
+    let newest = pending.members.first();
     Pending {
         version: pending.version.as_str(),
         image: &pending.image,
-        container: &pending.container,
-        id: &pending.id,
+        container: newest.map(|m| m.container.as_str()),
+        id: newest.map(|m| &m.id),
         up_secs: pending.up_ms / 1000,
         soak_secs: pending.soak_ms / 1000,
         restarts: pending.restarts,
     }
 }
 
-fn failure(failure: &crate::state::Failure) -> Failure<'_> {
+fn failure(failure: &model::Failure) -> Failure<'_> {
     Failure {
         version: failure.version.as_str(),
         image: &failure.image,
+        outcome: failure.outcome.as_str(),
         attempts: failure.attempts,
         up_secs: failure.up_secs,
-        reason: &failure.reason,
+        reason: words::failure_reason(failure),
         at: &failure.at,
     }
 }
 
-fn tally(tally: &crate::state::Tally) -> Tally {
-    Tally {
-        promotions: tally.promotions,
-        failures: tally.failures,
-        restarts: tally.restarts,
-        rollbacks: tally.rollbacks,
-        removals: tally.removals,
-        bytes_won_back: tally.bytes_won_back,
+fn counters(counters: &model::Counters) -> Counters {
+    Counters {
+        promotions: counters.promotions,
+        failures: counters.failures,
+        restarts: counters.restarts,
+        rollbacks: counters.rollbacks,
+        removals: counters.removals,
+        reclaimed_bytes: counters.reclaimed_bytes,
     }
 }
 
-fn image(judgement: &decide::Judgement) -> Judged<'_> {
-    Judged {
-        reference: judgement.reference.as_ref().map(ToString::to_string),
-        image: &judgement.image,
-        size_bytes: judgement.size_bytes,
-        verdict: judgement.verdict().as_str(),
-        reason: judgement.reason.as_str(),
-        detail: judgement.detail.to_string(),
+fn verdict(name: &model::NameVerdict, held: bool) -> NameVerdict<'_> {
+    NameVerdict {
+        reference: name.reference.as_ref().map(ToString::to_string),
+        image: &name.image,
+        size_bytes: name.size_bytes,
+        verdict: words::verdict(name.verdict()),
+        reason: words::reason_word(name.reason),
+        detail: words::detail(name.reason, &name.detail),
+        held,
     }
 }
 
-fn actions(actions: &[decide::Action]) -> Vec<Action<'_>> {
-    actions
-        .iter()
-        .map(|action| match action {
-            decide::Action::Tag {
-                image, reference, ..
-            } => Action::Tag {
-                image,
-                reference: reference.to_string(),
-            },
-            decide::Action::CreatePin { container, image } => {
-                Action::CreateContainer { container, image }
-            }
-            decide::Action::RemoveContainer { container, id, .. }
-            | decide::Action::RemovePin { container, id, .. } => {
-                Action::RemoveContainer { container, id }
-            }
-            decide::Action::RemoveImage {
-                reference, image, ..
-            } => Action::RemoveImage {
-                reference: reference.as_ref().map(ToString::to_string),
-                image,
-            },
-        })
-        .collect()
+fn actions(actions: &[model::Action]) -> Vec<Action<'_>> {
+    actions.iter().map(action).collect()
+}
+
+fn action(action: &model::Action) -> Action<'_> {
+    match &action.kind {
+        ActionKind::Tag {
+            image, reference, ..
+        } => Action::Tag {
+            image,
+            reference: reference.to_string(),
+        },
+        ActionKind::CreatePin { container, image } => Action::CreateContainer { container, image },
+        ActionKind::RemoveContainer { container, id, .. }
+        | ActionKind::RemovePin { container, id, .. } => Action::RemoveContainer { container, id },
+        ActionKind::RemoveImage {
+            reference, image, ..
+        } => Action::RemoveImage {
+            reference: reference.as_ref().map(ToString::to_string),
+            image,
+        },
+    }
 }
 
 fn joined(notes: &[String]) -> Option<String> {

@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::image::ImageId;
-use crate::world::ContainerId;
+use tagkeeper_core::model::{ContainerId, ImageId};
 
 /// `plan` and `status`.
 #[derive(Debug, Serialize)]
@@ -18,12 +17,28 @@ pub(super) struct Document<'a> {
     /// What concerns all workloads, such as a state that could not be read; absent on all but a troubled host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
+    /// `status` only: when the last pass ended, and how; null if that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_pass: Option<Option<LastPass<'a>>>,
     /// By name, one for each workload of the policy.
     pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,
     /// `plan` only: what the next round does for workloads that the policy does not name (any more), by name: their pins go.
     /// Absent where there is nothing of the kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) departed: BTreeMap<&'a str, Vec<Action<'a>>>,
+}
+
+/// `last_pass`.
+#[derive(Debug, Serialize)]
+pub(super) struct LastPass<'a> {
+    /// When it ended, RFC 3339.
+    pub(super) ended_at: &'a str,
+    /// How long ago that was, in seconds.
+    pub(super) seconds_ago: u64,
+    /// Its exit code.
+    pub(super) exit_code: u8,
+    /// What went wrong; null if nothing did.
+    pub(super) error: Option<&'a str>,
 }
 
 /// One workload.
@@ -33,29 +48,36 @@ pub(super) struct Workload<'a> {
     pub(super) latest: Option<Latest<'a>>,
     /// The proven versions behind latest that are on the disk, newest first.
     pub(super) fallbacks: Vec<Fallback<'a>>,
-    /// The container that does the workload's work; null if there is none or it cannot be told (`note` says which).
+    /// The container that does the workload's work, of several the newest; null if there is none or it cannot be told (`note` says which).
     pub(super) serving: Option<Serving<'a>>,
     /// For people: why nothing serves, what was moved by hand, ...; null if there is nothing to say.
     pub(super) note: Option<String>,
     /// The upgrade that is being soaked; null if there is none.
     pub(super) pending: Option<Pending<'a>>,
-    /// The last upgrades that failed, newest first, one entry for each image.
+    /// The last upgrades that were not promoted, newest first, one entry for each image.
     pub(super) failures: Vec<Failure<'a>>,
+    /// Removals that the engine refused, and when each is tried again.
+    pub(super) refused: Vec<RefusedRemoval<'a>>,
     /// What rollbacks rejected, by image.
     pub(super) rejected: Vec<Rejected<'a>>,
     /// Since when the records of the workload go back, RFC 3339; null if there are none yet.
     pub(super) since: Option<&'a str>,
-    /// What the workload has come to since then.
-    pub(super) tally: Tally,
-    /// Whether the policy holds the workload: it is looked at and not touched.
+    /// Counters since then.
+    pub(super) tally: Counters,
+    /// Whether the workload is on hold: no changes are made.
     pub(super) hold: bool,
+    /// Why it is on hold, as the operator wrote it in `[hold]`; null if no reason was given, or it is not.
+    pub(super) hold_reason: Option<&'a str>,
     /// Every name on the disk that belongs to the workload, and every nameless image of it; sorted by name and image.
-    pub(super) images: Vec<Judged<'a>>,
-    /// Sizes of the images that leave the disk by these verdicts, each once, in bytes: an upper bound, as `size_bytes` is.
-    pub(super) leaving_bytes: u64,
+    pub(super) images: Vec<NameVerdict<'a>>,
+    /// Sizes of the images that are removed by these verdicts, each once, in bytes: an upper bound, as `size_bytes` is.
+    pub(super) reclaimable_bytes: u64,
     /// `plan` only: what the next round does, in this order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actions: Option<Vec<Action<'a>>>,
+    /// `plan` only: what the later rounds of the pass do, round by round, if each action succeeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) then: Option<Vec<Vec<Action<'a>>>>,
 }
 
 /// `latest`.
@@ -94,8 +116,10 @@ pub(super) struct Serving<'a> {
     pub(super) image: &'a ImageId,
     /// The version of that image.
     pub(super) version: &'a str,
-    /// Whether it is the local container.
+    /// Whether it is a local container.
     pub(super) local: bool,
+    /// The names of all containers that serve: they run one image.
+    pub(super) containers: Vec<&'a str>,
 }
 
 /// `pending`.
@@ -105,10 +129,10 @@ pub(super) struct Pending<'a> {
     pub(super) version: &'a str,
     /// The image that would.
     pub(super) image: &'a ImageId,
-    /// Name of the container that serves it.
-    pub(super) container: &'a str,
-    /// Id of that container.
-    pub(super) id: &'a ContainerId,
+    /// Name of the container that serves it, of several the newest; null while none runs.
+    pub(super) container: Option<&'a str>,
+    /// Id of that container; null while none runs.
+    pub(super) id: Option<&'a ContainerId>,
     /// How long it has soaked, in whole seconds of host uptime.
     pub(super) up_secs: u64,
     /// How long it must, in whole seconds.
@@ -120,18 +144,32 @@ pub(super) struct Pending<'a> {
 /// An entry of `failures`.
 #[derive(Debug, Serialize)]
 pub(super) struct Failure<'a> {
-    /// The version that failed.
+    /// The version that was not promoted.
     pub(super) version: &'a str,
     /// Its image id.
     pub(super) image: &'a ImageId,
+    /// `failed`, `withdrawn` (stopped, removed or replaced before its soak was over) or `superseded` (replaced after its soak, on
+    /// hold).
+    pub(super) outcome: &'static str,
     /// Incarnations that did not last.
     pub(super) attempts: u32,
     /// How long the last one stayed up, in whole seconds.
     pub(super) up_secs: u64,
-    /// For people: why the last one ended.
-    pub(super) reason: &'a str,
+    /// For people: how the last one ended by itself; where none did, what took it away.
+    pub(super) reason: String,
     /// When, RFC 3339.
     pub(super) at: &'a str,
+}
+
+/// An entry of `refused`.
+#[derive(Debug, Serialize)]
+pub(super) struct RefusedRemoval<'a> {
+    /// What was to be removed: a reference, an image id or a container id.
+    pub(super) target: &'a str,
+    /// What the engine said.
+    pub(super) reason: &'a str,
+    /// In how many seconds of host uptime it is tried again.
+    pub(super) retry_in_secs: u64,
 }
 
 /// An entry of `rejected`.
@@ -147,7 +185,7 @@ pub(super) struct Rejected<'a> {
 
 /// `tally`: counters that only grow while the workload is in the policy and its state is not lost.
 #[derive(Debug, Serialize)]
-pub(super) struct Tally {
+pub(super) struct Counters {
     /// Upgrades that became latest.
     pub(super) promotions: u64,
     /// Upgrades that ended without becoming latest.
@@ -159,12 +197,12 @@ pub(super) struct Tally {
     /// Names of images, and nameless images, that were removed.
     pub(super) removals: u64,
     /// Sizes of the images that left the disk thereby, in bytes: an upper bound, as `size_bytes` is.
-    pub(super) bytes_won_back: u64,
+    pub(super) reclaimed_bytes: u64,
 }
 
 /// An entry of `images`.
 #[derive(Debug, Serialize)]
-pub(super) struct Judged<'a> {
+pub(super) struct NameVerdict<'a> {
     /// The name, `repository:tag` or `repository@digest`; null for a nameless image.
     pub(super) reference: Option<String>,
     /// The image id.
@@ -173,11 +211,13 @@ pub(super) struct Judged<'a> {
     pub(super) size_bytes: u64,
     /// `keep`, `remove` or `retag`.
     pub(super) verdict: &'static str,
-    /// The row of the verdict table: `held`, `latest`, `pending`, `adopt`, `renamed`, `fallback`, `twin`, `in-use`,
-    /// `retired`, `inherited`, `grace` or `idle`.
+    /// The row of the verdict table: `latest`, `pending`, `fallback`, `in-use`, `twin`, `retired`, `inherited`, `grace` or `idle`;
+    /// or `renamed` or `adopt`.
     pub(super) reason: &'static str,
     /// The reason in a sentence for people.
     pub(super) detail: String,
+    /// Whether the workload is on hold, so that the verdict is not carried out.
+    pub(super) held: bool,
 }
 
 /// An entry of `actions`.
@@ -214,9 +254,9 @@ pub(super) enum Action<'a> {
     },
 }
 
-/// What a hook is told.
+/// What a hook reads.
 #[derive(Debug, Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct HookEvent<'a> {
     /// [`SCHEMA`](super::SCHEMA).
     pub(super) schema: u32,
     /// `promoted`, `failed` or `rolled-back`: the word in the journal's `EVENT=`.
@@ -232,7 +272,7 @@ pub(super) struct Told<'a> {
     /// `rolled-back`: the version that is latest now; null if latest stayed where it was.
     pub(super) back_to: Option<&'a str>,
     /// The line of the log, without the workload's name.
-    pub(super) message: &'a str,
+    pub(super) message: String,
     /// When the pass looked, RFC 3339.
     pub(super) at: &'a str,
     /// The clock that decisions use: host uptime added up over reboots, in whole seconds.
@@ -244,13 +284,16 @@ pub(super) struct Told<'a> {
 pub(super) struct Check<'a> {
     /// [`SCHEMA`](super::SCHEMA).
     pub(super) schema: u32,
-    /// Whether the policy is sound.
+    /// Whether the policy is valid.
     pub(super) ok: bool,
     /// The names of its workloads; none of a refused one.
     pub(super) workloads: Vec<&'a str>,
-    /// Every error; none in a sound one.
+    /// The errors, the first 50; none in a valid policy.
     pub(super) errors: Vec<Finding<'a>>,
-    /// What is legal in a sound one and hardly meant.
+    /// How many errors there are beyond those.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) more_errors: usize,
+    /// What is valid but probably unintended.
     pub(super) warnings: Vec<Finding<'a>>,
 }
 
@@ -266,7 +309,15 @@ pub(super) struct Finding<'a> {
     /// The key, `workload.telemetry.soak`; null if it concerns none.
     pub(super) key: Option<&'a str>,
     /// What is wrong.
-    pub(super) what: String,
+    pub(super) message: String,
     /// What to do about it; null if there is nothing to say.
-    pub(super) mend: Option<&'a str>,
+    pub(super) help: Option<&'a str>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }

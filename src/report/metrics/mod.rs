@@ -8,11 +8,13 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use crate::decide::{Plan, Reason, WorkloadPlan};
+use tagkeeper_core::model::{
+    Counters, ImageId, PendingView, Plan, Policy, Reason, Version, Workload, WorkloadName,
+    WorkloadPlan,
+};
+
+use super::words;
 use crate::exit::Exit;
-use crate::image::{ImageId, Version};
-use crate::policy::{Policy, WorkloadName};
-use crate::state::Tally;
 
 use table::{Family, Labels, Value, alone, count, family, one, seconds, switch, unix_secs, whose};
 
@@ -36,19 +38,19 @@ pub struct Pass<'a> {
     pub success_before: Option<f64>,
     /// What the operator wants.
     pub policy: &'a Policy,
-    /// What was counted, by the state that the pass began with.
-    pub tallies: &'a BTreeMap<WorkloadName, Tally>,
-    /// How the workloads stand; none if that could not be told.
+    /// The counters of the state that the pass began with.
+    pub counters: &'a BTreeMap<WorkloadName, Counters>,
+    /// The workloads; none if the engine could not be observed.
     pub plan: Option<&'a Plan>,
 }
 
 /// The text of the file.
 pub fn textfile(pass: &Pass<'_>) -> String {
     let mut families = of_pass(pass);
-    families.extend(of_policy(pass.policy));
-    families.extend(of_tallies(pass));
+    families.extend(of_policy(pass));
+    families.extend(of_counters(pass));
     if let Some(plan) = pass.plan {
-        families.extend(of_standing(plan));
+        families.extend(of_state(plan));
         families.extend(of_upgrades(plan));
     }
     table::encode(families)
@@ -102,16 +104,31 @@ fn of_pass(pass: &Pass<'_>) -> Vec<Family> {
     ]
 }
 
-fn of_policy(policy: &Policy) -> Vec<Family> {
-    let of = |value: &dyn Fn(&crate::policy::Workload) -> Value| -> Vec<(Labels, Value)> {
+/// The policy's word, and that of the last decision where there is one: a `[hold]` section may have ended.
+fn of_holds(pass: &Pass<'_>) -> Vec<(Labels, Value)> {
+    let workloads = pass.policy.workloads.iter();
+    workloads
+        .map(|(name, workload)| {
+            let planned = pass.plan.and_then(|plan| plan.workloads.get(name));
+            let by_policy =
+                || workload.hold || pass.policy.holds.iter().any(|hold| hold.names(name));
+            let held = planned.map_or_else(by_policy, |plan| plan.held.is_some());
+            (whose(name), switch(held))
+        })
+        .collect()
+}
+
+fn of_policy(pass: &Pass<'_>) -> Vec<Family> {
+    let policy = pass.policy;
+    let of = |value: &dyn Fn(&Workload) -> Value| -> Vec<(Labels, Value)> {
         let workloads = policy.workloads.iter();
         workloads.map(|(name, w)| (whose(name), value(w))).collect()
     };
     vec![
         family(
             "tagkeeper_hold",
-            "Whether the policy holds the workload: looked at, not touched",
-            of(&|workload| switch(workload.hold)),
+            "Whether the workload is on hold: no changes are made",
+            of_holds(pass),
         ),
         family(
             "tagkeeper_fallbacks_wanted",
@@ -121,14 +138,14 @@ fn of_policy(policy: &Policy) -> Vec<Family> {
     ]
 }
 
-fn of_tallies(pass: &Pass<'_>) -> Vec<Family> {
-    let of = |name, help, counted: fn(&Tally) -> u64| {
+fn of_counters(pass: &Pass<'_>) -> Vec<Family> {
+    let of = |name, help, counted: fn(&Counters) -> u64| {
         let workloads = pass.policy.workloads.keys();
         let samples = workloads.map(|workload| {
             let plan = pass.plan.and_then(|plan| plan.workloads.get(workload));
-            let tally = plan.map(|plan| &plan.tally);
-            let tally = tally.or_else(|| pass.tallies.get(workload));
-            let counted = tally.map_or(0, counted);
+            let counters = plan.map(|plan| &plan.counters);
+            let counters = counters.or_else(|| pass.counters.get(workload));
+            let counted = counters.map_or(0, counted);
             (whose(workload), Value::Counter(counted))
         });
         family(name, help, samples)
@@ -137,16 +154,10 @@ fn of_tallies(pass: &Pass<'_>) -> Vec<Family> {
         of("tagkeeper_promotions", "Upgrades that became latest", |t| {
             t.promotions
         }),
-        of(
-            "tagkeeper_failures",
-            "Upgrades that ended without becoming latest",
-            |t| t.failures,
-        ),
-        of(
-            "tagkeeper_restarts",
-            "New incarnations of images that were being soaked",
-            |t| t.restarts,
-        ),
+        of("tagkeeper_failures", "Upgrades that failed", |t| t.failures),
+        of("tagkeeper_restarts", "Soaks that began again", |t| {
+            t.restarts
+        }),
         of("tagkeeper_rollbacks", "Rollbacks by a person", |t| {
             t.rollbacks
         }),
@@ -156,14 +167,14 @@ fn of_tallies(pass: &Pass<'_>) -> Vec<Family> {
             |t| t.removals,
         ),
         of(
-            "tagkeeper_won_back_bytes",
-            "Sizes of the images that left the disk thereby, shared layers included",
-            |t| t.bytes_won_back,
+            "tagkeeper_reclaimed_bytes",
+            "Sizes of the images that were removed, shared layers included",
+            |t| t.reclaimed_bytes,
         ),
     ]
 }
 
-fn of_standing(plan: &Plan) -> Vec<Family> {
+fn of_state(plan: &Plan) -> Vec<Family> {
     vec![
         of_plans(
             plan,
@@ -194,7 +205,7 @@ fn of_standing(plan: &Plan) -> Vec<Family> {
         of_plans(
             plan,
             "tagkeeper_drift",
-            "Whether latest does not name what is proven: it was moved or removed by somebody else",
+            "Whether latest does not name what is proven: something else moved or removed it",
             |name, w| one(name, switch(w.has_drifted())),
         ),
         of_plans(
@@ -218,14 +229,14 @@ fn of_standing(plan: &Plan) -> Vec<Family> {
         of_plans(
             plan,
             "tagkeeper_images",
-            "Names on the disk, and nameless images, by what becomes of them and why",
+            "Names on the disk, and nameless images, by verdict and reason",
             images,
         ),
     ]
 }
 
 fn of_upgrades(plan: &Plan) -> Vec<Family> {
-    let of = |name, help, value: fn(&crate::decide::PendingView) -> Option<f64>| {
+    let of = |name, help, value: fn(&PendingView) -> Option<f64>| {
         of_plans(plan, name, help, |workload, w| {
             maybe(workload, w.pending.as_ref().and_then(value))
         })
@@ -271,13 +282,13 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
 
 fn images(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> {
     let mut names: BTreeMap<Reason, usize> = BTreeMap::new();
-    for judgement in &workload.images {
-        *names.entry(judgement.reason).or_default() += 1;
+    for name in &workload.images {
+        *names.entry(name.reason).or_default() += 1;
     }
     let samples = names.into_iter().map(|(reason, names)| {
         let mut labels = whose(name);
-        labels.push(("verdict", reason.verdict().as_str().to_owned()));
-        labels.push(("reason", reason.as_str().to_owned()));
+        labels.push(("verdict", words::verdict(reason.verdict()).to_owned()));
+        labels.push(("reason", words::reason_word(reason).to_owned()));
         (labels, count(names))
     });
     samples.collect()

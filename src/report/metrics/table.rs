@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::policy::WorkloadName;
+use tagkeeper_core::model::WorkloadName;
 
 pub(super) type Labels = Vec<(&'static str, String)>;
 

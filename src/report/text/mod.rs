@@ -1,114 +1,167 @@
-//! Plan and status for people, 80 columns wide, readable at three in the morning. Pure.
+//! Plan and status for people, readable at three in the morning. Pure.
 //!
-//! `status` tells how each workload stands, `diff` what the next round changes. Both show an image as two lines: what
-//! becomes of it, why and its name; below, its id, its size and the reason in a sentence. Colours say nothing that the
-//! words do not say too.
+//! `overview` is one line for each workload, `status` the details of one, `diff` what the next pass changes, `image` the history of
+//! one image. Colours say nothing that the words do not say too.
 
-use crate::decide::{Judgement, Plan, Story, Verdict, WorkloadPlan};
-use crate::pass::{Foreseen, RolledBack};
-use crate::policy::{Policy, WorkloadName};
+use tagkeeper_core::model::{
+    self, ImageReport, NameVerdict, Plan, Policy, Verdict, WorkloadName, WorkloadPlan,
+};
 
 use super::Preface;
 use super::layout::{Page, Text, Tone, WIDTH};
 use super::words;
+use crate::reconcile::{RollbackPreview, RolledBack};
 
 mod diff;
-mod pins;
+mod image;
+mod overview;
 mod status;
-mod story;
-#[cfg(test)]
-mod tests;
-
-pub(crate) use story::until;
 
 /// Column at which the name of an image begins, and the lines below it.
 const NAME_COLUMN: usize = 22;
 /// Column at which a name begins that is too long for that.
 const LONG_NAME_COLUMN: usize = 4;
 
-/// How the workloads stand.
-pub fn status(plan: &Plan, preface: &Preface, page: Page) -> String {
-    document(plan, preface, page, status::workload)
+/// How much of the status is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The details of each workload, and not only one line.
+    pub details: bool,
+    /// Also images that are kept unchanged.
+    pub all: bool,
 }
 
-/// What the next round of a pass would do, and why; like a diff, to be approved.
-pub fn plan(plan: &Plan, preface: &Preface, page: Page) -> String {
-    let mut out = document(plan, preface, page, diff::workload);
-    for block in diff::departed(plan, page) {
-        out.push('\n');
-        out.push_str(&block);
+/// The state of each workload.
+pub fn status(plan: &Plan, preface: &Preface, shown: Shown, page: Page) -> String {
+    let mut out = overview::head(plan, preface, page);
+    out.push_str(&notes(preface, page));
+    if plan.workloads.is_empty() {
+        out.push_str(&no_workload(preface));
+        return out;
     }
-    let total = diff::total(plan, page);
-    if !total.is_empty() {
+    if !shown.details {
+        out.push_str(&overview::table(plan, page));
+        return out;
+    }
+    for (name, workload) in &plan.workloads {
         out.push('\n');
-        out.push_str(&total);
+        out.push_str(&status::workload(name, workload, shown, page));
     }
     out
 }
 
-/// What `check` says of a sound policy. (Of a refused one, its errors say what is wrong with it.)
+/// What the next pass would do to its end, and why; like a diff, to be approved. `later` are the rounds after the first.
+pub fn plan(
+    plan: &Plan,
+    later: &[Vec<(WorkloadName, model::Action)>],
+    preface: &Preface,
+    page: Page,
+) -> String {
+    let mut blocks: Vec<String> = Vec::new();
+    let notes = notes(preface, page);
+    if !notes.is_empty() {
+        blocks.push(notes);
+    }
+    if plan.workloads.is_empty() {
+        blocks.push(no_workload(preface));
+    }
+    let workloads = plan.workloads.iter();
+    blocks.extend(workloads.map(|(name, workload)| diff::workload(name, workload, later, page)));
+    blocks.extend(diff::departed(plan, page));
+    blocks.push(diff::total(plan, later, page));
+    blocks.retain(|block| !block.is_empty());
+    blocks.join("\n")
+}
+
+/// What `check` says of a valid policy. (Of a refused one, its errors say what is wrong with it.)
 pub fn check(policy: &Policy, preface: &Preface) -> String {
     let names: Vec<&str> = policy.workloads.keys().map(WorkloadName::as_str).collect();
     if names.is_empty() {
-        return format!("the policy is sound; {}", no_workload(preface));
+        return format!("the policy is valid; {}", no_workload(preface));
     }
-    let sound = format!(
-        "the policy is sound; {}: {}",
+    let valid = format!(
+        "the policy is valid; {}: {}",
         words::count(names.len(), "workload"),
         names.join(", ")
     );
-    Page::default().paragraph("", 0, sound)
+    Page::default().paragraph("", 0, valid)
 }
 
-/// The whole story of an image, once for each workload that it belongs to.
-pub fn explain(stories: &[&Story], page: Page) -> String {
-    let told: Vec<String> = stories
+/// The history of an image, once for each workload that it belongs to.
+pub fn explain(reports: &[&ImageReport], page: Page) -> String {
+    let reports: Vec<String> = reports
         .iter()
-        .map(|told| story::story(told, page))
+        .map(|report| image::image(report, page))
         .collect();
-    told.join("\n")
+    reports.join("\n")
 }
 
 /// What `rollback` is going to do, for a person to agree to.
-pub fn rollback_foreseen(name: &WorkloadName, foreseen: &Foreseen, page: Page) -> String {
-    let rejected = &foreseen.rejected;
-    let told = format!(
-        " {rejected} ({}) is rejected, and never latest again until `tagkeeper accept {name} {rejected}`",
-        foreseen.image.short()
+pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Page) -> String {
+    let rejected = &preview.rejected;
+    let said = format!(
+        " {rejected} ({}) will be rejected, and not promoted again until `tagkeeper accept {name} {rejected}`.",
+        preview.image.short()
     );
     let title = Text::default()
         .and(Tone::Strong, format!("{name}:"))
-        .and(Tone::Plain, told);
-    let rows = foreseen.actions.iter();
+        .and(Tone::Plain, said);
+    let rows = preview.actions.iter();
     let rows: String = rows
-        .map(|action| diff::row(action, None, None, page))
+        .map(|action| diff::row(&action.kind, None, page))
         .collect();
-    let then = match &foreseen.target {
-        Some((version, image)) => format!(
-            "latest becomes {version} ({}), and the local service's next start runs it.",
+    let then = match (&preview.target, &preview.stays) {
+        (Some((version, image)), _) => format!(
+            "latest becomes {version} ({}), and the local service will start that version.",
             image.short()
         ),
-        None => "latest stays what it is.".to_owned(),
+        (None, Some(version)) => format!("latest stays at {version}."),
+        (None, None) => "latest does not change.".to_owned(),
     };
-    page.paragraph("", 0, title) + &rows + &page.paragraph("", 0, then)
+    let running: String = preview
+        .keeps_running
+        .iter()
+        .map(|container| {
+            let said =
+                format!("{container} still runs {rejected}; tagkeeper never stops containers.");
+            page.paragraph("", 0, said)
+        })
+        .collect();
+    page.paragraph("", 0, title) + &rows + &page.paragraph("", 0, then) + &running
 }
 
-/// What `rollback` has done.
+/// What `rollback` has done, by what the engine says afterwards.
 pub fn rolled_back(name: &WorkloadName, done: &RolledBack) -> String {
     let rejected = &done.rejected;
-    let latest = match &done.latest {
-        Some(latest) => format!("latest is {latest} again"),
-        None => "latest stays".to_owned(),
+    let latest = match (&done.latest, done.is_as_meant) {
+        (Some(latest), true) => format!("latest is {latest}"),
+        (None, true) => "nothing is latest".to_owned(),
+        (latest, false) => {
+            let found = latest
+                .as_ref()
+                .map_or("nothing".to_owned(), ToString::to_string);
+            let meant = done
+                .meant
+                .as_ref()
+                .map_or("another image".to_owned(), ToString::to_string);
+            format!("latest is still {found}, not {meant}; the next pass goes on")
+        }
     };
-    let rest = if done.failed_actions > 0 {
-        "; not all of it could be done yet, and the next pass goes on"
+    let rest = if done.failed_actions > 0 && done.is_as_meant {
+        "; not everything could be done, and the next pass goes on"
     } else {
         ""
     };
-    let told = format!(
-        "{name}: {rejected} is rejected; {latest}{rest}. `tagkeeper accept {name} {rejected}` lifts the rejection"
+    let mut out = Page::default().paragraph(
+        "",
+        0,
+        format!("{name}: {rejected} is rejected; {latest}{rest}. To undo: tagkeeper accept {name} {rejected}"),
     );
-    Page::default().paragraph("", 0, told)
+    for container in &done.keeps_running {
+        let said = format!("{container} still runs {rejected}; tagkeeper never stops containers.");
+        out.push_str(&Page::default().paragraph("", 0, said));
+    }
+    out
 }
 
 /// A text in which a terminal acts on nothing but the ends of lines.
@@ -117,66 +170,49 @@ pub fn cleaned(text: &str) -> String {
     lines.join("\n")
 }
 
-fn document(
-    plan: &Plan,
-    preface: &Preface,
-    page: Page,
-    block: impl Fn(&WorkloadName, &WorkloadPlan, Page) -> String,
-) -> String {
-    let mut blocks: Vec<String> = Vec::new();
-    if !preface.notes.is_empty() {
-        let lead = || Text::default().and(Tone::Warning, "note:");
-        let notes = preface.notes.iter();
-        blocks.push(notes.map(|note| page.paragraph(lead(), 6, note)).collect());
-    }
-    if plan.workloads.is_empty() {
-        blocks.push(no_workload(preface));
-    }
-    blocks.extend(
-        plan.workloads
-            .iter()
-            .map(|(name, workload)| block(name, workload, page)),
-    );
-    blocks.join("\n")
+fn notes(preface: &Preface, page: Page) -> String {
+    let lead = || Text::default().and(Tone::Warning, "note:");
+    let notes = preface.notes.iter();
+    notes.map(|note| page.paragraph(lead(), 6, note)).collect()
 }
 
 fn no_workload(preface: &Preface) -> String {
     let file = preface.policy_file.to_string_lossy();
     format!(
-        "no workload in the policy: nothing is watched, nothing to do\nname one in {}:\n  [workload.telemetry]\n  repository = \"docker-sonic-telemetry\"\n\
-         `tagkeeper init` prints a first policy from what the engine has\n",
+        "no workload in the policy: nothing is watched, nothing to do\nadd one in {}:\n  [workload.telemetry]\n  repository = \"docker-sonic-telemetry\"\n\
+         `tagkeeper init` prints a starter policy from what the engine has\n",
         words::one_line(&file)
     )
 }
 
 /// The two lines of one image.
-fn image_row(mark: char, judgement: &Judgement, page: Page) -> String {
+fn image_row(mark: char, name: &NameVerdict, page: Page) -> String {
     let facts = format!(
         "{}  {:>6}",
-        judgement.image.short(),
-        words::size(judgement.size_bytes)
+        name.image.short(),
+        words::size(name.size_bytes)
     );
     Row {
         mark,
-        verdict: judgement.verdict().as_str(),
-        reason: judgement.reason.as_str(),
-        tone: match judgement.verdict() {
+        verdict: words::verdict(name.verdict()),
+        reason: words::reason_word(name.reason),
+        tone: match name.verdict() {
             Verdict::Keep => Tone::Plain,
             Verdict::Retag => Tone::Warning,
             Verdict::Remove => Tone::Bad,
         },
-        name: &words::name(judgement.reference.as_ref()),
+        name: &words::name(name.reference.as_ref()),
         facts: &facts,
-        detail: &judgement.detail.to_string(),
+        detail: &words::detail(name.reason, &name.detail),
     }
     .print(page)
 }
 
 /// Two lines about one thing.
 struct Row<'a> {
-    /// Whether it comes, moves or goes.
+    /// Whether it is added, moved or removed.
     mark: char,
-    /// What becomes of it.
+    /// What is to be done with it.
     verdict: &'a str,
     /// Why, in a word.
     reason: &'a str,
@@ -192,8 +228,8 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn print(&self, page: Page) -> String {
-        let fate = format!("  {} {:<7}{:<11}", self.mark, self.verdict, self.reason);
-        let lead = Text::default().and(self.tone, fate);
+        let verdict = format!("  {} {:<7}{:<11}", self.mark, self.verdict, self.reason);
+        let lead = Text::default().and(self.tone, verdict);
         let name = Text::default().and(Tone::Strong, self.name);
         // A name that can stand in one piece does: people copy it.
         let columns = words::columns(self.name);
@@ -206,4 +242,9 @@ impl Row<'_> {
         let below = format!("{:NAME_COLUMN$}{}  ", "", self.facts);
         named + &page.paragraph(below, NAME_COLUMN, self.detail)
     }
+}
+
+/// How a workload is listed: what is wrong with it first.
+fn is_failing(plan: &WorkloadPlan) -> bool {
+    plan.failing.is_some()
 }

@@ -1,28 +1,40 @@
-//! One workload's block of `status`. Pure.
+//! The details of one workload for `status`. Pure.
 
-use crate::decide::{Latest, PendingView, Serving, WorkloadPlan};
-use crate::image::{ImageId, Version};
-use crate::policy::WorkloadName;
+use tagkeeper_core::model::{
+    Failure, ImageId, Latest, NameVerdict, Outcome, PendingView, Proven, Rejected, Serving,
+    Verdict, Version, WorkloadName, WorkloadPlan,
+};
+
+use super::{Shown, image_row};
+use crate::duration::compact;
 use crate::report::layout::{Page, Text, Tone};
 use crate::report::status_line::progress;
 use crate::report::words;
-use crate::span;
-use crate::state::{Failure, Proven, Rejected};
-
-use super::image_row;
 
 /// Column at which values begin.
 const VALUE_COLUMN: usize = 13;
 /// Cells of the progress bar.
 const BAR_CELLS: u64 = 20;
 
-pub(super) fn workload(name: &WorkloadName, plan: &WorkloadPlan, page: Page) -> String {
-    Block { name, plan, page }.print()
+pub(super) fn workload(
+    name: &WorkloadName,
+    plan: &WorkloadPlan,
+    shown: Shown,
+    page: Page,
+) -> String {
+    Block {
+        name,
+        plan,
+        shown,
+        page,
+    }
+    .print()
 }
 
 struct Block<'p> {
     name: &'p WorkloadName,
     plan: &'p WorkloadPlan,
+    shown: Shown,
     page: Page,
 }
 
@@ -30,8 +42,8 @@ impl Block<'_> {
     fn print(&self) -> String {
         let plan = self.plan;
         let mut title = Text::default().and(Tone::Strong, self.name.as_str());
-        if plan.hold {
-            title = title.and(Tone::Warning, " (on hold)");
+        if let Some(held) = &plan.held {
+            title = title.and(Tone::Warning, format!(" ({})", words::held(held)));
         }
         let mut out = self.page.paragraph("", 0, title);
         out.push_str(&self.field("latest", plan.latest.as_ref().map_or("none".into(), latest)));
@@ -50,17 +62,50 @@ impl Block<'_> {
             None => out.push_str(&self.field("pending", "nothing")),
         }
         let notes = plan.notes.iter();
-        out.extend(notes.map(|note| self.toned_field(Tone::Warning, "note", note)));
+        out.extend(notes.map(|note| self.toned_field(Tone::Warning, "note", words::note(note))));
         let failures = plan.failures.iter();
-        out.extend(failures.map(|failed| self.toned_field(Tone::Bad, "failed", failure(failed))));
+        out.extend(failures.map(|failed| {
+            let (tone, label) = match failed.outcome {
+                Outcome::Failed => (Tone::Bad, "failed"),
+                Outcome::Withdrawn => (Tone::Faint, "withdrawn"),
+                Outcome::Superseded => (Tone::Faint, "superseded"),
+            };
+            self.toned_field(tone, label, failure(failed))
+        }));
+        if let (Some(_), Some(serving)) = (&plan.failing, &plan.serving) {
+            let names: Vec<&str> = serving
+                .members
+                .iter()
+                .map(|m| m.container.as_str())
+                .collect();
+            out.push_str(&self.field("logs", format!("docker logs {}", names.join(" "))));
+        }
         out.extend(
             plan.rejected
                 .iter()
                 .map(|(image, r)| self.rejected(image, r)),
         );
         out.push_str(&self.disk());
-        let images = plan.images.iter();
-        out.extend(images.map(|judgement| image_row(' ', judgement, self.page)));
+        out.extend(plan.refused.iter().map(|refused| {
+            let said = format!(
+                "the engine refused to remove {}: {}; tried again in {}",
+                refused.target,
+                refused.reason,
+                compact(refused.retry_in_ms.saturating_add(999))
+            );
+            self.toned_field(Tone::Warning, "refused", said)
+        }));
+        let is_shown = |name: &&NameVerdict| self.shown.all || name.verdict() != Verdict::Keep;
+        let images = plan.images.iter().filter(is_shown);
+        out.extend(images.map(|name| image_row(' ', name, self.page)));
+        let kept = plan.images.iter().filter(|name| !is_shown(name)).count();
+        if kept > 0 {
+            let said = format!(
+                "{} kept unchanged; --all shows them",
+                words::count(kept, "name")
+            );
+            out.push_str(&self.field("images", said));
+        }
         out
     }
 
@@ -79,14 +124,14 @@ impl Block<'_> {
             String::new()
         } else {
             // Rounded up, so that it says nothing is left only once nothing is.
-            format!(", {} left", span::compact(left_ms.saturating_add(999)))
+            format!(", {} left", compact(left_ms.saturating_add(999)))
         };
         let how_far = Text::default()
             .and(Tone::Good, bar(pending))
             .and(Tone::Plain, format!(" {}{left}", progress(pending)));
         let which = format!(
             "in {}, image {}, since {}, {}",
-            pending.container,
+            containers(&pending.members),
             pending.image.short(),
             pending.began_at,
             words::count(pending.restarts, "restart")
@@ -97,13 +142,13 @@ impl Block<'_> {
 
     fn rejected(&self, image: &ImageId, rejected: &Rejected) -> String {
         let version = &rejected.version;
-        let told = format!(
-            "{} at {}; `tagkeeper accept {} {version}` lifts that",
+        let said = format!(
+            "{} at {}; `tagkeeper accept {} {version}` allows it again",
             called(version, image),
             rejected.at,
             self.name
         );
-        self.toned_field(Tone::Bad, "rejected", told)
+        self.toned_field(Tone::Bad, "rejected", said)
     }
 
     /// Each image counts once, however many names it has. The engine counts layers that images share for each of them.
@@ -113,38 +158,42 @@ impl Block<'_> {
             .since
             .as_ref()
             .map(|since| format!("since {}", since.at));
-        let mut out = self.field("records", since.unwrap_or_else(|| "none yet".to_owned()));
+        let mut out = self.field("history", since.unwrap_or_else(|| "none yet".to_owned()));
         let sizes = plan.sizes();
         let total = sizes
             .values()
             .fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
-        let names = plan.images.iter().filter(|j| j.reference.is_some()).count();
+        let names = plan
+            .images
+            .iter()
+            .filter(|name| name.reference.is_some())
+            .count();
         let disk = if sizes.is_empty() {
             "no image of this workload".to_owned()
         } else {
             format!(
-                "{}, {}, at most {} (shared layers count each time)",
+                "{}, {}, up to {} (shared layers counted once per image)",
                 words::count(sizes.len(), "image"),
                 words::count(names, "name"),
                 words::size(total)
             )
         };
         out.push_str(&self.field("disk", disk));
-        if plan.tally.removals > 0 {
-            let told = format!(
-                "at most {} by {}",
-                words::size(plan.tally.bytes_won_back),
-                words::count(plan.tally.removals, "removal")
+        if plan.counters.removals > 0 {
+            let said = format!(
+                "up to {} by {}",
+                words::size(plan.counters.reclaimed_bytes),
+                words::count(plan.counters.removals, "removal")
             );
-            out.push_str(&self.field("won back", told));
+            out.push_str(&self.field("reclaimed", said));
         }
         if !plan.leaving.is_empty() {
-            let told = format!(
-                "{}, which wins back at most {}",
+            let said = format!(
+                "{}, which reclaims up to {}",
                 words::count(plan.leaving.len(), "image"),
-                words::size(plan.leaving_bytes())
+                words::size(plan.reclaimable_bytes())
             );
-            out.push_str(&self.field("leaving", told));
+            out.push_str(&self.field("removing", said));
         }
         out
     }
@@ -170,8 +219,8 @@ fn fallback(proven: &Proven, pinned: bool) -> String {
     let pinned = if pinned { ", pinned" } else { "" };
     match &proven.promoted_at {
         Some(at) => format!("{called}, proven since {at}{pinned}"),
-        // A stand-in: what was latest before anything was promoted.
-        None => format!("{called}, latest before the records begin{pinned}"),
+        // A provisional fallback: what was latest before anything was promoted.
+        None => format!("{called}, was latest before tagkeeper was installed{pinned}"),
     }
 }
 
@@ -184,8 +233,19 @@ fn serving(serving: &Serving) -> String {
     format!(
         "{} in {}, {whose}",
         called(&serving.version, &serving.image),
-        serving.container
+        containers(&serving.members)
     )
+}
+
+fn containers(members: &[tagkeeper_core::model::Member]) -> String {
+    if members.is_empty() {
+        return "no running container".to_owned();
+    }
+    let names: Vec<&str> = members
+        .iter()
+        .map(|member| member.container.as_str())
+        .collect();
+    names.join(", ")
 }
 
 /// `[########------------]  42%`; plain characters, because a switch's serial console has no others.
@@ -205,10 +265,10 @@ fn bar(pending: &PendingView) -> String {
 
 fn failure(failure: &Failure) -> String {
     format!(
-        "{} {} after {}; {}, the last until {}",
+        "{} {} after {}; {}, last one ended {}",
         called(&failure.version, &failure.image),
-        failure.reason,
-        span::compact(failure.up_secs.saturating_mul(1000)),
+        words::failure_reason(failure),
+        compact(failure.up_secs.saturating_mul(1000)),
         words::count(failure.attempts, "attempt"),
         failure.at
     )

@@ -1,0 +1,147 @@
+//! `explain`: the hireport of one image. Looks, prints, and moves nothing.
+
+use std::collections::BTreeSet;
+
+use anyhow::anyhow;
+
+use tagkeeper_core::model::{ImageId, ImageReport, LATEST, Reference, WorkloadName};
+
+use super::show::{Subject, View, look};
+use super::{Clocks, CommandError, print, terminal};
+use crate::cli::{Format, Options};
+use crate::exit::Exit;
+use crate::report;
+
+/// Fewest digits that are taken for the beginning of an id.
+const ID_DIGITS_MIN: usize = 4;
+/// Candidates that are named to somebody who mistyped, or was not clear.
+const NAMED_MAX: usize = 5;
+
+pub(super) fn explain(
+    options: &Options,
+    clocks: &Clocks,
+    (workload, asked): (Option<WorkloadName>, &str),
+) -> Result<Exit, CommandError> {
+    let subject = Subject::new(View::Status, workload.as_ref(), true);
+    let looked = look(options, clocks, &subject)?;
+    looked.log_corrupt();
+    let mut reports = looked.image_reports();
+    if let Some(workload) = &workload {
+        reports.retain(|report| report.workload == *workload);
+    }
+    let found = find(&reports, asked).map_err(|why| CommandError::failed(anyhow!(why)))?;
+    let shown = match options.format {
+        Format::Json => report::json::explain(&found),
+        Format::Text => report::text::explain(&found, terminal::page(options, &std::io::stdout())),
+    };
+    print(&shown)?;
+    Ok(looked.exit())
+}
+
+/// The reports of the one image that a person means: by a name of it, its version, or the beginning of its id. The same
+/// image can be that of several workloads.
+///
+/// # Errors
+/// Nothing is meant, or several images are: what to type instead, for people.
+fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageReport>, String> {
+    let name = Reference::parse(asked).ok();
+    let bears = |report: &&ImageReport| {
+        let mut names = report
+            .names
+            .iter()
+            .filter_map(|name_report| name_report.reference.as_ref());
+        names.any(|bearing| name.as_ref() == Some(bearing))
+    };
+    // A name that is gone is found by its version, among the images that are gone of the workloads that have its repository.
+    let repositories = |report: &&ImageReport| {
+        let of_workload = reports
+            .iter()
+            .filter(|other| other.workload == report.workload);
+        let names = of_workload.flat_map(|other| &other.names);
+        let mut known = names.filter_map(|known| known.reference.as_ref());
+        known.any(|known| {
+            name.as_ref()
+                .is_some_and(|name| name.repository() == known.repository())
+        })
+    };
+    let bore = |report: &&ImageReport| {
+        let tag = name.as_ref().and_then(Reference::version_tag);
+        asked.contains(':')
+            && report.names.is_empty()
+            && tag == Some(report.version.as_str())
+            && repositories(report)
+    };
+    let is_version =
+        |report: &&ImageReport| report.version.as_str() == asked || has_tag(report, asked);
+    let digits = asked.strip_prefix("sha256:").unwrap_or(asked);
+    let begins = |report: &&ImageReport| {
+        let id = report.image.to_string();
+        digits.len() >= ID_DIGITS_MIN
+            && id
+                .strip_prefix("sha256:")
+                .is_some_and(|id| id.starts_with(digits))
+    };
+    let ways: [&dyn Fn(&&ImageReport) -> bool; 4] = [&bears, &is_version, &begins, &bore];
+    for way in ways {
+        let found: Vec<&ImageReport> = reports.iter().filter(|report| way(report)).collect();
+        let images: BTreeSet<&ImageId> = found.iter().map(|report| &report.image).collect();
+        match images.len() {
+            0 => {}
+            1 => return Ok(found),
+            _ => return Err(ambiguous(&found, asked)),
+        }
+    }
+    Err(unknown(reports, asked))
+}
+
+/// Whether one of the image's names has this tag. All that is `latest` is not of one version.
+fn has_tag(report: &ImageReport, tag: &str) -> bool {
+    let mut names = report
+        .names
+        .iter()
+        .filter_map(|name_report| name_report.reference.as_ref());
+    tag != LATEST && names.any(|name| name.tag() == Some(tag))
+}
+
+fn ambiguous(found: &[&ImageReport], asked: &str) -> String {
+    let candidates: Vec<String> = found
+        .iter()
+        .take(NAMED_MAX)
+        .map(|report| {
+            let name = report
+                .names
+                .iter()
+                .find_map(|name_report| name_report.reference.as_ref());
+            let bears = name.map_or_else(|| "not on the disk".to_owned(), ToString::to_string);
+            format!("{} of {} ({bears})", report.image.short(), report.workload)
+        })
+        .collect();
+    format!(
+        "'{asked}' is more than one image; say which by its name or id: {}",
+        candidates.join(", ")
+    )
+}
+
+fn unknown(reports: &[ImageReport], asked: &str) -> String {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for report in reports {
+        known.insert(report.version.to_string());
+        known.insert(report.image.short());
+        let names = report
+            .names
+            .iter()
+            .filter_map(|name_report| name_report.reference.as_ref());
+        known.extend(names.map(ToString::to_string));
+    }
+    let mut near: Vec<(usize, &str)> = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, asked), known.as_str()))
+        .filter(|(distance, _)| *distance <= 2)
+        .collect();
+    near.sort_unstable();
+    let hint = match near.first() {
+        Some((_, near)) => format!("did you mean '{near}'?"),
+        None => "`tagkeeper status` lists the images of the workloads".to_owned(),
+    };
+    format!("nothing is known of an image '{asked}': {hint}")
+}

@@ -1,0 +1,315 @@
+//! The commands: each puts policy, state, engine and report together, and says how it ended.
+//!
+//! The only place where files, engine and report meet. It decides nothing; the planner does, through `reconcile`. A file for
+//! each kind: [`reconcile`] is the pass, [`show`] is `plan` and `status`, [`explain`] shows one image, [`watch`] does so each
+//! second, [`check`] reads the policy alone, [`init`] drafts one, [`rollback`] is what a person asks for, [`wait`] waits for an
+//! upgrade. [`terminal`] is what they know of the terminal; here is what they share.
+
+mod check;
+mod explain;
+mod init;
+mod reconcile;
+mod rollback;
+mod show;
+mod terminal;
+mod wait;
+mod watch;
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use tagkeeper_core::model::{Event, Now, Reading, State, WorkloadName};
+
+use crate::cli::{Cli, Command, Options};
+use crate::deadline::Deadline;
+use crate::engine::Docker;
+use crate::exit::Exit;
+use crate::hooks;
+use crate::notify;
+use crate::policy_file::{self, EngineSettings, Refused, Settings};
+use crate::reconcile::{EventSink, PassError};
+use crate::report;
+use crate::store::{LoadError, Loaded, Lock, LockError, StateDir};
+use crate::suggest::closest;
+
+use show::{Subject, View};
+
+/// Where the state is kept when neither the command line nor systemd says.
+const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
+/// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design 3). Shorter than the
+/// unit's, so that the pass can say what happened.
+const PASS_MS: u64 = 5 * 60 * 1000;
+/// How long a person's command waits for the lock (design 7).
+const LOCK_WAIT_MS: u64 = 30 * 1000;
+
+/// Why a command ends without having done its work: the exit code, and the message for people.
+struct CommandError {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl CommandError {
+    fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            exit,
+            error: error.into(),
+        }
+    }
+
+    fn failed(error: impl Into<anyhow::Error>) -> Self {
+        Self::new(Exit::Failed, error)
+    }
+}
+
+/// Reads the clocks. `main` has the only one; what lasts longer than a moment asks it more than once.
+pub type Clocks = dyn Fn() -> Reading;
+
+/// The lock for what a person asked for: a pass may hold it for as long as it lasts.
+fn lock_patiently(dir: &StateDir, clocks: &Clocks) -> Result<Lock, CommandError> {
+    let deadline = Deadline::after(clocks, LOCK_WAIT_MS);
+    let tell = || report::log::log_note("waiting for the lock: another pass is running");
+    dir.lock_within(deadline, &tell)
+        .map_err(|error| error_of_lock(dir, error))
+}
+
+/// Runs what the command line asks for.
+pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
+    let options = match cli.options() {
+        Ok(options) => options,
+        Err(usage) => usage.exit(),
+    };
+    let ended = match &cli.command {
+        Command::Reconcile(_) => reconcile::reconcile(&options, clocks),
+        Command::Plan(args) => {
+            let subject = Subject::new(View::Plan, args.workload(), true);
+            show::show(&options, clocks, &subject)
+        }
+        Command::Status(args) => {
+            let details = args.verbose || args.all || args.workload().is_some();
+            let subject = Subject::new(View::Status, args.workload(), details).with_all(args.all);
+            if args.watch {
+                watch::watch(&options, clocks, &subject)
+            } else {
+                show::show(&options, clocks, &subject)
+            }
+        }
+        Command::Explain(args) => explain::explain(&options, clocks, args.subject()),
+        Command::Check(_) => check::check(&options, clocks),
+        Command::Init(_) => init::init(&options, clocks),
+        Command::Rollback(args) => {
+            let how = rollback::How {
+                yes: args.yes,
+                latest: args.latest,
+            };
+            rollback::rollback(&options, clocks, &args.workload, how)
+        }
+        Command::Accept(args) => rollback::accept(&options, clocks, &args.workload, &args.version),
+        Command::Wait(args) => wait::wait(&options, clocks, args),
+    };
+    ended.unwrap_or_else(|failed| {
+        match failed.error.downcast_ref::<Refused>() {
+            Some(refused) if terminal::errors_have_colors(&options) => {
+                report::log::show_refused(refused);
+            }
+            _ => report::log::log_error(None, &failed.error),
+        }
+        notify::status(&format!("failed: {}", report::log::in_words(&failed.error)));
+        failed.exit
+    })
+}
+
+/// The name of one of the known workloads; a similar one is suggested.
+fn known_workload<'n>(
+    mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
+    name: &WorkloadName,
+) -> Result<WorkloadName, CommandError> {
+    let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
+    known
+        .find(|workload| *workload == name)
+        .cloned()
+        .ok_or_else(|| {
+            let hint = match closest(name.as_str(), names.iter().copied()) {
+                Some(meant) => format!("did you mean '{meant}'?"),
+                None if names.is_empty() => "the policy has no workload".to_owned(),
+                None => format!("the policy has {}", names.join(", ")),
+            };
+            CommandError::new(
+                Exit::Usage,
+                anyhow!("there is no workload '{name}': {hint}"),
+            )
+        })
+}
+
+fn load_policy(options: &Options) -> Result<Settings, CommandError> {
+    let settings = match &options.policy {
+        Some(file) => policy_file::load_file(file),
+        None => policy_file::load(&policy_file::Roots::default()),
+    };
+    settings.map_err(|refused| CommandError::new(Exit::Refused, refused))
+}
+
+/// The file that a person would edit.
+fn operators_file(options: &Options) -> PathBuf {
+    options
+        .policy
+        .clone()
+        .unwrap_or_else(|| policy_file::Roots::default().file)
+}
+
+fn state_dir(options: &Options) -> StateDir {
+    let from_systemd = || {
+        // With several directories systemd separates them by colons; the unit asks for one.
+        let listed = std::env::var("STATE_DIRECTORY")
+            .ok()
+            .filter(|dirs| !dirs.is_empty())?;
+        listed.split(':').next().map(PathBuf::from)
+    };
+    let dir = options
+        .state_dir
+        .clone()
+        .or_else(from_systemd)
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
+    StateDir::new(dir)
+}
+
+/// The state for a command that does not go on without it.
+fn load_or_fresh(dir: &StateDir, lock: Option<&mut Lock>) -> Result<State, CommandError> {
+    let loaded = match lock {
+        Some(lock) => lock.load(),
+        None => dir.load(),
+    };
+    match loaded {
+        Ok(Loaded::State(state)) => Ok(state),
+        Ok(Loaded::Absent) => Ok(State::default()),
+        Err(error @ LoadError::Corrupt { .. }) => Err(CommandError::failed(
+            about_file(dir, error)
+                .context("the state cannot be read; run `tagkeeper reconcile`, which sets it aside, and try again"),
+        )),
+        Err(error) => Err(error_of_load(dir, error)),
+    }
+}
+
+fn error_of_load(dir: &StateDir, error: LoadError) -> CommandError {
+    let exit = if matches!(error, LoadError::Newer { .. }) {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    };
+    let help = error.help();
+    let error = about_file(dir, error).context("nothing was changed");
+    CommandError::new(exit, help.into_iter().fold(error, anyhow::Error::context))
+}
+
+/// Why the lock was not had, and what to do.
+fn error_of_lock(dir: &StateDir, error: LockError) -> CommandError {
+    let shown = dir.path().display();
+    match error {
+        LockError::Held => CommandError::new(
+            Exit::Locked,
+            anyhow::Error::new(error).context(format!(
+                "nothing was done in '{shown}'; the next pass, or a try when that one has ended, goes on"
+            )),
+        ),
+        LockError::Io(file) => {
+            let help = match file.io_error().kind() {
+                ErrorKind::PermissionDenied => format!(
+                    "'{shown}' is not writable for this user: run as root or as user tagkeeper, or name another directory by --state-dir"
+                ),
+                ErrorKind::ReadOnlyFilesystem => {
+                    format!("'{shown}' cannot be written: name another directory by --state-dir")
+                }
+                _ => format!("'{shown}' cannot be used as the state directory; nothing was done"),
+            };
+            CommandError::failed(anyhow::Error::new(file).context(help))
+        }
+    }
+}
+
+/// What is wrong with the state. All errors but one name their file.
+fn about_file(dir: &StateDir, error: LoadError) -> anyhow::Error {
+    let names_file = !matches!(error, LoadError::Corrupt { .. });
+    let error = anyhow::Error::new(error);
+    if names_file {
+        return error;
+    }
+    error.context(format!("failed to read '{}'", dir.state_file().display()))
+}
+
+fn connect(
+    options: &Options,
+    engine: &EngineSettings,
+    deadline: Deadline<'_>,
+) -> Result<Docker, CommandError> {
+    Docker::connect(
+        socket(options, engine),
+        Duration::from_millis(engine.timeout_ms),
+        Duration::from_millis(deadline.remaining_ms()),
+    )
+    .map_err(|error| CommandError::new(Exit::Unavailable, error))
+}
+
+/// The socket to ask: the command line's, else the policy's.
+fn socket<'a>(options: &'a Options, engine: &'a EngineSettings) -> &'a Path {
+    options.socket.as_deref().unwrap_or(&engine.socket)
+}
+
+fn print(text: &str) -> Result<(), CommandError> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // A reader that has seen enough (`tagkeeper status | head`) is no failure.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other
+            .context("failed to write to standard output")
+            .map_err(CommandError::failed),
+    }
+}
+
+fn error_of_pass(error: PassError) -> CommandError {
+    match error {
+        PassError::Unobserved(error) => {
+            CommandError::new(Exit::Unavailable, error.context("nothing was changed"))
+        }
+        PassError::Broken(error) => CommandError::failed(error),
+    }
+}
+
+/// What a real pass tells: the log, and systemd's start timeout.
+struct Log<'a> {
+    call_timeout_ms: u64,
+    hooks: &'a policy_file::Hooks,
+    /// What hooks are notified of, once that is over.
+    for_hooks: Vec<Event>,
+}
+
+impl<'a> Log<'a> {
+    fn new(settings: &'a Settings) -> Self {
+        Self {
+            call_timeout_ms: settings.engine.timeout_ms,
+            hooks: &settings.hooks,
+            for_hooks: Vec::new(),
+        }
+    }
+
+    /// Notifies the hooks of what happened.
+    fn notify_hooks(&self, now: &Now, clocks: &Clocks) {
+        hooks::notify(self.hooks, &self.for_hooks, now, clocks);
+    }
+}
+
+impl EventSink for Log<'_> {
+    fn event(&mut self, event: &Event) {
+        report::log::log_event(event);
+        if hooks::concerns(self.hooks, event) {
+            self.for_hooks.push(event.clone());
+        }
+    }
+
+    fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error) {
+        report::log::log_error(workload, error);
+    }
+
+    fn before_removal(&mut self) {
+        notify::long_call(self.call_timeout_ms);
+    }
+}

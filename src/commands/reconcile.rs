@@ -1,0 +1,221 @@
+//! `reconcile`: one pass, under the lock; then its metrics, and then, without the lock, its hooks.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use tagkeeper_core::model::{Counters, Now, Plan, Reading, State, WorkloadName};
+
+use super::{
+    Clocks, CommandError, Log, PASS_MS, about_file, connect, error_of_load, error_of_lock,
+    error_of_pass, load_policy, operators_file, state_dir,
+};
+use crate::cli::Options;
+use crate::deadline::Deadline;
+use crate::exit::Exit;
+use crate::last_pass::{self, LastPass};
+use crate::notify;
+use crate::policy_file::Settings;
+use crate::ready;
+use crate::reconcile::{Pass, ReadyAnswers, Timekeeper};
+use crate::report::{self, metrics};
+use crate::store::{LoadError, Loaded, Lock, StateDir};
+use crate::textfile;
+
+pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, CommandError> {
+    let dir = state_dir(options);
+    let ended = run(options, &dir, clocks);
+    note_pass(&dir, clocks, ended.as_ref());
+    ended
+}
+
+fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, CommandError> {
+    let settings = load_policy(options)?;
+    let mut lock = dir.lock().map_err(|error| error_of_lock(dir, error))?;
+    // Not before: whoever had the lock until now may have saved a later time, and an earlier one would look like a reboot
+    // (design 5.2).
+    let reading = clocks();
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut sink = Log::new(&settings);
+    let mut began = None;
+    let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(state, set_aside)| {
+        began = Some(Began::new(&state, &reading));
+        let run = Run {
+            options,
+            settings: &settings,
+            clocks,
+            deadline,
+        };
+        let (plan, exit) = run.pass(&mut lock, &mut sink, state)?;
+        Ok((plan, if set_aside { Exit::Failed } else { exit }))
+    });
+    write_metrics(&settings, &reading, clocks, began.as_ref(), ended.as_ref());
+    drop(lock);
+    if let Some(began) = &began {
+        sink.notify_hooks(&began.now, clocks);
+    }
+    ended.map(|(_, exit)| exit)
+}
+
+/// Notes when the pass ended and how, for `status`. A lock that is held says nothing about passes: another one is at work.
+fn note_pass(dir: &StateDir, clocks: &Clocks, ended: Result<&Exit, &CommandError>) {
+    let (exit, error) = match ended {
+        Ok(exit) => (*exit, None),
+        Err(error) if error.exit == Exit::Locked => return,
+        Err(error) => (error.exit, Some(report::log::in_words(&error.error))),
+    };
+    let reading = clocks();
+    let error = error.map(|error| crate::text::clean(&error));
+    let pass = LastPass {
+        ended_at: reading.wall,
+        monotonic_ms: reading.monotonic_ms,
+        exit_code: exit.code(),
+        error: error.or_else(|| (exit == Exit::Failed).then(|| "an action failed".to_owned())),
+    };
+    if let Err(error) = last_pass::write(dir.path(), pass) {
+        report::log::log_warning(None, &format!("{error:#}"));
+    }
+}
+
+/// What a pass began with.
+struct Began {
+    now: Now,
+    counters: BTreeMap<WorkloadName, Counters>,
+}
+
+impl Began {
+    fn new(state: &State, reading: &Reading) -> Self {
+        let workloads = state.workloads.iter();
+        Self {
+            now: state.clock.advance(reading),
+            counters: workloads
+                .map(|(name, w)| (name.clone(), w.counters))
+                .collect(),
+        }
+    }
+}
+
+/// What a pass runs with.
+struct Run<'a> {
+    options: &'a Options,
+    settings: &'a Settings,
+    clocks: &'a Clocks,
+    deadline: Deadline<'a>,
+}
+
+impl Run<'_> {
+    fn pass(
+        &self,
+        lock: &mut Lock,
+        sink: &mut Log<'_>,
+        mut state: State,
+    ) -> Result<(Plan, Exit), CommandError> {
+        let policy = &self.settings.policy;
+        if policy.workloads.is_empty() {
+            report::log::log_empty_policy(&operators_file(self.options));
+        }
+        if state.instance.is_empty() {
+            let instance = lock.instance().map_err(CommandError::failed)?;
+            instance.clone_into(&mut state.instance);
+        }
+        carry_over(lock, &state)?;
+        let mut engine = connect(self.options, &self.settings.engine, self.deadline)?;
+        let mut commands = ready::Commands::new(self.deadline);
+        let mut ask = |queries: &[_]| commands.ask_all(policy, queries);
+        let outcome = Pass {
+            policy,
+            clock: Timekeeper::new(state.clock, self.clocks),
+            engine: &mut engine,
+            store: lock,
+            sink,
+            ready: ReadyAnswers::new(&mut ask),
+        }
+        .run(state)
+        .map_err(error_of_pass)?;
+        notify::status(&report::status_line(&outcome.plan));
+        let exit = if outcome.failed_actions > 0 {
+            Exit::Failed
+        } else {
+            Exit::Done
+        };
+        Ok((outcome.plan, exit))
+    }
+}
+
+/// Writes the metrics of a pass that held the lock, however it ended. Where they cannot be written, the pass is as good as it
+/// was: the log says so, and whoever scrapes sees a file that is old.
+fn write_metrics(
+    settings: &Settings,
+    reading: &Reading,
+    clocks: &Clocks,
+    began: Option<&Began>,
+    ended: Result<&(Plan, Exit), &CommandError>,
+) {
+    let Some(path) = &settings.metrics.textfile else {
+        return;
+    };
+    let exit = ended.map_or_else(|error| error.exit, |(_, exit)| *exit);
+    let before = || textfile::read_value(path, metrics::LAST_SUCCESS);
+    let ended_ms = clocks().monotonic_ms;
+    let text = metrics::textfile(&metrics::Pass {
+        exit,
+        began_at: &reading.wall,
+        duration_ms: ended_ms.saturating_sub(reading.monotonic_ms),
+        clock_ms: began.map(|began| began.now.ms()),
+        success_before: if exit == Exit::Done { None } else { before() },
+        policy: &settings.policy,
+        counters: began.map_or(&BTreeMap::new(), |began| &began.counters),
+        plan: ended.ok().map(|(plan, _)| plan),
+    });
+    let written = textfile::write(path, &text)
+        .with_context(|| format!("failed to write the metrics to '{}'", path.display()));
+    if let Err(error) = written {
+        report::log::log_warning(None, &format!("{error:#}"));
+    }
+}
+
+/// Saves a state of an earlier format, or one that a rejection has taken something out of, in the present form.
+fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
+    for dropped in lock.dropped() {
+        let message = format!(
+            "{} was in the lineage or pending although it is rejected; the rejection stands",
+            dropped.version
+        );
+        report::log::log_warning(Some(&dropped.workload), &message);
+    }
+    if lock.is_outdated() {
+        lock.save(state).map_err(CommandError::failed)?;
+    }
+    Ok(())
+}
+
+/// A pass goes on without a state that cannot be read, but the file is kept, and the pass counts as failed.
+fn load_or_set_aside(
+    dir: &StateDir,
+    lock: &mut Lock,
+    reading: &Reading,
+) -> Result<(State, bool), CommandError> {
+    match lock.load() {
+        Ok(loaded) => Ok((state_of(loaded), false)),
+        Err(error @ LoadError::Corrupt { .. }) => {
+            let kept = lock
+                .set_aside(&reading.wall)
+                .map_err(CommandError::failed)?;
+            let error = about_file(dir, error).context(format!(
+                "the state cannot be read; it is kept as '{}', and this is a fresh start",
+                kept.display()
+            ));
+            report::log::log_error(None, &error);
+            // What a person rejected is in a file of its own.
+            let rest = lock.load().map_err(|error| error_of_load(dir, error))?;
+            Ok((state_of(rest), true))
+        }
+        Err(error) => Err(error_of_load(dir, error)),
+    }
+}
+
+fn state_of(loaded: Loaded) -> State {
+    match loaded {
+        Loaded::State(state) => state,
+        Loaded::Absent => State::default(),
+    }
+}

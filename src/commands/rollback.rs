@@ -1,0 +1,198 @@
+//! `rollback` and `accept`: what a person asked for. They wait for the lock, and work on hold.
+
+use anyhow::{Context, anyhow};
+use tagkeeper_core::model::{Version, WorkloadName};
+use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
+
+use super::{
+    Clocks, CommandError, Log, PASS_MS, connect, error_of_pass, known_workload, load_or_fresh,
+    load_policy, lock_patiently, print, state_dir, terminal,
+};
+use crate::cli::Options;
+use crate::deadline::Deadline;
+use crate::exit::Exit;
+use crate::reconcile::{self, Pass, PassError, ReadyAnswers, RollbackPreview, Timekeeper};
+use crate::report;
+
+/// How a rollback is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// Do not ask.
+    pub(super) yes: bool,
+    /// Reject what is latest, whatever is in play.
+    pub(super) latest: bool,
+}
+
+impl How {
+    fn target(self) -> RollbackTarget {
+        if self.latest {
+            RollbackTarget::Latest
+        } else {
+            RollbackTarget::InPlay
+        }
+    }
+}
+
+/// Rolls back, once the person at the terminal has seen what will happen and agreed.
+///
+/// The lock is not held while a person thinks, or no pass could run. So what they were shown is decided once more under the
+/// lock, and if it has become something else, nothing is done.
+pub(super) fn rollback(
+    options: &Options,
+    clocks: &Clocks,
+    workload: &WorkloadName,
+    how: How,
+) -> Result<Exit, CommandError> {
+    let mut agreed = None;
+    if !how.yes {
+        let preview = preview(options, clocks, workload, how)?;
+        let page = terminal::page(options, &std::io::stderr());
+        let shown = report::text::rollback_preview(workload, &preview, page);
+        if !terminal::is_interactive() {
+            return Err(CommandError::failed(anyhow!(
+                "not rolled back: there is no terminal to ask at, and --yes was not given; nothing was changed. It would do this:\n{}",
+                report::text::rollback_preview(workload, &preview, report::Page::default())
+                    .trim_end()
+            )));
+        }
+        let answer = terminal::asks(&shown, &format!("Roll {workload} back?"));
+        if !answer
+            .context("failed to ask whether to roll back")
+            .map_err(CommandError::failed)?
+        {
+            return Err(CommandError::failed(anyhow!(
+                "not rolled back; nothing was changed"
+            )));
+        }
+        agreed = Some(preview);
+    }
+    roll_back(options, clocks, workload, how, agreed.as_ref())
+}
+
+/// What a rollback would do now. Takes no lock and changes nothing.
+fn preview(
+    options: &Options,
+    clocks: &Clocks,
+    workload: &WorkloadName,
+    how: How,
+) -> Result<RollbackPreview, CommandError> {
+    let settings = load_policy(options)?;
+    let name = known_workload(settings.policy.workloads.keys(), workload)?;
+    // Before the state: a pass may save a later clock meanwhile.
+    let reading = clocks();
+    let state = load_or_fresh(&state_dir(options), None)?;
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut engine = connect(options, &settings.engine, deadline)?;
+    let now = state.clock.at_most(&reading);
+    let still = || tagkeeper_core::model::Reading {
+        monotonic_ms: now.clock.monotonic_ms,
+        wall: now.wall.clone(),
+    };
+    let clock = Timekeeper::new(now.clock, &still);
+    reconcile::preview(
+        &mut engine,
+        &settings.policy,
+        &state,
+        clock,
+        &name,
+        how.target(),
+    )
+    .map_err(|error| error_of_pass(PassError::Unobserved(error)))?
+    .map_err(|refusal| refused(&refusal))
+}
+
+fn refused(refusal: &Refusal) -> CommandError {
+    CommandError::failed(anyhow!(report::words::refusal(refusal)))
+}
+
+fn roll_back(
+    options: &Options,
+    clocks: &Clocks,
+    workload: &WorkloadName,
+    how: How,
+    agreed: Option<&RollbackPreview>,
+) -> Result<Exit, CommandError> {
+    let settings = load_policy(options)?;
+    let name = known_workload(settings.policy.workloads.keys(), workload)?;
+    let dir = state_dir(options);
+    let mut lock = lock_patiently(&dir, clocks)?;
+    let state = load_or_fresh(&dir, Some(&mut lock))?;
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut engine = connect(options, &settings.engine, deadline)?;
+    let mut sink = Log::new(&settings);
+    let mut clock = Timekeeper::new(state.clock, clocks);
+    let now = clock.now();
+    let mut ask = |_: &[planner::Query]| Vec::new();
+    let mut pass = Pass {
+        policy: &settings.policy,
+        clock,
+        engine: &mut engine,
+        store: &mut lock,
+        sink: &mut sink,
+        ready: ReadyAnswers::new(&mut ask),
+    };
+    let ended = reconcile::roll_back(&mut pass, &state, &name, how.target(), agreed);
+    drop(lock);
+    sink.notify_hooks(&now, clocks);
+    let done = ended
+        .map_err(error_of_pass)?
+        .map_err(|refusal| refused(&refusal))?;
+    print(&report::text::rolled_back(&name, &done))?;
+    Ok(if done.is_as_meant && done.failed_actions == 0 {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+pub(super) fn accept(
+    options: &Options,
+    clocks: &Clocks,
+    workload: &WorkloadName,
+    version: &Version,
+) -> Result<Exit, CommandError> {
+    let settings = load_policy(options)?;
+    let dir = state_dir(options);
+    let mut lock = lock_patiently(&dir, clocks)?;
+    let state = load_or_fresh(&dir, Some(&mut lock))?;
+    let known = settings
+        .policy
+        .workloads
+        .keys()
+        .chain(state.workloads.keys());
+    let name = known_workload(known.chain(state.rejected.keys()), workload)?;
+    let Some(mut accepted) = planner::accept(&state, &name, version) else {
+        let versions: Vec<_> = state
+            .rejected_of(&name)
+            .map(|(_, rejection)| rejection.version.as_str())
+            .collect();
+        let known = if versions.is_empty() {
+            "nothing is rejected".to_owned()
+        } else {
+            format!("rejected: {}", versions.join(", "))
+        };
+        return Err(CommandError::failed(anyhow!(
+            "version '{version}' of '{name}' is not rejected, so there is nothing to accept; {known}"
+        )));
+    };
+    // The lineage first: killed in between, the rejection still stands.
+    if accepted.workloads != state.workloads {
+        accepted.clock = Timekeeper::new(state.clock, clocks).now().clock;
+        lock.save(&accepted).map_err(CommandError::failed)?;
+    }
+    lock.save_rejected(&accepted.rejected)
+        .map_err(CommandError::failed)?;
+    let is_back = accepted.workloads.get(&name).is_some_and(|known| {
+        known
+            .memory
+            .lineage
+            .iter()
+            .any(|proven| proven.version == *version)
+    });
+    print(&if is_back {
+        format!("{name}: {version} may be promoted again, and is a fallback again\n")
+    } else {
+        format!("{name}: {version} may be promoted again; it will soak the next time it runs\n")
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,207 @@
+//! `plan` and `status`: observe, print, and move nothing.
+
+use tagkeeper_core::model::{Action, ImageReport, Now, Observation, Plan, State, WorkloadName};
+use tagkeeper_core::planner::{self, Decision};
+
+use super::{
+    Clocks, CommandError, PASS_MS, about_file, connect, error_of_load, known_workload, load_policy,
+    operators_file, print, state_dir, terminal,
+};
+use crate::cli::{Format, Options};
+use crate::deadline::Deadline;
+use crate::exit::Exit;
+use crate::last_pass;
+use crate::policy_file::Settings;
+use crate::ready;
+use crate::reconcile::{self, ReadyAnswers};
+use crate::report::{self, LastPassView, Page, Preface};
+use crate::store::{LoadError, Loaded};
+
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    Plan,
+    Status,
+}
+
+/// What is to be shown.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    view: View,
+    /// The one workload that it is narrowed to.
+    workload: Option<&'a WorkloadName>,
+    /// The details of each workload, and not only one line.
+    details: bool,
+    /// Also images that nothing happens to.
+    all: bool,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn new(view: View, workload: Option<&'a WorkloadName>, details: bool) -> Self {
+        Self {
+            view,
+            workload,
+            details,
+            all: false,
+        }
+    }
+
+    pub(super) fn with_all(self, all: bool) -> Self {
+        Self { all, ..self }
+    }
+}
+
+/// What one look found.
+pub(super) struct Looked {
+    settings: Settings,
+    now: Now,
+    state: State,
+    observed: Observation,
+    /// The one workload that is shown.
+    only: Option<WorkloadName>,
+    preface: Preface,
+    /// Why the state that there is could not be read.
+    corrupt: Option<anyhow::Error>,
+}
+
+pub(super) fn show(
+    options: &Options,
+    clocks: &Clocks,
+    subject: &Subject<'_>,
+) -> Result<Exit, CommandError> {
+    let looked = look(options, clocks, subject)?;
+    looked.log_corrupt();
+    let page = terminal::page(options, &std::io::stdout());
+    print(&looked.render(subject, options.format, page))?;
+    Ok(looked.exit())
+}
+
+/// Looks once: reads policy and state, observes the engine. Writes nothing and prints nothing.
+pub(super) fn look(
+    options: &Options,
+    clocks: &Clocks,
+    subject: &Subject<'_>,
+) -> Result<Looked, CommandError> {
+    let settings = load_policy(options)?;
+    let only = subject
+        .workload
+        .map(|name| known_workload(settings.policy.workloads.keys(), name))
+        .transpose()?;
+    // Before the state: a pass may save a later clock meanwhile, and that is no reboot.
+    let reading = clocks();
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut preface = Preface::new(operators_file(options));
+    let dir = state_dir(options);
+    preface.last_pass = last_pass::read(dir.path()).map(|pass| LastPassView {
+        seconds_ago: reading.monotonic_ms.saturating_sub(pass.monotonic_ms) / 1000,
+        pass,
+    });
+    let mut corrupt = None;
+    let state = match dir.load() {
+        Ok(Loaded::State(state)) => state,
+        Ok(Loaded::Absent) => State::default(),
+        Err(error @ LoadError::Corrupt { .. }) => {
+            let error = about_file(&dir, error);
+            preface.notes.push(format!(
+                "{error:#}; this is what a fresh start would do, and the next pass sets the file aside"
+            ));
+            corrupt = Some(error);
+            State::default()
+        }
+        Err(error) => return Err(error_of_load(&dir, error)),
+    };
+    let now = state.clock.at_most(&reading);
+    let mut engine = connect(options, &settings.engine, deadline)?;
+    let mut commands = ready::Commands::new(deadline);
+    let mut ask = |queries: &[_]| commands.ask_all(&settings.policy, queries);
+    let mut answers = ReadyAnswers::new(&mut ask);
+    // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
+    let answers = (subject.view == View::Plan).then_some(&mut answers);
+    let observed = reconcile::observe_for(&mut engine, &settings.policy, &state, &now, answers)
+        .map_err(|error| CommandError::new(Exit::Unavailable, error))?;
+    Ok(Looked {
+        settings,
+        now,
+        state,
+        observed,
+        only,
+        preface,
+        corrupt,
+    })
+}
+
+/// The rounds that follow the first one, as they are printed.
+pub(super) type LaterRounds = Vec<Vec<(WorkloadName, Action)>>;
+
+impl Looked {
+    /// Says why the state that there is could not be read.
+    pub(super) fn log_corrupt(&self) {
+        if let Some(error) = &self.corrupt {
+            report::log::log_error(None, error);
+        }
+    }
+
+    /// How a command ends that has shown what it saw.
+    pub(super) fn exit(&self) -> Exit {
+        if self.corrupt.is_some() {
+            Exit::Failed
+        } else {
+            Exit::Done
+        }
+    }
+
+    /// What is known of each image: the history of the state, the verdicts of the next decision.
+    pub(super) fn image_reports(&self) -> Vec<ImageReport> {
+        let decision = planner::decide(&self.settings.policy, &self.state, &self.observed);
+        planner::image_reports(&self.settings.policy, &decision, &self.now)
+    }
+
+    fn planned(&self) -> (Plan, LaterRounds) {
+        let (Decision { mut plan, .. }, later) =
+            planner::rounds(&self.settings.policy, &self.state, &self.observed);
+        self.narrow(&mut plan);
+        let is_shown = |name: &WorkloadName| self.only.as_ref().is_none_or(|only| only == name);
+        let later = later.into_iter().map(|round| {
+            let shown = round.actions.into_iter().filter(|(name, _)| is_shown(name));
+            shown.collect::<Vec<_>>()
+        });
+        (plan, later.filter(|round| !round.is_empty()).collect())
+    }
+
+    fn status(&self) -> Plan {
+        let mut plan = planner::status(&self.settings.policy, &self.state, &self.observed);
+        self.narrow(&mut plan);
+        plan
+    }
+
+    /// The decision is the whole one, as a pass makes it; less of it is shown.
+    fn narrow(&self, plan: &mut Plan) {
+        plan.sort_by_names();
+        if let Some(only) = &self.only {
+            plan.workloads.retain(|name, _| name == only);
+            plan.departed.clear();
+        }
+    }
+
+    pub(super) fn render(&self, subject: &Subject<'_>, format: Format, page: Page) -> String {
+        let preface = &self.preface;
+        match (subject.view, format) {
+            (View::Plan, Format::Text) => {
+                let (plan, later) = self.planned();
+                report::text::plan(&plan, &later, preface, page)
+            }
+            (View::Plan, Format::Json) => {
+                let (plan, later) = self.planned();
+                report::json::plan(&plan, &later, preface)
+            }
+            (View::Status, Format::Text) => {
+                let shown = report::text::Shown {
+                    details: subject.details,
+                    all: subject.all,
+                };
+                report::text::status(&self.status(), preface, shown, page)
+            }
+            (View::Status, Format::Json) => report::json::status(&self.status(), preface),
+        }
+    }
+}

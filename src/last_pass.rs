@@ -1,0 +1,89 @@
+//! When the last pass ended, and how: kept on a tmpfs, so that an idle pass still writes nothing to a disk (design 7).
+//!
+//! One small file for all state directories of a host, each under its path. It is for people: no decision reads it, and what
+//! cannot be written or read costs a line in `status` and nothing else.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+/// The file, within the runtime directory.
+const FILE: &str = "last-pass.json";
+/// Where it is when systemd does not say.
+const DEFAULT_DIR: &str = "/run/tagkeeper";
+/// Largest file that is read, in bytes.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// How the last pass ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastPass {
+    /// When it ended, RFC 3339, by the host's wall clock.
+    pub ended_at: String,
+    /// `CLOCK_MONOTONIC` when it ended, in milliseconds: how long ago that was does not depend on the wall clock.
+    pub monotonic_ms: u64,
+    /// Its exit code.
+    pub exit_code: u8,
+    /// What went wrong, in one line; absent where nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+type Passes = BTreeMap<String, LastPass>;
+
+fn path() -> PathBuf {
+    let listed = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
+    let dir = listed.split(':').next().filter(|dir| !dir.is_empty());
+    Path::new(dir.unwrap_or(DEFAULT_DIR)).join(FILE)
+}
+
+fn key(state_dir: &Path) -> String {
+    let whole = std::path::absolute(state_dir);
+    whole
+        .as_deref()
+        .unwrap_or(state_dir)
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The last pass over a state; none if nothing is known of one since the host booted.
+pub fn read(state_dir: &Path) -> Option<LastPass> {
+    read_all(&path()).remove(&key(state_dir))
+}
+
+fn read_all(path: &Path) -> Passes {
+    // NONBLOCK: a fifo must not hang the pass.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else {
+        return Passes::new();
+    };
+    let file = std::fs::File::from(fd);
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Passes::new();
+    }
+    let mut text = Vec::new();
+    if file.take(MAX_BYTES).read_to_end(&mut text).is_err() {
+        return Passes::new();
+    }
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Notes how a pass over a state ended. Only where the runtime directory exists: the unit makes it, and a command by hand does
+/// not leave directories behind.
+///
+/// # Errors
+/// The file could not be written.
+pub fn write(state_dir: &Path, pass: LastPass) -> anyhow::Result<()> {
+    let path = path();
+    if !path.parent().is_some_and(Path::is_dir) {
+        return Ok(());
+    }
+    let mut passes = read_all(&path);
+    passes.insert(key(state_dir), pass);
+    let text = serde_json::to_string(&passes).context("failed to write JSON")?;
+    crate::textfile::write(&path, &text)
+        .with_context(|| format!("failed to note the pass in '{}'", path.display()))
+}

@@ -1,0 +1,311 @@
+//! Acting: right before each change the engine is asked whether the action's guards still hold (design 4.7).
+//!
+//! Knows no lineage, no twin and no claim: what must be true travels with the action as data.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use tagkeeper_core::model::{
+    Action, ActionKind, ContainerId, Detail, Event, EventKind, Guard, Health, Image, ImageId,
+    Incarnation, PinLabel, Reference, WorkloadName,
+};
+use tagkeeper_core::planner;
+
+use super::{EventSink, Pass, Record};
+use crate::engine::{Answer, Engine, ImageName, PassOver};
+use crate::store::Store;
+
+/// What became of an action.
+#[derive(Debug)]
+enum Outcome {
+    /// The engine has changed.
+    Done,
+    /// A name of an image was removed; the size of the image, if it has left the disk with it.
+    Removed { reclaimed_bytes: Option<u64> },
+    /// It is as the action wants it already: success, and nothing changed.
+    AlreadySo,
+    /// A guard does not hold any more, or what the action needs is gone; no failure. Why.
+    Dropped(String),
+    /// The engine refused (409); no failure. What it said.
+    Refused(String),
+}
+
+/// The images that were looked up for one action's guards.
+type Found = BTreeMap<ImageName, Option<Image>>;
+
+impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
+    /// Tries one action and tells the sink; `detail` says more of its reason.
+    pub(super) fn try_action(
+        &mut self,
+        workload: &WorkloadName,
+        action: &Action,
+        detail: Detail,
+        record: &mut Record,
+    ) {
+        if action.kind.phase() > 1 {
+            self.sink.before_removal();
+        }
+        let outcome = self.carry_out(workload, action, &record.instance);
+        let is_given = matches!(outcome, Ok(Outcome::Done | Outcome::AlreadySo));
+        if matches!(action.kind, ActionKind::Tag { .. }) && !is_given {
+            record.stuck.insert(workload.clone());
+        }
+        let kind = action.kind.clone();
+        let event = match outcome {
+            Ok(Outcome::AlreadySo) => return,
+            Ok(Outcome::Done) => {
+                record.changed = true;
+                EventKind::Done {
+                    action: kind,
+                    detail,
+                }
+            }
+            Ok(Outcome::Removed { reclaimed_bytes }) => {
+                record.changed = true;
+                record.count_removal(workload, &kind, reclaimed_bytes);
+                EventKind::Done {
+                    action: kind,
+                    detail,
+                }
+            }
+            Ok(Outcome::Dropped(why)) => EventKind::Dropped { action: kind, why },
+            Ok(Outcome::Refused(reason)) => {
+                record.note_refusal(workload, &kind, &reason);
+                EventKind::Refused {
+                    action: kind,
+                    reason,
+                }
+            }
+            Err(error) => {
+                record.failed_actions += 1;
+                record.over |= error.is::<PassOver>();
+                let what = crate::report::words::action(&action.kind);
+                let error = error.context(format!("{workload}: failed to {what}"));
+                self.sink.failure(Some(workload), &error);
+                return;
+            }
+        };
+        self.sink.event(&Event {
+            workload: workload.clone(),
+            kind: event,
+        });
+    }
+
+    fn carry_out(
+        &mut self,
+        workload: &WorkloadName,
+        action: &Action,
+        instance: &str,
+    ) -> anyhow::Result<Outcome> {
+        let mut found = Found::new();
+        if self.is_already_so(&action.kind, &mut found)? {
+            return Ok(Outcome::AlreadySo);
+        }
+        for guard in &action.guards {
+            if let Some(why) = self.broken(guard, instance, &mut found)? {
+                return Ok(Outcome::Dropped(why));
+            }
+        }
+        let answer = match &action.kind {
+            ActionKind::Tag {
+                image, reference, ..
+            } => self.engine.tag(image, reference)?,
+            ActionKind::CreatePin { container, image } => {
+                let label = PinLabel {
+                    workload: workload.as_str().to_owned(),
+                    instance: Some(instance.to_owned()),
+                };
+                self.engine.create_pin(container, &label, image)?
+            }
+            ActionKind::RemovePin { id, .. } | ActionKind::RemoveContainer { id, .. } => {
+                self.engine.remove_container(id)?
+            }
+            ActionKind::RemoveImage {
+                reference, image, ..
+            } => {
+                let name = name_of(reference.as_ref(), image);
+                let size_bytes = found
+                    .get(&name)
+                    .and_then(Option::as_ref)
+                    .map(|i| i.size_bytes);
+                return Ok(removed(self.engine.remove_image(&name)?, size_bytes));
+            }
+        };
+        let gives = action.kind.phase() <= 1;
+        Ok(match answer {
+            Answer::Done | Answer::Deleted => Outcome::Done,
+            Answer::Gone if gives => {
+                Outcome::Dropped(format!("image {} is gone", action.kind.image().short()))
+            }
+            Answer::Gone => Outcome::AlreadySo,
+            Answer::InUse(why) if gives => Outcome::Dropped(why),
+            Answer::InUse(why) => Outcome::Refused(why),
+        })
+    }
+
+    fn is_already_so(&mut self, action: &ActionKind, found: &mut Found) -> anyhow::Result<bool> {
+        Ok(match action {
+            ActionKind::Tag {
+                image, reference, ..
+            } => {
+                let named = self.find(&ImageName::Reference(reference.clone()), found)?;
+                named.is_some_and(|named| named.id == *image)
+            }
+            ActionKind::RemoveImage {
+                reference, image, ..
+            } => self
+                .find(&name_of(reference.as_ref(), image), found)?
+                .is_none(),
+            ActionKind::RemoveContainer { id, .. } | ActionKind::RemovePin { id, .. } => {
+                self.engine.inspect_container(id)?.is_none()
+            }
+            ActionKind::CreatePin { .. } => false,
+        })
+    }
+
+    /// Why a guard does not hold; none if it does.
+    fn broken(
+        &mut self,
+        guard: &Guard,
+        instance: &str,
+        found: &mut Found,
+    ) -> anyhow::Result<Option<String>> {
+        Ok(match guard {
+            Guard::Means { reference, image } => {
+                let named = self.find(&ImageName::Reference(reference.clone()), found)?;
+                let means = named.map(|named| named.id);
+                (means != *image).then(|| format!("{reference} now points to another image"))
+            }
+            Guard::KeepsTag { image, without } => {
+                let is_last = self.is_last_name(image, Some(without), found)?;
+                is_last.then(|| format!("{without} is the last name of an image that is needed"))
+            }
+            Guard::UnusedIfLast { image, without } => {
+                if self.is_last_name(image, without.as_ref(), found)? {
+                    self.user_of(image, instance)?
+                } else {
+                    None
+                }
+            }
+            Guard::Unused { image } => self.user_of(image, instance)?,
+            Guard::Nameless { image } => {
+                let image = self.find(&ImageName::Id(image.clone()), found)?;
+                let has_name = image.is_some_and(|image| !image.is_nameless());
+                has_name.then(|| "it has a name again".to_owned())
+            }
+            Guard::Running { image, members } => self.not_running(image, members)?,
+            Guard::Stopped {
+                container,
+                started_at,
+                image,
+            } => self.not_stopped(container, started_at.as_deref(), image)?,
+        })
+    }
+
+    fn find(&mut self, name: &ImageName, found: &mut Found) -> anyhow::Result<Option<Image>> {
+        if let Some(known) = found.get(name) {
+            return Ok(known.clone());
+        }
+        let image = self.engine.find_image(name)?;
+        found.insert(name.clone(), image.clone());
+        Ok(image)
+    }
+
+    /// Whether no other tag is left to an image without this name. A digest is not relied on: in a repository it is removed with
+    /// the last tag.
+    fn is_last_name(
+        &mut self,
+        image: &ImageId,
+        without: Option<&Reference>,
+        found: &mut Found,
+    ) -> anyhow::Result<bool> {
+        let named = match without {
+            Some(name) => self.find(&ImageName::Reference(name.clone()), found)?,
+            None => None,
+        };
+        let image = match named.filter(|named| named.id == *image) {
+            Some(named) => Some(named),
+            None => self.find(&ImageName::Id(image.clone()), found)?,
+        };
+        Ok(image.is_none_or(|image| {
+            image.foreign_names == 0 && !image.tags().any(|tag| Some(tag) != without)
+        }))
+    }
+
+    fn user_of(&mut self, image: &ImageId, instance: &str) -> anyhow::Result<Option<String>> {
+        let containers = self
+            .engine
+            .containers()
+            .context("failed to see what uses the image")?;
+        let mut users = containers
+            .iter()
+            .filter(|c| c.uses(image) && !planner::is_idle_pin(c, instance));
+        Ok(users
+            .next()
+            .map(|container| format!("container {} uses it", container.name())))
+    }
+
+    fn not_running(
+        &mut self,
+        image: &ImageId,
+        members: &[Incarnation],
+    ) -> anyhow::Result<Option<String>> {
+        if members.is_empty() {
+            return Ok(Some("none of its containers runs".to_owned()));
+        }
+        for member in members {
+            let Some(now) = self.engine.inspect_container(&member.id)? else {
+                return Ok(Some(format!("container {} is gone", member.name)));
+            };
+            let details = &now.details;
+            let healthy = matches!(details.health, None | Some(Health::Healthy));
+            let same = details.started_at == member.started_at && now.image.as_ref() == Some(image);
+            let running = now.state == tagkeeper_core::model::ContainerState::Running;
+            if !running || !same || !healthy {
+                let state = now.state.as_str();
+                let why = match (running, same) {
+                    (false, _) => format!("container {} is {state} now", member.name),
+                    (true, false) => format!("container {} has restarted", member.name),
+                    (true, true) => format!("container {} is not healthy", member.name),
+                };
+                return Ok(Some(why));
+            }
+        }
+        Ok(None)
+    }
+
+    fn not_stopped(
+        &mut self,
+        container: &ContainerId,
+        started_at: Option<&str>,
+        image: &ImageId,
+    ) -> anyhow::Result<Option<String>> {
+        let Some(now) = self.engine.inspect_container(container)? else {
+            return Ok(Some(format!("container {container} is gone")));
+        };
+        let same = started_at.is_none_or(|started_at| now.details.started_at == started_at);
+        if now.state.is_stopped() && same && now.image.as_ref() == Some(image) {
+            return Ok(None);
+        }
+        Ok(Some(format!("the container is {} now", now.state.as_str())))
+    }
+}
+
+fn name_of(reference: Option<&Reference>, image: &ImageId) -> ImageName {
+    let by_id = || ImageName::Id(image.clone());
+    reference.map_or_else(by_id, |r| ImageName::Reference(r.clone()))
+}
+
+/// What became of a removal. Whether the image has left the disk is the engine's word.
+fn removed(answer: Answer, size_bytes: Option<u64>) -> Outcome {
+    match answer {
+        Answer::Done => Outcome::Removed {
+            reclaimed_bytes: None,
+        },
+        Answer::Deleted => Outcome::Removed {
+            reclaimed_bytes: Some(size_bytes.unwrap_or_default()),
+        },
+        Answer::Gone => Outcome::AlreadySo,
+        Answer::InUse(why) => Outcome::Refused(why),
+    }
+}

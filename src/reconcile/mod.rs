@@ -1,0 +1,350 @@
+//! A pass: rounds of observe, decide, save, act, until nothing is left to do (design 4.7).
+//!
+//! Knows no socket and no file: the engine, the store and the clocks are behind traits and closures, so that a model host
+//! drives this very code. It decides nothing: it carries out what the planner said, and checks each action's guards right before.
+//! It may be killed at any instruction; the next pass goes on.
+
+mod act;
+mod observe;
+mod rollback;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::anyhow;
+use tagkeeper_core::model::{
+    Action, ActionKind, Clock, Counters, Event, Now, Plan, Policy, Reading, Reason, RefusedRemoval,
+    Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
+};
+use tagkeeper_core::planner;
+
+use crate::engine::Engine;
+use crate::store::Store;
+
+use observe::AllowedQueries;
+pub use observe::{AskReady, ReadyAnswers, observe_for};
+pub use rollback::{RollbackPreview, RolledBack, preview, roll_back};
+
+/// A pass that needs more rounds than this is going in circles, which is a bug (design 4.7).
+pub const MAX_ROUNDS: usize = 8;
+
+/// The first wait before a refused removal is tried again; each refusal doubles it (design 4.7).
+const FIRST_RETRY_MS: u64 = 60 * 1000;
+/// The longest wait.
+const LONGEST_RETRY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Who is told what happens, as it happens.
+pub trait EventSink {
+    /// Something changed.
+    fn event(&mut self, event: &Event);
+    /// Something went wrong; the pass goes on. `workload` is none where it concerns them all.
+    fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error);
+    /// A removal comes next, and may take long.
+    fn before_removal(&mut self) {}
+}
+
+/// The clock of one process: each reading goes on from the one before. Made under the lock (design 5.2).
+pub struct Timekeeper<'c> {
+    clock: Clock,
+    read: &'c dyn Fn() -> Reading,
+}
+
+impl<'c> Timekeeper<'c> {
+    /// Goes on from the clock that a state was saved with.
+    pub fn new(clock: Clock, read: &'c dyn Fn() -> Reading) -> Self {
+        Self { clock, read }
+    }
+
+    /// The present.
+    pub fn now(&mut self) -> Now {
+        let now = self.clock.advance(&(self.read)());
+        self.clock = now.clock;
+        now
+    }
+}
+
+/// What a pass works with.
+pub struct Pass<'a, E, S, W> {
+    /// What the operator wants.
+    pub policy: &'a Policy,
+    /// The clock, read under the lock.
+    pub clock: Timekeeper<'a>,
+    /// The engine.
+    pub engine: &'a mut E,
+    /// The state's store; whoever holds it holds the lock.
+    pub store: &'a mut S,
+    /// The log.
+    pub sink: &'a mut W,
+    /// The `ready` commands.
+    pub ready: ReadyAnswers<'a>,
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The workloads at the end.
+    pub plan: Plan,
+    /// The clock after the last observation.
+    pub until: Now,
+    /// Actions that failed; the next pass tries again.
+    pub failed_actions: usize,
+}
+
+/// Why a pass broke off.
+#[derive(Debug)]
+pub enum PassError {
+    /// The engine could not be observed, and nothing has been changed on it.
+    Unobserved(anyhow::Error),
+    /// Anything else, or after something was changed.
+    Broken(anyhow::Error),
+}
+
+impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
+    /// Runs the pass from a loaded state.
+    ///
+    /// # Errors
+    /// The observation or a save failed, or the pass does not come to an end.
+    pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
+        let mut record = Record::new(self.clock.now(), &state.instance);
+        for _ in 0..MAX_ROUNDS {
+            let observed = self.observe(&state, &record)?;
+            let noted = record.note_in(&mut state, &observed.until);
+            let decision = planner::decide(self.policy, &state, &observed);
+            if decision.save || noted {
+                match self.store.save(&decision.state) {
+                    Ok(()) => state = decision.state,
+                    Err(error) => {
+                        // What the state on disk calls for goes ahead: on a full disk, it makes room.
+                        let plan = planner::plan_as_saved(self.policy, &state, &observed);
+                        self.act(&plan, &mut record);
+                        let again = self.store.save(&decision.state);
+                        again.map_err(|_| PassError::Broken(error))?;
+                        state = decision.state;
+                    }
+                }
+            }
+            for event in &decision.events {
+                self.sink.event(event);
+            }
+            if !self.act(&decision.plan, &mut record) {
+                return Ok(Outcome {
+                    plan: decision.plan,
+                    until: observed.until,
+                    failed_actions: record.failed_actions,
+                });
+            }
+        }
+        Err(PassError::Broken(anyhow!(
+            "the pass did not finish within {MAX_ROUNDS} rounds, which is a bug: please report it with the output of `tagkeeper plan`"
+        )))
+    }
+
+    fn observe(
+        &mut self,
+        state: &State,
+        record: &Record,
+    ) -> Result<tagkeeper_core::model::Observation, PassError> {
+        let allowed = AllowedQueries {
+            ready: Some(&mut self.ready),
+            disk: !record.tried_removal,
+        };
+        let began = &record.began;
+        observe::observe(
+            self.engine,
+            self.policy,
+            state,
+            &mut self.clock,
+            began,
+            allowed,
+        )
+        .map_err(|error| record.broke_off(error))
+    }
+
+    /// Acts on everything of the plan that this pass has not tried. Whether there was anything.
+    fn act(&mut self, plan: &Plan, record: &mut Record) -> bool {
+        let mut acted = false;
+        for (workload, action) in plan.actions() {
+            if record.may_try(workload, action) {
+                acted = true;
+                let detail = detail_of(plan, workload, action);
+                self.try_action(workload, action, detail, record);
+            }
+        }
+        acted
+    }
+}
+
+/// The particulars of a removal's reason, for the log.
+fn detail_of(
+    plan: &Plan,
+    workload: &WorkloadName,
+    action: &Action,
+) -> tagkeeper_core::model::Detail {
+    use tagkeeper_core::model::Detail;
+    let ActionKind::RemoveImage {
+        reference,
+        image,
+        reason: Reason::Idle,
+    } = &action.kind
+    else {
+        return Detail::None;
+    };
+    let judged = plan.workloads.get(workload).map(|w| &w.images);
+    let name = judged
+        .into_iter()
+        .flatten()
+        .find(|name| name.reference == *reference && name.image == *image);
+    name.map_or(Detail::None, |name| name.detail.clone())
+}
+
+/// What a pass has tried so far: an action that failed or was dropped is not tried again in it.
+pub(crate) struct Record {
+    /// When the pass began: its rounds share it.
+    began: Now,
+    /// The state's, for the labels of pins.
+    instance: String,
+    tried: BTreeSet<(WorkloadName, ActionKind)>,
+    /// Workloads where a name could not be given: no name may be taken from an image that needed it.
+    stuck: BTreeSet<WorkloadName>,
+    /// What the engine has confirmed or refused, and the state does not know of yet.
+    answers: BTreeMap<WorkloadName, Answers>,
+    failed_actions: usize,
+    changed: bool,
+    /// A removal of an image was tried.
+    tried_removal: bool,
+    /// The pass's deadline has passed: no action is worth trying any more.
+    over: bool,
+}
+
+/// What the engine has confirmed or refused, of one workload.
+#[derive(Default)]
+struct Answers {
+    counters: Counters,
+    /// The removals that took an image off the disk.
+    deleted: Vec<ActionKind>,
+    /// The removals that the engine refused: what was to be removed, and what the engine said.
+    refused: Vec<(String, String)>,
+}
+
+impl Record {
+    fn new(began: Now, instance: &str) -> Self {
+        Self {
+            began,
+            instance: instance.to_owned(),
+            tried: BTreeSet::new(),
+            stuck: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            failed_actions: 0,
+            changed: false,
+            tried_removal: false,
+            over: false,
+        }
+    }
+
+    fn may_try(&mut self, workload: &WorkloadName, action: &Action) -> bool {
+        let gives_name = matches!(action.kind, ActionKind::Tag { .. });
+        let pointless = self.over || (gives_name && self.stuck.contains(workload));
+        let tries = !pointless && self.tried.insert((workload.clone(), action.kind.clone()));
+        self.tried_removal |= tries && matches!(action.kind, ActionKind::RemoveImage { .. });
+        tries
+    }
+
+    /// The engine has confirmed a removal. With a size, the image itself has left the disk.
+    fn count_removal(
+        &mut self,
+        workload: &WorkloadName,
+        action: &ActionKind,
+        reclaimed_bytes: Option<u64>,
+    ) {
+        let answers = self.answers.entry(workload.clone()).or_default();
+        answers.counters.add(&Counters {
+            removals: 1,
+            reclaimed_bytes: reclaimed_bytes.unwrap_or_default(),
+            ..Counters::default()
+        });
+        if reclaimed_bytes.is_some() {
+            answers.deleted.push(action.clone());
+        }
+    }
+
+    fn note_refusal(&mut self, workload: &WorkloadName, action: &ActionKind, reason: &str) {
+        if let Some(target) = action.removal_target() {
+            let answers = self.answers.entry(workload.clone()).or_default();
+            answers.refused.push((target, reason.to_owned()));
+        }
+    }
+
+    /// Writes the engine's answers since the last round into the state, which is saved before anything else is removed. Whether
+    /// there were any. Each is noted once; a pass that is killed before it gets here loses them.
+    fn note_in(&mut self, state: &mut State, now: &Now) -> bool {
+        let answers = std::mem::take(&mut self.answers);
+        let any = !answers.is_empty();
+        for (workload, answers) in answers {
+            if let Some(known) = state.workloads.get_mut(&workload) {
+                known.counters.add(&answers.counters);
+                for action in &answers.deleted {
+                    note_deleted(known, action, now);
+                }
+                for (target, reason) in answers.refused {
+                    note_refused(known, target, reason, now);
+                }
+            }
+        }
+        any
+    }
+
+    fn broke_off(&self, error: anyhow::Error) -> PassError {
+        if self.changed || self.failed_actions > 0 {
+            PassError::Broken(error)
+        } else {
+            PassError::Unobserved(error)
+        }
+    }
+}
+
+/// What took an image off the disk: it is no longer on record, and its history says why.
+fn note_deleted(known: &mut WorkloadState, action: &ActionKind, now: &Now) {
+    let ActionKind::RemoveImage {
+        reference,
+        image,
+        reason,
+    } = action
+    else {
+        return;
+    };
+    let why = if *reason == Reason::Idle {
+        RemovedBy::Idle
+    } else {
+        RemovedBy::Retired
+    };
+    let tag = reference.as_ref().and_then(|r| r.version_tag());
+    let version = || tag.map_or_else(|| image.short_version(), Version::new);
+    known.note(image, version, |past| {
+        past.removed = Some(Removed {
+            why,
+            at: now.wall.clone(),
+        });
+    });
+    known.memory.images.remove(image);
+    known.memory.retired.remove(image);
+}
+
+fn note_refused(known: &mut WorkloadState, target: String, reason: String, now: &Now) {
+    let times = known.memory.refused.get(&target).map_or(0, |r| r.times);
+    let wait_ms = FIRST_RETRY_MS
+        .checked_shl(times)
+        .unwrap_or(LONGEST_RETRY_MS)
+        .min(LONGEST_RETRY_MS);
+    let refused = known
+        .memory
+        .refused
+        .entry(target)
+        .or_insert_with(|| RefusedRemoval {
+            reason: String::new(),
+            times: 0,
+            retry_ms: 0,
+            at: now.wall.clone(),
+        });
+    refused.reason = reason;
+    refused.times = times.saturating_add(1);
+    refused.retry_ms = now.ms().saturating_add(wait_ms);
+}

@@ -1,0 +1,378 @@
+//! What the lock holder may do: load, save, set aside. It knows what it read, and replaces nothing
+//! else (design 5.1).
+//!
+//! From load to save it keeps the bytes of both files, so that the fields of later versions are
+//! written back (`unknown`), and whether `state.json` is still of format 1: then its rejections are
+//! not in `rejected.json` yet, and are written there before anything else is. In order:
+//!
+//! - `save` of a state, where `state.json` is of format 1: `rejected.json` with the rejections *as
+//!   they were loaded*, and then the state. A kill in between leaves both files with the same
+//!   rejections.
+//! - `save_rejected`, where `state.json` is of format 1: `rejected.json`, and then the loaded state
+//!   as format 2. Otherwise the rejection that `accept` has just lifted would be found in
+//!   `state.json` again.
+//!
+//! A save without a load before loads first: a state that is newer, damaged or cannot be read is
+//! never replaced.
+
+use std::fmt;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tagkeeper_core::model::State;
+
+use super::document::{self, Problem};
+use super::error::FileError;
+use super::file::{self, Files, LoadError, Loaded};
+use super::lock::Lock;
+use super::read::read_regular;
+use super::rejected::{self, Content, Rejections};
+use super::save::{REJECTED, STATE};
+use super::unknown::Unknown;
+use super::validate::{Dropped, enforce_rejections, validate};
+use super::{FORMAT_VERSION, Store};
+
+/// Bytes of the id of a memory.
+const INSTANCE_BYTES: usize = 8;
+
+/// What the lock holder knows of the files.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Which memory this is; empty until one is loaded or made.
+    instance: String,
+    /// Unknown fields of `state.json`.
+    state: Kept,
+    /// Unknown fields of `rejected.json`.
+    rejected: Kept,
+    /// The state as it was loaded, while `state.json` is of format 1.
+    v1: Option<Box<State>>,
+    /// Whether `rejected.json` is to be written before that is replaced.
+    carries_rejections: bool,
+    /// What a rejection took out of the loaded state.
+    dropped: Vec<Dropped>,
+}
+
+/// Unknown fields of a file: worked out when they are needed.
+#[derive(Debug)]
+enum Kept {
+    /// In these bytes, if there are any.
+    In(Vec<u8>),
+    /// These.
+    Fields(Unknown),
+}
+
+/// Why a state was not saved.
+#[derive(Debug)]
+pub enum SaveError {
+    /// The state makes no sense, and would be set aside as corrupt by the next pass: a bug. Nothing
+    /// was written.
+    Refused {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What it would replace could not be read. Nothing was written.
+    Unread(LoadError),
+    /// A step failed.
+    Io(FileError),
+}
+
+impl SaveError {
+    /// Whether there was no room: removals may make some, and then the save is worth another try
+    /// (design 5.1).
+    pub fn is_disk_full(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Unread(_) => false,
+            Self::Io(error) => {
+                matches!(
+                    Errno::from_io_error(error.io_error()),
+                    Some(Errno::NOSPC | Errno::DQUOT)
+                )
+            }
+        }
+    }
+}
+
+impl Lock {
+    /// Reads the state and the rejections, and remembers what a save has to keep of them. Changes
+    /// nothing on the disk.
+    pub fn load(&mut self) -> Result<Loaded, LoadError> {
+        self.held = None;
+        let read = |name: &str| read_regular(self.dir_fd.as_fd(), Path::new(name));
+        let mut files = Files::read(&self.dir, read)?;
+        self.held = Some(Held::of(&mut files));
+        Ok(files.loaded())
+    }
+
+    /// Saves the state durably, rejections aside: when this returns `Ok`, a power cut cannot take
+    /// it back. On an error the state on the disk is whole, and nearly always the old one (see
+    /// `save` on step 9).
+    pub fn save(&mut self, state: &State) -> Result<(), SaveError> {
+        validate(state).map_err(refused)?;
+        let held = self.held()?;
+        let named = held.named(state)?;
+        let parse = |bytes: &[u8]| file::parse(bytes).map(|(_, state)| state);
+        let content = named.as_ref().unwrap_or(state);
+        let (content, unknown) = held.state.document(FORMAT_VERSION, content, parse)?;
+        let rejected = held
+            .v1
+            .as_ref()
+            .filter(|_| held.carries_rejections)
+            .map(|v1| v1.rejected.clone());
+        if let Some(rejected) = rejected {
+            self.write_rejected(&rejected)?;
+        }
+        self.write(STATE, &content).map_err(SaveError::Io)?;
+        let held = self.held()?;
+        held.state = Kept::Fields(unknown);
+        held.v1 = None;
+        held.dropped.clear();
+        Ok(())
+    }
+
+    /// Saves the rejections as durably. For `rollback` and `accept` only: no pass calls this.
+    pub fn save_rejected(&mut self, rejected: &Rejections) -> Result<(), SaveError> {
+        self.write_rejected(rejected)?;
+        let v1 = self.held()?.v1.as_deref().cloned();
+        if let Some(mut v1) = v1 {
+            v1.rejected.clone_from(rejected);
+            enforce_rejections(&mut v1);
+            self.save(&v1)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the state file out of the way as `state.json.corrupt-<time>`, and returns its new
+    /// path. An earlier one is never overwritten: the next is called `-2`, and so on. `wall` is the
+    /// time as RFC 3339. What is left is to be loaded again: there may be rejections.
+    pub fn set_aside(&mut self, wall: &str) -> Result<PathBuf, FileError> {
+        self.held = None;
+        self.move_aside(wall)
+    }
+
+    /// Which memory this is: 16 hexadecimal digits. Those of the loaded state, or fresh ones, which
+    /// every save puts into a state that has none.
+    pub fn instance(&mut self) -> Result<&str, SaveError> {
+        let held = self.held()?;
+        held.make_instance()?;
+        Ok(&held.instance)
+    }
+
+    /// What a rejection took out of the state as it was last loaded. For the log.
+    pub fn dropped(&self) -> &[Dropped] {
+        self.held.as_ref().map_or(&[], |held| &held.dropped)
+    }
+
+    /// Whether the state is to be saved even if nothing has changed since it was loaded: the file is of format 1, or a
+    /// rejection took something out of what it says. Without that save both would be so in every pass.
+    pub fn is_outdated(&self) -> bool {
+        let held = self.held.as_ref();
+        held.is_some_and(|held| held.v1.is_some() || !held.dropped.is_empty())
+    }
+
+    fn write_rejected(&mut self, rejected: &Rejections) -> Result<(), SaveError> {
+        let content = Content::new(rejected);
+        let parse = |bytes: &[u8]| rejected::parse(bytes).map(|said| Content::new(&said));
+        let kept = &mut self.held()?.rejected;
+        let (content, unknown) = kept.document(rejected::FORMAT.current, &content, parse)?;
+        self.write(REJECTED, &content).map_err(SaveError::Io)?;
+        let held = self.held()?;
+        (held.rejected, held.carries_rejections) = (Kept::Fields(unknown), false);
+        Ok(())
+    }
+
+    fn held(&mut self) -> Result<&mut Held, SaveError> {
+        if self.held.is_none() {
+            self.load().map_err(SaveError::Unread)?;
+        }
+        match &mut self.held {
+            Some(held) => Ok(held),
+            None => Err(refused("nothing was loaded")),
+        }
+    }
+}
+
+impl Store for Lock {
+    fn save(&mut self, state: &State) -> anyhow::Result<()> {
+        Ok(Self::save(self, state)?)
+    }
+
+    fn save_rejected(&mut self, rejected: &Rejections) -> anyhow::Result<()> {
+        Ok(Self::save_rejected(self, rejected)?)
+    }
+}
+
+impl Held {
+    /// Takes the bytes out of the files.
+    fn of(files: &mut Files) -> Self {
+        let (version, state_bytes) = match &mut files.state_file {
+            Some((version, bytes)) => (*version, std::mem::take(bytes)),
+            None => (FORMAT_VERSION, Vec::new()),
+        };
+        let is_v1 = version == 1;
+        let (rejected_bytes, is_carried) = match &mut files.rejected_file {
+            Some((bytes, said)) => (std::mem::take(bytes), *said == files.state.rejected),
+            None => (Vec::new(), files.state.rejected.is_empty()),
+        };
+        Self {
+            instance: files.state.instance.clone(),
+            // Format 1 had no unknown fields.
+            state: Kept::In(if is_v1 { Vec::new() } else { state_bytes }),
+            rejected: Kept::In(rejected_bytes),
+            v1: is_v1.then(|| Box::new(files.state.clone())),
+            carries_rejections: is_v1 && !is_carried,
+            dropped: files.dropped.clone(),
+        }
+    }
+
+    /// A state that has no instance yet, with one.
+    fn named(&mut self, state: &State) -> Result<Option<State>, SaveError> {
+        if !state.instance.is_empty() {
+            return Ok(None);
+        }
+        self.make_instance()?;
+        let instance = self.instance.clone();
+        Ok(Some(State {
+            instance,
+            ..state.clone()
+        }))
+    }
+
+    fn make_instance(&mut self) -> Result<(), SaveError> {
+        if self.instance.is_empty() {
+            self.instance = fresh_instance()
+                .map_err(|e| SaveError::Io(FileError::new("read", "/dev/urandom", e)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// The bytes of a content with the unknown fields in it, and those that found their places.
+    /// `parse` is how the bytes that were loaded are read.
+    fn document<T: Serialize + DeserializeOwned>(
+        &mut self,
+        version: u32,
+        content: &T,
+        parse: impl FnOnce(&[u8]) -> Result<T, Problem>,
+    ) -> Result<(Vec<u8>, Unknown), SaveError> {
+        let failed = |e: serde_json::Error| refused(e.to_string());
+        let unknown = match self {
+            Self::Fields(unknown) => unknown.clone(),
+            Self::In(bytes) => match parse(bytes) {
+                Ok(read_as) => Unknown::of(bytes, &read_as).map_err(failed)?,
+                // There was no file, or one of a format without unknown fields.
+                Err(_) => Unknown::default(),
+            },
+        };
+        if unknown.is_none() {
+            let bytes = document::seal(version, content).map_err(refused)?;
+            return Ok((bytes, unknown));
+        }
+        let plain = serde_json::to_value(content).map_err(failed)?;
+        let reads_the_same = |grafted: &Value| {
+            serde_json::from_value::<T>(grafted.clone())
+                .and_then(serde_json::to_value)
+                .is_ok_and(|read| read == plain)
+        };
+        let (content, placed) = unknown.write(&plain, reads_the_same);
+        let bytes = document::seal(version, &content).map_err(refused)?;
+        Ok((bytes, placed))
+    }
+}
+
+/// The bytes that a save writes for a state, unknown fields aside.
+pub fn state_document(state: &State) -> Result<Vec<u8>, SaveError> {
+    validate(state).map_err(refused)?;
+    document::seal(FORMAT_VERSION, state).map_err(refused)
+}
+
+/// From the kernel's generator: a seed or a clock could repeat on hosts that are copies of one
+/// image.
+fn fresh_instance() -> rustix::io::Result<String> {
+    use std::fmt::Write;
+
+    let mut bytes = [0; INSTANCE_BYTES];
+    // So few bytes come at once or not at all.
+    rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()))?;
+    let mut digits = String::new();
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    Ok(digits)
+}
+
+fn refused(why: impl Into<String>) -> SaveError {
+    SaveError::Refused { why: why.into() }
+}
+
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { why } => {
+                write!(f, "refused to save a state that makes no sense: {why}")
+            }
+            Self::Unread(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SaveError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused { .. } => None,
+            Self::Unread(error) => error.source(),
+            Self::Io(error) => error.source(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_no_room_is_a_full_disk() {
+        let io = |errno: Errno| SaveError::Io(FileError::new("write", "x", errno));
+        let corrupt = LoadError::Corrupt { why: String::new() };
+        for (error, expected) in [
+            (io(Errno::NOSPC), true),
+            (io(Errno::DQUOT), true),
+            (io(Errno::IO), false),
+            (io(Errno::ROFS), false),
+            (refused(""), false),
+            (SaveError::Unread(corrupt), false),
+        ] {
+            assert_eq!(error.is_disk_full(), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_loaded_again_is_not_saved() {
+        let json =
+            r#"{"clock":{"clock_ms":1,"monotonic_ms":1},"workloads":{"x":{"held_since_ms":1}}}"#;
+        let mut state: State = serde_json::from_str(json).unwrap();
+        assert!(state_document(&state).is_ok());
+        state.clock.clock_ms = 0;
+        assert!(matches!(
+            state_document(&state),
+            Err(SaveError::Refused { .. })
+        ));
+    }
+
+    #[test]
+    fn no_two_memories_have_the_same_instance() {
+        let (one, other) = (fresh_instance().unwrap(), fresh_instance().unwrap());
+        assert_ne!(one, other);
+        for instance in [one, other] {
+            assert_eq!(instance.len(), 16);
+            assert!(instance.bytes().all(|b| b.is_ascii_hexdigit()));
+        }
+    }
+}
