@@ -4,7 +4,7 @@
 //! Pure. Only contradictions that would make a decision unsafe are refused: a refused state is a
 //! forgotten one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
     ImageId, Memory, Pending, State, Version, WorkloadName, WorkloadState,
@@ -224,7 +224,7 @@ mod tests {
                 name: "c".to_owned(),
                 started_at: String::new(),
             }],
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             orchestrated: true,
             began: moment(NOW_MS),
             pass_ms: NOW_MS,
