@@ -242,20 +242,6 @@ fn case_33_a_sibling_that_fails_between_the_looks_starts_the_soak_again() {
     assert_eq!(host.lineage(), ["v1=a"], "restarting at each look");
 }
 
-/// A sibling of the case: the same container ends again and again, and is down at each look.
-#[test]
-fn case_33_a_sibling_that_is_down_at_each_look_has_not_soaked() {
-    let mut host = Host::with_head();
-    host.deploy('b', "v2");
-    host.run("sibling", "remote:v2");
-    for _ in 0..30 {
-        host.start("sibling");
-        host.exit("sibling", 1);
-        host.minutes(1);
-    }
-    assert_eq!(host.lineage(), ["v1=a"]);
-}
-
 /// A member that was stopped or removed does not start the soak again (4.3).
 #[test]
 fn case_33_a_member_that_is_stopped_or_removed_interrupts_nothing() {
