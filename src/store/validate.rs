@@ -4,7 +4,7 @@
 //! Pure. Only contradictions that would make a decision unsafe are refused: a refused state is a
 //! forgotten one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tagkeeper_core::model::{
     ImageId, Memory, Pending, State, Version, WorkloadName, WorkloadState,
@@ -189,6 +189,8 @@ fn check_memory_times(memory: &Memory, times: Times) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use tagkeeper_core::model::{
         Clock, ContainerId, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
         RefusedRemoval, Rejected, Stopped,
