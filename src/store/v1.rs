@@ -161,7 +161,7 @@ impl PendingV1 {
                 name: self.container,
                 started_at: self.started_at,
             }],
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             orchestrated: self.orchestrated,
             pass_ms: self.began.clock_ms,
             began: self.began,

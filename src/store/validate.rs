@@ -189,6 +189,8 @@ fn check_memory_times(memory: &Memory, times: Times) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use tagkeeper_core::model::{
         Clock, ContainerId, EndedBy, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
         RefusedRemoval, Rejected, Stopped,
@@ -224,7 +226,7 @@ mod tests {
                 name: "c".to_owned(),
                 started_at: String::new(),
             }],
-            ended: BTreeSet::new(),
+            ended: BTreeMap::new(),
             orchestrated: true,
             began: moment(NOW_MS),
             pass_ms: NOW_MS,

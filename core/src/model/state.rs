@@ -166,9 +166,10 @@ pub struct Pending {
     pub image: ImageId,
     /// The incarnations that serve it: one group (design 4.3).
     pub members: Vec<Incarnation>,
-    /// Containers of the image that had ended when they were last looked at.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub ended: BTreeSet<ContainerId>,
+    /// Containers of the image that had ended when they were last looked at, with the `StartedAt` of that incarnation; empty
+    /// where it was not inspected.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ended: BTreeMap<ContainerId, String>,
     /// Whether the group is orchestrated (R5 depends on it).
     pub orchestrated: bool,
     /// When the pending upgrade began, restarts included.

@@ -53,10 +53,19 @@ fn on_this_disk(mut known: WorkloadState, is_on_disk: impl Fn(&ImageId) -> bool)
         let current = core::mem::take(&mut known.memory);
         // What was proven outlives what never was, if yet another disk appears.
         if known.parked.is_none() || !current.lineage.is_empty() {
-            known.parked = Some(Box::new(current));
+            known.parked = Some(Box::new(interrupted(current)));
         }
     }
     known
+}
+
+/// What is parked is not seen for a while, and nothing soaks unseen.
+fn interrupted(mut memory: Memory) -> Memory {
+    if let Some(pending) = &mut memory.pending {
+        pending.soaking_since_ms = None;
+        pending.soaked = false;
+    }
+    memory
 }
 
 /// The parked memory, with what was learned meanwhile of images that it does not know.

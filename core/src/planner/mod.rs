@@ -318,8 +318,18 @@ impl<'a> Subject<'a> {
             return false;
         }
         let image = self.inventory.image(id);
+        // An image that was pulled by its digest has its version from its containers.
+        let containers: alloc::vec::Vec<_> =
+            self.own.containers().filter(|c| c.uses(id)).collect();
+        let is_run_as = |text: &str| {
+            let mut versions = containers
+                .iter()
+                .map(|c| version::of(self, memory, id, Some(c)));
+            versions.any(|version| version.as_str() == text)
+        };
         let is_it = |text: &str| {
             *id == ImageId::new(text)
+                || is_run_as(text)
                 || image.is_some_and(|image| {
                     version::of_image(self, memory, image).as_str() == text
                         || image.references.iter().any(|name| {

@@ -11,7 +11,7 @@ use super::{
     version,
 };
 use crate::model::{
-    Container, ContainerId, ContainerState, ImageId, Memory, Observation, Policy, State, Version,
+    Container, ContainerId, ImageId, Memory, Observation, Policy, State, Version,
     WorkloadName, WorkloadState,
 };
 
@@ -77,14 +77,7 @@ fn of_workload(subject: Subject<'_>, known: &WorkloadState) -> Vec<Query> {
         .pending
         .iter()
         .filter(|p| !subject.is_proven(memory, &p.image));
-    let ended = pending
-        .flat_map(|pending| upgrade::ended_since(subject, pending))
-        .filter(|c| {
-            matches!(
-                c.state,
-                ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting
-            )
-        });
+    let ended = pending.flat_map(|pending| upgrade::ended_to_inspect(subject, pending));
     let stale = stale::to_inspect(subject, memory).filter(|_| !subject.is_held());
     let unknown = |c: &&Container| serving::details(subject, c).is_none();
     let to_inspect = unproven

@@ -89,7 +89,18 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
             });
         }
     }
+    found.stopped.extend(nameless_now(subject, memory));
     found
+}
+
+/// What is known of containers that the engine lists without a name at this look: it changes nothing.
+fn nameless_now(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ContainerId, Stopped> {
+    let is_nameless = |id: &ContainerId| {
+        let mut containers = subject.observed().containers.iter();
+        containers.any(|c| c.id == *id && c.names.is_empty())
+    };
+    let known = memory.stopped.iter().filter(|(id, _)| is_nameless(id));
+    known.map(|(id, known)| (id.clone(), known.clone())).collect()
 }
 
 /// The stopped local containers that must be inspected, because only their incarnation tells whether they were stopped all along.

@@ -3,7 +3,8 @@
 //! Steps of their own, each from values to a value: a committed promotion is recorded, the pending upgrade is followed, what has
 //! soaked is promoted, `latest` is restored, images get the names they need, and stale local containers are found.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
@@ -241,7 +242,7 @@ fn begin(
         version,
         image: image.clone(),
         members: incarnations(subject, group),
-        ended: ended_containers(subject, image),
+        ended: ended_containers(subject, image, &BTreeMap::new()),
         orchestrated: serving.is_orchestrated(),
         began: subject.observed().until.moment(),
         pass_ms: subject.observed().pass_ms,
@@ -326,7 +327,7 @@ fn go_on(
         pending.soaking_since_ms.get_or_insert(subject.until_ms());
     }
     pending.members = incarnations(subject, group);
-    pending.ended = ended_containers(subject, &pending.image);
+    pending.ended = ended_containers(subject, &pending.image, &pending.ended);
     pending.orchestrated = serving.is_orchestrated();
     state.memory.pending = Some(pending);
     Followed {
@@ -377,13 +378,34 @@ fn is_member(pending: &Pending, container: &Container) -> bool {
         .any(|member| member.id == container.id)
 }
 
-/// The containers of the upgrade that do not run now and did at the last look, or were not there then.
-pub(super) fn ended_since<'a>(
+/// The containers of the upgrade that do not run now and have run since the last look, or were not there then.
+fn ended_since<'a>(
     subject: Subject<'a>,
     pending: &'a Pending,
 ) -> impl Iterator<Item = &'a Container> {
     containers_of(subject, &pending.image).filter(move |c| {
-        !c.is_running() && c.state != ContainerState::Created && !pending.ended.contains(&c.id)
+        !c.is_running() && c.state != ContainerState::Created && is_news(subject, pending, c)
+    })
+}
+
+/// Whether a container that does not run is another incarnation than the one that was known to have ended.
+fn is_news(subject: Subject<'_>, pending: &Pending, container: &Container) -> bool {
+    let Some(known) = pending.ended.get(&container.id) else {
+        return true;
+    };
+    let details = serving::details(subject, container);
+    !known.is_empty() && details.is_some_and(|details| details.started_at != *known)
+}
+
+/// The ended containers of the upgrade that must be inspected: those that are new, and local ones, which their service starts again
+/// and again.
+pub(super) fn ended_to_inspect<'a>(
+    subject: Subject<'a>,
+    pending: &'a Pending,
+) -> impl Iterator<Item = &'a Container> {
+    let is_local = move |c: &Container| subject.own.locals.iter().any(|local| local.id == c.id);
+    containers_of(subject, &pending.image).filter(move |c| {
+        (has_ended(c) || loops(c)) && (!pending.ended.contains_key(&c.id) || is_local(c))
     })
 }
 
@@ -398,9 +420,20 @@ fn containers_of<'a>(
         .filter(move |c| c.uses(image))
 }
 
-fn ended_containers(subject: Subject<'_>, image: &ImageId) -> BTreeSet<ContainerId> {
-    let ended = containers_of(subject, image).filter(|c| has_ended(c));
-    ended.map(|c| c.id.clone()).collect()
+/// The containers of an image that have ended, with their incarnations as far as they are known.
+fn ended_containers(
+    subject: Subject<'_>,
+    image: &ImageId,
+    known: &BTreeMap<ContainerId, String>,
+) -> BTreeMap<ContainerId, String> {
+    let incarnation = |c: &Container| {
+        let inspected = serving::details(subject, c).map(|details| &details.started_at);
+        inspected.or_else(|| known.get(&c.id)).cloned()
+    };
+    let ended = containers_of(subject, image).filter(|c| has_ended(c) || loops(c));
+    ended
+        .map(|c| (c.id.clone(), incarnation(c).unwrap_or_default()))
+        .collect()
 }
 
 fn has_ended(container: &Container) -> bool {
@@ -410,15 +443,19 @@ fn has_ended(container: &Container) -> bool {
     )
 }
 
+/// Whether a container waits for its restart policy to start it again.
+fn loops(container: &Container) -> bool {
+    container.state == ContainerState::Restarting
+}
+
 /// How a container ended by itself: with an exit code that is not a stop, or in the loop of its restart policy.
 fn own_end(subject: Subject<'_>, container: &Container) -> Option<End> {
     let details = serving::details(subject, container)?;
-    let loops = container.state == ContainerState::Restarting;
     let failed = has_ended(container)
         && details
             .exit_code
             .is_some_and(|code| !STOP_CODES.contains(&code));
-    (loops || failed).then(|| End {
+    (loops(container) || failed).then(|| End {
         exit_code: details.exit_code,
         ran_secs: details.ran_secs.unwrap_or_default(),
     })
@@ -448,7 +485,7 @@ fn waits(
         return None;
     }
     let mut left = containers_of(subject, &pending.image)
-        .filter(|c| c.is_running() || is_member(pending, c) || !pending.ended.contains(&c.id))
+        .filter(|c| c.is_running() || is_member(pending, c) || !pending.ended.contains_key(&c.id))
         .filter(|c| !matches!(c.state, ContainerState::Removing | ContainerState::Dead))
         .peekable();
     left.peek()?;
@@ -660,6 +697,10 @@ fn trouble(subject: Subject<'_>, group: &Group<'_>) -> Option<RestartCause> {
     if reported.contains(&Health::Starting) {
         return Some(RestartCause::NotHealthyYet);
     }
+    // For as long as it does: the look that found it began the soak again once.
+    if let Some(looping) = containers_of(subject, group.image).find(|c| loops(c)) {
+        return Some(RestartCause::NotRunning(looping.state.clone()));
+    }
     match subject.readiness() {
         Some(Readiness::NotReady(why)) if subject.policy.ready.is_some() => {
             Some(RestartCause::NotReady(why.clone()))
@@ -680,7 +721,7 @@ fn incarnations(subject: Subject<'_>, group: &Group<'_>) -> Vec<Incarnation> {
     group.members.iter().filter_map(incarnation).collect()
 }
 
-fn newest_name(group: &Group<'_>) -> alloc::string::String {
+fn newest_name(group: &Group<'_>) -> String {
     group
         .newest()
         .map_or_else(Default::default, |c| c.name().into_owned())

@@ -1,0 +1,417 @@
+//! Field cases 66 to 77: disks, states, persons.
+
+use std::mem::take;
+
+use tagkeeper_core::model::{Outcome, Reason, State};
+use tagkeeper_core::planner::{RollbackTarget, image_reports, status};
+
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
+use crate::rollback::{roll_back, roll_back_to};
+
+#[test]
+fn case_66_after_a_wipe_failed_upgrades_do_not_pile_up() {
+    for shipped in [true, false] {
+        let mut host = Host::with_fallback();
+        host.workload().grace_ms = 60 * MINUTE_MS;
+        host.images.clear();
+        host.containers.clear();
+        if shipped {
+            host.image('f', &["local:latest"]);
+        }
+        host.minutes(2);
+        for digit in "0123456789cd".chars() {
+            host.deploy_in_vain(digit, &format!("w{digit}"));
+            host.later(120);
+            host.minutes(2);
+        }
+        assert!(host.images.len() <= 3, "{:?}", host.disk());
+    }
+}
+
+#[test]
+fn case_67_what_appears_behind_an_empty_first_look_is_inherited() {
+    let mut host = Host::new();
+    host.minutes(1);
+    host.image('a', &["local:latest", "local:v1"]);
+    host.run("telemetry", "local:latest");
+    host.image('8', &["local:v0"]);
+    host.image('9', &["remote:v7"]);
+    host.minutes(15);
+    host.later(3 * DAY_MINUTES);
+    host.minutes(5);
+    assert_eq!(host.images.len(), 3, "{:?}", host.disk());
+    assert_eq!(host.reason("local:v0"), Reason::Inherited);
+}
+
+#[test]
+fn case_68_a_pass_without_workloads_costs_nothing() {
+    let mut host = Host::with_fallback();
+    host.run("debug", "remote:v1");
+    host.exit("debug", 0);
+    host.upgrade('c', "v3");
+    assert_eq!(host.retired(), ['a']);
+    let workloads = take(&mut host.policy.workloads);
+    host.minutes(1);
+    host.policy.workloads = workloads;
+    host.minutes(1);
+    assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+    host.remove_container("debug");
+    host.minutes(1);
+    assert!(!host.is_on_disk('a'), "what was retired still leaves");
+}
+
+/// A sibling: the drop-in comes back within the grace period, on another disk, in a soak.
+#[test]
+fn case_68_a_soak_begins_again_after_the_drop_in_is_back() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(5);
+    let workloads = take(&mut host.policy.workloads);
+    host.minutes(1);
+    host.start("k8s_v2");
+    host.minutes(5);
+    host.policy.workloads = workloads;
+    host.minutes(10);
+    assert_eq!(host.lineage(), ["v1=a"], "it restarted meanwhile");
+    host.minutes(1);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn case_69_rejections_outlive_the_state() {
+    let mut host = Host::with_fallback();
+    roll_back(&mut host, usize::MAX);
+    let rejected = host.state.rejected.clone();
+    host.state = State {
+        rejected,
+        instance: "another".to_owned(),
+        ..State::default()
+    };
+    host.minutes(30);
+    assert_ne!(host.latest(), Some('b'));
+    assert_eq!(host.pending(), None);
+    assert!(!host.lineage().contains(&"v2=b".to_owned()));
+}
+
+#[test]
+fn case_72_the_upgrade_in_play_is_what_a_rollback_rejects() {
+    for down in [true, false] {
+        let mut host = Host::with_fallback();
+        host.deploy('c', "v3");
+        for _ in 0..3 {
+            host.minutes(2);
+            host.exit("k8s_v3", 1);
+            host.minutes(1);
+            host.start("k8s_v3");
+        }
+        host.minutes(1);
+        if down {
+            host.exit("k8s_v3", 1);
+            host.minutes(1);
+        }
+        roll_back(&mut host, usize::MAX);
+        let rejected: Vec<_> = host.state.rejected_of(&telemetry()).collect();
+        assert_eq!(rejected[0].0, &id('c'), "down: {down}");
+        assert_eq!(host.latest(), Some('b'));
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+        host.minutes(30);
+        assert_eq!(host.latest(), Some('b'));
+    }
+}
+
+#[test]
+fn case_72_latest_goes_back_where_a_person_says_so() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(3);
+    host.exit("k8s_v3", 1);
+    host.minutes(1);
+    roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
+    assert_eq!(host.latest(), Some('a'));
+    assert_eq!(host.lineage(), ["v1=a"]);
+}
+
+/// An upgrade that failed before the last promotion is in no one's way.
+#[test]
+fn case_72_an_old_failure_is_not_in_play() {
+    let mut host = Host::with_head();
+    host.deploy('c', "v3");
+    host.minutes(3);
+    host.exit("k8s_v3", 1);
+    host.minutes(1);
+    host.container("k8s_v3").names = vec!["leftover".to_owned()];
+    host.upgrade('b', "v2");
+    host.exit("k8s_v2", 0);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(host.latest(), Some('a'), "v2 is what is rejected");
+}
+
+#[test]
+fn case_73_a_tag_that_fails_is_done_by_the_next_pass() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    roll_back(&mut host, 0);
+    host.refuses_tags = true;
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('b'));
+    host.refuses_tags = false;
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('a'));
+}
+
+#[test]
+fn case_74_a_later_replacement_does_not_overwrite_how_it_ended() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    for _ in 0..5 {
+        host.minutes(2);
+        host.exit("k8s_v2", 3);
+        host.minutes(1);
+        host.start("k8s_v2");
+    }
+    host.minutes(2);
+    host.deploy('a', "v1");
+    host.minutes(2);
+    let failure = &host.known().failures[0];
+    let own_end = failure.own_end.as_ref().unwrap();
+    assert_eq!(
+        (failure.outcome, own_end.exit_code),
+        (Outcome::Failed, Some(3))
+    );
+    assert_eq!(host.known().failures.len(), 1);
+}
+
+#[test]
+fn case_74_a_container_that_lives_for_ninety_seconds_is_one_failure_an_hour() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    let began = host.uptime_ms;
+    let mut failed = 0;
+    let mut starts_ms = began;
+    let mut is_up = true;
+    for _ in 0..60 {
+        // It is up for ninety seconds and down for thirty.
+        let since_ms = (host.uptime_ms - began) % 120_000;
+        if since_ms < 90_000 && (!is_up || host.uptime_ms - starts_ms >= 120_000) {
+            host.start("k8s_v2");
+            starts_ms = host.uptime_ms - since_ms;
+            is_up = true;
+        } else if since_ms >= 90_000 && is_up {
+            host.exit("k8s_v2", 1);
+            is_up = false;
+        }
+        host.pass();
+        failed += host.told().iter().filter(|told| **told == "failed").count();
+        host.uptime_ms += 50_000;
+    }
+    assert_eq!(failed, 1);
+    assert_eq!(host.known().counters.failures, 1);
+    assert_eq!(host.lineage(), ["v1=a"]);
+}
+
+/// A sibling: it is promoted in the end.
+#[test]
+fn case_74_a_failure_of_what_was_promoted_since_is_over() {
+    let mut host = Host::with_head();
+    host.deploy_in_vain('b', "v2");
+    assert!(host.told().contains(&"failed"));
+    host.start("k8s_v2");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.exit("k8s_v2", 0);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(
+        host.latest(),
+        Some('a'),
+        "what it was before is not in play"
+    );
+}
+
+#[test]
+fn case_75_on_hold_a_replaced_upgrade_has_not_failed() {
+    let mut host = Host::with_head();
+    host.workload().hold = true;
+    host.deploy('b', "v2");
+    host.minutes(120);
+    host.deploy('c', "v3");
+    host.minutes(2);
+    assert_eq!(host.known().failures[0].outcome, Outcome::Superseded);
+    assert_eq!(host.known().counters.failures, 0);
+}
+
+#[test]
+fn case_75_an_idle_image_on_hold_is_shown_and_kept() {
+    let mut host = Host::with_fallback();
+    host.image('9', &["remote:v9"]);
+    host.pass();
+    host.later(DAY_MINUTES);
+    host.workload().hold = true;
+    let plan = host.plan();
+    let idle = plan.images.iter().find(|v| v.image == id('9')).unwrap();
+    assert_eq!(idle.reason, Reason::Idle);
+    assert!(plan.held.is_some() && plan.actions.is_empty());
+    host.minutes(3);
+    assert!(host.is_on_disk('9'));
+}
+
+#[test]
+fn case_76_plan_names_every_removal_of_the_pass_beforehand() {
+    let mut host = Host::with_fallback();
+    for digit in "0123456789".chars() {
+        let names = ["x", "y", "z"].map(|tag| format!("remote:{tag}{digit}"));
+        host.image(digit, &[&names[0], &names[1], &names[2]]);
+    }
+    host.minutes(1);
+    host.deploy('c', "v3");
+    host.minutes(10);
+    let preview = host.preview();
+    let foreseen: Vec<String> = preview.into_iter().flatten().collect();
+    assert_eq!(foreseen.len(), 1 + 30 + 1);
+    host.pass();
+    assert_eq!(host.acted, foreseen);
+}
+
+/// A sibling: R4, with a stale local container and a name to give first.
+#[test]
+fn case_76_plan_shows_all_rounds_of_r4() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote:v1", "remote@d"]);
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(3);
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(10);
+    let preview = host.preview();
+    host.pass();
+    assert_eq!(host.acted, preview.concat());
+}
+
+#[test]
+fn case_76_status_says_nothing_that_no_pass_has_decided() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(5);
+    host.later(20);
+    let observed = host.clone().observe();
+    let plan = status(&host.policy, &host.state, &observed);
+    let shown = &plan.workloads[&telemetry()];
+    assert_eq!(shown.head.as_ref().unwrap().version.as_str(), "v1");
+    assert!(shown.pending.is_some());
+    assert!(shown.latest.as_ref().unwrap().proven, "v1 is");
+    assert!(shown.actions.is_empty());
+    host.tag('b', "local:latest");
+    let observed = host.clone().observe();
+    let plan = status(&host.policy, &host.state, &observed);
+    let shown = &plan.workloads[&telemetry()];
+    assert!(!shown.latest.as_ref().unwrap().proven, "v2 is not");
+}
+
+#[test]
+fn case_77_an_image_of_others_has_no_report() {
+    let mut host = Host::with_fallback();
+    host.image('9', &["nginx:v1"]);
+    host.pass();
+    let reports = image_reports(&host.policy, &host.look(), &host.now());
+    assert!(reports.iter().all(|report| report.image != id('9')));
+}
+
+/// (2) `[hold]`: one drop-in for a fleet, which comes and goes.
+#[test]
+fn a_hold_section_holds_until_it_is_gone_or_over() {
+    let mut host = Host::with_head();
+    host.hold_all(Some(30 * MINUTE_MS));
+    host.deploy('b', "v2");
+    host.minutes(29);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert!(host.plan().held.is_some());
+    host.minutes(3);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    // The same section still lies there: it is over, also after a reboot.
+    host.reboot();
+    host.minutes(1);
+    assert_eq!(host.plan().held, None);
+    // Without a time, until it is gone.
+    host.policy.holds.clear();
+    host.hold_all(None);
+    host.deploy('c', "v3");
+    host.later(3 * DAY_MINUTES);
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.policy.holds.clear();
+    host.minutes(1);
+    assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+    assert!(host.state.holds.is_empty());
+}
+
+#[test]
+fn a_hold_section_that_comes_back_counts_anew() {
+    let mut host = Host::with_head();
+    host.hold_all(Some(30 * MINUTE_MS));
+    host.minutes(40);
+    assert_eq!(host.plan().held, None);
+    host.policy.holds.clear();
+    host.minutes(1);
+    host.hold_all(Some(30 * MINUTE_MS));
+    host.minutes(1);
+    assert!(host.plan().held.is_some());
+}
+
+/// (2) `[reject]`: versions, image ids and repo digests, whether or not the image has arrived.
+#[test]
+fn what_the_policy_rejects_is_never_promoted() {
+    let entries = [
+        "v2".to_owned(),
+        id('b').to_string(),
+        "b".repeat(64),
+        format!("sha256:{}", "b".repeat(64)),
+        crate::host::name("remote:v2").to_string(),
+    ];
+    for entry in entries {
+        let mut host = Host::with_head();
+        host.reject(&entry);
+        host.image('b', &["remote:v2", "remote@b"]);
+        host.deploy('b', "v2");
+        host.minutes(30);
+        assert_eq!(host.lineage(), ["v1=a"], "{entry}");
+        assert_eq!(host.pending(), None, "{entry}");
+        host.policy.rejections.clear();
+        host.minutes(11);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{entry}");
+    }
+}
+
+/// A sibling: the version is known from its container alone, because the image was pulled by digest.
+#[test]
+fn what_the_policy_rejects_by_version_is_rejected_by_digest_too() {
+    let mut host = Host::with_head();
+    host.reject("v2");
+    host.deploy_by_digest('b', "v2");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_eq!(host.latest(), Some('a'));
+}
+
+#[test]
+fn what_the_policy_rejects_while_it_soaks_is_not_promoted() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(5);
+    host.reject("v2");
+    host.minutes(30);
+    assert_eq!(
+        (host.lineage(), host.pending()),
+        (vec!["v1=a".to_owned()], None)
+    );
+    assert!(host.known().failures.is_empty(), "rejected, not failed");
+}
+
+/// "From now on": what was proven before stays what it is.
+#[test]
+fn what_the_policy_rejects_after_it_was_proven_stays() {
+    let mut host = Host::with_fallback();
+    host.reject("v2");
+    host.reject("v1");
+    host.minutes(15);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.latest(), Some('b'));
+}

@@ -1,0 +1,304 @@
+//! Field cases 17 to 26: odd answers of the engine, as far as the list is data.
+
+use std::mem::take;
+
+use tagkeeper_core::model::{
+    Container, ContainerId, ContainerState, Detail, Disk, Health, Image, ImageId, Note, Reason,
+};
+
+use crate::host::{DAY_MINUTES, Host, digit, id};
+
+fn states() -> [ContainerState; 9] {
+    [
+        ContainerState::Created,
+        ContainerState::Running,
+        ContainerState::Paused,
+        ContainerState::Restarting,
+        ContainerState::Exited,
+        ContainerState::Removing,
+        ContainerState::Dead,
+        ContainerState::Stopping,
+        ContainerState::Unknown("configured".into()),
+    ]
+}
+
+/// A container that the engine lists without an image.
+fn without_image(name: &str, state: ContainerState) -> Container {
+    Container {
+        id: ContainerId::new("e".repeat(64)),
+        names: vec![name.to_owned()],
+        image: None,
+        reference: None,
+        state,
+        created_secs: 0,
+        one_off: false,
+        pin: None,
+    }
+}
+
+#[test]
+fn case_17_a_container_without_an_image_changes_nothing() {
+    for name in ["somewhere", "telemetry", "pod_telemetry"] {
+        for state in states() {
+            let mut host = Host::with_head();
+            host.containers.push(without_image(name, state));
+            host.upgrade('b', "v2");
+            host.upgrade('c', "v3");
+            assert_eq!(host.lineage(), ["v3=c", "v2=b"], "{name}");
+            assert_eq!(
+                host.disk(),
+                ["local:latest=c", "remote:v2=b", "remote:v3=c"],
+                "{name}"
+            );
+            assert!(host.has_container(name));
+        }
+    }
+}
+
+#[test]
+fn case_18_a_half_removed_container_holds_its_image_and_is_named_by_its_id() {
+    for state in [ContainerState::Dead, ContainerState::Removing] {
+        let mut host = Host::with_fallback();
+        host.run("old", "remote:v1");
+        host.set_state("old", state.clone());
+        host.container("old").names.clear();
+        let container = host.containers.last().unwrap().id.to_string();
+        host.upgrade('c', "v3");
+        let verdict = host.verdict("remote:v1");
+        assert_eq!(verdict.reason, Reason::InUse);
+        let Detail::UsedBy {
+            container: named, ..
+        } = verdict.detail
+        else {
+            panic!("{:?}", verdict.detail)
+        };
+        assert_eq!(named, container, "{}", state.as_str());
+        host.upgrade('d', "v4");
+        assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
+    }
+}
+
+/// What the engine lists for one look: no container has a name.
+fn look_without_names(host: &mut Host) {
+    let names: Vec<Vec<String>> = host
+        .containers
+        .iter_mut()
+        .map(|c| take(&mut c.names))
+        .collect();
+    host.pass();
+    for (container, names) in host.containers.iter_mut().zip(names) {
+        container.names = names;
+    }
+}
+
+#[test]
+fn case_19_one_look_without_names_changes_nothing() {
+    type Arrange = fn() -> Host;
+    let table: [(&str, Arrange); 6] = [
+        ("an upgrade soaks", || {
+            let mut host = Host::with_head();
+            host.deploy('b', "v2");
+            host.minutes(5);
+            host
+        }),
+        ("the local container works, a dry run beside it", || {
+            let mut host = Host::local_head();
+            host.image('d', &["remote:v1"]);
+            host.run("k8s_v1", "remote:v1");
+            host.minutes(2);
+            host
+        }),
+        ("a dry run beside a stopped local container", || {
+            let mut host = Host::local_head();
+            host.exit("telemetry", 0);
+            host.image('d', &["remote:v1"]);
+            host.run("k8s_v1", "remote:v1");
+            host.minutes(2);
+            host
+        }),
+        ("nothing is going on", Host::with_fallback),
+        ("a failed upgrade lies there", || {
+            let mut host = Host::with_head();
+            host.deploy_in_vain('b', "v2");
+            host.minutes(2);
+            host
+        }),
+        ("a stopped local container has been seen once", || {
+            let mut host = Host::with_fallback();
+            host.image('9', &["remote:v9"]);
+            host.create("telemetry", "remote:v9");
+            host.minutes(1);
+            host
+        }),
+    ];
+    for (case, arrange) in table {
+        let mut host = arrange();
+        let before = host.state.workloads.clone();
+        look_without_names(&mut host);
+        assert_eq!(host.state.workloads, before, "{case}");
+        assert_eq!((host.told(), host.acted.len()), (vec![], 0), "{case}");
+    }
+}
+
+#[test]
+fn case_19_the_soak_is_over_in_time_all_the_same() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(5);
+    look_without_names(&mut host);
+    host.later(1);
+    host.minutes(4);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.minutes(1);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn case_22_states_that_nobody_knows_are_neither_running_nor_stopped() {
+    for word in ["stopped", "configured", "initialized", "", "Running"] {
+        let state = ContainerState::Unknown(word.into());
+        assert!(!state.is_stopped());
+        let mut host = Host::local_head();
+        host.exit("telemetry", 0);
+        host.deploy('b', "v2");
+        host.set_state("telemetry", state.clone());
+        host.minutes(12);
+        assert_eq!(host.lineage()[0], "v2=b", "{word:?}");
+        assert!(host.has_container("telemetry"), "{word:?}");
+        host.deploy('c', "v3");
+        host.set_state("k8s_v3", state.clone());
+        host.minutes(12);
+        assert_eq!(host.lineage()[0], "v2=b", "{word:?}");
+    }
+}
+
+#[test]
+fn case_22_and_25_nothing_depends_on_dates() {
+    // The years 0001, 1970, 2106 and 9999, and what overflows.
+    for secs in [
+        -62_135_596_800,
+        0,
+        4_294_967_296,
+        253_402_300_799,
+        i64::MIN,
+        i64::MAX,
+    ] {
+        let mut host = Host::with_head();
+        host.deploy('b', "v2");
+        host.container("k8s_v2").created_secs = secs;
+        host.minutes(5);
+        host.run("k8s_second", "remote:v2");
+        host.container("k8s_second").created_secs = 0;
+        host.minutes(10);
+        assert_eq!(host.lineage(), ["v1=a"], "{secs}");
+        host.minutes(1);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{secs}");
+    }
+}
+
+#[test]
+fn case_23_sizes_that_are_none() {
+    let mut host = Host::with_fallback();
+    host.workload().pressure_percent = Some(85);
+    for (digit, size) in [('8', 0), ('9', u64::MAX), ('7', u64::MAX)] {
+        host.image(digit, &[&format!("remote:v{digit}")]);
+        host.listed_image(digit).size_bytes = size;
+    }
+    host.measures = false;
+    let mut observed = host.observe();
+    for disk in [
+        Disk::Measured {
+            used_bytes: u64::MAX,
+            available_bytes: u64::MAX,
+        },
+        Disk::Measured {
+            used_bytes: 0,
+            available_bytes: 0,
+        },
+    ] {
+        observed.disk = Some(disk);
+        let decision = tagkeeper_core::planner::decide(&host.policy, &host.state, &observed);
+        let plan = &decision.plan.workloads[&crate::host::telemetry()];
+        assert_eq!(plan.actions, []);
+        let _ = plan.reclaimable_bytes();
+    }
+}
+
+/// The names stay, every id is another: what was `a` is `1`, and so on.
+fn move_to_another_store(host: &mut Host) {
+    let moved = |image: &ImageId| match digit(image) {
+        'a' => id('1'),
+        'b' => id('2'),
+        'c' => id('3'),
+        other => id(other),
+    };
+    for Image { id, .. } in &mut host.images {
+        *id = moved(id);
+    }
+    let names: Vec<(String, Option<String>)> = host
+        .containers
+        .iter()
+        .map(|c| {
+            let reference = c.reference.as_ref().map(ToString::to_string);
+            (c.names[0].clone(), reference)
+        })
+        .collect();
+    host.containers.clear();
+    for (name, reference) in names {
+        host.run(&name, &reference.unwrap());
+    }
+}
+
+#[test]
+fn case_26_another_store_with_the_same_names_loses_nothing() {
+    let mut host = Host::with_fallback();
+    move_to_another_store(&mut host);
+    let names = host.disk();
+    host.minutes(3);
+    host.later(3 * DAY_MINUTES);
+    host.minutes(12);
+    assert_eq!(host.disk(), names);
+    assert_eq!(host.lineage(), ["v2=2"], "soaked anew");
+    for (digit, version) in [('d', "v3"), ('e', "v4")] {
+        host.upgrade(digit, version);
+    }
+    assert_eq!(host.lineage(), ["v4=e", "v3=d"]);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=e", "remote:v3=d", "remote:v4=e"]
+    );
+}
+
+/// A sibling: the store changes in the middle of a soak.
+#[test]
+fn case_26_another_store_in_the_middle_of_a_soak() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(8);
+    move_to_another_store(&mut host);
+    host.minutes(10);
+    assert_eq!(host.latest(), Some('2'), "the soak begins again");
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('3'));
+    assert_eq!(
+        host.lineage(),
+        ["v3=3", "v2=2"],
+        "what was latest is behind it"
+    );
+    assert!(host.known().failures.is_empty());
+}
+
+/// The engine lists the same image id with names of several workloads and an unhealthy container.
+#[test]
+fn health_of_a_dry_run_says_nothing_of_what_serves() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote:v1"]);
+    host.run("k8s_v1", "remote:v1");
+    host.set_health("k8s_v1", Health::Unhealthy);
+    host.minutes(3);
+    let noted = host
+        .notes()
+        .iter()
+        .any(|note| matches!(note, Note::NotSoaking { .. }));
+    assert!(!noted);
+}

@@ -1,0 +1,294 @@
+//! Field cases 8 to 16: references and names.
+
+use tagkeeper_core::model::{Note, Reason};
+
+use crate::host::{DAY_MINUTES, Host, repository};
+
+#[test]
+fn case_08_upgrades_by_tag_and_digest_are_upgrades_of_versions() {
+    let mut host = Host::shipped();
+    host.exit("telemetry", 0);
+    for (digit, version) in [('b', "v1.1"), ('c', "v2"), ('d', "v3")] {
+        host.deploy_by_digest(digit, version);
+        host.minutes(12);
+    }
+    assert_eq!(host.lineage(), ["v3=d", "v2=c"]);
+    assert_eq!(host.images.len(), 2, "{:?}", host.disk());
+    assert_eq!(host.plan().latest.unwrap().version.as_str(), "v3");
+    assert_eq!(host.meaning("local:v2"), Some('c'), "{:?}", host.disk());
+}
+
+#[test]
+fn case_09_a_dry_run_by_digest_is_evidence_of_roll_out() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote@d"]);
+    host.run("k8s_v1", "remote:v1@d");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"], "a dry run");
+    assert_eq!(host.latest(), Some('a'));
+    host.exit("telemetry", 0);
+    host.deploy_by_digest('b', "v2");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert!(host.is_on_disk('a') && !host.is_on_disk('d'));
+}
+
+/// A sibling: local v1 stopped first, so that the pod is told from it by its version alone.
+#[test]
+fn case_09_a_dry_run_by_digest_idles_beside_a_stopped_local_container() {
+    let mut host = Host::local_head();
+    host.exit("telemetry", 0);
+    host.image('d', &["remote@d"]);
+    host.run("k8s_v1", "remote:v1@d");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_eq!(host.latest(), Some('a'));
+    assert_note!(host, Note::OnlyDryRuns { .. });
+}
+
+#[test]
+fn case_10_without_references_versions_and_clean_up_are_as_ever() {
+    let mut host = Host::shipped();
+    let forget = |host: &mut Host| {
+        host.containers.iter_mut().for_each(|c| c.reference = None);
+    };
+    forget(&mut host);
+    host.minutes(11);
+    host.exit("telemetry", 0);
+    for (digit, version) in [('b', "v2"), ('c', "v3"), ('d', "v4")] {
+        host.deploy(digit, version);
+        forget(&mut host);
+        host.minutes(12);
+    }
+    assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=d", "remote:v3=c", "remote:v4=d"]
+    );
+    assert!(!host.has_container("telemetry"));
+}
+
+/// R4 on a host of these names: local repository, remote, the two versions.
+fn r4_with(local: &str, remote: &str, v1: &str, v2: &str) {
+    let mut host = Host::new();
+    host.workload().repository = repository(local);
+    host.workload().remotes = vec![repository(remote)];
+    let tag = |repository: &str, tag: &str| format!("{repository}:{tag}");
+    host.image('a', &[&tag(local, "latest"), &tag(local, v1)]);
+    host.run("telemetry", &tag(local, "latest"));
+    host.minutes(12);
+    host.image('d', &[&tag(remote, v1)]);
+    host.run("k8s_1", &tag(remote, v1));
+    host.minutes(3);
+    host.exit("telemetry", 0);
+    host.remove_container("k8s_1");
+    host.image('b', &[&tag(remote, v2)]);
+    host.run("k8s_2", &tag(remote, v2));
+    host.minutes(12);
+    let mut wanted = [
+        format!("{}=b", tag(local, "latest")),
+        format!("{}=a", tag(remote, v1)),
+        format!("{}=b", tag(remote, v2)),
+    ];
+    wanted.sort();
+    assert_eq!(host.disk(), wanted);
+}
+
+#[test]
+fn case_13_r4_with_odd_names() {
+    let long_one = "a".repeat(128);
+    let long_two = format!("{}b", "a".repeat(127));
+    for (local, remote, v1, v2) in [
+        ("app", "reg.example:5000/app", "1", "2"),
+        (
+            "a__b--c/app",
+            "reg.example:443/a__b--c/app",
+            "20240101",
+            "20240102",
+        ),
+        (
+            "app",
+            "reg.example/app",
+            long_one.as_str(),
+            long_two.as_str(),
+        ),
+        ("app", "localhost:5000/deep/er/app", "v1", "v1.0"),
+        ("app", "[fd00::1]:5000/app", "v1", "v2"),
+        ("app", "docker.io/team/app", "v1", "v1-hotfix"),
+    ] {
+        r4_with(local, remote, v1, v2);
+    }
+}
+
+#[test]
+fn case_12_one_repository_however_it_is_written() {
+    for written in [
+        "nginx",
+        "library/nginx",
+        "docker.io/library/nginx",
+        "docker.io/nginx",
+    ] {
+        let mut host = Host::new();
+        host.workload().repository = repository("local-nginx");
+        host.workload().remotes = vec![repository("index.docker.io/library/nginx")];
+        host.image('a', &["local-nginx:latest", &format!("{written}:v1")]);
+        host.run("k8s_v1", &format!("{written}:v1"));
+        host.minutes(11);
+        assert_eq!(host.lineage(), ["v1=a"], "{written}");
+        assert!(host.memory().lineage[0].rolled_out, "{written}");
+    }
+}
+
+#[test]
+fn case_14_the_local_name_is_made_where_only_the_remote_has_a_latest() {
+    let mut host = Host::new();
+    host.image('a', &["remote:latest", "remote:v1"]);
+    host.run("k8s_v1", "remote:v1");
+    assert_note!(host, Note::LatestMissing { .. });
+    host.minutes(11);
+    assert_eq!(host.meaning("local:latest"), Some('a'));
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.minutes(3);
+    assert_eq!(host.acted, [""; 0]);
+}
+
+#[test]
+fn case_15_a_prune_that_takes_every_name_of_what_soaks() {
+    for minute in [2, 9, 10] {
+        let mut host = Host::with_head();
+        host.deploy('b', "v2");
+        host.minutes(minute);
+        host.untag("remote:v2");
+        host.minutes(12);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "at minute {minute}");
+        assert_eq!(host.meaning("local:v2"), Some('b'), "at minute {minute}");
+        assert_eq!(host.latest(), Some('b'));
+    }
+}
+
+#[test]
+fn case_16_a_renamed_registry_loses_nothing_of_the_lineage() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["new.example/app:v3"]);
+    host.remove_container("k8s_v2");
+    host.run("k8s_v3", "new.example/app:v3");
+    host.minutes(3);
+    host.later(7 * DAY_MINUTES);
+    host.minutes(3);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert!(host.is_on_disk('a') && host.is_on_disk('b') && host.is_on_disk('c'));
+
+    host.workload().remotes = vec![repository("new.example/app")];
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("v3=c"));
+    assert_eq!(host.meaning("local:v1"), Some('a'));
+    assert_eq!(host.meaning("local:v2"), Some('b'));
+    host.minutes(10);
+    assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+    assert_eq!(host.meaning("local:v2"), Some('b'));
+    host.image('d', &["new.example/app:v4"]);
+    host.remove_container("k8s_v3");
+    host.run("k8s_v4", "new.example/app:v4");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
+}
+
+/// A sibling: both registries stay in the policy, and what the old one brought is cleaned up.
+#[test]
+fn case_16_with_both_registries_in_the_policy_the_old_names_leave() {
+    let mut host = Host::with_fallback();
+    host.workload().remotes.push(repository("new.example/app"));
+    host.minutes(1);
+    for (digit, version) in [('c', "v3"), ('d', "v4")] {
+        let reference = format!("new.example/app:{version}");
+        host.image(digit, &[&reference]);
+        for old in ["k8s_v2", "k8s_v3"] {
+            host.remove_container(old);
+        }
+        host.run(&format!("k8s_{version}"), &reference);
+        host.minutes(12);
+    }
+    assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
+    assert_eq!(
+        host.disk(),
+        [
+            "local:latest=d",
+            "new.example/app:v3=c",
+            "new.example/app:v4=d"
+        ]
+    );
+}
+
+/// (2) kubelet gives the engine a bare id, and pulls by digest leave no tag.
+#[test]
+fn the_version_of_an_image_without_tags_is_its_label() {
+    let mut host = Host::with_head();
+    host.workload().version_label = Some("org.opencontainers.image.version".to_owned());
+    host.image('b', &["remote@b"]);
+    let labels = &mut host.listed_image('b').labels;
+    labels.insert(
+        "org.opencontainers.image.version".to_owned(),
+        "2.0".to_owned(),
+    );
+    host.remove_container("k8s_v1");
+    host.run("k8s_2", "remote@b");
+    host.container("k8s_2").reference = None;
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["2.0=b", "v1=a"]);
+    assert_eq!(host.meaning("local:2.0"), Some('b'));
+}
+
+/// A label is text of an image's author: it need not be a tag, nor a version.
+#[test]
+fn a_label_that_is_no_tag_names_no_image() {
+    for label in ["", "two words", "latest", "../x", "ü", &"9".repeat(200)] {
+        let mut host = Host::with_head();
+        host.workload().version_label = Some("version".to_owned());
+        host.image('b', &["remote@b"]);
+        let labels = &mut host.listed_image('b').labels;
+        labels.insert("version".to_owned(), label.to_owned());
+        host.remove_container("k8s_v1");
+        host.run("k8s_2", "remote@b");
+        host.minutes(13);
+        assert_eq!(host.latest(), Some('b'), "{label:?}");
+        assert_eq!(
+            host.meaning("local:sha256-bbbbbbbbbbbb"),
+            Some('b'),
+            "{label:?}: {:?}",
+            host.disk()
+        );
+    }
+}
+
+/// (2) A container of an unknown version beside the local one cannot be told from a dry run.
+#[test]
+fn an_unknown_version_that_ran_beside_the_local_container_stays_a_dry_run() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote@d"]);
+    host.run("k8s_x", "remote@d");
+    host.minutes(2);
+    host.exit("telemetry", 0);
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.remove_container("k8s_x");
+    host.run("k8s_y", "remote@d");
+    host.minutes(11);
+    assert_eq!(host.latest(), Some('d'), "a new container is awake");
+}
+
+#[test]
+fn an_unknown_version_is_told_by_a_ready_command() {
+    let mut host = Host::local_head();
+    host.ask_ready();
+    host.image('d', &["remote@d"]);
+    host.run("k8s_x", "remote@d");
+    host.minutes(2);
+    host.not_ready("idles");
+    host.exit("telemetry", 0);
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.readiness.clear();
+    host.minutes(12);
+    assert_eq!(host.latest(), Some('d'));
+    assert_eq!(host.reason("remote@d"), Reason::Latest);
+}

@@ -1,0 +1,659 @@
+//! Field cases 42 to 56: SONiC's flows.
+
+use std::mem::take;
+
+use tagkeeper_core::model::{ContainerState, Note, Reason, WorkloadName};
+
+use crate::host::{DAY_MINUTES, Host, pattern, repository};
+
+/// Shipped v1 has run for an hour; the orchestrator's v2 takes over.
+fn taken_over() -> Host {
+    let mut host = Host::local_head();
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host
+}
+
+#[test]
+fn case_42_tag_after_ten_minutes_and_remove_the_stopped_local_container() {
+    let mut host = taken_over();
+    host.minutes(11);
+    assert_eq!(host.latest(), Some('b'));
+    assert!(!host.has_container("telemetry"));
+}
+
+#[test]
+fn case_42_the_local_container_is_gone_already() {
+    let mut host = taken_over();
+    host.remove_container("telemetry");
+    host.minutes(11);
+    assert_eq!(host.latest(), Some('b'));
+}
+
+#[test]
+fn case_42_the_new_one_has_ended() {
+    let mut host = taken_over();
+    host.minutes(9);
+    host.exit("k8s_v2", 1);
+    host.minutes(30);
+    assert_eq!(host.latest(), Some('a'));
+    assert!(host.has_container("telemetry"));
+}
+
+#[test]
+fn case_42_the_engine_errs_three_times() {
+    let mut host = taken_over();
+    host.minutes(10);
+    host.refuses_tags = true;
+    host.minutes(3);
+    assert_eq!(host.latest(), Some('a'));
+    assert!(host.has_container("telemetry"), "nothing is cleaned up");
+    assert!(host.is_on_disk('a'));
+    host.refuses_tags = false;
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('b'));
+    assert!(!host.has_container("telemetry"));
+}
+
+#[test]
+fn case_42_the_local_one_still_runs() {
+    let mut host = Host::local_head();
+    host.deploy('b', "v2");
+    host.minutes(30);
+    assert_eq!(host.latest(), Some('a'));
+    assert_eq!(host.serving().as_deref(), Some("telemetry"));
+}
+
+#[test]
+fn case_42_clean_up_of_a_newer_failed_version() {
+    let mut host = Host::with_fallback();
+    host.deploy_in_vain('c', "v3");
+    host.upgrade('b', "v2");
+    host.later(DAY_MINUTES);
+    host.minutes(2);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=b", "remote:v1=a", "remote:v2=b"]
+    );
+}
+
+#[test]
+fn case_42_clean_up_of_nothing() {
+    let mut host = Host::new();
+    host.image('b', &["remote:v2", "local:latest"]);
+    host.run("k8s_v2", "remote:v2");
+    host.minutes(12);
+    assert_eq!(host.disk(), ["local:latest=b", "remote:v2=b"]);
+}
+
+#[test]
+fn case_42_clean_up_with_errors_goes_on_with_the_rest() {
+    let mut host = Host::with_fallback();
+    host.image('8', &["remote:v0"]);
+    host.image('9', &["remote:w0"]);
+    host.minutes(1);
+    host.fails
+        .insert(crate::host::name("remote:v0").to_string());
+    host.upgrade('c', "v3");
+    assert!(host.is_on_disk('8') && !host.is_on_disk('9') && !host.is_on_disk('a'));
+    host.fails.clear();
+    host.minutes(1);
+    assert!(!host.is_on_disk('8'));
+}
+
+#[test]
+fn case_42_two_tags_of_one_id() {
+    let mut host = Host::with_fallback();
+    host.tag('a', "remote:v1-again");
+    host.tag('b', "remote:v2-again");
+    host.upgrade('c', "v3");
+    assert_eq!(
+        host.disk(),
+        [
+            "local:latest=c",
+            "remote:v2-again=b",
+            "remote:v2=b",
+            "remote:v3=c"
+        ]
+    );
+}
+
+#[test]
+fn case_42_r4_followed_by_r6() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote:v1"]);
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(3);
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(12);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=b", "remote:v1=a", "remote:v2=b"]
+    );
+    host.upgrade('c', "v3");
+    assert_eq!(
+        host.disk(),
+        ["local:latest=c", "remote:v2=b", "remote:v3=c"]
+    );
+    host.upgrade('e', "v4");
+    assert_eq!(
+        host.disk(),
+        ["local:latest=e", "remote:v3=c", "remote:v4=e"]
+    );
+}
+
+#[test]
+fn case_42_kube_goes_back_to_v2_after_v3_was_proven() {
+    let mut host = Host::with_fallback();
+    host.upgrade('c', "v3");
+    host.upgrade('b', "v2");
+    assert_eq!(host.lineage(), ["v2=b", "v3=c"]);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=b", "remote:v2=b", "remote:v3=c"]
+    );
+}
+
+#[test]
+fn case_42_the_pods_container_is_restarted_in_minute_eight() {
+    let mut host = taken_over();
+    host.minutes(8);
+    host.deploy('b', "v2");
+    host.minutes(10);
+    assert_eq!(host.latest(), Some('a'));
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('b'));
+}
+
+#[test]
+fn case_43_after_a_reboot_without_kube_the_proven_version_runs() {
+    let mut host = taken_over();
+    host.minutes(12);
+    host.remove_container("k8s_v2");
+    host.reboot();
+    host.minutes(2);
+    assert!(!host.has_container("telemetry"));
+    host.run("telemetry", "local:latest");
+    host.minutes(15);
+    let serving = host.plan().serving.unwrap();
+    assert_eq!((serving.version.as_str(), serving.local), ("v2", true));
+    assert_eq!(host.lineage()[0], "v2=b");
+
+    for (digit, version) in [('c', "v3"), ('d', "v4")] {
+        if host.has_container("telemetry") {
+            host.exit("telemetry", 0);
+        }
+        host.deploy(digit, version);
+        host.minutes(5);
+        host.reboot();
+        host.minutes(10);
+        assert_ne!(host.latest(), Some(digit), "a reboot delays");
+        host.minutes(1);
+        assert_eq!(host.latest(), Some(digit));
+        assert!(host.known().failures.is_empty(), "and fails nothing");
+    }
+    assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=d", "remote:v3=c", "remote:v4=d"]
+    );
+}
+
+/// A sibling: nothing is started yet when the first pass after the reboot looks.
+#[test]
+fn case_43_a_pass_right_after_the_reboot_sees_stopped_containers() {
+    for code in [0, 137, 143, 255] {
+        let mut host = Host::with_head();
+        host.deploy('b', "v2");
+        host.minutes(5);
+        host.reboot_stopped(code);
+        host.minutes(2);
+        assert!(host.known().failures.is_empty(), "exit {code}");
+        assert_eq!(host.pending().as_deref(), Some("v2=b"), "exit {code}");
+        host.start("k8s_v2");
+        host.minutes(11);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "exit {code}");
+        assert!(host.known().failures.is_empty(), "exit {code}");
+    }
+}
+
+#[test]
+fn case_44_a_local_container_that_was_only_created_makes_no_dry_run() {
+    let mut host = taken_over();
+    host.minutes(12);
+    host.create("telemetry", "local:latest");
+    host.minutes(3);
+    assert_eq!(host.serving().as_deref(), Some("k8s_v2"));
+    host.deploy('c', "v3");
+    host.minutes(12);
+    assert_eq!(host.lineage()[0], "v3=c");
+    assert!(!host.has_container("telemetry"));
+}
+
+#[test]
+fn case_45_the_fallback_is_the_image_that_worked() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:v1"]);
+    host.create("telemetry", "local:latest");
+    host.image('d', &["remote:v1"]);
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(60);
+    assert_eq!(host.latest(), Some('d'));
+    host.upgrade('b', "v2");
+    assert_eq!(host.lineage(), ["v2=b", "v1=d"]);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=b", "remote:v1=d", "remote:v2=b"]
+    );
+    assert!(!host.has_container("telemetry"));
+}
+
+#[test]
+fn case_46_local_v1_ran_and_was_stopped_and_kubes_v1_starts() {
+    let mut host = Host::local_head();
+    host.exit("telemetry", 0);
+    host.image('d', &["remote:v1"]);
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(60);
+    assert_eq!(host.latest(), Some('a'));
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_note!(host, Note::OnlyDryRuns { .. });
+}
+
+/// Local `telemetry`, `telemetry0` and `telemetry1`, of v1.
+fn multi_asic() -> Host {
+    let mut host = Host::new();
+    host.workload().containers = vec![pattern("telemetry"), pattern("telemetry[0-9]*")];
+    host.image('a', &["local:latest", "local:v1", "remote:v1"]);
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.run(name, "local:latest");
+    }
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host
+}
+
+#[test]
+fn case_47_every_local_container_is_stale_after_the_promotion() {
+    let mut host = multi_asic();
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.exit(name, 0);
+    }
+    host.image('b', &["remote:v2"]);
+    for name in ["k8s_0", "k8s_1", "k8s_2"] {
+        host.run(name, "remote:v2");
+    }
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.container_names(), ["k8s_0", "k8s_1", "k8s_2"]);
+}
+
+/// A sibling: one of them still runs v1.
+#[test]
+fn case_47_one_that_still_runs_is_reported_and_kept() {
+    let mut host = multi_asic();
+    for name in ["telemetry", "telemetry0"] {
+        host.exit(name, 0);
+    }
+    host.image('b', &["remote:v2"]);
+    host.run("k8s_0", "remote:v2");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"], "a local container works");
+    host.exit("telemetry1", 0);
+    host.minutes(12);
+    assert_eq!(host.container_names(), ["k8s_0"]);
+}
+
+#[test]
+fn case_47_local_containers_of_different_images_soak_nothing() {
+    let mut host = multi_asic();
+    host.image('b', &["local:v2"]);
+    host.remove_container("telemetry0");
+    host.run("telemetry0", "local:v2");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_note!(host, Note::LocalsDiffer { .. });
+    for name in ["telemetry", "telemetry1"] {
+        host.remove_container(name);
+        host.run(name, "local:v2");
+    }
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+/// (4.3) One of three crash-loops under systemd: the same container, down at most looks.
+#[test]
+fn case_47_a_crash_looping_sibling_keeps_the_others_from_soaking() {
+    let mut host = multi_asic();
+    host.image('b', &["local:v2"]);
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.remove_container(name);
+        host.run(name, "local:v2");
+    }
+    for _ in 0..30 {
+        host.start("telemetry0");
+        host.exit("telemetry0", 1);
+        host.minutes(1);
+    }
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.start("telemetry0");
+    host.minutes(11);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn case_48_a_sibling_that_the_policy_does_not_name_takes_nothing_from_v1() {
+    let mut host = Host::new();
+    host.workload().containers = vec![pattern("bgp0")];
+    host.image('a', &["local:latest", "local:v1"]);
+    host.run("bgp0", "local:latest");
+    host.run("bgp1", "local:latest");
+    host.minutes(12);
+    host.image('b', &["local:v2", "local:latest"]);
+    host.remove_container("bgp1");
+    host.run("bgp1", "local:latest");
+    host.minutes(30);
+    assert!(host.is_on_disk('a'));
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.remove_container("bgp0");
+    host.minutes(15);
+    host.run("bgp0", "local:v2");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"], "v1 is the fallback");
+    assert!(host.is_on_disk('a'));
+}
+
+#[test]
+fn case_49_a_service_that_starts_another_tag_keeps_its_container_and_the_name() {
+    for rolled_out in [true, false] {
+        let mut host = Host::new();
+        host.image('a', &["local:latest", "local:1.0.0"]);
+        if rolled_out {
+            host.image('a', &["remote:1.0.0"]);
+        }
+        host.run("telemetry", "local:1.0.0");
+        host.minutes(12);
+        assert_note!(host, Note::LocalTag { .. });
+        host.exit("telemetry", 0);
+        for (digit, version) in [('b', "2.0.0"), ('c', "3.0.0"), ('d', "4.0.0")] {
+            host.deploy(digit, version);
+            host.minutes(13);
+            assert_eq!(host.latest(), Some(digit));
+            assert!(host.has_container("telemetry"), "{version}");
+            assert_eq!(host.meaning("local:1.0.0"), Some('a'), "{version}");
+            assert_note!(host, Note::LocalTag { .. });
+        }
+    }
+}
+
+#[test]
+fn case_50_without_dry_runs_a_pod_of_the_local_version_serves_when_it_takes_over() {
+    for same_image in [true, false] {
+        let mut host = Host::local_head();
+        host.workload().dry_runs = false;
+        let digit = if same_image { 'a' } else { 'd' };
+        host.image(digit, &["remote:v1"]);
+        host.run("k8s_v1", "remote:v1");
+        host.minutes(3);
+        host.exit("telemetry", 0);
+        host.pass();
+        assert_eq!(host.serving().as_deref(), Some("k8s_v1"));
+        host.later(1);
+        host.minutes(11);
+        assert_eq!(host.latest(), Some(digit));
+    }
+}
+
+#[test]
+fn case_51_docker_in_memory_brings_back_the_shipped_image_at_each_boot() {
+    let mut host = Host::shipped();
+    let boot = |host: &mut Host| {
+        host.images.clear();
+        host.containers.clear();
+        host.uptime_ms = 0;
+        host.pass();
+        host.image('a', &["local:latest", "local:v1"]);
+        host.run("telemetry", "local:latest");
+        host.minutes(3);
+    };
+    host.minutes(12);
+    for _ in 0..3 {
+        boot(&mut host);
+        assert_eq!(host.latest(), Some('a'));
+        host.exit("telemetry", 0);
+        for (digit, version) in [('b', "v2"), ('c', "v3")] {
+            host.deploy(digit, version);
+            host.minutes(12);
+            assert_eq!(host.latest(), Some(digit));
+        }
+        assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+        assert_eq!(
+            host.disk(),
+            ["local:latest=c", "remote:v2=b", "remote:v3=c"]
+        );
+    }
+}
+
+#[test]
+fn case_51_secure_boot_takes_the_state_and_leaves_the_images() {
+    let mut host = Host::with_fallback();
+    let before = host.disk();
+    host.state = tagkeeper_core::model::State {
+        instance: "another".to_owned(),
+        ..Default::default()
+    };
+    host.later(7 * DAY_MINUTES);
+    host.minutes(12);
+    assert_eq!(host.disk(), before);
+    host.upgrade('c', "v3");
+    assert_eq!(
+        host.disk(),
+        ["local:latest=c", "remote:v2=b", "remote:v3=c"]
+    );
+}
+
+#[test]
+fn case_51_another_system_image_and_back() {
+    let mut host = Host::with_fallback();
+    let before = host.disk();
+    let first = (take(&mut host.images), take(&mut host.containers));
+    host.image('7', &["local:latest", "local:v7"]);
+    host.run("telemetry", "local:latest");
+    host.reboot();
+    host.minutes(5);
+    host.later(2 * DAY_MINUTES);
+    let second = (take(&mut host.images), take(&mut host.containers));
+    (host.images, host.containers) = first;
+    host.reboot();
+    host.minutes(3);
+    assert_eq!(host.disk(), before);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.latest(), Some('b'));
+    let first = (take(&mut host.images), take(&mut host.containers));
+    (host.images, host.containers) = second;
+    host.reboot();
+    host.minutes(12);
+    assert!(host.is_on_disk('7'));
+    (host.images, host.containers) = first;
+    host.reboot();
+    host.minutes(12);
+    assert_eq!(host.disk(), before, "nothing of the first disk has left it");
+    host.upgrade('c', "v3");
+    assert_eq!(host.latest(), Some('c'));
+    assert!(host.is_on_disk('b'));
+}
+
+/// `sonic-installer upgrade-docker`, a pass after each of its steps.
+#[test]
+fn case_52_an_upgrade_by_hand_step_by_step() {
+    type Step = fn(&mut Host);
+    let steps: [(&str, Step); 5] = [
+        ("systemctl stop", |host| host.exit("telemetry", 0)),
+        ("docker rm", |host| host.remove_container("telemetry")),
+        ("docker load", |host| host.image('b', &["local:latest"])),
+        ("docker tag", |host| host.tag('b', "local:v2")),
+        ("systemctl start", |host| {
+            host.run("telemetry", "local:latest")
+        }),
+    ];
+    for named in [true, false] {
+        for passes in [1, 3] {
+            let mut host = Host::new();
+            host.image('a', &["local:latest"]);
+            if named {
+                host.tag('a', "local:v1");
+            }
+            host.run("telemetry", "local:latest");
+            host.minutes(12);
+            for (step, change) in steps {
+                change(&mut host);
+                host.minutes(passes);
+                assert!(host.is_on_disk('a'), "{step}");
+                // `docker image prune` between any two of them.
+                host.images.retain(|image| !image.references.is_empty());
+            }
+            host.minutes(12);
+            assert_eq!(host.latest(), Some('b'));
+            assert_eq!(host.lineage().len(), 2, "{:?}", host.lineage());
+            assert!(host.is_on_disk('a'));
+            assert!(host.has_container("telemetry"));
+        }
+    }
+}
+
+#[test]
+fn case_53_the_switchs_own_daemon_tags_and_cleans_beside_tagkeeper() {
+    for daemon_first in [true, false] {
+        let mut host = taken_over();
+        let mut before = vec!['a', 'b'];
+        for (digit, version) in [('b', "v2"), ('c', "v3"), ('d', "v4")] {
+            host.deploy(digit, version);
+            host.minutes(10);
+            if !daemon_first {
+                host.pass();
+            }
+            host.tag(digit, "local:latest");
+            host.remove_container("telemetry");
+            // It removes all versions but the last two.
+            before.push(digit);
+            let keep = [digit, before[before.len() - 2]];
+            host.images
+                .retain(|image| keep.contains(&crate::host::digit(&image.id)));
+            host.minutes(2);
+            assert_eq!(host.latest(), Some(digit));
+        }
+        assert_eq!(host.lineage(), ["v4=d", "v3=c"], "{daemon_first}");
+        assert_eq!(
+            host.disk(),
+            ["local:latest=d", "remote:v3=c", "remote:v4=d"]
+        );
+    }
+}
+
+#[test]
+fn case_55_images_of_other_features_with_names_alike_are_untouched() {
+    let mut host = Host::with_fallback();
+    let alike = [
+        "docker-sonic-telemetry-dbg:v1",
+        "docker-sonic-telemetry-dbg:latest",
+        "docker-sonic-telemetr:v1",
+        "xdocker-sonic-telemetry:v1",
+        "sonic-telemetry:latest",
+        "docker-sonic:v1",
+        "telemetry:v1",
+        "team/docker-sonic-telemetry:v1",
+        "docker-sonic-telemetry/x:v1",
+        "registry.example/docker-sonic-telemetry:v1",
+        "registry.example:5001/docker-sonic-telemetry:v1",
+        "registry.example:5000/docker-sonic-telemetry2:v1",
+        "registry.example:5000/x/docker-sonic-telemetry:v1",
+        "registry.example:5000/docker-sonic-telemetry/x:v1",
+        "xregistry.example:5000/docker-sonic-telemetry:v1",
+        "docker.io/library/telemetry:v2",
+        "localhost/docker-sonic-telemetry:v1",
+        "docker-syncd:v1",
+        "docker-syncd:latest",
+        "docker-teamd:v1",
+        "docker-lldp:v1",
+        "docker-lldp:latest",
+    ];
+    for (digit, reference) in "0123456789".chars().cycle().zip(alike) {
+        host.image(digit, &[reference]);
+    }
+    host.upgrade('c', "v3");
+    host.upgrade('d', "v4");
+    host.later(30 * DAY_MINUTES);
+    host.minutes(3);
+    let disk = host.disk();
+    for reference in alike {
+        let named = crate::host::short_name(&crate::host::name(reference));
+        assert!(
+            disk.iter()
+                .any(|line| line.starts_with(&format!("{named}="))),
+            "{reference} is gone: {disk:?}"
+        );
+    }
+}
+
+#[test]
+fn case_56_a_debug_builds_names_stay_and_three_names_can_be_said() {
+    let mut host = Host::new();
+    let bgp = WorkloadName::new("bgp");
+    host.policy.workloads.clear();
+    host.add_workload("bgp", "docker-fpm-frr", "registry.example/sonic-bgp");
+    host.policy.workloads.get_mut(&bgp).unwrap().containers = vec![pattern("frr")];
+    host.image('a', &["docker-fpm-frr:latest", "docker-fpm-frr:v1"]);
+    host.image('9', &["docker-fpm-frr-dbg:latest", "docker-fpm-frr-dbg:v1"]);
+    host.run("frr", "docker-fpm-frr:latest");
+    host.minutes(12);
+    assert_eq!(host.lineage_of(&bgp), ["v1=a"]);
+    host.exit("frr", 0);
+    for (digit, version) in [('b', "v2"), ('c', "v3")] {
+        let reference = format!("registry.example/sonic-bgp:{version}");
+        host.image(digit, &[&reference]);
+        host.remove_container("pod");
+        host.run("pod", &reference);
+        host.minutes(12);
+    }
+    assert_eq!(host.lineage_of(&bgp), ["v3=c", "v2=b"]);
+    assert_eq!(
+        host.disk(),
+        [
+            "docker-fpm-frr-dbg:latest=9",
+            "docker-fpm-frr-dbg:v1=9",
+            "docker-fpm-frr:latest=c",
+            "registry.example/sonic-bgp:v2=b",
+            "registry.example/sonic-bgp:v3=c"
+        ]
+    );
+}
+
+/// A sibling of case 56: the debug build is the same image, under a name more.
+#[test]
+fn case_56_a_foreign_name_of_a_retired_image_stays() {
+    let mut host = Host::with_fallback();
+    host.tag('a', "docker-sonic-telemetry-dbg:v1");
+    host.upgrade('c', "v3");
+    host.minutes(2);
+    assert_eq!(host.meaning("docker-sonic-telemetry-dbg:v1"), Some('a'));
+    assert_eq!(host.meaning("remote:v1"), None);
+    host.workload().remotes = vec![repository("registry.example:5000/docker-sonic-telemetry")];
+    host.minutes(2);
+    assert_eq!(host.reason("remote:v2"), Reason::Fallback);
+}
+
+/// A local container that never was removed by anything is looked at whatever its state says.
+#[test]
+fn a_local_container_in_any_stopped_state_of_a_retired_image_is_stale() {
+    for state in [
+        ContainerState::Created,
+        ContainerState::Exited,
+        ContainerState::Dead,
+    ] {
+        let mut host = taken_over();
+        host.set_state("telemetry", state);
+        host.minutes(12);
+        assert!(!host.has_container("telemetry"));
+    }
+}

@@ -1,0 +1,247 @@
+//! Field cases 1 to 7: tags that move.
+
+use tagkeeper_core::model::{LocalFallback, Note, Reason};
+
+use crate::host::{DAY_MINUTES, Host, id};
+
+/// The tag of a remote is pulled anew: another image, with a digest or without.
+fn pull(host: &mut Host, digit: char, tag: &str, with_digest: bool) {
+    host.image(digit, &[&format!("remote:{tag}")]);
+    if with_digest {
+        host.tag(digit, &format!("remote@{digit}"));
+    }
+}
+
+/// The names of an image that a prune spares.
+fn lasting_names(host: &Host, digit: char) -> usize {
+    let names = host.disk();
+    let of_image = names
+        .iter()
+        .filter(|line| line.ends_with(&format!("={digit}")));
+    of_image
+        .filter(|line| !line.contains('@') && !line.contains(":latest="))
+        .count()
+}
+
+#[test]
+fn case_01_the_third_build_under_one_tag_is_not_taken_for_the_first() {
+    for dry_runs in [true, false] {
+        for with_digest in [true, false] {
+            let mut host = Host::shipped();
+            host.workload().dry_runs = dry_runs;
+            host.exit("telemetry", 0);
+            for build in ['b', 'c'] {
+                pull(&mut host, build, "stable", with_digest);
+                host.pass();
+                host.upgrade(build, "stable");
+            }
+            assert_eq!(host.lineage()[..2], ["stable=c", "stable=b"]);
+            pull(&mut host, 'd', "stable", with_digest);
+            host.minutes(3);
+            assert_eq!(host.meaning("remote:stable"), Some('d'));
+            assert!(host.is_on_disk('d'));
+            assert_eq!(host.latest(), Some('c'));
+            host.deploy('d', "stable");
+            host.minutes(11);
+            assert_eq!(host.lineage()[..2], ["stable=d", "stable=c"]);
+            assert!(host.is_on_disk('c') && lasting_names(&host, 'c') > 0);
+        }
+    }
+}
+
+/// A sibling: the build is pulled, and a day goes by before it is deployed.
+#[test]
+fn case_01_a_pulled_build_has_its_grace_and_the_proven_ones_stay() {
+    let mut host = Host::with_head();
+    host.upgrade('b', "stable");
+    pull(&mut host, 'c', "stable", true);
+    host.later(2 * DAY_MINUTES);
+    host.minutes(3);
+    host.later(2 * DAY_MINUTES);
+    host.minutes(3);
+    assert_eq!(host.latest(), Some('b'));
+    assert!(host.is_on_disk('a') && host.is_on_disk('b'));
+    assert!(lasting_names(&host, 'b') > 0);
+}
+
+#[test]
+fn case_02_the_same_label_of_another_image_is_promoted_without_dry_runs() {
+    let mut host = Host::new();
+    host.workload().dry_runs = false;
+    host.image('a', &["local:latest", "local:stable"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(12);
+    host.exit("telemetry", 0);
+    host.image('b', &["remote:stable"]);
+    host.run("k8s_stable", "remote:stable");
+    host.minutes(11);
+    assert_eq!(host.lineage(), ["stable=b", "stable=a"]);
+    assert!(!host.has_container("telemetry"), "R2");
+}
+
+#[test]
+fn case_02_with_dry_runs_a_person_is_told_which_key_to_set() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:stable"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(12);
+    host.exit("telemetry", 0);
+    host.minutes(1);
+    host.image('b', &["remote:stable"]);
+    host.run("k8s_stable", "remote:stable");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["stable=a"], "a dry run");
+    assert_note!(host, Note::TagMoved { .. });
+}
+
+#[test]
+fn case_03_a_failed_build_under_the_tag_of_the_proven_one_leaves_after_its_grace() {
+    let mut host = Host::with_head();
+    host.upgrade('b', "stable");
+    host.deploy_in_vain('c', "stable");
+    host.remove_container("k8s_stable");
+    host.minutes(2);
+    assert_eq!(
+        host.reason("remote:stable"),
+        Reason::Grace,
+        "no twin: it ran"
+    );
+    host.later(DAY_MINUTES);
+    host.minutes(2);
+    assert!(!host.is_on_disk('c'));
+    assert_eq!(host.latest(), Some('b'));
+    assert!(lasting_names(&host, 'b') > 0);
+}
+
+#[test]
+fn case_04_a_remote_latest_that_moves_leaves_latest_and_one_fallback() {
+    for with_digest in [true, false] {
+        let mut host = Host::shipped();
+        host.exit("telemetry", 0);
+        for build in ['b', 'c', 'd'] {
+            pull(&mut host, build, "latest", with_digest);
+            host.deploy(build, "latest");
+            host.minutes(12);
+            assert_eq!(host.latest(), Some(build), "digests: {with_digest}");
+        }
+        host.minutes(2);
+        assert_eq!(host.images.len(), 2, "{:?}", host.disk());
+        for build in ['c', 'd'] {
+            assert!(lasting_names(&host, build) > 0, "{:?}", host.disk());
+        }
+    }
+}
+
+#[test]
+fn case_05_a_rebuild_of_the_fallbacks_version_keeps_its_name() {
+    for pulled_in_soak in [true, false] {
+        let mut host = Host::shipped();
+        host.workload().local_fallback = LocalFallback::Keep;
+        host.exit("telemetry", 0);
+        host.deploy('b', "v2");
+        host.minutes(5);
+        if pulled_in_soak {
+            host.image('d', &["remote:v1"]);
+        }
+        host.minutes(7);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+        host.image('d', &["remote:v1"]);
+        host.minutes(3);
+        assert_eq!(host.meaning("remote:v1"), Some('d'));
+        host.deploy('d', "v1");
+        host.minutes(11);
+        assert_eq!(host.lineage(), ["v1=d", "v2=b"]);
+        assert_eq!(host.meaning("remote:v1"), Some('d'));
+        assert!(!host.is_on_disk('a'));
+    }
+}
+
+/// A sibling: the rebuild was pulled before the upgrade, as for a dry run. Then R4 cannot tell.
+#[test]
+fn case_05_a_rebuild_in_use_keeps_its_name() {
+    let mut host = Host::shipped();
+    host.minutes(11);
+    host.image('d', &["remote:v1"]);
+    host.run("debug", "remote:v1");
+    host.exit("debug", 0);
+    host.minutes(2);
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(13);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.meaning("remote:v1"), Some('d'), "a container uses it");
+    host.remove_container("debug");
+    host.minutes(2);
+    assert_eq!(host.meaning("remote:v1"), Some('a'));
+    assert!(!host.is_on_disk('d'));
+}
+
+#[test]
+fn case_06_what_is_retired_loses_all_of_its_names() {
+    for deployed_as in ["number", "edge"] {
+        let mut host = Host::new();
+        let release = |host: &mut Host, digit: char, number: u32| {
+            let tags = [
+                format!("remote:1.{number}"),
+                format!("remote:rc-{number}"),
+                "remote:edge".to_owned(),
+            ];
+            host.image(digit, &[&tags[0], &tags[1], &tags[2]]);
+            if number == 1 {
+                host.tag(digit, "local:latest");
+            }
+            let tag = if deployed_as == "edge" {
+                "edge".to_owned()
+            } else {
+                format!("1.{number}")
+            };
+            host.deploy(digit, &tag);
+            host.minutes(13);
+        };
+        for (digit, number) in [('a', 1), ('b', 2), ('c', 3)] {
+            release(&mut host, digit, number);
+        }
+        let mut disk = host.disk();
+        disk.retain(|line| !line.starts_with("local:") || line.starts_with("local:latest"));
+        assert_eq!(
+            disk,
+            [
+                "local:latest=c",
+                "remote:1.2=b",
+                "remote:1.3=c",
+                "remote:edge=c",
+                "remote:rc-2=b",
+                "remote:rc-3=c"
+            ],
+            "{deployed_as}"
+        );
+    }
+}
+
+#[test]
+fn case_07_a_fallback_whose_name_was_pulled_anew_gets_another() {
+    for forced in [false, true] {
+        let mut host = Host::with_fallback();
+        host.image('d', &["remote:v1"]);
+        if forced {
+            host.tag('d', "local:v1");
+        }
+        host.minutes(2);
+        assert!(lasting_names(&host, 'a') > 0, "{:?}", host.disk());
+        // `docker image prune` takes what has no name.
+        host.images.retain(|image| !image.references.is_empty());
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+        assert!(host.images.iter().any(|image| image.id == id('a')));
+        assert_eq!(host.meaning("remote:v1"), Some('d'), "it stays what it is");
+    }
+}
+
+/// A sibling: the head loses its name while it serves.
+#[test]
+fn case_07_the_head_gets_a_name_beside_latest_too() {
+    let mut host = Host::with_fallback();
+    host.image('d', &["remote:v2"]);
+    host.minutes(2);
+    assert_eq!(host.meaning("local:v2"), Some('b'));
+    assert_eq!(host.latest(), Some('b'));
+}

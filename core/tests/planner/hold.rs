@@ -1,0 +1,145 @@
+//! Hold (design 4.5): it stops all of it, and time on hold does not count.
+
+use tagkeeper_core::model::{HeldBy, Note, Reason};
+
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id};
+
+#[test]
+fn hold_neither_tags_nor_records_a_promotion() {
+    let mut host = Host::with_head();
+    host.workload().hold = true;
+    host.deploy('b', "v2");
+    host.minutes(30);
+    assert_eq!(
+        (host.lineage(), host.pending().as_deref()),
+        (vec!["v1=a".to_owned()], Some("v2=b"))
+    );
+    assert!(
+        host.plan().pending.unwrap().up_ms >= 30 * MINUTE_MS,
+        "observed and shown"
+    );
+    let pending = host.memory().pending.as_ref().unwrap();
+    assert_eq!((pending.soaked, pending.promoting), (true, false));
+    host.tag('b', "local:latest");
+    host.minutes(3);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.workload().hold = false;
+    host.pass();
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn hold_keeps_a_promotion_that_was_committed_until_it_can_be_recorded() {
+    for serves in [true, false] {
+        let mut host = Host::with_head();
+        host.deploy('b', "v2");
+        host.minutes(10);
+        host.pass_killed_after(1);
+        host.workload().hold = true;
+        if serves {
+            host.start("k8s_v2");
+        } else {
+            host.remove_container("k8s_v2");
+        }
+        host.minutes(5);
+        assert_eq!(
+            (host.lineage(), host.pending().as_deref()),
+            (vec!["v1=a".to_owned()], Some("v2=b"))
+        );
+        assert!(host.known().failures.is_empty());
+        host.workload().hold = false;
+        host.pass();
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "serves: {serves}");
+    }
+}
+
+#[test]
+fn hold_follows_failures() {
+    let mut host = Host::with_head();
+    host.workload().hold = true;
+    host.deploy_in_vain('b', "v2");
+    assert_eq!((host.pending(), host.known().failures.len()), (None, 1));
+}
+
+#[test]
+fn hold_removes_moves_and_restores_nothing() {
+    let mut host = Host::with_fallback();
+    host.image('9', &["remote:v0"]);
+    host.pass();
+    host.memory_mut().retired.insert(id('9'));
+    host.tag('a', "local:v1");
+    host.run("telemetry", "remote:v1");
+    host.exit("telemetry", 0);
+    host.untag("local:latest");
+    host.workload().hold = true;
+    host.workload().fallbacks = 0;
+    host.later(3 * DAY_MINUTES);
+    host.minutes(3);
+    assert_eq!(
+        host.disk(),
+        ["local:v1=a", "remote:v0=9", "remote:v1=a", "remote:v2=b"]
+    );
+    assert_eq!(host.container_names(), ["k8s_v2", "telemetry"]);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"], "nor is the lineage cut");
+}
+
+#[test]
+fn time_on_hold_does_not_count_as_idle() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["remote:v3"]);
+    host.pass();
+    host.later(DAY_MINUTES - 10);
+    host.workload().hold = true;
+    host.pass();
+    host.later(5 * DAY_MINUTES);
+    host.pass();
+    host.later(5 * DAY_MINUTES);
+    host.workload().hold = false;
+    assert_eq!(host.reason("remote:v3"), Reason::Grace);
+    host.pass();
+    host.later(9);
+    assert_eq!(host.reason("remote:v3"), Reason::Grace);
+    host.later(1);
+    assert_eq!(host.reason("remote:v3"), Reason::Idle);
+}
+
+#[test]
+fn what_becomes_idle_on_hold_is_idle_from_the_end_of_the_hold() {
+    let mut host = Host::with_fallback();
+    host.workload().hold = true;
+    host.pass();
+    host.later(1000);
+    host.image('c', &["remote:v3"]);
+    host.pass();
+    host.later(1000);
+    host.workload().hold = false;
+    host.pass();
+    assert_eq!(
+        host.memory().images[&id('c')].idle_since_ms,
+        Some(host.uptime_ms)
+    );
+    host.later(DAY_MINUTES - 1);
+    assert_eq!(host.reason("remote:v3"), Reason::Grace);
+    host.later(1);
+    assert_eq!(host.reason("remote:v3"), Reason::Idle);
+}
+
+#[test]
+fn a_hold_says_so() {
+    let mut host = Host::with_head();
+    host.workload().hold = true;
+    assert_eq!(host.plan().held, Some(HeldBy::Workload));
+    assert_eq!(host.notes()[0], Note::Held(HeldBy::Workload));
+}
+
+/// What R2 would remove stays on hold, and uses its image.
+#[test]
+fn a_stale_local_container_on_hold_uses_its_image() {
+    let mut host = Host::with_fallback();
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.container("telemetry").image = Some(id('a'));
+    host.workload().hold = true;
+    host.pass();
+    assert_eq!(host.memory().images[&id('a')].idle_since_ms, None);
+}

@@ -1,0 +1,390 @@
+//! What a person asks for (design 7): `rollback` and `accept`.
+
+use tagkeeper_core::model::{Action, ActionKind, EventKind, Note, Version, WorkloadName};
+use tagkeeper_core::planner::{
+    Refusal, RollbackPlan, RollbackTarget, accept, decide, rollback, rollback_actions,
+    rollback_steps,
+};
+
+use crate::engine::Applied;
+use crate::host::{Host, describe, digit, id, telemetry};
+
+/// What the command does first: brings the state up to the host, then decides.
+fn decided_for(host: &Host, what: RollbackTarget) -> Result<RollbackPlan, Refusal> {
+    let mut copy = host.clone();
+    let observed = copy.observe();
+    let current = decide(&host.policy, &host.state, &observed).state;
+    rollback(&host.policy, &current, &observed, &telemetry(), what)
+}
+
+fn decided(host: &Host) -> Result<RollbackPlan, Refusal> {
+    decided_for(host, RollbackTarget::InPlay)
+}
+
+/// The command, killed after so many changes to the engine.
+pub(crate) fn roll_back(host: &mut Host, changes: usize) -> Vec<String> {
+    roll_back_to(host, RollbackTarget::InPlay, changes)
+}
+
+pub(crate) fn roll_back_to(host: &mut Host, what: RollbackTarget, changes: usize) -> Vec<String> {
+    let plan = decided_for(host, what).unwrap();
+    host.state = plan.state;
+    let target = plan.target.as_ref().map(|(_, image)| image);
+    let mut acted = Vec::new();
+    loop {
+        let observed = host.observe();
+        let actions = rollback_actions(&host.policy, &host.state, &observed, &telemetry(), target);
+        if actions.is_empty() {
+            return acted;
+        }
+        for action in &actions {
+            if acted.len() == changes {
+                return acted;
+            }
+            assert_eq!(host.apply(action), Applied::Done, "{action:?}");
+            acted.push(describe(&action.kind));
+        }
+    }
+}
+
+fn rejected(host: &Host) -> Vec<String> {
+    host.state
+        .rejected_of(&telemetry())
+        .map(|(image, r)| format!("{}={}", r.version, digit(image)))
+        .collect()
+}
+
+fn described(steps: &[Action]) -> Vec<String> {
+    steps.iter().map(|step| describe(&step.kind)).collect()
+}
+
+fn accepted(host: &Host, version: &str) -> Option<tagkeeper_core::model::State> {
+    accept(&host.state, &telemetry(), &Version::new(version))
+}
+
+#[test]
+fn rollback_from_the_head_moves_latest_to_the_fallback() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    let plan = decided(&host).unwrap();
+    assert_eq!(plan.target, Some((Version::new("v1"), id('a'))));
+    assert_eq!(plan.rejected.as_str(), "v2");
+    assert!(matches!(plan.event.kind, EventKind::RolledBack { .. }));
+    assert_eq!(roll_back(&mut host, usize::MAX), ["tag a local:latest"]);
+    assert_eq!(
+        (host.lineage(), rejected(&host)),
+        (vec!["v1=a".to_owned()], vec!["v2=b".to_owned()])
+    );
+    host.start("k8s_v2");
+    host.minutes(30);
+    assert_eq!(
+        (host.pending(), host.lineage()),
+        (None, vec!["v1=a".to_owned()])
+    );
+    assert!(host.disk().contains(&"local:latest=a".to_owned()));
+}
+
+/// What a person is shown is what is then done, round by round.
+#[test]
+fn the_steps_that_are_foreseen_are_those_that_are_taken() {
+    type Arrange = fn(&mut Host);
+    let table: &[(&str, usize, Arrange)] = &[
+        ("latest moves", 1, |host| host.exit("k8s_v2", 1)),
+        ("the local container is stale", 2, |host| {
+            host.remove_container("k8s_v2");
+            host.run("telemetry", "local:latest");
+            host.exit("telemetry", 0);
+        }),
+        ("and latest leaves an image without a name", 3, |host| {
+            host.remove_container("k8s_v2");
+            host.untag("remote:v2");
+            host.run("telemetry", "local:latest");
+            host.exit("telemetry", 0);
+        }),
+        ("latest stays: a pending upgrade is rejected", 0, |host| {
+            host.deploy('c', "v3");
+            host.pass();
+        }),
+        ("latest is gone", 1, |host| host.untag("local:latest")),
+        (
+            "latest was moved by hand, and moves all the same",
+            2,
+            |host| {
+                host.image('9', &["local:latest"]);
+                host.exit("k8s_v2", 1);
+            },
+        ),
+        ("on hold, which a person overrides", 1, |host| {
+            host.workload().hold = true;
+        }),
+    ];
+    for (case, count, arrange) in table {
+        let mut host = Host::with_fallback();
+        arrange(&mut host);
+        let plan = decided(&host).unwrap();
+        let world = host.listed();
+        let steps = rollback_steps(&host.policy, &plan, &world, &telemetry());
+        let foreseen = described(&steps);
+        assert_eq!(foreseen.len(), *count, "{case}: {foreseen:?}");
+        assert_eq!(roll_back(&mut host, usize::MAX), foreseen, "{case}");
+    }
+}
+
+#[test]
+fn rollback_applies_r2_before_it_returns() {
+    let mut host = Host::with_fallback();
+    host.remove_container("k8s_v2");
+    host.untag("remote:v2");
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    let steps = ["tag b local:v2", "tag a local:latest", "rm telemetry"];
+    assert_eq!(roll_back(&mut host, usize::MAX), steps);
+    assert!(host.container_names().is_empty());
+}
+
+#[test]
+fn rollback_with_an_upgrade_pending_rejects_that() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(3);
+    let plan = decided(&host).unwrap();
+    assert_eq!((plan.target.as_ref(), plan.rejected.as_str()), (None, "v3"));
+    assert_eq!(roll_back(&mut host, usize::MAX), [""; 0]);
+    assert_eq!(
+        (host.lineage(), host.pending()),
+        (vec!["v2=b".to_owned(), "v1=a".to_owned()], None)
+    );
+    host.minutes(30);
+    assert_eq!(
+        (host.lineage(), rejected(&host)),
+        (
+            vec!["v2=b".to_owned(), "v1=a".to_owned()],
+            vec!["v3=c".to_owned()]
+        )
+    );
+    assert!(host.known().failures.is_empty(), "rejected, not failed");
+    assert!(
+        host.notes()
+            .iter()
+            .any(|n| matches!(n, Note::RejectedServes { .. })),
+        "{:?}",
+        host.plan().notes
+    );
+}
+
+#[test]
+fn rollback_rejects_an_upgrade_that_no_pass_has_seen_yet() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(rejected(&host), ["v3=c"]);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn rollback_takes_a_pending_fallback_out_of_the_lineage() {
+    let mut host = Host::with_fallback();
+    host.deploy('a', "v1");
+    host.minutes(3);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(
+        (host.lineage(), rejected(&host)),
+        (vec!["v2=b".to_owned()], vec!["v1=a".to_owned()])
+    );
+}
+
+#[test]
+fn rollback_while_the_head_itself_soaks_again_rejects_the_head() {
+    let mut host = Host::with_fallback();
+    host.tag('a', "local:latest");
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    assert_eq!(roll_back(&mut host, usize::MAX), [""; 0]);
+    assert_eq!(
+        (host.lineage(), rejected(&host)),
+        (vec!["v1=a".to_owned()], vec!["v2=b".to_owned()])
+    );
+    assert_eq!(host.pending(), None);
+}
+
+#[test]
+fn rollback_of_a_pending_image_that_latest_names_puts_latest_back() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.tag('c', "local:latest");
+    host.minutes(3);
+    assert_eq!(roll_back(&mut host, usize::MAX), ["tag b local:latest"]);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+#[test]
+fn rollback_is_refused_while_the_local_container_runs() {
+    let mut host = Host::with_fallback();
+    host.run("telemetry", "local:latest");
+    let refusal = decided(&host).unwrap_err();
+    let expected = Refusal::LocalRuns {
+        workload: telemetry(),
+        container: "telemetry".to_owned(),
+        rejected: Version::new("v2"),
+    };
+    assert_eq!(refusal, expected);
+}
+
+#[test]
+fn rollback_is_refused_without_anything_to_go_back_to() {
+    let host = Host::with_head();
+    let expected = Refusal::NoFallback {
+        workload: telemetry(),
+        head: Version::new("v1"),
+    };
+    assert_eq!(decided(&host), Err(expected));
+
+    let mut host = Host::with_fallback();
+    host.lose_image('a');
+    let expected = Refusal::NoFallback {
+        workload: telemetry(),
+        head: Version::new("v2"),
+    };
+    assert_eq!(
+        decided(&host),
+        Err(expected),
+        "the fallback is off the disk"
+    );
+
+    let mut host = Host::new();
+    host.image('a', &["local:latest"]);
+    assert_eq!(decided(&host), Err(Refusal::NothingProven(telemetry())));
+}
+
+#[test]
+fn rollback_of_a_first_upgrade_needs_no_head() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "remote:v1"]);
+    host.deploy('b', "v2");
+    host.minutes(2);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(rejected(&host), ["v2=b"]);
+}
+
+#[test]
+fn rollback_works_on_hold() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    host.workload().hold = true;
+    assert_eq!(roll_back(&mut host, usize::MAX), ["tag a local:latest"]);
+    host.minutes(5);
+    assert!(host.disk().contains(&"local:latest=a".to_owned()));
+    assert_eq!(host.lineage(), ["v1=a"]);
+}
+
+#[test]
+fn rollback_on_hold_applies_r2_and_restores_too() {
+    let mut host = Host::with_fallback();
+    host.remove_container("k8s_v2");
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.workload().hold = true;
+    assert_eq!(
+        roll_back(&mut host, usize::MAX),
+        ["tag a local:latest", "rm telemetry"]
+    );
+
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.tag('c', "local:latest");
+    host.workload().hold = true;
+    host.minutes(3);
+    assert_eq!(roll_back(&mut host, usize::MAX), ["tag b local:latest"]);
+}
+
+#[test]
+fn rollback_that_was_killed_is_finished_by_a_pass() {
+    for changes in 0..=2 {
+        let mut host = Host::with_fallback();
+        host.remove_container("k8s_v2");
+        host.run("telemetry", "local:latest");
+        host.exit("telemetry", 0);
+        roll_back(&mut host, changes);
+        host.pass();
+        assert!(
+            host.disk().contains(&"local:latest=a".to_owned()),
+            "killed after {changes}"
+        );
+        assert!(host.container_names().is_empty(), "killed after {changes}");
+        assert_eq!(host.lineage(), ["v1=a"]);
+    }
+}
+
+#[test]
+fn rollback_that_was_killed_on_hold_is_finished_after_the_hold() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    host.workload().hold = true;
+    roll_back(&mut host, 0);
+    host.pass();
+    assert!(host.disk().contains(&"local:latest=b".to_owned()));
+    host.workload().hold = false;
+    host.pass();
+    assert!(host.disk().contains(&"local:latest=a".to_owned()));
+}
+
+#[test]
+fn a_rejection_is_of_an_image_and_a_rebuilt_one_passes() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(2);
+    roll_back(&mut host, usize::MAX);
+    host.deploy('d', "v3");
+    host.minutes(11);
+    assert_eq!(host.lineage(), ["v3=d", "v2=b"]);
+}
+
+#[test]
+fn accept_lifts_every_rejection_of_the_version() {
+    let mut host = Host::with_fallback();
+    for digit in ['c', 'd'] {
+        host.deploy(digit, "v3");
+        host.minutes(2);
+        roll_back(&mut host, usize::MAX);
+    }
+    assert_eq!(rejected(&host), ["v3=c", "v3=d"]);
+    assert_eq!(accepted(&host, "v4"), None);
+    let nobody = WorkloadName::new("nobody");
+    assert_eq!(accept(&host.state, &nobody, &Version::new("v3")), None);
+    host.state = accepted(&host, "v3").unwrap();
+    assert!(rejected(&host).is_empty());
+    host.minutes(11);
+    assert_eq!(host.lineage(), ["v3=d", "v2=b"]);
+}
+
+#[test]
+fn rollback_decides_no_removal_of_images() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    let plan = decided(&host).unwrap();
+    let world = host.listed();
+    let target = plan.target.as_ref().map(|(_, image)| image);
+    let actions = rollback_actions(&host.policy, &plan.state, &world, &telemetry(), target);
+    assert!(
+        actions
+            .iter()
+            .all(|action| !matches!(action.kind, ActionKind::RemoveImage { .. }))
+    );
+    host.image('9', &["remote:v0"]);
+    let nobody = WorkloadName::new("nobody");
+    assert_eq!(
+        rollback_actions(&host.policy, &plan.state, &world, &nobody, None),
+        []
+    );
+}
+
+/// What was written down at the time that the state is saved with must not be ahead of its clock.
+#[test]
+fn a_persons_decision_brings_the_clock_along() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    host.later(7);
+    let now = host.now();
+    let plan = decided(&host).unwrap();
+    assert_eq!(plan.state.clock, now.clock);
+}
