@@ -10,7 +10,7 @@ use tagkeeper::pass::{Pass, PassError, ReadyAsker, Witness};
 use tagkeeper::policy::{EnginePolicy, Policy, Workload, WorkloadName};
 use tagkeeper::ready::Question;
 use tagkeeper::state::{Clock, Now, State, Store};
-use tagkeeper::world::{Container, ContainerId, Disk, Image, Readiness, World};
+use tagkeeper::world::{Container, ContainerId, Disk, Image, PinLabel, Readiness, World};
 
 /// An engine with a hundred images that nobody wants. It answers the first look; then the pass's time is over.
 struct Slow {
@@ -26,7 +26,7 @@ impl Slow {
 }
 
 impl Engine for Slow {
-    fn observe(&mut self) -> anyhow::Result<World> {
+    fn observe(&mut self, _: &[&str]) -> anyhow::Result<World> {
         self.looks += 1;
         if self.looks > 2 {
             return self.over();
@@ -36,6 +36,7 @@ impl Engine for Slow {
             references: vec![Reference::parse(&format!("app:v{n}")).unwrap()],
             foreign_names: 0,
             size_bytes: 1,
+            labels: BTreeMap::new(),
         });
         Ok(World {
             images: images.collect(),
@@ -57,7 +58,7 @@ impl Engine for Slow {
     fn tag(&mut self, _: &ImageId, _: &Reference) -> anyhow::Result<Answer> {
         self.over()
     }
-    fn create_pin(&mut self, _: &str, _: &str, _: &ImageId) -> anyhow::Result<Answer> {
+    fn create_pin(&mut self, _: &str, _: &PinLabel, _: &ImageId) -> anyhow::Result<Answer> {
         self.over()
     }
     fn remove_container(&mut self, _: &ContainerId) -> anyhow::Result<Answer> {

@@ -253,7 +253,7 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Config {
-        volumes: Option<BTreeMap<String, IgnoredAny>>,
+        volumes: Option<serde_json::Map<String, serde_json::Value>>,
     }
     let body: Body = serde_json::from_slice(body)?;
     let names = |names: Option<Vec<Option<String>>>| names.into_iter().flatten().flatten();
@@ -264,7 +264,11 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
             .chain(names(body.repo_digests))
             .collect(),
         size: body.size.0,
-        volumes: volumes.unwrap_or_default().into_keys().collect(),
+        volumes: volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect(),
     })
 }
 
