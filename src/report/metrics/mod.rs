@@ -6,7 +6,7 @@
 
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{Plan, Reason, WorkloadPlan};
 use crate::exit::Exit;
@@ -156,7 +156,7 @@ fn of_tallies(pass: &Pass<'_>) -> Vec<Family> {
             |t| t.removals,
         ),
         of(
-            "tagkeeper_won_back_bytes",
+            "tagkeeper_reclaimed_bytes",
             "Sizes of the images that left the disk thereby, shared layers included",
             |t| t.bytes_won_back,
         ),
@@ -248,6 +248,12 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
                     .collect()
             },
         ),
+        of_plans(
+            plan,
+            "tagkeeper_failed_info",
+            "The upgrades that are remembered as failed, and why",
+            failed,
+        ),
         of(
             "tagkeeper_pending_began_timestamp_seconds",
             "When the pending upgrade began, restarts included, by the host's wall clock then",
@@ -279,6 +285,22 @@ fn images(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
         labels.push(("verdict", reason.verdict().as_str().to_owned()));
         labels.push(("reason", reason.as_str().to_owned()));
         (labels, count(names))
+    });
+    samples.collect()
+}
+
+fn failed(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> {
+    // One sample for each set of labels: a version may have failed as several images.
+    let failed: BTreeSet<(&str, &str)> = workload
+        .failures
+        .iter()
+        .map(|failure| (failure.version.as_str(), failure.reason.as_str()))
+        .collect();
+    let samples = failed.into_iter().map(|(version, reason)| {
+        let mut labels = whose(name);
+        labels.push(("version", version.to_owned()));
+        labels.push(("reason", reason.to_owned()));
+        (labels, Value::Gauge(1.0))
     });
     samples.collect()
 }
