@@ -5,8 +5,10 @@ BINDIR      ?= $(PREFIX)/bin
 SYSCONFDIR  ?= /etc
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 PRESETDIR   ?= $(PREFIX)/lib/systemd/system-preset
 LIBDIR      ?= $(PREFIX)/lib/tagkeeper
+DATADIR     ?= $(PREFIX)/share/tagkeeper
 MANDIR      ?= $(PREFIX)/share/man
 DOCDIR      ?= $(PREFIX)/share/doc/tagkeeper
 BASHDIR     ?= $(PREFIX)/share/bash-completion/completions
@@ -161,6 +163,9 @@ install:
 	install -D -m 644 units/tagkeeper.timer $(DESTDIR)$(UNITDIR)/tagkeeper.timer
 	install -D -m 644 units/90-tagkeeper.preset $(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset
 	install -D -m 644 units/tagkeeper.conf $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
+	install -D -m 644 units/tagkeeper.tmpfiles $(DESTDIR)$(TMPFILESDIR)/tagkeeper.conf
+	install -D -m 644 config/policy.toml $(DESTDIR)$(DATADIR)/policy.toml
+	install -d -m 755 $(dir $(policy))policy.d
 	@if test -e $(manual)/tagkeeper.8; then set -ex; \
 		install -D -m 644 $(manual)/tagkeeper.8 $(DESTDIR)$(MANDIR)/man8/tagkeeper.8; \
 		install -D -m 644 $(manual)/tagkeeper.toml.5 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5; \
@@ -178,14 +183,21 @@ install:
 	else set -x; install -D -m 644 config/policy.toml $(policy); fi
 
 uninstall:
+	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then set -x; \
+		systemctl disable --now tagkeeper.timer; systemctl stop tagkeeper.service; true; \
+	fi
 	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
 		$(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf \
+		$(DESTDIR)$(TMPFILESDIR)/tagkeeper.conf $(DESTDIR)$(DATADIR)/policy.toml \
 		$(DESTDIR)$(LIBDIR)/tagkeeper-ready $(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) \
 		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
 		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md third-party.txt) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(examples))
-	for dir in $(LIBDIR) $(DOCDIR); do \
+	for dir in $(LIBDIR) $(DATADIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \
 	done
+	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then set -x; \
+		systemctl daemon-reload; systemctl reset-failed tagkeeper.service 2>/dev/null; true; \
+	fi
