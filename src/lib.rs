@@ -16,6 +16,7 @@
 //! - [`decide`]: pure. Who serves, what is pending, what is promoted, what becomes of each image: a plan.
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' own word on readiness, `hooks`:
 //!   who is told what happened; `runner` runs the commands of both.
+//! - [`confine`]: what the program may still write once it reads the engine's answers.
 //! - `textfile`: where metrics are written.
 //! - [`pass`]: rounds of observe, decide, save, act; the operator's `rollback` and `accept`.
 //! - [`init`]: a first policy, guessed from a world. Pure.
@@ -26,6 +27,7 @@
 
 pub mod cli;
 pub mod command;
+pub mod confine;
 pub mod decide;
 pub mod engine;
 pub mod exit;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::span;
+use crate::{confine, span};
 
 /// What is to be run.
 pub(crate) struct Errand<'a> {
@@ -34,7 +34,8 @@ impl Errand<'_> {
         let Some((program, arguments)) = self.command.split_first() else {
             return Ok(());
         };
-        let spawned = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .envs(self.environment.iter().copied())
             .stdin(if self.input.is_empty() {
@@ -43,9 +44,8 @@ impl Errand<'_> {
                 Stdio::piped()
             })
             .stdout(Stdio::null())
-            .process_group(0)
-            .spawn();
-        match spawned {
+            .process_group(0);
+        match confine::spawn(command) {
             Ok(child) => wait(child, self.input, program, self.timeout_ms),
             Err(error) => Err(format!("failed to run '{program}': {error}")),
         }

@@ -1,6 +1,7 @@
 //! `reconcile`: one pass, under the lock; then its metrics, and then, without the lock, its hooks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 
@@ -9,6 +10,7 @@ use super::{
     stop_of_load, stop_of_lock,
 };
 use crate::cli::Options;
+use crate::confine;
 use crate::decide::Plan;
 use crate::exit::Exit;
 use crate::notify;
@@ -18,11 +20,15 @@ use crate::report::{self, metrics};
 use crate::state::{LoadError, Loaded, Lock, Now, Reading, State, StateDir, Tally};
 use crate::textfile;
 
+/// Where the unit's runtime directory is.
+const RUNTIME_DIR: &str = "/run/tagkeeper";
+
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Stop> {
     let reading = clocks();
     let policy = load_policy(options)?;
     let dir = state_dir(options);
     let mut lock = dir.lock().map_err(|error| stop_of_lock(&dir, error))?;
+    confine_writes(&policy, &dir);
     let mut witness = Log::new(&policy);
     let mut begun = None;
     let ended = load_or_set_aside(&dir, &mut lock, &reading).and_then(|(state, set_aside)| {
@@ -36,6 +42,19 @@ pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Stop
         witness.tell_hooks(&begun.now, clocks);
     }
     ended.map(|(_, exit)| exit)
+}
+
+/// Before the engine's first answer: whatever it is, nothing is written but the state and the metrics. What the kernel does not
+/// know of it is missing, and `check` says so.
+fn confine_writes(policy: &Policy, dir: &StateDir) {
+    let runtime = std::env::var_os("RUNTIME_DIRECTORY");
+    let runtime = runtime.as_deref().map_or(Path::new(RUNTIME_DIR), Path::new);
+    let metrics = policy.metrics.textfile.as_deref().and_then(Path::parent);
+    let mut writable = vec![dir.path(), runtime];
+    writable.extend(metrics);
+    if let Err(error) = confine::to_writing_below(&writable) {
+        report::log::log_warning(None, &format!("failed to confine the pass: {error}"));
+    }
 }
 
 /// What a pass began with.
