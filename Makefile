@@ -24,7 +24,7 @@ SCOPE       ?=
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
-dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf)
+dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)
 examples := $(notdir $(wildcard config/examples/*))
@@ -32,17 +32,23 @@ tools := target/tools/bin
 cargo_fuzz := $(tools)/cargo-fuzz
 cargo_mutants := $(tools)/cargo-mutants
 cargo_deb := $(tools)/cargo-deb
+cargo_deny := $(tools)/cargo-deny
 cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+# Where it was built is not in the binary: builds in two directories are the same, bit for bit (scripts/reproducible).
+release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
+	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build manual test soak-test test-engines fuzz mutants operating demo size bench deb rpm tools install uninstall root toolchain
+.PHONY: help build manual test reproducible advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
 	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
+	@echo 'make reproducible   builds in two directories, and compares'
+	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -51,12 +57,13 @@ help:
 	@echo 'make operating  plays what docs/operating.md tells, and puts what was printed into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; seven minutes)'
+	@echo 'make bench-unit   of that, what a minute of the installed unit costs, directive by directive (three minutes)'
 	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
 	@echo '                (and others: the head of the Makefile)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'
 
 build: manual
-	$(CARGO) build --release --locked
+	$(release_build)
 
 # Not of the release profile: what makes the pages is not what ships.
 manual:
@@ -71,6 +78,14 @@ test: root toolchain
 	$(MAKE) tools
 	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
+
+# Two release builds, so no part of `make test`.
+reproducible: toolchain
+	scripts/reproducible
+
+# Needs the network, and the advisories of the day.
+advisories: toolchain $(cargo_deny)
+	$(cargo_deny) check advisories
 
 soak-test: toolchain
 	HISTORIES=$(HISTORIES) SEED=$(SEED) $(CARGO) test --locked --profile soak --test histories -- --nocapture soak
@@ -108,6 +123,9 @@ $(cargo_deb):
 $(cargo_generate_rpm):
 	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --debug --root target/tools
 
+$(cargo_deny):
+	$(CARGO) install cargo-deny --locked --debug --root target/tools
+
 # Needs root for the tests that step the clock.
 mutants: root toolchain $(cargo_mutants)
 	scripts/mutants $(SCOPE)
@@ -122,7 +140,7 @@ operating: root
 
 demo: root
 	scripts/install-test-packages
-	$(CARGO) build --release --locked
+	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
 
 size: build
@@ -132,8 +150,16 @@ size: build
 bench: root
 	scripts/install-test-packages
 	bench/install
-	$(CARGO) build --release --locked
+	$(release_build)
 	scripts/with-engine bench/run $(binary)
+	$(MAKE) bench-unit
+
+# What systemd does for a pass besides.
+bench-unit: root
+	scripts/install-test-packages
+	scripts/boot-root >/dev/null
+	$(release_build)
+	scripts/with-engine bench/units.py $(binary)
 
 root:
 	@test "$$(id -u)" = 0 || { echo 'make: the tests start a container engine: run this as root' >&2; exit 1; }
@@ -173,9 +199,10 @@ install:
 		install -D -m 644 $(manual)/_tagkeeper $(DESTDIR)$(ZSHDIR)/_tagkeeper; \
 		install -D -m 644 $(manual)/tagkeeper.fish $(DESTDIR)$(FISHDIR)/tagkeeper.fish; \
 		install -D -m 644 $(manual)/third-party.txt $(DESTDIR)$(DOCDIR)/third-party.txt; \
+		install -D -m 644 $(manual)/tagkeeper.cdx.json $(DESTDIR)$(DOCDIR)/tagkeeper.cdx.json; \
 	else echo 'there are no man pages in $(manual), so none are installed; `make manual` makes them'; fi
 	install -d -m 755 $(DESTDIR)$(DOCDIR)
-	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	install -m 644 README.md CHANGELOG.md SECURITY.md $(DESTDIR)$(DOCDIR)
 	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
 	install -d -m 755 $(DESTDIR)$(DOCDIR)/examples
 	install -m 644 $(addprefix config/examples/,$(examples)) $(DESTDIR)$(DOCDIR)/examples
@@ -193,7 +220,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
-		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md third-party.txt) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md SECURITY.md third-party.txt tagkeeper.cdx.json) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(examples))
 	for dir in $(LIBDIR) $(DATADIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \

@@ -79,6 +79,8 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
         "/usr/share/fish/vendor_completions.d/tagkeeper.fish",
         "/usr/share/doc/tagkeeper/docs/ready.md",
         "/usr/share/doc/tagkeeper/third-party.txt",
+        "/usr/share/doc/tagkeeper/tagkeeper.cdx.json",
+        "/usr/share/doc/tagkeeper/SECURITY.md",
     ] {
         assert!(files.contains(expected), "{expected} is not in {files:#?}");
     }
@@ -93,6 +95,35 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
     assert!(!root.path().join("usr/lib/tagkeeper").exists());
     assert!(!root.path().join("usr/share/tagkeeper").exists());
     assert!(!root.path().join("usr/share/doc/tagkeeper").exists());
+    Ok(())
+}
+
+#[test]
+fn the_bill_of_materials_lists_what_the_notices_do() -> Result<()> {
+    let (root, _) = installed()?;
+    let doc = root.path().join("usr/share/doc/tagkeeper");
+    let notices = fs::read_to_string(doc.join("third-party.txt"))?;
+    let bill = fs::read_to_string(doc.join("tagkeeper.cdx.json"))?;
+    let bill: serde_json::Value = serde_json::from_str(&bill)?;
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    assert_eq!(
+        bill["metadata"]["component"]["version"],
+        env!("CARGO_PKG_VERSION")
+    );
+    let parts = bill["components"].as_array().context("no components")?;
+    assert!(parts.len() > 50, "{}", parts.len());
+    for part in parts {
+        let (name, version) = (part["name"].as_str(), part["version"].as_str());
+        let called = format!("{} {}", name.unwrap_or("?"), version.unwrap_or("?"));
+        assert!(notices.contains(&format!("\n{called}: ")), "{called}");
+        let licence = part["licenses"][0]["expression"].as_str();
+        assert!(licence.is_some_and(|l| !l.is_empty()), "{part:#}");
+    }
+    let listed = notices
+        .lines()
+        .skip(3)
+        .take_while(|line| !line.starts_with("---"));
+    assert_eq!(listed.filter(|line| !line.is_empty()).count(), parts.len());
     Ok(())
 }
 
