@@ -124,7 +124,7 @@ $(cargo_generate_rpm):
 	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --debug --root target/tools
 
 $(cargo_deny):
-	$(CARGO) install cargo-deny --locked --debug --root target/tools
+	$(CARGO) install cargo-deny --version 0.20.2 --locked --debug --root target/tools
 
 # Needs root for the tests that step the clock.
 mutants: root toolchain $(cargo_mutants)
@@ -133,12 +133,12 @@ mutants: root toolchain $(cargo_mutants)
 $(cargo_mutants):
 	$(CARGO) install cargo-mutants --version 27.1.0 --locked --debug --root target/tools
 
-operating: root
+operating: root toolchain
 	scripts/install-test-packages
 	$(CARGO) build --locked
 	TAGKEEPER=$(abspath $(or $(CARGO_TARGET_DIR),target)/debug/tagkeeper) scripts/operating-examples
 
-demo: root
+demo: root toolchain
 	scripts/install-test-packages
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
@@ -147,7 +147,7 @@ size: build
 	scripts/size $(binary)
 
 # A run at a calm time tells most: the table says what the load was.
-bench: root
+bench: root toolchain
 	scripts/install-test-packages
 	bench/install
 	$(release_build)
@@ -155,7 +155,7 @@ bench: root
 	$(MAKE) bench-unit
 
 # What systemd does for a pass besides.
-bench-unit: root
+bench-unit: root toolchain
 	scripts/install-test-packages
 	scripts/boot-root >/dev/null
 	$(release_build)
@@ -165,9 +165,7 @@ root:
 	@test "$$(id -u)" = 0 || { echo 'make: the tests start a container engine: run this as root' >&2; exit 1; }
 
 toolchain:
-	@$(CARGO) --version >/dev/null || { echo 'make: cargo is missing: install a Rust toolchain' >&2; exit 1; }
-	@$(CARGO) fmt --version >/dev/null || { echo 'make: rustfmt is missing: rustup component add rustfmt' >&2; exit 1; }
-	@$(CARGO) clippy --version >/dev/null || { echo 'make: clippy is missing: rustup component add clippy' >&2; exit 1; }
+	@scripts/install-toolchain
 
 # Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
 install:
