@@ -159,7 +159,8 @@ fn a_state_on_a_mount_of_its_own_is_found_by_all_and_emptied_by_a_purge() -> Res
         ensure!(machine.pass_succeeds()?, "{}", machine.status()?);
         let owner = machine.run("stat -c %U /srv/state.json")?;
         assert_eq!(owner, "tagkeeper");
-        let waits_for = machine.run("systemctl show --property RequiresMountsFor tagkeeper.service")?;
+        let waits_for =
+            machine.run("systemctl show --property RequiresMountsFor tagkeeper.service")?;
         ensure!(waits_for.contains("/var/lib/tagkeeper"), "{waits_for}");
         machine.workload()?;
         machine.run("dpkg --purge tagkeeper")?;
