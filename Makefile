@@ -35,7 +35,8 @@ cargo_deb := $(tools)/cargo-deb
 cargo_deny := $(tools)/cargo-deny
 cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-# Where it was built is not in the binary: builds in two directories are the same, bit for bit (scripts/reproducible).
+# Where it was built is not in the binary: builds in two directories are the same, bit for bit
+# (scripts/reproducible).
 release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
 	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml

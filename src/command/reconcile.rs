@@ -44,8 +44,8 @@ pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Stop
     ended.map(|(_, exit)| exit)
 }
 
-/// Before the engine's first answer: whatever it is, nothing is written but the state and the metrics. What the kernel does not
-/// know of it is missing, and `check` says so.
+/// Before the engine's first answer: whatever it is, nothing is written but the state and the
+/// metrics. What the kernel does not know of it is missing, and `check` says so.
 fn confine_writes(policy: &Policy, dir: &StateDir) {
     let runtime = std::env::var_os("RUNTIME_DIRECTORY");
     let runtime = runtime.as_deref().map_or(Path::new(RUNTIME_DIR), Path::new);
