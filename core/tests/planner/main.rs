@@ -37,6 +37,7 @@ mod memory;
 mod ownership;
 mod pending;
 mod pins;
+mod properties;
 mod requirements;
 mod rollback;
 mod safety;
