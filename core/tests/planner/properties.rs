@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use tagkeeper_core::model::{
-    ActionKind, ContainerState, Health, LocalFallback, Observation, PinLabel, TagPurpose,
+    ActionKind, Container, ContainerState, Health, LocalFallback, Observation, PinLabel, TagPurpose,
 };
 use tagkeeper_core::planner::{
     RollbackTarget, accept, decide, plan_as_saved, queries, rollback, rounds, status,
@@ -407,15 +407,11 @@ fn happen_to_containers(host: &mut Host, happening: &Happening) {
             host.image(*digit, &[&format!("remote@{digit}")]);
             run(host, container, &format!("remote:{version}@{digit}"));
         }
-        H::Shell(text) => {
-            if run(host, "shell", text) {
-                host.details_of("shell").interactive = true;
-            }
+        H::Shell(text) if run(host, "shell", text) => {
+            host.details_of("shell").interactive = true;
         }
-        H::OneOff(text) => {
-            if run(host, "one_off", text) {
-                host.container("one_off").one_off = true;
-            }
+        H::OneOff(text) if run(host, "one_off", text) => {
+            host.container("one_off").one_off = true;
         }
         H::Forge(text, digit, labelled) => {
             let forged = pin_name("telemetry", *digit);
@@ -427,7 +423,7 @@ fn happen_to_containers(host: &mut Host, happening: &Happening) {
                 });
             }
         }
-        H::PruneContainers => host.containers.retain(|c| c.is_running()),
+        H::PruneContainers => host.containers.retain(Container::is_running),
         H::Remove(container) => host.remove_container(container),
         H::Start(container)
         | H::State(container, _)
@@ -451,14 +447,15 @@ fn happen_to_containers(host: &mut Host, happening: &Happening) {
     }
 }
 
-/// What `plan` shows ends, and is what the pass then does, if nothing comes in between.
-fn check_preview(host: &Host) {
+/// What `plan` shows ends; the pass does the same if nothing comes in between.
+fn check_preview(host: &Host) -> Vec<String> {
     let mut copy = host.clone();
     copy.look_ms = 0;
     let observed = copy.observe();
     let (first, later) = rounds(&copy.policy, &copy.state, &observed);
     assert!(later.len() < 8, "{} rounds", later.len() + 1);
     let mut once = BTreeSet::new();
+    let mut foreseen = Vec::new();
     let all = first
         .plan
         .actions()
@@ -470,9 +467,11 @@ fn check_preview(host: &Host) {
         }));
     for (workload, action) in all {
         let said = format!("{workload} {}", describe(&action));
+        foreseen.push(describe(&action));
         assert!(once.insert((workload, action)), "twice: {said}");
     }
     check_unsaved(&copy, &observed);
+    foreseen
 }
 
 /// While the state cannot be saved, nothing is removed that the saved one needs, or a container
@@ -536,8 +535,13 @@ proptest! {
             history.happen(happening);
             if *pass {
                 history.host.later(1);
-                check_preview(&history.host);
+                let foreseen = check_preview(&history.host);
                 history.host.pass();
+                let host = &history.host;
+                let as_foreseen = host.look_ms == 0 && host.refuses.is_empty() && !host.refuses_tags;
+                if as_foreseen && host.dropped.is_empty() {
+                    prop_assert_eq!(&host.acted, &foreseen);
+                }
             }
         }
         history.host.later(1);
