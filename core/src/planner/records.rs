@@ -273,8 +273,14 @@ pub(super) fn lineage_cut(
         .memory
         .lineage
         .retain(|proven| !cut.contains(&proven.image));
-    state = history::retired(subject, state, &cut, by);
-    state.memory.retired.extend(cut);
+    // What is being soaked again is not obsolete; if that fails, it has its grace.
+    let pending = state.memory.pending.as_ref().map(|p| p.image.clone());
+    let retired: Vec<ImageId> = cut
+        .into_iter()
+        .filter(|id| pending.as_ref() != Some(id))
+        .collect();
+    state = history::retired(subject, state, &retired, by);
+    state.memory.retired.extend(retired);
     state
 }
 
