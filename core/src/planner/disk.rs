@@ -10,7 +10,7 @@ use crate::model::{
     WorkloadName, WorkloadState,
 };
 
-use super::{Recalled, hold};
+use super::{Recalled, hold, records};
 
 /// What is remembered of this disk, by workload of the policy.
 pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> Recalled {
@@ -28,6 +28,7 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
                 .pending
                 .take_if(|pending| rejected.contains_key(&pending.image));
         }
+        let known = back_in_policy(known, observed.until.ms());
         (name.clone(), on_this_disk(known, workload, &on_disk))
     });
     let holds = hold::seen(policy, state, observed);
@@ -39,6 +40,14 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
         holds,
         nothing: WorkloadState::default(),
     }
+}
+
+/// The time in which the policy did not name the workload does not count as idle: nothing of it was looked at.
+fn back_in_policy(mut known: WorkloadState, until_ms: u64) -> WorkloadState {
+    if let Some(left_ms) = known.left_ms.take() {
+        known.memory = records::idle_moved(known.memory, left_ms, until_ms);
+    }
+    known
 }
 
 type Images<'a> = hashbrown::HashMap<&'a ImageId, &'a Image>;
@@ -55,7 +64,6 @@ fn on_this_disk(
             image.is_nameless() || names.any(|name| workload.repositories().any(|r| r == name))
         })
     };
-    known.left_ms = None;
     if let Some(parked) = known.parked.take() {
         if parked.knows_any(is_own, is_on_disk) {
             known.memory = restore(*parked, known.memory, is_on_disk);
