@@ -43,6 +43,7 @@ mod rollback;
 mod safety;
 mod serving;
 mod traps;
+mod traps_found;
 mod verdicts;
 mod verdicts_removed;
 mod versions;
