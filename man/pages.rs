@@ -1,7 +1,9 @@
-//! The two man pages, from what the program itself has: its command line, its words, the table of its policy's keys.
+//! The two man pages, from what the program itself has: its command line, its words, the table of
+//! its policy's keys.
 //!
-//! The `.in` files hold what people wrote; a line `@NAME@` in them stands for what is made here. A place that is left over,
-//! or a source that does not look as expected, is an error: a page is whole, or it is not made.
+//! The `.in` files hold what people wrote; a line `@NAME@` in them stands for what is made here. A
+//! place that is left over, or a source that does not look as expected, is an error: a page is
+//! whole, or it is not made.
 
 use std::io::{self, Write};
 
@@ -10,6 +12,7 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 use tagkeeper::cli::Cli;
+use tagkeeper::report;
 
 use crate::{policy as keys, words};
 
@@ -23,10 +26,11 @@ pub(crate) fn program() -> Result<String> {
     let help = help.to_string();
     let man = || Man::new(cli.clone());
     let reasons = words::REASONS.map(|reason| {
-        let verdict = format!("{} ({})", reason.as_str(), reason.verdict().as_str());
-        entry(&verdict, words::of_reason(reason))
+        let word = report::words::reason_word(reason);
+        let verdict = format!("{word} ({})", report::words::verdict(reason.verdict()));
+        entry(&verdict, &words::of_reason(reason))
     });
-    let events = words::EVENTS.map(|event| entry(event.as_str(), words::of_event(event)));
+    let events = words::EVENTS.map(|(event, meaning)| entry(event, meaning));
     fill(
         &(title("tagkeeper", 8, "System Manager\\*(Aqs Manual") + PROGRAM),
         &[
@@ -54,8 +58,8 @@ pub(crate) fn policy() -> Result<String> {
     )
 }
 
-/// The first line of a page, and before it what the rest needs for its apostrophes. Without a date: the same sources make
-/// the same page.
+/// The first line of a page, and before it what the rest needs for its apostrophes. Without a date:
+/// the same sources make the same page.
 fn title(name: &str, section: u8, manual: &str) -> String {
     let preamble = Roff::new().render();
     let version = env!("CARGO_PKG_VERSION");
@@ -94,7 +98,8 @@ fn commands(cli: &Command) -> Result<String> {
     Ok(text)
 }
 
-/// The entries below a heading of the end of `--help`. A line that `read` makes nothing of goes on with the one before.
+/// The entries below a heading of the end of `--help`. A line that `read` makes nothing of goes on
+/// with the one before.
 fn list(help: &str, heading: &str, read: fn(&str) -> Option<(String, String)>) -> Result<String> {
     let mut lines = help.lines().skip_while(|line| *line != heading);
     let found = lines

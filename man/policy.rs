@@ -1,5 +1,10 @@
-//! What is written about the keys of a policy, from the table that reads them: the policy that ships, its JSON schema, and the
-//! sections of tagkeeper.toml(5).
+//! What is written about the keys of a policy, from the table that reads them: the policy that
+//! ships, its JSON schema, and the sections of tagkeeper.toml(5). Each of those who include this
+//! file writes a part of it.
+
+#![allow(dead_code)]
+
+use std::fmt::Write as _;
 
 use roff::{Roff, bold, roman};
 use serde_json::{Map, Value, json};
@@ -41,18 +46,16 @@ fn value_of(row: &Row) -> &'static str {
 /// `config/policy.toml`.
 pub(crate) fn shipped() -> String {
     let mut out = HEAD.to_owned();
+    let mut block = |words: &str, setting: &str| {
+        let _ = write!(out, "\n{}{setting}", comment(words));
+    };
     for section in Section::ALL {
-        out += &format!("\n{}#{}\n", comment(section.words()), example_of(section));
+        block(section.words(), &format!("#{}\n", example_of(section)));
         for row in own_rows(section) {
-            out += &format!(
-                "\n{}#{} = {}\n",
-                comment(row.words),
-                row.name,
-                value_of(row)
-            );
+            block(row.words, &format!("#{} = {}\n", row.name, value_of(row)));
         }
         if section == Section::Workload {
-            out += &format!("\n{}", comment(&shared()));
+            block(&shared(), "");
         }
     }
     out
@@ -159,7 +162,8 @@ pub(crate) fn schema() -> String {
 
 const DURATION: &str = "^\\s*(?:[0-9][0-9\\s]*(?:\\.[0-9]+)?\\s*(?:nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds|second|secs|sec|s|minutes|minute|mins|min|m|hours|hour|hrs|hr|h|days|day|d|weeks|week|wks|wk|w|months|month|M|years|year|yrs|yr|y)\\s*)+$";
 const REPOSITORY: &str = "^(?:(?:[A-Za-z0-9][A-Za-z0-9.-]*|\\[[0-9A-Fa-f:.]+\\])(?::[0-9]+)?/)?[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*)*$";
-/// No name has any other character, so that a pattern with one matches nothing; but sets may have them, beside others.
+/// No name has any other character, so that a pattern with one matches nothing; but sets may have
+/// them, beside others.
 const PATTERN: &str = "^(?:[A-Za-z0-9_.*?-]|\\[!?[^/][^\\]]*\\])+$";
 const REJECTION: &str = "^(?:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|(?:[^@\\s]+@)?sha(?:256:[0-9A-Fa-f]{64}|384:[0-9A-Fa-f]{96}|512:[0-9A-Fa-f]{128}))$";
 

@@ -182,6 +182,31 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_that_sleeps_for_five_minutes_is_killed_after_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = dir.path().join("begun");
+        let words = ["/bin/sh", "-c", "echo $$ >$0; echo; exec sleep 300"].map(str::to_owned);
+        let hooks = Hooks {
+            failed: Some([words.as_slice(), &[begun.display().to_string()]].concat()),
+            timeout_ms: 600_000,
+            ..Hooks::default()
+        };
+        // The minute is over as soon as the hook runs; what it prints makes the runner look at the clock.
+        let file = begun.clone();
+        let clocks = move || Reading {
+            monotonic_ms: 60_001 * lines(&file),
+            wall: "2026-11-22T23:00:00Z".to_owned(),
+        };
+        let now = Clock::default().advance(&clocks());
+        notify(&hooks, &vec![event(failed()); 2], &now, &clocks);
+        let pid = std::fs::read_to_string(&begun).unwrap();
+        assert!(
+            !Path::new("/proc").join(pid.trim()).exists(),
+            "the first, and no second"
+        );
+    }
+
+    #[test]
     fn only_what_the_policy_names_concerns_a_hook() {
         let hooks = Hooks {
             promoted: Some(vec!["/x".to_owned()]),

@@ -18,11 +18,13 @@ use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use crate::confine;
 use crate::deadline::Deadline;
 use crate::duration as span;
 
-/// Programs that run at the same time. Each takes up to three descriptors, of which a service has 1024.
-const AT_ONCE: usize = 64;
+/// Programs that run at the same time; the next one starts when one of them ends. The unit allows 32 tasks (`TasksMax=`), and
+/// a script needs more than one.
+const AT_ONCE: usize = 16;
 /// How often to look whether a program has ended where the kernel has no pidfd (before 5.3) or refuses one.
 const POLLING_MS: u64 = 20;
 /// How long to wait for what was killed. Only a process that the kernel cannot end, such as one that waits for a dead NFS
@@ -133,6 +135,11 @@ fn run_watched(
             };
             match Running::start(index, &invocations[index], deadline, watch) {
                 Ok(started) => running.push(started),
+                // No more processes for this user or unit: wait for one of ours to end.
+                Err(error) if is_shortage(&error) && !running.is_empty() => {
+                    queue.push_front(index);
+                    break;
+                }
                 Err(error) => {
                     finished[index] = Some(Finished::without_output(Ending::Failed(error)));
                 }
@@ -163,6 +170,11 @@ fn run_watched(
         .into_iter()
         .map(|one| one.unwrap_or_else(|| Finished::without_output(Ending::OutOfTime)))
         .collect()
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    let shortages = [Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| shortages.contains(&errno))
 }
 
 /// Waits until what was killed is gone, so that it is so when the caller goes on.
@@ -255,7 +267,7 @@ impl<'c> Running<'c> {
             command.stdin(theirs);
             stdin = Some(ours);
         }
-        let child = command.spawn()?;
+        let child = confine::spawn(command)?;
         let own = deadline.another(invocation.timeout_ms);
         Ok(Self {
             index,

@@ -91,3 +91,86 @@ fn answer(finished: &Finished, invocation: &Invocation<'_>) -> Option<Readiness>
         Some(why) => Readiness::NotReady(why),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tagkeeper_core::model::{
+        ContainerId, ImageId, Reading, Repository, Version, Workload, WorkloadName,
+    };
+
+    use super::*;
+
+    /// A policy of workloads with these commands, and their queries.
+    fn asking(commands: &[(&str, &Ready)]) -> (Policy, Vec<Query>) {
+        let mut policy = Policy::default();
+        let mut queries = Vec::new();
+        for (name, ready) in commands {
+            let mut workload = Workload::new(name, Repository::parse(name).unwrap());
+            workload.ready = Some((*ready).clone());
+            policy.workloads.insert(WorkloadName::new(*name), workload);
+            queries.push(Query::AskReady {
+                workload: WorkloadName::new(*name),
+                container: ContainerId::new("c"),
+                container_name: "c".to_owned(),
+                image: ImageId::new("i"),
+                version: Version::new("v1"),
+            });
+        }
+        (policy, queries)
+    }
+
+    fn ready(script: &str, file: &Path, timeout_ms: u64) -> Ready {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned);
+        Ready {
+            command: [command.as_slice(), &[file.display().to_string()]].concat(),
+            timeout_ms,
+        }
+    }
+
+    #[test]
+    fn who_has_no_time_left_in_the_minute_of_all_is_neither_ready_nor_unready() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = dir.path().join("begun");
+        // A minute is over as soon as the slow command runs; what it prints makes the runner look at the clock.
+        let clocks = || Reading {
+            monotonic_ms: if begun.exists() { 60_001 } else { 1 },
+            wall: String::new(),
+        };
+        let slow = ready("touch $0; echo; exec sleep 300", &begun, 240_000);
+        let quick = ready("exit 0", &begun, 10_000);
+        let mut commands = Commands::new(Deadline::after(&clocks, 300_000));
+        let (policy, ask) = asking(&[("a", &quick), ("b", &quick)]);
+        let both = vec![Some(Readiness::Ready); 2];
+        assert_eq!(commands.ask_all(&policy, &ask), both);
+        let (slow_policy, ask_slow) = asking(&[("c", &slow)]);
+        assert_eq!(commands.ask_all(&slow_policy, &ask_slow), [None]);
+        assert_eq!(
+            commands.ask_all(&policy, &ask),
+            [None, None],
+            "all of the pass share the minute"
+        );
+        assert_eq!(commands.ask_all(&policy, &[]), []);
+    }
+
+    #[test]
+    fn who_exceeds_its_own_timeout_is_not_ready() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = dir.path().join("begun");
+        let clocks = || Reading {
+            monotonic_ms: if begun.exists() { 10_001 } else { 1 },
+            wall: String::new(),
+        };
+        let late = ready(
+            "touch $0; echo still loading; exec sleep 300",
+            &begun,
+            10_000,
+        );
+        let mut commands = Commands::new(Deadline::after(&clocks, 300_000));
+        let why = "'/bin/sh' did not end within 10s: still loading".to_owned();
+        let (policy, ask) = asking(&[("a", &late)]);
+        let answers = commands.ask_all(&policy, &ask);
+        assert_eq!(answers, [Some(Readiness::NotReady(why))]);
+    }
+}

@@ -1,6 +1,7 @@
 //! Did-you-mean: for keys of a policy, names of workloads, repositories. Pure.
 
-/// The candidate closest to what was written: it begins with it, or differs in a third of its letters at most.
+/// The candidate closest to what was written: it begins with it, or differs in a third of its
+/// letters at most.
 pub fn closest<'k>(
     written: &str,
     candidates: impl IntoIterator<Item = &'k str>,

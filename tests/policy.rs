@@ -1,9 +1,14 @@
-//! The policy: every kind of mistake is named with its place and its help; files merge and mask as the design says.
+//! The policy: every kind of mistake is named with its place and its help; files merge and mask as
+//! the design says.
 
 #![cfg(test)]
 
+#[path = "policy/engine.rs"]
+mod engine;
 #[path = "policy/files.rs"]
 mod files;
+#[path = "policy/host.rs"]
+mod host;
 #[path = "policy/property.rs"]
 mod property;
 #[path = "policy/schema.rs"]
@@ -66,7 +71,8 @@ fn read_case(case: &str) -> (String, Vec<Mistake>) {
     (text, expected)
 }
 
-/// The cases of a table for which something else was found than it says, and how many cases there are.
+/// The cases of a table for which something else was found than it says, and how many cases there
+/// are.
 fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usize) {
     let mut wrong = String::new();
     let mut cases = 0;
@@ -348,7 +354,8 @@ fn all_errors_of_all_files_come_at_once_in_the_order_of_the_files() {
     );
 }
 
-/// What a parser lost is not what an operator left out: one missing quote must not be reported as a missing key too.
+/// What a parser lost is not what an operator left out: one missing quote must not be reported as a
+/// missing key too.
 #[test]
 fn a_syntax_error_brings_no_false_errors_along() {
     for text in [
@@ -438,7 +445,8 @@ fn marks_stand_right_below_wide_and_narrow_text() {
     );
 }
 
-/// Where a text ends in the middle of something, there is nothing to mark, and the place is marked all the same.
+/// Where a text ends in the middle of something, there is nothing to mark, and the place is marked
+/// all the same.
 #[test]
 fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
     let refused = parse("[defaults]\nsoak =\n").unwrap_err();
@@ -448,6 +456,52 @@ fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
         lines,
         [" --> policy.toml:2:7", "  |", "2 | soak =", "  |       ^"]
     );
+}
+
+/// One drop-in for a whole fleet says nothing wrong on a host that has no workload.
+#[test]
+fn a_hold_of_everything_needs_no_workload() {
+    for text in ["[hold]", "[hold]\nworkloads = \"*\""] {
+        let checked = check_sources(&[source(FILE, text)]).unwrap();
+        assert!(checked.warnings.is_empty(), "{}", checked.warnings[0]);
+        assert_eq!(checked.settings.policy.holds.len(), 1);
+    }
+}
+
+/// Nobody reads thousands of errors; the first are printed, and all are counted.
+#[test]
+fn eight_thousand_errors_are_fifty_and_a_count() {
+    let mut text = String::from("[defaults]\n");
+    for n in 0..8000 {
+        writeln!(text, "unknown{n} = 1").unwrap();
+    }
+    let refused = parse(&text).unwrap_err();
+    assert_eq!(
+        (refused.problems.len(), refused.more, refused.count()),
+        (50, 7950, 8000)
+    );
+    let places: Vec<_> = refused
+        .diagnostics()
+        .map(|d| d.place.line().unwrap())
+        .collect();
+    assert_eq!(places, (2..52).collect::<Vec<_>>());
+    let printed = refused.to_string();
+    assert!(printed.lines().count() < 450, "{}", printed.lines().count());
+    assert!(
+        printed.ends_with("\n\n8000 errors, of which the first 50 are shown; nothing was done"),
+        "{printed}"
+    );
+}
+
+/// What some editors put in front is no part of the line, and is not printed.
+#[test]
+fn a_mark_before_the_first_line_moves_no_column() {
+    let refused = parse("\u{feff}soak = 1\r\n[defaults]\r\nsok = 1\r\n").unwrap_err();
+    let found: Vec<_> = refused
+        .diagnostics()
+        .map(|d| (d.place.position.unwrap(), d.source_line.as_str()))
+        .collect();
+    assert_eq!(found, [((1, 1), "soak = 1"), ((3, 1), "sok = 1")]);
 }
 
 #[test]

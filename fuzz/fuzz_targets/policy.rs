@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tagkeeper::policy::{Source, parse_policy};
+use tagkeeper::policy_file::{SHOWN, Source, check_sources};
 
 fuzz_target!(|text: &str| {
     // Two files, so that merging is tried too; a line of dashes parts them.
@@ -14,12 +14,22 @@ fuzz_target!(|text: &str| {
             text: text.to_owned(),
         })
         .collect();
-    match parse_policy(&sources) {
-        Ok(policy) => {
+    match check_sources(&sources) {
+        Ok(checked) => {
+            for warning in &checked.warnings {
+                assert!(!warning.to_string().is_empty());
+            }
+            let policy = checked.settings.policy;
+            for hold in &policy.holds {
+                assert!(!hold.workloads.is_empty());
+            }
             for workload in policy.workloads.values() {
-                assert!(workload.soak_ms >= tagkeeper::policy::MIN_SOAK_MS);
+                assert!(workload.soak_ms >= 1000 && !workload.containers.is_empty());
             }
         }
-        Err(refused) => assert!(!refused.to_string().is_empty()),
+        Err(refused) => {
+            assert!((1..=SHOWN).contains(&refused.problems.len()));
+            assert!(!refused.to_string().is_empty());
+        }
     }
 });

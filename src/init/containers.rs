@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::guess::{Guess, Names, Remote, Shelves, short_name};
-use super::text::listed;
-use crate::engine::Lists;
-use crate::policy_file::is_name;
-use tagkeeper_core::model::Repository;
-use tagkeeper_core::model::{Container, Image};
+use tagkeeper_core::model::{Container, Image, Observation, Pattern, Repository};
 
-/// How Kubernetes names the containers that it makes on Docker: `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
+use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name};
+use super::text::listed;
+use crate::policy_file::is_name;
+
+/// How Kubernetes names the containers that it makes on Docker:
+/// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
 const KUBERNETES: &str = "k8s_";
 /// The container of each pod that only holds its network.
 const POD_SANDBOX: &str = "POD";
@@ -19,7 +19,7 @@ pub(super) fn is_kubernetes(container: &Container) -> bool {
 }
 
 /// A name that a policy can have.
-fn legal_name(container: &Container) -> Option<&str> {
+fn valid_name(container: &Container) -> Option<&str> {
     container
         .names
         .iter()
@@ -29,35 +29,34 @@ fn legal_name(container: &Container) -> Option<&str> {
 
 /// The containers of the host, and whose local container each is.
 pub(super) struct Containers<'w> {
-    lists: &'w Lists,
+    seen: &'w Observation,
     /// The local container of each repository that has one, and others that could be it.
     pub(super) locals: BTreeMap<&'w Repository, (&'w Container, Vec<&'w Container>)>,
 }
 
 impl<'w> Containers<'w> {
-    pub(super) fn find(lists: &'w Lists, shelves: &Shelves<'w>, locals: &[&'w Repository]) -> Self {
+    pub(super) fn find(
+        seen: &'w Observation,
+        repositories: &ImagesByRepository<'w>,
+        locals: &[&'w Repository],
+    ) -> Self {
         let mut found = Self {
-            lists,
+            seen,
             locals: BTreeMap::new(),
         };
-        // By the reference, which belongs to one repository only; then, for those that have none, by the image, since the
-        // engine forgets the reference when the name moves on.
+        // By the reference, which belongs to one repository only; then, for those that have none,
+        // by the image, since the engine forgets the reference when the name moves on.
         for by_image in [false, true] {
             for &repository in locals {
                 if found.locals.contains_key(repository) {
                     continue;
                 }
-                let mut candidates: Vec<&Container> = lists
+                let mut candidates: Vec<&Container> = seen
                     .containers
                     .iter()
                     .filter(|c| match &c.reference {
                         Some(reference) => !by_image && reference.repository() == repository,
-                        None => {
-                            by_image
-                                && shelves.get(repository).is_some_and(|shelf| {
-                                    c.image.as_ref().is_some_and(|id| shelf.images.contains(id))
-                                })
-                        }
+                        None => by_image && uses_an_image_of(c, repository, repositories),
                     })
                     .filter(|c| !is_kubernetes(c) && found.is_free(c))
                     .collect();
@@ -72,25 +71,25 @@ impl<'w> Containers<'w> {
 
     /// Whether it has a name that a policy can have, and nobody else has that name.
     fn is_free(&self, container: &Container) -> bool {
-        legal_name(container).is_some_and(|name| {
+        valid_name(container).is_some_and(|name| {
             let taken = self.locals.values();
             taken
                 .into_iter()
-                .all(|(taken, _)| legal_name(taken) != Some(name))
+                .all(|(taken, _)| valid_name(taken) != Some(name))
         })
     }
 
-    pub(super) fn guess(
+    pub(super) fn candidate(
         &self,
         repository: &'w Repository,
         latest: &'w Image,
         remotes: Vec<Remote<'w>>,
-        shelves: &Shelves<'w>,
+        repositories: &ImagesByRepository<'w>,
         names: &mut Names<'w>,
-    ) -> Guess<'w> {
+    ) -> Candidate<'w> {
         let mut unsure = Vec::new();
         let local = self.locals.get(repository);
-        let orchestrated = self.orchestrated(repository, &remotes, shelves);
+        let orchestrated = self.orchestrated(repository, &remotes, repositories);
         let in_pods: BTreeSet<Option<&str>> = orchestrated.iter().map(|c| name_in_pod(c)).collect();
         let of_pods = match in_pods.iter().collect::<Vec<_>>().as_slice() {
             [Some(only)] => Some(*only),
@@ -103,14 +102,9 @@ impl<'w> Containers<'w> {
                 None
             }
         };
-        let (name, container) = if let Some((container, others)) = local {
-            if !others.is_empty() {
-                let seen = listed(others.iter().map(|c| c.name()));
-                unsure.push(format!("the local container may also be one of: {seen}"));
-            }
-            let name = legal_name(container).unwrap_or_default();
-            names.containers.insert(name.to_owned());
-            (names.take_workload(name), name.to_owned())
+        let (name, containers) = if let Some((container, others)) = local {
+            let (wanted, containers) = local_names(container, others, names, &mut unsure);
+            (names.take_workload(wanted), containers)
         } else {
             let name = names.take_workload(of_pods.unwrap_or_else(|| short_name(repository)));
             let container = names.take_container(&name);
@@ -118,30 +112,36 @@ impl<'w> Containers<'w> {
                 "no container was created from {}; what does the local service call its own?",
                 repository.latest()
             ));
-            (name, container)
+            (name, vec![container])
         };
-        Guess {
+        let moving_tag = remotes.iter().find_map(|remote| {
+            let mut versions = repositories.get(remote.repository)?.versions.iter();
+            let tag = versions.find(|tag| !tag.bytes().any(|b| b.is_ascii_digit()))?;
+            Some(remote.repository.with_tag(tag).to_string())
+        });
+        Candidate {
             name,
             repository,
             latest,
             remotes,
-            container,
+            containers,
             local: local.map(|(container, _)| *container),
             pattern: of_pods.map(|name| format!("{KUBERNETES}{name}_*")),
+            moving_tag,
             orchestrated,
             unsure,
         }
     }
 
-    /// The containers of the workload other than local ones: its own, and those that somebody made by hand.
+    /// The containers of the workload other than local ones: its own, and those that somebody made
+    /// by hand.
     fn orchestrated(
         &self,
         repository: &Repository,
         remotes: &[Remote],
-        shelves: &Shelves,
+        repositories: &ImagesByRepository,
     ) -> Vec<&'w Container> {
-        let repositories =
-            || std::iter::once(repository).chain(remotes.iter().map(|r| r.repository));
+        let own = || std::iter::once(repository).chain(remotes.iter().map(|r| r.repository));
         let is_local = |container: &Container| {
             let locals = self.locals.values();
             locals.into_iter().any(|(local, others)| {
@@ -149,22 +149,100 @@ impl<'w> Containers<'w> {
             })
         };
         let belongs = |container: &Container| match &container.reference {
-            Some(reference) => repositories().any(|r| r == reference.repository()),
-            None => repositories().filter_map(|r| shelves.get(r)).any(|shelf| {
-                container
-                    .image
-                    .as_ref()
-                    .is_some_and(|id| shelf.images.contains(id))
-            }),
+            Some(reference) => own().any(|r| r == reference.repository()),
+            None => own().any(|r| uses_an_image_of(container, r, repositories)),
         };
-        let containers = self.lists.containers.iter();
+        let containers = self.seen.containers.iter();
         containers.filter(|c| belongs(c) && !is_local(c)).collect()
+    }
+}
+
+fn uses_an_image_of(
+    container: &Container,
+    repository: &Repository,
+    repositories: &ImagesByRepository,
+) -> bool {
+    let images = repositories.get(repository).map(|all| &all.images);
+    let image = container.image.as_ref();
+    image.is_some_and(|image| images.is_some_and(|images| images.contains(image)))
+}
+
+/// What to call the workload of a local container, and the names or patterns of all its local
+/// containers.
+fn local_names<'w>(
+    container: &'w Container,
+    others: &[&'w Container],
+    names: &mut Names<'w>,
+    unsure: &mut Vec<String>,
+) -> (&'w str, Vec<String>) {
+    let all = [container].into_iter().chain(others.iter().copied());
+    let all: Vec<&str> = all.filter_map(valid_name).collect();
+    let own = valid_name(container).unwrap_or_default();
+    let siblings = siblings(own, &all).filter(|siblings| {
+        let mut patterns = siblings.patterns();
+        patterns.all(|pattern| names.is_free(&pattern, &siblings.members))
+    });
+    let (name, containers, members) = match siblings {
+        Some(siblings) => (siblings.name(own), siblings.texts(), siblings.members),
+        None => (own, vec![own.to_owned()], vec![own]),
+    };
+    let others = listed(all.iter().filter(|name| !members.contains(name)));
+    if !others.is_empty() {
+        unsure.push(format!("the local container may also be one of: {others}"));
+    }
+    for container in &containers {
+        names.reserve(container);
+    }
+    (name, containers)
+}
+
+/// Containers of one repository that differ in a number: `lldp`, `lldp0` and `lldp1` of a switch
+/// with several ASICs.
+struct Siblings<'w> {
+    /// What their names begin with.
+    base: &'w str,
+    /// Their names.
+    members: Vec<&'w str>,
+}
+
+/// The siblings of a container among others; none if it has none.
+fn siblings<'w>(own: &'w str, all: &[&'w str]) -> Option<Siblings<'w>> {
+    let base = own.trim_end_matches(|c: char| c.is_ascii_digit());
+    let is_sibling = |name: &&&str| {
+        let number = name.strip_prefix(base);
+        number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let members: Vec<&str> = all.iter().filter(is_sibling).copied().collect();
+    (!base.is_empty() && members.len() > 1).then_some(Siblings { base, members })
+}
+
+impl<'w> Siblings<'w> {
+    /// What `container` has to say for all of them.
+    fn texts(&self) -> Vec<String> {
+        let plain = self
+            .members
+            .contains(&self.base)
+            .then(|| self.base.to_owned());
+        let numbered = format!("{}[0-9]*", self.base);
+        plain.into_iter().chain([numbered]).collect()
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = Pattern> {
+        self.texts()
+            .into_iter()
+            .filter_map(|text| Pattern::parse(&text).ok())
+    }
+
+    /// What to call the workload.
+    fn name(&self, own: &'w str) -> &'w str {
+        let name = self.base.trim_end_matches(['-', '_', '.']);
+        if is_name(name) { name } else { own }
     }
 }
 
 /// What makes a container unlikely to be the local one, the weightiest first.
 fn unlikeliness<'c>(container: &'c Container, repository: &Repository) -> (bool, bool, &'c str) {
-    let name = legal_name(container).unwrap_or_default();
+    let name = valid_name(container).unwrap_or_default();
     let from_latest = container.reference.as_ref() == Some(&repository.latest());
     let last = repository.path().rsplit('/').next().unwrap_or_default();
     let named_so = last

@@ -1,32 +1,43 @@
-//! What `init` makes of a host: a table of hosts, the whole text of one, and a property over all of them.
+//! What `init` makes of a host: a table of hosts, the whole text of one, and a property over all of
+//! them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{FirstPolicy, first_policy};
-use crate::policy_file::{DEFAULT_SOCKET, Policy, Source, parse_policy};
-use crate::world::{Container, ContainerId, ContainerState, Image, Lists};
-use tagkeeper_core::model::{ImageId, Reference};
+use tagkeeper_core::model::{
+    Container, ContainerId, ContainerState, Image, ImageId, Observation, PinLabel, Reference,
+};
+
+use super::{StarterPolicy, starter_policy};
+use crate::policy_file::{DEFAULT_SOCKET, Settings, Source, parse};
 
 #[test]
 fn a_pin_says_nothing_of_who_runs_what() {
-    let mut lists = host(
+    let mut seen = host(
         &["aa app:latest registry.example/app:v1"],
         &["tagkeeper-pin-app-aa aa app:latest"],
     );
-    lists.containers[0].pin = Some("app".to_owned());
-    let pinless = Lists {
+    seen.containers[0].pin = Some(PinLabel {
+        workload: "app".to_owned(),
+        instance: None,
+    });
+    let pinless = Observation {
         containers: Vec::new(),
-        ..lists.clone()
+        ..seen.clone()
     };
     let socket = Path::new("/run/docker.sock");
-    assert_eq!(first_policy(&lists, socket), first_policy(&pinless, socket));
+    assert_eq!(
+        starter_policy(&seen, socket),
+        starter_policy(&pinless, socket)
+    );
 }
 
-/// A host: images as "id name name", containers as "name id reference", the last "-" where the engine has forgotten it.
-fn host(images: &[&str], containers: &[&str]) -> Lists {
+/// A host: images as "id name name", containers as "name id reference", the last "-" where the
+/// engine has forgotten it.
+fn host(images: &[&str], containers: &[&str]) -> Observation {
     let image = |text: &&str| {
         let mut words = text.split(' ');
         Image {
@@ -34,6 +45,7 @@ fn host(images: &[&str], containers: &[&str]) -> Lists {
             references: words.map(|name| Reference::parse(name).unwrap()).collect(),
             foreign_names: 0,
             size_bytes: 1,
+            labels: BTreeMap::new(),
         }
     };
     let container = |(index, text): (usize, &&str)| {
@@ -41,30 +53,31 @@ fn host(images: &[&str], containers: &[&str]) -> Lists {
         Container {
             id: ContainerId::new(index.to_string()),
             names: vec![words[0].to_owned()],
-            image: ImageId::new(words[1]),
+            image: Some(ImageId::new(words[1])),
             reference: Reference::parse(words[2]).ok(),
             state: ContainerState::Running,
             created_secs: 0,
+            one_off: false,
             pin: None,
         }
     };
-    Lists {
+    Observation {
         images: images.iter().map(image).collect(),
         containers: containers.iter().enumerate().map(container).collect(),
-        ..Lists::default()
+        ..Observation::default()
     }
 }
 
-fn first(lists: &Lists) -> FirstPolicy {
-    first_policy(lists, Path::new(DEFAULT_SOCKET))
+fn first(seen: &Observation) -> StarterPolicy {
+    starter_policy(seen, Path::new(DEFAULT_SOCKET))
 }
 
-fn parsed(text: &str) -> Policy {
+fn parsed(text: &str) -> Settings {
     let source = Source {
         label: "init".to_owned(),
         text: text.to_owned(),
     };
-    match parse_policy(&[source]) {
+    match parse(&[source]) {
         Ok(policy) => policy,
         Err(refused) => panic!("{text}\n{refused}"),
     }
@@ -89,14 +102,18 @@ fn settings(text: &str) -> Vec<String> {
 }
 
 /// A host, the settings of its policy, and what its comments must say.
-type Case<'a> = (&'a str, Lists, &'a [&'a str], &'a [&'a str]);
+type Case<'a> = (&'a str, Observation, &'a [&'a str], &'a [&'a str]);
 
 fn assert_found(table: &[Case]) {
-    for (story, lists, wanted, told) in table {
-        let first = first(lists);
+    for (story, seen, wanted, told) in table {
+        let first = first(seen);
         assert_eq!(settings(&first.text), *wanted, "{story}\n{}", first.text);
         assert_eq!(first.workloads, wanted.len(), "{story}");
-        assert_eq!(parsed(&first.text).workloads.len(), wanted.len(), "{story}");
+        assert_eq!(
+            parsed(&first.text).policy.workloads.len(),
+            wanted.len(),
+            "{story}"
+        );
         for told in *told {
             assert!(first.text.contains(told), "{story}: {told}\n{}", first.text);
         }
@@ -117,7 +134,7 @@ fn what_is_found_on_a_host() {
                    "k8s_telemetry_pod-1_sonic_uid_0 b r.example/docker-sonic-telemetry:v2",
                    "k8s_POD_pod-1_sonic_uid_0 p registry.k8s.io/pause:3.9"]),
             &[r#"telemetry: repository = "docker-sonic-telemetry"; remotes = ["r.example/docker-sonic-telemetry"]; container = "telemetry"; orchestrated = "k8s_telemetry_*""#],
-            &["its latest is v1 (a)", "carries the same images", "running, from docker-sonic-telemetry:latest"]),
+            &["its latest is v1 (a)", "has the same images", "running, from docker-sonic-telemetry:latest"]),
         ("a registry with a port and a mirror under other names",
             host(&["a app:latest r.example:5000/team/app:v1 mirror.example/x/other@sha256:0000000000000000000000000000000000000000000000000000000000000000"],
                  &["app a app:latest"]),
@@ -186,6 +203,22 @@ fn what_is_unsure_is_said() {
         ("local images that nobody upgrades",
             host(&["a docker-fpm:latest docker-fpm:v1", "b busybox:latest", "c lonely:v1"], &["bgp a docker-fpm:latest"]),
             &[], &["#[workload.bgp]", "#repository = \"docker-fpm\"", "# No sign of a workload: busybox."]),
+        ("a container for each ASIC",
+            host(&["a docker-lldp:latest r.example/docker-lldp:v1"],
+                 &["lldp1 a docker-lldp:latest", "lldp a docker-lldp:latest", "lldp0 a docker-lldp:latest", "debug a docker-lldp:latest"]),
+            &[r#"lldp: repository = "docker-lldp"; remotes = ["r.example/docker-lldp"]; container = ["lldp", "lldp[0-9]*"]"#],
+            &["unsure: the local container may also be one of: debug"]),
+        ("numbered containers, and none without a number",
+            host(&["a web:latest r.example/web:v1"], &["shop-web-1 a web:latest", "shop-web-2 a web:latest"]),
+            &[r#"shop-web: repository = "web"; remotes = ["r.example/web"]; container = "shop-web-[0-9]*""#], &[]),
+        ("a number that belongs to another service",
+            host(&["a app:latest r.example/app:v1"], &["app a app:latest", "app1 a app:latest", "app2 z other:v1"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app""#],
+            &["unsure: the local container may also be one of: app1"]),
+        ("a tag that moves",
+            host(&["a app:latest app:stable r.example/app:stable"], &["app a app:latest"]),
+            &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app"; dry_runs = false"#],
+            &["r.example/app:stable looks like a tag that moves"]),
         ("a name with a dot",
             host(&["a app:latest r.example/app:v1"], &["a.b a app:latest"]),
             &[r#""a.b": repository = "app"; remotes = ["r.example/app"]; container = "a.b""#], &[]),
@@ -194,12 +227,12 @@ fn what_is_unsure_is_said() {
 
 /// Whoever takes the "#" away from what is commented out has a sound policy, too.
 #[test]
-fn what_is_commented_out_is_sound() {
-    let world = host(
+fn what_is_commented_out_is_valid() {
+    let seen = host(
         &["a docker-fpm:latest docker-fpm:v1", "b app:latest app:1"],
         &["bgp a docker-fpm:latest"],
     );
-    let text = first(&lists).text;
+    let text = first(&seen).text;
     let (_, alone) = text.split_once("# These have a latest").unwrap();
     let uncommented: Vec<&str> = alone
         .lines()
@@ -208,14 +241,15 @@ fn what_is_commented_out_is_sound() {
         .map(|line| if line.starts_with(' ') { "" } else { line })
         .collect();
     let policy = parsed(&uncommented.join("\n"));
-    assert_eq!(policy.workloads["bgp"].repository.as_str(), "docker-fpm");
-    assert_eq!(policy.workloads["app"].container, "app");
+    let workloads = &policy.policy.workloads;
+    assert_eq!(workloads["bgp"].repository.as_str(), "docker-fpm");
+    assert_eq!(workloads["app"].containers_in_words(), "app");
 }
 
 /// What a person gets to read.
 #[test]
 fn the_text_of_a_whole_policy() {
-    let world = host(
+    let seen = host(
         &[
             "a docker-sonic-telemetry:latest docker-sonic-telemetry:v1",
             "b registry.example/docker-sonic-telemetry:v2",
@@ -226,9 +260,9 @@ fn the_text_of_a_whole_policy() {
             "k8s_telemetry_ds-1_sonic_u_0 b registry.example/docker-sonic-telemetry:v2",
         ],
     );
-    let told = r#"# A first policy, guessed from 3 images and 2 containers at /run/docker.sock.
-# Read it, mend it, and save it as /etc/tagkeeper/policy.toml. Then `tagkeeper check` says whether it is sound, and
-# `tagkeeper plan` what it would do. The policy that comes with tagkeeper explains every key.
+    let expected = r#"# A starter policy, guessed from 3 images and 2 containers at /run/docker.sock.
+# Review and edit it, then save it as /etc/tagkeeper/policy.d/host.toml. `tagkeeper check` validates it,
+# and `tagkeeper plan` shows what it would do. /etc/tagkeeper/policy.toml explains every key.
 
 [workload.telemetry]
 # unsure: registry.example/docker-sonic-telemetry is named alike, but carries no image of this repository
@@ -236,20 +270,21 @@ repository = "docker-sonic-telemetry"                  # its latest is v1 (a)
 remotes = ["registry.example/docker-sonic-telemetry"]  # see above
 container = "telemetry"                                # running, from docker-sonic-telemetry:latest
 orchestrated = "k8s_telemetry_*"                       # k8s_telemetry_ds-1_sonic_u_0
-hold = true                                            # look and do not touch, until the remotes are known to be right
+#dry_runs = false                                      # if the orchestrator never idles its container
+hold = true                                            # no changes are made until you have checked the remotes
 
 # No sign of a workload: busybox.
 "#;
-    assert_eq!(first(&lists).text, told);
+    assert_eq!(first(&seen).text, expected);
 }
 
 #[test]
 fn another_socket_is_written_down() {
-    let world = Lists::default();
-    let podman = first_policy(&lists, Path::new("/run/podman/podman.sock")).text;
+    let seen = Observation::default();
+    let podman = starter_policy(&seen, Path::new("/run/podman/podman.sock")).text;
     let socket = parsed(&podman).engine.socket;
     assert_eq!(socket, Path::new("/run/podman/podman.sock"));
-    assert!(!first(&lists).text.contains("[engine]"));
+    assert!(!first(&seen).text.contains("[engine]"));
 }
 
 const REPOSITORIES: [&str; 9] = [
@@ -264,10 +299,12 @@ const REPOSITORIES: [&str; 9] = [
     "index.docker.io/other",
 ];
 const TAGS: [&str; 4] = [":latest", ":v1", ":v2.0", ":3"];
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     "app",
     "app-2",
     "a.b",
+    "app0",
+    "app1",
     "k8s_app_p_n_u_0",
     "k8s_app_p_n_u_1",
     "k8s_other_p_n_u_0",
@@ -286,13 +323,14 @@ fn a_reference() -> impl Strategy<Value = Reference> {
         .prop_map(|(repository, tag)| Reference::parse(&format!("{repository}{tag}")).unwrap())
 }
 
-fn a_world() -> impl Strategy<Value = Lists> {
+fn any_host() -> impl Strategy<Value = Observation> {
     let images = vec(vec(a_reference(), 0..4), 0..5).prop_map(|all| {
         let number = |(n, references): (usize, Vec<Reference>)| Image {
             id: ImageId::new(n.to_string()),
             references,
             foreign_names: 0,
             size_bytes: 1,
+            labels: BTreeMap::new(),
         };
         all.into_iter().enumerate().map(number).collect()
     });
@@ -309,41 +347,42 @@ fn a_world() -> impl Strategy<Value = Lists> {
         let number = |(n, (names, image, reference)): (usize, (Vec<String>, usize, _))| Container {
             id: ContainerId::new(n.to_string()),
             names,
-            image: ImageId::new(image.to_string()),
+            image: Some(ImageId::new(image.to_string())),
             reference,
             state: ContainerState::Exited,
             created_secs: 0,
+            one_off: false,
             pin: None,
         };
         all.into_iter().enumerate().map(number).collect()
     });
-    (images, containers).prop_map(|(images, containers)| Lists {
+    (images, containers).prop_map(|(images, containers)| Observation {
         images,
         containers,
-        ..Lists::default()
+        ..Observation::default()
     })
 }
 
 proptest! {
-    /// A sound policy, whatever is found; a workload whose remotes rest on a name alone is on hold, and no container is
-    /// named as local that the workload has not made.
+    /// A valid policy, whatever is found; a workload whose remotes rest on a name alone is on hold,
+    /// and no container is named as local that the workload has not made.
     #[test]
-    fn whatever_is_found_the_policy_is_sound(lists in a_world(), socket in "/[^\0]{0,12}") {
-        let first = first_policy(&lists, Path::new(&socket));
+    fn whatever_is_found_the_policy_is_sound(seen in any_host(), socket in "/[^\0]{0,12}") {
+        let first = starter_policy(&seen, Path::new(&socket));
         let policy = parsed(&first.text);
-        prop_assert_eq!(policy.workloads.len(), first.workloads);
-        for workload in policy.workloads.values() {
-            let of = |repository| lists.images.iter()
+        prop_assert_eq!(policy.policy.workloads.len(), first.workloads);
+        for workload in policy.policy.workloads.values() {
+            let of = |repository| seen.images.iter()
                 .filter(move |i| i.references.iter().any(|r| r.repository() == repository))
                 .map(|i| &i.id);
             let shares = |remote| of(remote).any(|id| of(&workload.repository).any(|its| its == id));
             prop_assert!(!workload.remotes.is_empty());
             prop_assert_eq!(workload.hold, !workload.remotes.iter().all(shares));
-            let named = lists.containers.iter().filter(|c| c.names.contains(&workload.container));
+            let named = seen.containers.iter().filter(|c| c.names.iter().any(|n| workload.is_local_name(n)));
             let mut named = named.peekable();
             if named.peek().is_some() {
                 let its_own = |c: &Container| c.reference.as_ref().map_or_else(
-                    || of(&workload.repository).any(|id| *id == c.image),
+                    || of(&workload.repository).any(|id| c.uses(id)),
                     |r| *r.repository() == workload.repository);
                 prop_assert!(named.any(its_own), "{}", first.text);
             }

@@ -1,14 +1,13 @@
-//! Writes a [`Draft`] down as TOML with comments. Pure.
+//! Writes a [`Candidates`] down as TOML with comments. Pure.
 
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
-use super::guess::{Draft, Guess};
-use crate::engine::Lists;
+use tagkeeper_core::model::{Container, Image, ImageId, Observation, Reference};
+
+use super::candidate::{Candidate, Candidates};
 use crate::policy_file::{DEFAULT_SOCKET, key_name, printable, quoted};
-use tagkeeper_core::model::Image;
-use tagkeeper_core::model::Reference;
 
 /// A line with its comment has no more columns, but where others of its section are longer.
 const WIDTH: usize = 104;
@@ -16,34 +15,34 @@ const WIDTH: usize = 104;
 const NAMED: usize = 4;
 
 const HEAD: &str = "\
-# Read it, mend it, and save it as /etc/tagkeeper/policy.toml. Then `tagkeeper check` says whether it is sound, and
-# `tagkeeper plan` what it would do. The policy that comes with tagkeeper explains every key.
+# Review and edit it, then save it as /etc/tagkeeper/policy.d/host.toml. `tagkeeper check` validates it,
+# and `tagkeeper plan` shows what it would do. /etc/tagkeeper/policy.toml explains every key.
 ";
 
 const NOTHING: &str = "
-# Nothing here looks like a workload: a local repository with a `latest`, whose image another repository carries too.
-# The orchestrator may not have deployed anything yet. This is what one looks like:
+# Nothing here looks like a workload: a local repository with a `latest`, whose image another repository
+# has, too. The orchestrator may not have deployed anything yet. This is what a workload looks like:
 #[workload.NAME]
 #repository = \"docker-app\"                       # whose latest the local service runs
 #remotes = [\"registry.example/docker-app\"]       # where the orchestrator pulls it from
 #container = \"app\"                               # what the local service calls its container
 ";
 
-const ALONE: &str = "
-# These have a latest, and versions or a container, but no other repository here carries their images. If an orchestrator
-# upgrades one of them, take the \"#\" away and write where it pulls from.
+const WITHOUT_REMOTES: &str = "
+# These have a latest, and versions or a container, but no other repository here has their images. If an
+# orchestrator upgrades one of them, remove the \"#\" and write where it pulls from.
 ";
 
-pub(super) fn write(draft: &Draft, lists: &Lists, socket: &Path) -> String {
+pub(super) fn write(candidates: &Candidates, seen: &Observation, socket: &Path) -> String {
     let mut out = String::new();
     let socket = socket.to_string_lossy();
     let found = [
-        counted(lists.images.len(), "image"),
-        counted(lists.containers.len(), "container"),
+        counted(seen.images.len(), "image"),
+        counted(seen.containers.len(), "container"),
     ];
     let _ = writeln!(
         out,
-        "# A first policy, guessed from {} at {}.",
+        "# A starter policy, guessed from {} at {}.",
         found.join(" and "),
         printable(&socket)
     );
@@ -51,25 +50,29 @@ pub(super) fn write(draft: &Draft, lists: &Lists, socket: &Path) -> String {
     if socket != DEFAULT_SOCKET && socket.starts_with('/') && !socket.contains('\0') {
         let _ = writeln!(out, "\n[engine]\nsocket = {}", quoted_path(&socket));
     }
-    if draft.workloads.is_empty() {
+    if candidates.workloads.is_empty() {
         out.push_str(NOTHING);
     }
-    for guess in &draft.workloads {
+    for candidate in &candidates.workloads {
         out.push('\n');
-        out.push_str(&section(guess));
+        out.push_str(&section(candidate));
     }
-    if !draft.alone.is_empty() {
-        out.push_str(ALONE);
+    if !candidates.without_remotes.is_empty() {
+        out.push_str(WITHOUT_REMOTES);
     }
-    for guess in &draft.alone {
+    for candidate in &candidates.without_remotes {
         out.push_str("#\n");
-        for line in section(guess).lines() {
+        for line in section(candidate).lines() {
             let mark = if line.starts_with('#') { "" } else { "#" };
             let _ = writeln!(out, "{mark}{line}");
         }
     }
-    if !draft.left.is_empty() {
-        let _ = writeln!(out, "\n# No sign of a workload: {}.", listed(&draft.left));
+    if !candidates.left.is_empty() {
+        let _ = writeln!(
+            out,
+            "\n# No sign of a workload: {}.",
+            listed(&candidates.left)
+        );
     }
     out
 }
@@ -93,67 +96,88 @@ fn quoted_path(path: &str) -> String {
     out
 }
 
-fn section(guess: &Guess) -> String {
-    let mut out = format!("[workload.{}]\n", key_name(&guess.name));
-    for doubt in &guess.unsure {
+fn section(candidate: &Candidate) -> String {
+    let mut out = format!("[workload.{}]\n", key_name(&candidate.name));
+    for doubt in &candidate.unsure {
         let _ = writeln!(out, "# unsure: {}", printable(doubt));
     }
     let mut lines: Vec<(String, String)> = Vec::new();
     let mut line = |key: &str, value: &str, why: &str| {
         lines.push((format!("{key} = {value}"), printable(why)));
     };
-    let latest = guess.latest;
-    let versions = versions(latest);
-    let short = latest.id.short();
-    let is_latest = if versions.is_empty() {
-        format!("its latest is {short}")
-    } else {
-        format!("its latest is {versions} ({short})")
-    };
-    line("repository", &quoted(guess.repository.as_str()), &is_latest);
-    let remotes: Vec<String> = guess
-        .remotes
-        .iter()
-        .map(|remote| quoted(remote.repository.as_str()))
-        .collect();
-    let why = if remotes.is_empty() {
+    let repository = quoted(candidate.repository.as_str());
+    line(
+        "repository",
+        &repository,
+        &latest_in_words(candidate.latest),
+    );
+    let remotes = candidate.remotes.iter().map(|r| r.repository.as_str());
+    let why = if candidate.remotes.is_empty() {
         "where does the orchestrator pull from?"
-    } else if guess.rests_on_a_name() {
+    } else if candidate.rests_on_a_name() {
         "see above"
     } else {
-        "carries the same images"
+        "has the same images"
     };
-    line("remotes", &format!("[{}]", remotes.join(", ")), why);
-    let container = match guess.local {
-        Some(local) => match &local.reference {
-            Some(reference) => format!("{}, from {reference}", local.state.as_str()),
-            None => format!(
-                "{}, from {}",
-                local.state.as_str(),
-                local
-                    .image
-                    .as_ref()
-                    .map_or_else(String::new, tagkeeper_core::model::ImageId::short)
-            ),
-        },
-        None => "a guess".to_owned(),
+    line("remotes", &list(remotes), why);
+    let containers = match candidate.containers.as_slice() {
+        [one] => quoted(one),
+        several => list(several.iter().map(String::as_str)),
     };
-    line("container", &quoted(&guess.container), &container);
-    if let Some(pattern) = &guess.pattern {
-        let seen = guess.orchestrated.iter().map(|c| c.name());
+    line("container", &containers, &local_in_words(candidate.local));
+    if let Some(pattern) = &candidate.pattern {
+        let seen = candidate.orchestrated.iter().map(|c| c.name());
         line("orchestrated", &quoted(pattern), &listed(seen));
     }
-    if guess.rests_on_a_name() {
+    match &candidate.moving_tag {
+        Some(tag) => line(
+            "dry_runs",
+            "false",
+            &format!("{tag} looks like a tag that moves"),
+        ),
+        None => line(
+            "#dry_runs",
+            "false",
+            "if the orchestrator never idles its container",
+        ),
+    }
+    if candidate.rests_on_a_name() {
         line(
             "hold",
             "true",
-            "look and do not touch, until the remotes are known to be right",
+            "no changes are made until you have checked the remotes",
         );
     }
     out + &beside(&lines)
 }
 
-/// Settings with their comments, all of which begin at one column; above the setting where there is no room beside it.
+fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    let texts: Vec<String> = texts.map(quoted).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+fn latest_in_words(latest: &Image) -> String {
+    let (versions, short) = (versions(latest), latest.id.short());
+    if versions.is_empty() {
+        format!("its latest is {short}")
+    } else {
+        format!("its latest is {versions} ({short})")
+    }
+}
+
+fn local_in_words(local: Option<&Container>) -> String {
+    let Some(local) = local else {
+        return "a guess".to_owned();
+    };
+    let from = match &local.reference {
+        Some(reference) => reference.to_string(),
+        None => local.image.as_ref().map(ImageId::short).unwrap_or_default(),
+    };
+    format!("{}, from {from}", local.state.as_str())
+}
+
+/// Settings with their comments, all of which begin at one column; above the setting where there is
+/// no room beside it.
 fn beside(lines: &[(String, String)]) -> String {
     let columns = |text: &str| text.chars().count();
     let has_room =

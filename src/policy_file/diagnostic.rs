@@ -1,4 +1,5 @@
-//! What is wrong with a policy, where, and how to fix it: [`Diagnostic`], and [`Refused`], which carries all of them.
+//! What is wrong with a policy, where, and how to fix it: [`Diagnostic`], and [`Refused`], which
+//! carries all of them.
 //!
 //! Pure: finds places in text and prints them. Judges nothing and reads nothing.
 
@@ -83,9 +84,11 @@ pub struct Diagnostic {
     pub place: Place,
     /// The line it is on, without its end; empty where the whole file is meant.
     pub source_line: String,
-    /// How many characters of the line are meant, from the place on; at least 1, even at the end of the line.
+    /// How many characters of the line are meant, from the place on; at least 1, even at the end of
+    /// the line.
     pub length: usize,
-    /// The key, `workload.telemetry.soak`; absent where the text is not even TOML, and where the whole file is meant.
+    /// The key, `workload.telemetry.soak`; absent where the text is not even TOML, and where the
+    /// whole file is meant.
     pub key: Option<String>,
     /// What is wrong.
     pub message: String,
@@ -147,7 +150,8 @@ impl Span {
     }
 }
 
-/// What is wrong, before anybody has to know on which line that is: there may be thousands, of which few are printed.
+/// What is wrong, before anybody has to know on which line that is: there may be thousands, of
+/// which few are printed.
 #[derive(Clone, Debug)]
 pub(super) struct Finding {
     pub(super) span: Span,
@@ -180,8 +184,8 @@ pub(super) struct Findings {
     pub(super) spans: Spans,
 }
 
-/// Where the values of a policy were read, by their keys: `workload.telemetry.soak`, and `workload.telemetry.ready#0` for an
-/// entry of a list. A workload's own key is where its name is.
+/// Where the values of a policy were read, by their keys: `workload.telemetry.soak`, and
+/// `workload.telemetry.ready#0` for an entry of a list. A workload's own key is where its name is.
 pub(super) type Spans = BTreeMap<String, Span>;
 
 /// The nearest boundary of a character at or before `offset`.
@@ -215,7 +219,8 @@ impl Diagnostic {
         }
     }
 
-    /// As compilers print it, with the line, and marks below what is meant. With colours for a terminal, or without.
+    /// As compilers print it, with the line, and marks below what is meant. With colours for a
+    /// terminal, or without.
     pub fn print(&self, colors: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -269,7 +274,8 @@ fn steers(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with the replacement character for each that would steer a terminal; tabs are for the renderer.
+/// The text with the replacement character for each that would steer a terminal; tabs are for the
+/// renderer.
 fn tame(text: &str) -> String {
     let tame = |c: char| {
         if c != '\t' && steers(c) {
@@ -281,7 +287,8 @@ fn tame(text: &str) -> String {
     text.chars().map(tame).collect()
 }
 
-/// The text with nothing in it that a terminal would act on: tabs become spaces, what steers the replacement character.
+/// The text with nothing in it that a terminal would act on: tabs become spaces, what steers the
+/// replacement character.
 pub(crate) fn printable(text: &str) -> String {
     tame(text).replace('\t', "    ")
 }
@@ -300,8 +307,8 @@ pub enum Problem {
     },
     /// There is no policy file at all.
     Missing {
-        /// The patterns and paths looked at.
-        looked_at: Vec<PathBuf>,
+        /// The patterns and paths.
+        looked_for: Vec<PathBuf>,
     },
 }
 
@@ -310,37 +317,49 @@ impl Problem {
         Self::Wrong(Box::new(diagnostic))
     }
 
-    /// As [`Diagnostic::print`].
-    fn print(&self, colors: bool) -> String {
-        let group = match self {
-            Self::Wrong(diagnostic) => return diagnostic.print(colors),
+    /// What is wrong, in one line.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Wrong(diagnostic) => diagnostic.message.clone(),
             Self::Unreadable { path, error } => {
                 let path = printable(&path.to_string_lossy());
-                let help = match error.kind() {
-                    io::ErrorKind::PermissionDenied => {
-                        "run as a user that may read it, or make it readable for all (chmod a+rX)"
-                    }
-                    io::ErrorKind::NotFound => "create it, or name another file",
-                    io::ErrorKind::IsADirectory => "name a file in it",
-                    _ => "fix or remove it",
-                };
-                Level::ERROR
-                    .primary_title(format!("failed to read '{path}': {error}"))
-                    .element(Level::HELP.message(help))
+                format!("failed to read '{path}': {error}")
             }
-            Self::Missing { looked_at } => {
-                let mut group =
-                    Group::with_title(Level::ERROR.primary_title("no policy file found"));
-                for path in looked_at {
-                    let path = printable(&path.to_string_lossy());
-                    group = group.element(Level::NOTE.message(format!("looked for {path}")));
+            Self::Missing { .. } => "no policy file found".to_owned(),
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &str {
+        match self {
+            Self::Wrong(diagnostic) => &diagnostic.help,
+            Self::Unreadable { error, .. } => match error.kind() {
+                io::ErrorKind::PermissionDenied => {
+                    "run as a user that may read it, or make it readable for all (chmod a+rX)"
                 }
-                group.element(Level::HELP.message(
-                    "write one: `tagkeeper init` prints a starter policy; an empty file is valid and names no workload",
-                ))
+                io::ErrorKind::NotFound => "create it, or name another file",
+                io::ErrorKind::IsADirectory => "name a file in it",
+                _ => "fix or remove it",
+            },
+            Self::Missing { .. } => {
+                "write one: `tagkeeper init` prints a starter policy; an empty file is valid and names no workload"
             }
+        }
+    }
+
+    /// As [`Diagnostic::print`].
+    fn print(&self, colors: bool) -> String {
+        let looked_for: &[PathBuf] = match self {
+            Self::Wrong(diagnostic) => return diagnostic.print(colors),
+            Self::Unreadable { .. } => &[],
+            Self::Missing { looked_for } => looked_for,
         };
-        render(group, colors)
+        let mut group = Group::with_title(Level::ERROR.primary_title(self.message()));
+        for path in looked_for {
+            let path = printable(&path.to_string_lossy());
+            group = group.element(Level::NOTE.message(format!("looked for {path}")));
+        }
+        render(group.element(Level::HELP.message(self.help())), colors)
     }
 }
 
@@ -350,10 +369,12 @@ impl fmt::Display for Problem {
     }
 }
 
-/// How many errors are kept to be shown. A person reads no more at once, and thousands would only hide the first.
+/// How many errors are kept to be shown. A person reads no more at once, and thousands would only
+/// hide the first.
 pub const SHOWN: usize = 50;
 
-/// The policy is refused: the reasons, in the order of the files. Nothing may be done without a policy (exit 78).
+/// The policy is refused: the reasons, in the order of the files. Nothing may be done without a
+/// policy (exit 78).
 #[derive(Debug)]
 pub struct Refused {
     /// The first [`SHOWN`]; at least one.
@@ -376,7 +397,8 @@ impl Refused {
         })
     }
 
-    /// The reasons, as compilers print them, and how many there are. With colours for a terminal, or without.
+    /// The reasons, as compilers print them, and how many there are. With colours for a terminal,
+    /// or without.
     pub fn print(&self, colors: bool) -> String {
         let mut printed: Vec<String> = self.problems.iter().map(|p| p.print(colors)).collect();
         printed.push(match (self.count(), self.more) {

@@ -1,6 +1,8 @@
-//! Finds, masks and reads the policy files (design section 6). Reads files, and nothing else of a host.
+//! Finds, masks and reads the policy files (design section 6). Reads files, and nothing else of a
+//! host.
 //!
-//! Fails closed: what is there but cannot be read refuses the policy. Only what is not there at all is skipped.
+//! Fails closed: what is there but cannot be read refuses the policy. Only what is not there at all
+//! is skipped.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -34,7 +36,8 @@ impl Default for Roots {
     }
 }
 
-/// Reads the policy of a host: vendor drop-ins by name, then the operator's file, then the operator's drop-ins by name.
+/// Reads the policy of a host: vendor drop-ins by name, then the operator's file, then the
+/// operator's drop-ins by name.
 ///
 /// # Errors
 /// The errors of all files, or that there is no file at all.
@@ -84,12 +87,12 @@ fn find(roots: &Roots) -> (Vec<Source>, Vec<Problem>) {
         .chain(dropins.into_values())
         .collect();
     if paths.is_empty() && problems.is_empty() {
-        let looked_at = vec![
+        let looked_for = vec![
             roots.vendor_dir.join("*.toml"),
             roots.file.clone(),
             roots.dropin_dir.join("*.toml"),
         ];
-        problems.push(Problem::Missing { looked_at });
+        problems.push(Problem::Missing { looked_for });
     }
     let sources = paths
         .iter()
@@ -108,7 +111,8 @@ fn keep_problem<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> O
     }
 }
 
-/// The drop-ins of a directory by name: `*.toml`, no dot files. A directory that does not exist has none.
+/// The drop-ins of a directory by name: `*.toml`, no dot files. A directory that does not exist has
+/// none.
 fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> {
     let unreadable = |error| Problem::Unreadable {
         path: dir.to_owned(),
@@ -140,8 +144,8 @@ fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> 
     found
 }
 
-/// Whether something has this name, be it a symlink that leads nowhere; what cannot be told counts as there, and
-/// reading it will say why.
+/// Whether something has this name, be it a symlink that leads nowhere; what cannot be told counts
+/// as there, and reading it will say why.
 fn is_there(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Ok(_) => true,
@@ -149,8 +153,8 @@ fn is_there(path: &Path) -> bool {
     }
 }
 
-/// Reads a file that nobody named: a regular one, or `/dev/null`, which masks. A pipe under that name would hang the
-/// pass for ever.
+/// Reads a file that nobody named: a regular one, or `/dev/null`, which masks. A pipe under that
+/// name would hang the pass for ever.
 fn read_found(path: &Path) -> Result<Source, Problem> {
     let unreadable = |error| Problem::Unreadable {
         path: path.to_owned(),
@@ -204,7 +208,8 @@ fn not_utf_8(source: Source, range: Range<usize>, message: &str) -> Problem {
     Problem::wrong(finding.into_diagnostic(Severity::Error, &[source]))
 }
 
-/// What UTF-16 says, which some editors write: with a mark in front, or else with a zero beside the first letter.
+/// What UTF-16 says, which some editors write: with a mark in front, or else with a zero beside the
+/// first letter.
 fn utf_16(bytes: &[u8]) -> Option<String> {
     let is_little = match bytes {
         [0xff, 0xfe, ..] => true,

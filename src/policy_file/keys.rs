@@ -1,8 +1,9 @@
-//! Every key of a policy, written once: where it may be set, how its value is read, its default, an example, and what it is for.
+//! Every key of a policy, written once: where it may be set, how its value is read, its default, an
+//! example, and what it is for.
 //!
-//! Reading, unknown keys, did-you-mean, the JSON schema, the commented `config/policy.toml` and tagkeeper.toml(5) follow from
-//! here. To accept a key, `raw` has to read it by its [`Key`]: what is not read is unknown, so that no key can be accepted and
-//! ignored.
+//! Reading, unknown keys, did-you-mean, the JSON schema, the commented `config/policy.toml` and
+//! tagkeeper.toml(5) follow from here. To accept a key, `raw` has to read it by its [`Key`]: what
+//! is not read is unknown, so that no key can be accepted and ignored.
 
 use std::path::PathBuf;
 
@@ -193,7 +194,8 @@ pub struct Row {
     pub sections: &'static [Section],
     /// What its value is.
     pub kind: Kind,
-    /// The value where it is not set, as TOML; none where there is no such value, and `words` say what holds then.
+    /// The value where it is not set, as TOML; none where there is no such value, and `words` say
+    /// what holds then.
     pub default: Option<&'static str>,
     /// A value, as TOML.
     pub example: &'static str,

@@ -1,7 +1,8 @@
-//! What is valid in a policy and probably a mistake: a [`CheckedPolicy`] has it as warnings, for `tagkeeper check`. Nothing here
-//! refuses a policy.
+//! What is valid in a policy and probably a mistake: a [`CheckedPolicy`] has it as warnings, for
+//! `tagkeeper check`. Nothing here refuses a policy.
 //!
-//! Pure. What the policy alone does not show is judged by what the caller has observed: [`of_engine`], and `host` for files.
+//! Pure. What the policy alone does not show is judged by what the caller has observed:
+//! [`of_engine`], and `host` for files.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ use super::keys::{Kind, TABLE};
 use super::merged::Mention;
 use super::overlap::overlap;
 use super::validated::key_of;
-use crate::duration as span;
+use crate::duration;
 use crate::suggest::closest;
 
 mod engine;
@@ -71,14 +72,14 @@ impl CheckedPolicy {
         &self.sources
     }
 
-    fn located(&self, findings: impl IntoIterator<Item = Finding>) -> Vec<Diagnostic> {
+    pub(super) fn located(&self, findings: impl IntoIterator<Item = Finding>) -> Vec<Diagnostic> {
         let findings = findings.into_iter();
         let locate = |f: Finding| f.into_diagnostic(Severity::Warning, &self.sources);
         findings.map(locate).collect()
     }
 
     /// A warning about the first of these keys that was written; none if none was.
-    fn warning(
+    pub(super) fn warning(
         &self,
         keys: &[String],
         message: String,
@@ -268,16 +269,16 @@ impl CheckedPolicy {
     }
 }
 
-fn section(name: &WorkloadName) -> String {
+pub(super) fn section(name: &WorkloadName) -> String {
     key_of(name.as_str())
 }
 
-/// Durations below a second are valid here, and [`span::compact`] would print them as nothing.
+/// Durations below a second are valid here, and [`duration::compact`] would print them as nothing.
 fn precisely(ms: u64) -> String {
     if ms < 1000 && ms > 0 {
         format!("{ms}ms")
     } else {
-        span::compact(ms)
+        duration::compact(ms)
     }
 }
 

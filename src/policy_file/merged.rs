@@ -5,7 +5,8 @@ use tagkeeper_core::model::{Pattern, Rejection};
 use super::raw::{Engine, File, Hold, Hooks, Metrics, Shared, Workload};
 use super::value::{Found, key_name};
 
-/// The files as one. Of a key that two files set, the later one counts; workloads, holds and rejections add up.
+/// The files as one. Of a key that two files set, the later one counts; workloads, holds and
+/// rejections add up.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) defaults: Shared,

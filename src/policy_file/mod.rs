@@ -1,15 +1,18 @@
-//! What the operator wants, as it is written: from TOML files to validated [`Settings`] (design section 6).
+//! What the operator wants, as it is written: from TOML files to validated [`Settings`] (design
+//! section 6).
 //!
 //! - `keys` is the table of all keys; `value` reads the value of one, `overlap` compares patterns.
-//! - `files` finds the files; then each is `raw`, all of them are `merged`, and what they say together is `validated`.
+//! - `files` finds the files; then each is `raw`, all of them are `merged`, and what they say
+//!   together is `validated`.
 //! - `lint` finds what is valid and probably a mistake, `host` what this host has to say about it.
 //! - `diagnostic` says what is wrong and where.
 //!
-//! All errors of a policy are found at once; a policy with one error is no policy at all. Reads files (in `files` and `host`
-//! alone); knows no engine.
+//! All errors of a policy are found at once; a policy with one error is no policy at all. Reads
+//! files (in `files` and `host` alone); knows no engine.
 
 mod diagnostic;
 mod files;
+mod host;
 mod keys;
 mod lint;
 mod merged;
@@ -25,8 +28,10 @@ use tagkeeper_core::model::Policy;
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Place, Problem, Refused, SHOWN, Severity, Source};
 pub use files::{Roots, check, check_file, load, load_file};
+pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
 pub use lint::{CheckedPolicy, of_engine};
+pub(crate) use overlap::overlap;
 pub use value::socket_path;
 pub(crate) use value::{is_name, key_name, quoted};
 
@@ -80,7 +85,8 @@ pub struct Metrics {
     pub textfile: Option<PathBuf>,
 }
 
-/// `[hooks]`: commands that are notified of what happened. Each is a program and its arguments, run without a shell.
+/// `[hooks]`: commands that are notified of what happened. Each is a program and its arguments, run
+/// without a shell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hooks {
     /// An image became latest and the head of the lineage.
@@ -104,8 +110,8 @@ impl Default for Hooks {
     }
 }
 
-/// Reads the policy that some files make, in the order of their precedence: of a key that two of them set in `[defaults]`,
-/// `[engine]`, `[metrics]` or `[hooks]`, the later file's counts.
+/// Reads the policy that some files make, in the order of their precedence: of a key that two of
+/// them set in `[defaults]`, `[engine]`, `[metrics]` or `[hooks]`, the later file's counts.
 ///
 /// # Errors
 /// The errors of all files.

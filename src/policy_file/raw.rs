@@ -1,7 +1,9 @@
-//! What one file says, key by key: reads it by the keys of `keys`, and reports what is unknown, missing or wrong in it. Pure.
+//! What one file says, key by key: reads it by the keys of `keys`, and reports what is unknown,
+//! missing or wrong in it. Pure.
 //!
-//! The tables are walked by hand, because a derived deserializer stops at the first error and loses the place of what it read;
-//! here all errors of all files come at once (design section 6). A key that was not read is unknown: there is no second list.
+//! The tables are walked by hand, because a derived deserializer stops at the first error and loses
+//! the place of what it read; here all errors of all files come at once (design section 6). A key
+//! that was not read is unknown: there is no second list.
 
 use std::path::PathBuf;
 
@@ -100,7 +102,7 @@ pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings)
     let before = findings.list.len();
     let top = Table {
         file: number,
-        table: root.get_ref(),
+        values: root.get_ref(),
         path: String::new(),
         is_broken: !errors.is_empty(),
         known: Vec::new(),
@@ -122,7 +124,8 @@ pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings)
     file
 }
 
-/// The stretches that syntax errors leave without meaning: the line of each, and below a section's header all of the section.
+/// The stretches that syntax errors leave without meaning: the line of each, and below a section's
+/// header all of the section.
 struct Garbled {
     /// Disjoint, in order.
     all: Vec<(usize, usize)>,
@@ -178,7 +181,8 @@ impl Garbled {
         }
     }
 
-    /// Whether what was read begins on such a line, or broke off at an error, as a text without its end does.
+    /// Whether what was read begins on such a line, or broke off at an error, as a text without its
+    /// end does.
     fn touches(&self, span: Span) -> bool {
         let index = self.errors.partition_point(|error| *error <= span.start);
         let next = self.errors.get(index);
@@ -219,7 +223,7 @@ fn syntax_error(file: usize, source: &Source, error: &toml::de::Error) -> Findin
 /// One table of a file, being read.
 struct Table<'a> {
     file: usize,
-    table: &'a DeTable<'a>,
+    values: &'a DeTable<'a>,
     /// `workload.telemetry`; empty at the top.
     path: String,
     /// The file has syntax errors, so that what seems absent may only have been lost.
@@ -268,7 +272,7 @@ impl Table<'_> {
 
     fn read_as<T>(&mut self, key: &Key<T>, name: &str) -> Option<Found<T>> {
         let input = Input {
-            value: self.table.get(name)?,
+            value: self.values.get(name)?,
             file: self.file,
             row: key.row(),
         };
@@ -298,7 +302,7 @@ impl Table<'_> {
 
     fn root(mut self) -> File {
         let mut file = File::default();
-        for (key, value) in self.table {
+        for (key, value) in self.values {
             let name = key.get_ref().as_ref();
             let Some(section) = Section::ALL.into_iter().find(|s| s.name() == name) else {
                 self.unknown_at_top(key, value);
@@ -339,7 +343,7 @@ impl Table<'_> {
         if let DeValue::Table(table) = value.get_ref() {
             return Some(Table {
                 file: self.file,
-                table,
+                values: table,
                 path,
                 is_broken: self.is_broken,
                 known: Vec::new(),
@@ -412,7 +416,7 @@ impl Table<'_> {
 
     fn rejections(&mut self) -> Vec<(Found<String>, Vec<Rejection>)> {
         let mut rejections = Vec::new();
-        for (key, _) in self.table {
+        for (key, _) in self.values {
             let name = key.get_ref().as_ref();
             if !self.check_workload_name(key) {
                 continue;
@@ -438,7 +442,7 @@ impl Table<'_> {
 
     fn workloads(&mut self) -> Vec<Workload> {
         let mut workloads = Vec::new();
-        for (name, value) in self.table {
+        for (name, value) in self.values {
             let text = name.get_ref().as_ref();
             // [workload], with the keys of a workload below it.
             let is_key = Row::of(Section::Workload).any(|row| row.name == text);
@@ -465,7 +469,7 @@ impl Table<'_> {
         self.report_missing(name.span);
         self.findings.spans.insert(self.path.clone(), name.span);
         let containers = self.value_of(&keys::CONTAINER);
-        let containers = if self.table.contains_key(keys::CONTAINER.name) {
+        let containers = if self.values.contains_key(keys::CONTAINER.name) {
             containers.unwrap_or_default()
         } else {
             let own = Pattern::parse(&name.value).ok();
@@ -492,9 +496,9 @@ impl Table<'_> {
             return;
         }
         let keys = || Row::of(Section::Workload).map(|row| row.name);
-        // It may be there (and closest to itself), misspelt, or in a name with a dot that was taken for two; the latter are
-        // reported as what they are.
-        let is_explained = self.table.iter().any(|(key, value)| {
+        // It may be there (and closest to itself), misspelt, or in a name with a dot that was taken
+        // for two; the latter are reported as what they are.
+        let is_explained = self.values.iter().any(|(key, value)| {
             closest(key.get_ref(), keys()) == Some(keys::REPOSITORY.name)
                 || value.get_ref().is_table()
         });
@@ -504,8 +508,8 @@ impl Table<'_> {
                 "write repository = \"NAME\", the local repository whose latest the service runs";
             self.report(name, keys::REPOSITORY.name, message, help);
         }
-        let timeout = self.table.get_key_value(keys::READY_TIMEOUT.name);
-        if let Some((key, _)) = timeout.filter(|_| !self.table.contains_key(keys::READY.name)) {
+        let timeout = self.values.get_key_value(keys::READY_TIMEOUT.name);
+        if let Some((key, _)) = timeout.filter(|_| !self.values.contains_key(keys::READY.name)) {
             let message = format!("'ready_timeout' in [{}] has no 'ready'", self.path);
             let help = "write ready = [\"/path/to/command\"] beside it, or omit it";
             self.report_key(key, message, help);
@@ -515,7 +519,7 @@ impl Table<'_> {
     /// Reports every key that was not asked for.
     fn report_unknown(mut self) {
         let list = self.known.join(", ");
-        for (key, value) in self.table {
+        for (key, value) in self.values {
             let text = key.get_ref().as_ref();
             if self.known.contains(&text) {
                 continue;

@@ -1,5 +1,6 @@
-//! From what the files say to [`Settings`]: fills in the defaults, and checks what only all files together show, that no two
-//! workloads share a name, a repository or a container (design 4.1). Pure.
+//! From what the files say to [`Settings`]: fills in the defaults, and checks what only all files
+//! together show, that no two workloads share a name, a repository or a container (design 4.1).
+//! Pure.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -13,8 +14,8 @@ use super::raw::{self, Shared};
 use super::value::{Found, key_name};
 use super::{DEFAULT_READY_TIMEOUT_MS, EngineSettings, Hooks, Metrics, Settings};
 
-/// The settings that the files make together. Whole only if nothing was reported: a workload that could not be read is not in
-/// them.
+/// The settings that the files make together. Whole only if nothing was reported: a workload that
+/// could not be read is not in them.
 pub(super) fn validate(merged: Merged, findings: &mut Findings) -> Settings {
     let Merged {
         defaults,
@@ -76,7 +77,8 @@ fn hold(raw: raw::Hold) -> Option<Hold> {
     })
 }
 
-/// Who was first to take something that only one may have: the workload's name, and where it took it.
+/// Who was first to take something that only one may have: the workload's name, and where it took
+/// it.
 struct Claims<K>(BTreeMap<K, Found<String>>);
 
 impl<K: Ord> Claims<K> {
@@ -108,8 +110,8 @@ fn clash(span: Span, key: String, message: String, help: &str, first: Span) -> F
     }
 }
 
-/// Reports every workload that an earlier file has too, and gives the others: whoever is written twice shares everything with
-/// itself, and one error is enough to say so.
+/// Reports every workload that an earlier file has too, and gives the others: whoever is written
+/// twice shares everything with itself, and one error is enough to say so.
 fn check_names(workloads: Vec<raw::Workload>, findings: &mut Findings) -> Vec<raw::Workload> {
     let mut names = Claims::new();
     let mut once = Vec::new();
@@ -158,8 +160,8 @@ fn check_repositories(workloads: &[raw::Workload], findings: &mut Findings) {
     }
 }
 
-/// A container is local to one workload: no name may fit two of them. Exact names, of which there are many, are looked up;
-/// patterns are compared with everything.
+/// A container is local to one workload: no name may fit two of them. Exact names, of which there
+/// are many, are looked up; patterns are compared with everything.
 fn check_containers(workloads: &[raw::Workload], findings: &mut Findings) {
     struct Taken<'w> {
         workload: &'w str,
@@ -220,7 +222,8 @@ pub(super) fn key_of(workload: &str) -> String {
     format!("workload.{}", key_name(workload))
 }
 
-/// A workload with the defaults filled in; none if its repository could not be read, which has been reported.
+/// A workload with the defaults filled in; none if its repository could not be read, which has been
+/// reported.
 fn build(raw: raw::Workload, defaults: Shared) -> Option<(WorkloadName, Workload)> {
     let raw::Workload {
         name,

@@ -1,5 +1,5 @@
-//! Reads the single values of a policy: a duration, a repository, a pattern. Pure; each reader takes one TOML value and gives
-//! what it means, or a [`Fault`] that says what to write instead.
+//! Reads the single values of a policy: a duration, a repository, a pattern. Pure; each reader
+//! takes one TOML value and gives what it means, or a [`Fault`] that says what to write instead.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use super::overlap;
 /// A TOML value and where it is.
 pub(super) type Value<'s> = Spanned<DeValue<'s>>;
 
-/// Longest duration that a policy may name: ten years, as humantime counts them (365.25 days). What is longer is a slip, and
-/// sums of clocks stay far from the end of their range.
+/// Longest duration that a policy may name: ten years, as humantime counts them (365.25 days). What
+/// is longer is a slip, and sums of clocks stay far from the end of their range.
 const LONGEST_MS: u64 = 10 * 31_557_600 * 1000;
 /// Most fallbacks that a policy may ask for. No disk holds more, and a number beyond it is a slip.
 pub(super) const MOST_FALLBACKS: usize = 100;
@@ -430,7 +430,8 @@ pub(super) fn command(input: &Input, faults: &mut Vec<Fault>) -> Option<Vec<Stri
 
 const COMMAND: &str = "[\"/path/to/command\", \"arg\"]";
 
-/// One word of a command; the first is the program, an absolute path, because the unit has a search path of its own.
+/// One word of a command; the first is the program, an absolute path, because the unit has a search
+/// path of its own.
 fn command_word(index: usize, input: &Input) -> Result<String, Fault> {
     let help = format!("write each word of the command as a text, {COMMAND}");
     if index > 0 && input.value.get_ref().as_str() == Some("") {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
-use crate::state::Reading;
+use tagkeeper_core::model::Reading;
 
 /// The machine's own clock: what is waited for here is real.
 #[expect(clippy::disallowed_methods, reason = "the clock of these tests")]

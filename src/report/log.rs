@@ -260,19 +260,32 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::decide::EventKind;
-    use crate::policy::WorkloadName;
-    use crate::report::sample::id;
+    use tagkeeper_core::model::{RestartCause, Version};
 
-    fn event(message: &str, warning: bool) -> Event {
+    fn id() -> ImageId {
+        ImageId::new("b".repeat(64))
+    }
+
+    fn event(why: &str) -> Event {
         Event {
-            kind: EventKind::Promoted,
             workload: WorkloadName::new("telemetry"),
-            version: Some(Version::new("v2")),
-            image: Some(id('b')),
-            other: None,
-            message: message.to_owned(),
-            warning,
+            kind: EventKind::Restarted {
+                version: Version::new("v2"),
+                image: id(),
+                cause: RestartCause::NotReady(why.to_owned()),
+                up_ms: 60_000,
+            },
+        }
+    }
+
+    fn put_back() -> Event {
+        Event {
+            workload: WorkloadName::new("telemetry"),
+            kind: EventKind::PutBack {
+                version: Version::new("v2"),
+                image: id(),
+                up_ms: 600_000,
+            },
         }
     }
 
@@ -288,25 +301,23 @@ mod tests {
 
     #[test]
     fn a_line_for_people() {
-        let message = "v2 is latest after 10m; v1 is the fallback";
-        for (warning, line) in [
-            (
-                false,
-                "telemetry: v2 is latest after 10m; v1 is the fallback\n",
-            ),
-            (
-                true,
-                "warning: telemetry: v2 is latest after 10m; v1 is the fallback\n",
-            ),
-        ] {
-            assert_eq!(lines_of(|| log_event(&event(message, warning))), line);
-        }
+        assert_eq!(
+            lines_of(|| log_event(&event("no"))),
+            "telemetry: v2 is not ready (no) after 1m: the soak starts again\n"
+        );
+        assert_eq!(
+            lines_of(|| log_event(&put_back())),
+            "warning: telemetry: latest is back on v2, which has soaked for 10m: it had been moved by hand\n"
+        );
     }
 
     #[test]
     fn an_event_is_one_line_and_steers_no_terminal() {
-        let logged = lines_of(|| log_event(&event("v2 is not ready (\u{1b}[2J\nno)", false)));
-        assert_eq!(logged, "telemetry: v2 is not ready (\u{fffd}[2J no)\n");
+        let logged = lines_of(|| log_event(&event("\u{1b}[2J\nno")));
+        assert_eq!(
+            logged,
+            "telemetry: v2 is not ready (\u{fffd}[2J no) after 1m: the soak starts again\n"
+        );
     }
 
     #[test]
@@ -328,7 +339,7 @@ mod tests {
         let logged = lines_of(|| {
             tracing::error!(target: "hyper::client", "not ours");
             tracing::info!(target: "tagkeeper", "ours");
-            tracing::info!(target: "tagkeeper::pass", "ours too");
+            tracing::info!(target: "tagkeeper::reconcile", "ours too");
         });
         assert_eq!(logged, "ours\nours too\n");
     }
@@ -353,55 +364,31 @@ mod tests {
 
     #[test]
     fn fields_to_search_by() {
-        let unknown = Event {
-            version: None,
-            image: None,
-            ..event("gone", false)
-        };
-        let image = id('b').to_string();
-        for (logged, expected) in [
-            (
-                event("done", false),
-                vec![
-                    ("event", "promoted"),
-                    ("image", image.as_str()),
-                    ("message", "telemetry: done"),
-                    ("version", "v2"),
-                    ("workload", "telemetry"),
-                ],
-            ),
-            (
-                event("done", true),
-                vec![
-                    ("event", "promoted"),
-                    ("image", image.as_str()),
-                    ("message", "telemetry: done"),
-                    ("version", "v2"),
-                    ("workload", "telemetry"),
-                ],
-            ),
-            (
-                unknown,
-                vec![
-                    ("event", "promoted"),
-                    ("message", "telemetry: gone"),
-                    ("workload", "telemetry"),
-                ],
-            ),
-        ] {
-            let seen = Arc::new(Mutex::new(Vec::new()));
-            let layer = Fields(Arc::clone(&seen));
-            tracing::subscriber::with_default(Registry::default().with(layer), || {
-                log_event(&logged);
-            });
-            let mut seen = seen.lock().unwrap().clone();
-            seen.sort();
-            let seen: Vec<_> = seen
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect();
-            assert_eq!(seen, expected);
-        }
+        let image = id().to_string();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let layer = Fields(Arc::clone(&seen));
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            log_event(&put_back());
+        });
+        let mut seen = seen.lock().unwrap().clone();
+        seen.sort();
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("event", "restored"),
+                ("image", image.as_str()),
+                (
+                    "message",
+                    "telemetry: latest is back on v2, which has soaked for 10m: it had been moved by hand"
+                ),
+                ("version", "v2"),
+                ("workload", "telemetry"),
+            ]
+        );
     }
 
     #[test]

@@ -192,7 +192,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tagkeeper_core::model::{
-        Clock, ContainerId, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
+        Clock, ContainerId, EndedBy, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
         RefusedRemoval, Rejected, Stopped,
     };
 
@@ -281,6 +281,7 @@ mod tests {
             image: ImageId::new("e"),
             outcome: Outcome::Failed,
             attempts: 1,
+            ended_by: EndedBy::Stopped,
             own_end: None,
             up_secs: 1,
             ended_ms: NOW_MS,

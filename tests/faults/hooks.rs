@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
@@ -116,6 +117,11 @@ fn what_is_told_is_saved_and_the_lock_is_free() {
 fn no_hook_stops_or_fails_a_pass() {
     for (script, why) in [
         ("exit 3\n", "'/bin/sh': exit status: 3"),
+        (
+            "printf 'no\\033[1m\\nway' >&2; exit 3\n",
+            "'/bin/sh': exit status: 3: no[1m way",
+        ),
+        ("kill -STOP $$\n", "'/bin/sh' did not end within 1s"),
         ("exec sleep 60\n", "'/bin/sh' did not end within 1s"),
         ("sleep 60 & wait\n", "'/bin/sh' did not end within 1s"),
         ("kill -9 $$\n", "'/bin/sh': signal: 9 (SIGKILL)"),
@@ -185,7 +191,10 @@ fn endpoint(status: &'static str) -> (u16, JoinHandle<(String, String)>) {
         let length = length.lines().next().and_then(|n| n.parse().ok());
         let mut body = vec![0; length.expect("a number")];
         reader.read_exact(&mut body).expect("the whole of it");
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno");
+        // Where an answer redirects to, nobody listens.
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno"
+        );
         reader
             .get_mut()
             .write_all(answer.as_bytes())
@@ -195,31 +204,98 @@ fn endpoint(status: &'static str) -> (u16, JoinHandle<(String, String)>) {
     (port, served)
 }
 
+const WEBHOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/webhook");
+const DOCUMENT: &str = include_str!("../../docs/hooks.md");
+
+/// The configuration in docs/hooks.md, for an endpoint at this port.
+fn documented_config(port: u16) -> String {
+    let block = DOCUMENT.split_once("```text\n").expect("it is there").1;
+    let text = block.split_once("```").expect("it ends").0;
+    let local = text.replace("https://example.net", &format!("http://127.0.0.1:{port}"));
+    assert_ne!(local, text);
+    local
+}
+
+#[test]
+fn the_shipped_examples_of_a_webhook_are_one_and_take_a_file() {
+    let policy = include_str!("../../config/policy.toml");
+    let example = "[\"/usr/lib/tagkeeper/hooks/webhook\", \"/etc/tagkeeper/webhook.conf\"]";
+    for text in [policy, DOCUMENT] {
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|l| l.contains("hooks/webhook\""))
+            .collect();
+        assert!(
+            lines.len() > 1 && lines.iter().all(|l| l.ends_with(example)),
+            "{lines:?}"
+        );
+    }
+    assert!(DOCUMENT.contains("# /etc/tagkeeper/webhook.conf,"));
+}
+
+#[test]
+fn the_webhook_reads_no_curlrc_and_says_what_it_wants() {
+    let host = Host::new("");
+    fs::write(
+        host.path(".curlrc"),
+        "proxy = \"http://127.0.0.1:1\"\nlocation\n",
+    )
+    .expect("writable");
+    let run = |argument: &str| {
+        let mut child = Command::new("/bin/sh")
+            .args([WEBHOOK, argument])
+            .env("HOME", host.path(""))
+            .env_remove("CURL_HOME")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("sh is installed");
+        let _ = child.stdin.take().expect("piped").write_all(b"{}");
+        let output = child.wait_with_output().expect("it ends");
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).expect("UTF-8"),
+        )
+    };
+    let (port, served) = endpoint("200 OK");
+    let config = host.path("webhook.conf");
+    fs::write(&config, documented_config(port)).expect("writable");
+    let (is_done, said) = run(&config.display().to_string());
+    assert!(is_done, "{said}");
+    let (_, body) = served.join().expect("it was asked");
+    assert_eq!(body, "{}");
+    let (is_done, said) = run("https://example.net/hook");
+    assert!(
+        !is_done && said.contains("must be a curl configuration"),
+        "{said}"
+    );
+}
+
 #[test]
 fn the_shipped_webhook_posts_the_event() {
     for (status, complaint) in [
         ("204 No Content", ""),
-        ("500 Out of order", "The requested URL returned error: 500"),
+        ("301 Moved", "the endpoint answered 301"),
+        ("302 Found", "the endpoint answered 302"),
+        ("307 Elsewhere", "the endpoint answered 307"),
+        ("404 Not Found", "the endpoint answered 404"),
+        ("500 Out of order", "the endpoint answered 500"),
     ] {
         let (port, served) = endpoint(status);
         let host = soaking(POLICY);
         let config = host.path("webhook.conf");
-        let text = format!(
-            "url = \"http://127.0.0.1:{port}/hook?of=tests\"\nheader = \"Authorization: Bearer 01\"\n"
-        );
-        fs::write(&config, text).expect("writable");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/webhook");
+        fs::write(&config, documented_config(port)).expect("writable");
         host.set_policy(&format!(
-            "{POLICY}\n[hooks]\npromoted = [\"{script}\", \"{}\"]\n",
+            "{POLICY}\n[hooks]\npromoted = [\"{WEBHOOK}\", \"{}\"]\n",
             config.display()
         ));
         let outcome = host.pass_at(RIPE).expect_code(0);
         let (head, body) = served.join().expect("it was asked");
-        assert!(
-            head.starts_with("post /hook?of=tests http/1.1\r\n"),
-            "{head}"
-        );
-        for line in ["content-type: application/json", "authorization: bearer 01"] {
+        assert!(head.starts_with("post /hook http/1.1\r\n"), "{head}");
+        for line in [
+            "content-type: application/json",
+            "authorization: bearer 0123456789",
+        ] {
             assert!(head.lines().any(|l| l == line), "{line}: {head}");
         }
         let event: Value = serde_json::from_str(&body).expect("JSON");

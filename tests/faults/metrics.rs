@@ -94,7 +94,7 @@ fn the_life_of_an_upgrade() {
             (&of_app("tagkeeper_fallbacks"), Some(1.0)),
             (&of_app("tagkeeper_promotions_total"), Some(1.0)),
             (&of_app("tagkeeper_removals_total"), Some(2.0)),
-            (&of_app("tagkeeper_won_back_bytes_total"), Some(2_000_000.0)),
+            (&of_app("tagkeeper_reclaimed_bytes_total"), Some(2e6)),
             (&images("keep", "latest"), Some(2.0)),
             (&images("keep", "fallback"), Some(1.0)),
             (&images("remove", "retired"), None),
@@ -260,4 +260,49 @@ fn a_refused_policy_leaves_it_to_grow_old() {
     host.set_policy(&format!("{}sok = 1\n", measured(&host)));
     host.pass_at(1_060).expect_code(78);
     assert_eq!(stamps(&host), metrics);
+}
+
+/// Whatever has the file's name: no pass waits for it, and nothing behind it is touched.
+#[test]
+fn a_textfile_that_is_no_file_is_left_alone_and_said() {
+    for (made_by, kind) in [
+        (vec!["mkfifo", "PATH"], "a named pipe"),
+        (vec!["mkdir", "PATH"], "a directory"),
+        (vec!["mknod", "PATH", "c", "1", "3"], "a device"),
+        (vec!["ln", "-s", "VICTIM", "PATH"], "a symbolic link"),
+    ] {
+        let host = promoted();
+        host.set_policy(&measured(&host));
+        let victim = host.path("victim");
+        let text = "tagkeeper_last_success_timestamp_seconds 1.0\n";
+        fs::write(&victim, text).expect("writable");
+        let words = made_by.iter().map(|word| match *word {
+            "PATH" => textfile(&host),
+            "VICTIM" => victim.clone(),
+            word => PathBuf::from(word),
+        });
+        let words: Vec<PathBuf> = words.collect();
+        let made = std::process::Command::new(&words[0])
+            .args(&words[1..])
+            .status();
+        assert!(made.expect("it is installed").success(), "{made_by:?}");
+        let before = fs::symlink_metadata(textfile(&host)).expect("made").ino();
+        for (is_away, code) in [(false, 0), (true, 69)] {
+            if is_away {
+                host.engine()
+                    .fail(Route::ListImages, Fault::Status(500, "no disk"));
+            }
+            let pass = host.pass_at(1_000).expect_code(code);
+            let warning = format!(
+                "failed to write the metrics to '{}': it is {kind}, not a regular file",
+                textfile(&host).display()
+            );
+            assert!(pass.stderr.contains(&warning), "{}", pass.stderr);
+            let after = fs::symlink_metadata(textfile(&host))
+                .expect("still there")
+                .ino();
+            assert_eq!(after, before, "{kind}");
+            assert_eq!(fs::read_to_string(&victim).expect("readable"), text);
+        }
+    }
 }

@@ -4,12 +4,23 @@
 //! nothing is that every wall time the program meets (those in its state, the engine's dates) may be any, and the story
 //! is the same.
 
-use std::fs;
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::{ChildStderr, Command, Stdio};
+use std::rc::Rc;
 
+use clap::Parser;
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tagkeeper::cli::Cli;
+use tagkeeper::commands::Clocks;
+use tagkeeper::exit::Exit;
+use tagkeeper_core::model::Reading;
 
 use crate::host::Host;
-use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
+use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
 /// Dates that an engine or an earlier pass may have met on a host without a battery, or in the hands of a bad NTP server.
@@ -127,4 +138,144 @@ fn saved_clock(host: &Host) -> (u64, u64) {
     let state: Value = serde_json::from_slice(&host.state_bytes().expect("a state")).expect("JSON");
     let number = |key: &str| state["clock"][key].as_u64().expect("a number");
     (number("clock_ms"), number("monotonic_ms"))
+}
+
+const WAITS: &str = "waiting for the lock: another pass is running";
+/// A host that has been up for long: were its uptime counted twice, everything on it would be old.
+const UP: u64 = 200 * 24 * 60 * 60;
+
+/// The lock, held by this test; dropping it sets it free.
+fn hold_lock(host: &Host) -> File {
+    let lock = File::open(host.path("state/lock")).expect("a pass has made it");
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).expect("it is free");
+    lock
+}
+
+/// Starts a command that finds the lock held, and returns once it has said that it waits. Its own process, without a wrapper
+/// that would be stopped in its place.
+fn waiting(host: &Host, secs: u64, args: &[&str]) -> (std::process::Child, BufReader<ChildStderr>) {
+    let whole = host.command_on(&host.path("docker.sock"), secs, args);
+    let words: Vec<_> = whole
+        .get_args()
+        .skip_while(|word| *word != "unshare")
+        .collect();
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("unshare is installed");
+    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let mut said = String::new();
+    stderr.read_line(&mut said).expect("UTF-8");
+    assert_eq!(said.trim_end(), WAITS);
+    (child, stderr)
+}
+
+/// `accept` waits, is stopped, a pass comes first and saves, `accept` goes on: what it knew of the clock must not be older than
+/// what the pass has saved, or all of the uptime would count once more.
+#[test]
+fn a_command_that_waited_for_the_lock_reads_the_clock_after_that() {
+    let host = promoted();
+    host.run_at(UP, &["rollback", "app"]).expect_code(0);
+    let lock = hold_lock(&host);
+    let (mut accept, _stderr) = waiting(&host, UP, &["accept", "app", "v2"]);
+    let pid = Pid::from_raw(i32::try_from(accept.id()).expect("small")).expect("not 0");
+    kill_process(pid, Signal::STOP).expect("it runs");
+    drop(lock);
+    host.engine().docker.image("v3", &["reg.example/app:v3"]);
+    // On the same clock, and so a moment later.
+    host.pass_at(UP).expect_code(0);
+    let (before_ms, _) = saved_clock(&host);
+    kill_process(pid, Signal::CONT).expect("it is there");
+    assert!(accept.wait().expect("it ends").success());
+    let (after_ms, _) = saved_clock(&host);
+    let passed_ms = after_ms - before_ms;
+    assert!(passed_ms < 60_000, "{passed_ms} ms within a moment");
+    host.pass_at(UP + 60).expect_code(0);
+    let v3 = host.id_of("reg.example/app:v3");
+    assert_eq!(v3, id("v3"), "it is a minute old");
+}
+
+#[test]
+fn a_rollback_waits_for_the_lock_with_a_word_and_goes_on() {
+    let host = promoted();
+    let lock = hold_lock(&host);
+    let (mut rollback, _stderr) = waiting(&host, UP, &["rollback", "app"]);
+    assert_eq!(host.id_of("app:latest"), id("v2"), "it waits");
+    drop(lock);
+    assert!(rollback.wait().expect("it ends").success());
+    assert_eq!(host.id_of("app:latest"), id("v1"));
+}
+
+/// The program itself, in this process and on a clock of the test.
+fn run_here(host: &Host, args: &[&str], clocks: &Clocks) -> Exit {
+    let file = |name: &str| host.path(name).display().to_string();
+    let options = [
+        "--policy".to_owned(),
+        file("policy.toml"),
+        "--state-dir".to_owned(),
+        file("state"),
+        "--socket".to_owned(),
+        file("docker.sock"),
+    ];
+    let words = ["tagkeeper"].iter().chain(args);
+    let words = words.map(|word| (*word).to_owned());
+    let cli = Cli::parse_from(words.chain(options));
+    tagkeeper::commands::run(&cli, clocks)
+}
+
+fn at(monotonic_ms: u64) -> Reading {
+    Reading {
+        monotonic_ms,
+        wall: "2026-11-22T23:00:00Z".to_owned(),
+    }
+}
+
+/// A pass that was stalled between the clock and the lock would save an uptime that is older than another pass's.
+#[test]
+fn a_pass_reads_the_clock_only_while_it_has_the_lock() {
+    let host = promoted();
+    let looks = Rc::new(Cell::new((0, 0)));
+    let (lock, counted) = (host.path("state/lock"), looks.clone());
+    let clocks = move || {
+        let lock = File::open(&lock).expect("it is there");
+        let is_free = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        let (held, free) = counted.get();
+        counted.set(if is_free {
+            (held, free + 1)
+        } else {
+            (held + 1, free)
+        });
+        at(1_000_000_000)
+    };
+    assert_eq!(run_here(&host, &["reconcile"], &clocks), Exit::Done);
+    let (held, free) = looks.get();
+    assert!(
+        held > 0 && free == 0,
+        "{held} looks with it, {free} without"
+    );
+}
+
+#[test]
+fn who_waits_for_the_lock_gives_up_after_half_a_minute() {
+    for args in [
+        ["rollback", "app", "--yes"].as_slice(),
+        &["accept", "app", "v1"],
+    ] {
+        let host = promoted();
+        let _lock = hold_lock(&host);
+        let looks = Rc::new(Cell::new(0));
+        let counted = looks.clone();
+        let clocks = move || {
+            counted.set(counted.get() + 1);
+            at(counted.get() * 10_000)
+        };
+        assert_eq!(run_here(&host, args, &clocks), Exit::Locked, "{args:?}");
+        assert_eq!(looks.get(), 4, "at 0, 10, 20 and 30 s");
+        assert_eq!(host.id_of("app:latest"), id("v2"));
+    }
 }

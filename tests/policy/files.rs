@@ -272,6 +272,50 @@ fn text_that_is_not_utf_8_is_refused_with_the_place() {
     assert!(one.message.contains("not UTF-8"), "{refused}");
 }
 
+/// As some editors on Windows save it, with a mark in front or without.
+#[test]
+fn utf_16_is_called_by_its_name() {
+    let text = "[defaults]\nsoak = \"1h\"\n";
+    let marked = format!("\u{feff}{text}");
+    let little = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big = |text: &str| text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let all: [Vec<u8>; 4] = [little(text), big(text), little(&marked), big(&marked)];
+    for bytes in all {
+        let host = Host::new();
+        fs::write(&host.roots.file, &bytes).unwrap();
+        let refused = host.load().unwrap_err();
+        let one = refused.diagnostics().next().unwrap();
+        assert_eq!(
+            one.message, "the file is UTF-16 text, not UTF-8",
+            "{refused}"
+        );
+        assert_eq!(one.place.position, Some((1, 1)));
+        assert_eq!(one.source_line, "[defaults]");
+        assert_eq!(refused.count(), 1, "{refused}");
+    }
+}
+
+/// A drop-in of a fleet, beside what the host has.
+#[test]
+fn a_hold_and_a_rejection_may_be_in_any_file() {
+    let host = Host::new();
+    write(
+        &host.roots.file,
+        "[workload.app]\nrepository = \"app\"\n[hold]\nfor = \"1h\"\n",
+    );
+    write(host.vendor("a.toml"), "[reject]\napp = \"v1\"\n");
+    write(host.dropin("b.toml"), "[hold]\n[reject]\napp = [\"v2\"]\n");
+    let policy = host.load().unwrap().policy;
+    assert_eq!(policy.holds.len(), 2);
+    let rejected: Vec<&str> = policy.rejections["app"]
+        .iter()
+        .map(|r| r.0.as_str())
+        .collect();
+    assert_eq!(rejected, ["v1", "v2"]);
+    fs::remove_file(host.dropin("b.toml")).unwrap();
+    assert_eq!(host.load().unwrap().policy.holds.len(), 1);
+}
+
 #[test]
 fn a_named_file_replaces_all_others() {
     let host = Host::new();

@@ -98,8 +98,8 @@ fn the_schema_is_written_from_the_table_of_keys() {
     assert_written("docs/schema/policy.schema.json", &about::schema());
 }
 
-/// What is read, which unknown keys are answered with, is what the table explains: no key is accepted and ignored, none is
-/// explained and refused.
+/// What is read, which unknown keys are answered with, is what the table explains: no key is
+/// accepted and ignored, none is explained and refused.
 #[test]
 fn every_key_of_the_table_is_read_and_no_other() {
     for section in Section::ALL {

@@ -1,12 +1,15 @@
 //! The lock: one holder, no traces.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use tagkeeper::deadline::Deadline;
 use tagkeeper::store::{LockError, StateDir};
+use tagkeeper_core::model::Reading;
 
 use crate::support::{lock_again, run, stat, touched};
 
@@ -31,7 +34,11 @@ fn waiting_ends_when_the_holder_does() {
     let lock = dir.lock().unwrap();
     let (send, got_it) = mpsc::channel();
     std::thread::scope(|scope| {
-        scope.spawn(|| send.send(dir.lock_waiting().is_ok()).unwrap());
+        scope.spawn(|| {
+            let clocks = || uptime(0);
+            let lock = dir.lock_within(Deadline::after(&clocks, 1), &|| ());
+            send.send(lock.is_ok()).unwrap();
+        });
         assert!(
             got_it.recv_timeout(Duration::from_millis(100)).is_err(),
             "did not wait"
@@ -39,6 +46,33 @@ fn waiting_ends_when_the_holder_does() {
         drop(lock);
         assert!(got_it.recv_timeout(Duration::from_secs(10)).unwrap());
     });
+}
+
+#[test]
+fn waiting_ends_at_the_deadline_and_is_said_once() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::new(temp.path());
+    let lock = dir.lock().unwrap();
+    let looks = Cell::new(0);
+    let clocks = || {
+        looks.set(looks.get() + 1);
+        uptime(looks.get() * 10_000)
+    };
+    let said = Cell::new(0);
+    let count = || said.set(said.get() + 1);
+    let waited = dir.lock_within(Deadline::after(&clocks, 30_000), &count);
+    assert!(matches!(waited, Err(LockError::Held)));
+    assert_eq!((said.get(), looks.get()), (1, 4), "at 0, 10, 20 and 30 s");
+    drop(lock);
+    assert!(dir.lock_within(Deadline::after(&clocks, 0), &count).is_ok());
+    assert_eq!(said.get(), 1, "nobody waits for a lock that is free");
+}
+
+fn uptime(monotonic_ms: u64) -> Reading {
+    Reading {
+        monotonic_ms,
+        wall: String::new(),
+    }
 }
 
 #[test]
@@ -59,7 +93,11 @@ fn taking_it_touches_no_time_stamp() {
     // Longer than the tick of the kernel's file clock, so that a touch shows.
     std::thread::sleep(Duration::from_millis(20));
     drop(lock_again(&dir));
-    drop(dir.lock_waiting().unwrap());
+    let clocks = || uptime(0);
+    drop(
+        dir.lock_within(Deadline::after(&clocks, 1), &|| ())
+            .unwrap(),
+    );
     assert_eq!(all(), before);
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tagkeeper::store::{Loaded, Lock, LockError, Rejections, StateDir, state_document};
 use tagkeeper_core::model::{
-    Clock, Failure, ImageId, Moment, Outcome, Proven, Rejected, State, Version, WorkloadName,
-    WorkloadState,
+    Clock, EndedBy, Failure, ImageId, Moment, Outcome, Proven, Rejected, State, Version,
+    WorkloadName, WorkloadState,
 };
 use tempfile::TempDir;
 
@@ -42,6 +42,7 @@ fn padded_state(marker: char, padding: usize) -> State {
         image: ImageId::new(marker.to_string()),
         outcome: Outcome::Withdrawn,
         attempts: 1,
+        ended_by: EndedBy::Stopped,
         own_end: None,
         up_secs: 1,
         ended_ms: 1,

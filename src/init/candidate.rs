@@ -1,42 +1,44 @@
 //! Which workloads a host seems to have. Pure.
 //!
-//! A workload has a local repository with a `latest`, and others that carry the same images under other names. Images
-//! are proof, names are hints; what rests on a hint is marked as unsure.
+//! A workload has a local repository with a `latest`, and others that carry the same images under
+//! other names. Images are proof, names are hints; what rests on a hint is marked as unsure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::model::{Container, Image, ImageId, LATEST, Observation, Pattern, Repository};
+
 use super::containers::{Containers, is_kubernetes};
 use super::text::listed;
-use crate::engine::Lists;
-use tagkeeper_core::model::{Container, Image};
-use tagkeeper_core::model::{ImageId, LATEST, Repository};
+use crate::policy_file::overlap;
 
 /// What the host seems to have.
 #[derive(Debug, Default)]
-pub(super) struct Draft<'w> {
+pub(super) struct Candidates<'w> {
     /// Repositories that others carry images of: workloads.
-    pub(super) workloads: Vec<Guess<'w>>,
+    pub(super) workloads: Vec<Candidate<'w>>,
     /// Repositories that may be workloads whose remotes have left no trace here.
-    pub(super) alone: Vec<Guess<'w>>,
+    pub(super) without_remotes: Vec<Candidate<'w>>,
     /// Repositories with a `latest` and no sign of being a workload.
     pub(super) left: Vec<&'w Repository>,
 }
 
 /// One workload, as far as it can be told.
 #[derive(Debug)]
-pub(super) struct Guess<'w> {
+pub(super) struct Candidate<'w> {
     pub(super) name: String,
     pub(super) repository: &'w Repository,
     pub(super) latest: &'w Image,
     pub(super) remotes: Vec<Remote<'w>>,
-    /// The exact name of the local container.
-    pub(super) container: String,
-    /// The container that has this name; none if no local container was found.
+    /// The names of the local containers, or patterns on them.
+    pub(super) containers: Vec<String>,
+    /// A container that has such a name; none if no local container was found.
     pub(super) local: Option<&'w Container>,
     /// The orchestrator's containers.
     pub(super) orchestrated: Vec<&'w Container>,
     /// A pattern that all of their names have.
     pub(super) pattern: Option<String>,
+    /// A tag of a remote that means another image from build to build, by its look.
+    pub(super) moving_tag: Option<String>,
     /// What a person should look at.
     pub(super) unsure: Vec<String>,
 }
@@ -49,8 +51,9 @@ pub(super) struct Remote<'w> {
     pub(super) shares_an_image: bool,
 }
 
-impl Guess<'_> {
-    /// Whether a remote rests on its name alone. Its images would be cleaned up, so a person has to look first.
+impl Candidate<'_> {
+    /// Whether a remote rests on its name alone. Its images would be cleaned up, so a person has to
+    /// look first.
     pub(super) fn rests_on_a_name(&self) -> bool {
         self.remotes.iter().any(|remote| !remote.shares_an_image)
     }
@@ -58,24 +61,24 @@ impl Guess<'_> {
 
 /// What an engine has of one repository.
 #[derive(Default)]
-pub(super) struct Shelf<'w> {
+pub(super) struct RepositoryImages<'w> {
     pub(super) images: BTreeSet<&'w ImageId>,
     /// Tags that can be versions.
-    versions: BTreeSet<&'w str>,
+    pub(super) versions: BTreeSet<&'w str>,
     latest: Option<&'w Image>,
 }
 
-pub(super) type Shelves<'w> = BTreeMap<&'w Repository, Shelf<'w>>;
+pub(super) type ImagesByRepository<'w> = BTreeMap<&'w Repository, RepositoryImages<'w>>;
 
-/// Guesses.
-pub(super) fn draft(lists: &Lists) -> Draft<'_> {
-    let shelves = shelves(lists);
-    let locals = locals(&shelves, lists);
-    let (remotes, mut unsure) = remotes(&shelves, &locals);
-    let containers = Containers::find(lists, &shelves, &locals);
+/// Finds them, as far as can be told.
+pub(super) fn find(seen: &Observation) -> Candidates<'_> {
+    let repositories = repositories(seen);
+    let locals = locals(&repositories, seen);
+    let (remotes, mut unsure) = remotes(&repositories, &locals);
+    let containers = Containers::find(seen, &repositories, &locals);
 
-    let mut draft = Draft::default();
-    let mut names = Names::of(lists);
+    let mut candidates = Candidates::default();
+    let mut names = Names::of(seen);
     // Who has a container has its name; the others take what is left.
     let mut order = locals.clone();
     order.sort_by_key(|local| !containers.locals.contains_key(local));
@@ -85,43 +88,48 @@ pub(super) fn draft(lists: &Lists) -> Draft<'_> {
             .filter(|(local, _)| *local == repository)
             .map(|(_, remote)| Remote { ..*remote })
             .collect();
-        let Some(shelf) = shelves.get(repository) else {
+        let Some(images) = repositories.get(repository) else {
             continue;
         };
-        let Some(latest) = shelf.latest else { continue };
+        let Some(latest) = images.latest else {
+            continue;
+        };
         let ran = containers.locals.contains_key(repository);
-        if remotes.is_empty() && !ran && shelf.versions.is_empty() {
-            draft.left.push(repository);
+        if remotes.is_empty() && !ran && images.versions.is_empty() {
+            candidates.left.push(repository);
             continue;
         }
         let doubts = unsure.remove(repository).unwrap_or_default();
-        let mut guess = containers.guess(repository, latest, remotes, &shelves, &mut names);
-        guess.unsure.splice(0..0, doubts);
-        if guess.remotes.is_empty() {
-            draft.alone.push(guess);
+        let mut candidate =
+            containers.candidate(repository, latest, remotes, &repositories, &mut names);
+        candidate.unsure.splice(0..0, doubts);
+        if candidate.remotes.is_empty() {
+            candidates.without_remotes.push(candidate);
         } else {
-            draft.workloads.push(guess);
+            candidates.workloads.push(candidate);
         }
     }
-    draft.workloads.sort_by(|a, b| a.name.cmp(&b.name));
-    draft.alone.sort_by(|a, b| a.name.cmp(&b.name));
-    draft.left.sort_unstable();
-    draft
+    candidates.workloads.sort_by(|a, b| a.name.cmp(&b.name));
+    candidates
+        .without_remotes
+        .sort_by(|a, b| a.name.cmp(&b.name));
+    candidates.left.sort_unstable();
+    candidates
 }
 
-fn shelves(lists: &Lists) -> Shelves<'_> {
-    let mut shelves = Shelves::new();
-    for image in &lists.images {
+fn repositories(seen: &Observation) -> ImagesByRepository<'_> {
+    let mut repositories = ImagesByRepository::new();
+    for image in &seen.images {
         for reference in &image.references {
-            let shelf = shelves.entry(reference.repository()).or_default();
-            shelf.images.insert(&image.id);
-            shelf.versions.extend(reference.version_tag());
+            let images = repositories.entry(reference.repository()).or_default();
+            images.images.insert(&image.id);
+            images.versions.extend(reference.version_tag());
             if reference.tag() == Some(LATEST) {
-                shelf.latest = Some(image);
+                images.latest = Some(image);
             }
         }
     }
-    shelves
+    repositories
 }
 
 /// Built or renamed here, by the way it is written: Podman puts `localhost/` before such names.
@@ -129,7 +137,7 @@ fn is_written_locally(repository: &Repository) -> bool {
     matches!(repository.registry(), None | Some("localhost"))
 }
 
-fn shares_an_image(a: &Shelf, b: &Shelf) -> bool {
+fn shares_an_image(a: &RepositoryImages, b: &RepositoryImages) -> bool {
     a.images.intersection(&b.images).next().is_some()
 }
 
@@ -142,23 +150,28 @@ fn names_are_alike(a: &Repository, b: &Repository) -> bool {
     ends_with(a.path(), b.path()) || ends_with(b.path(), a.path())
 }
 
-/// The repositories with a `latest` that a local service may run: of two that carry one image, or that have one name, the
-/// one that is written as this host's own, or else the one that a container was created from by that name.
-fn locals<'w>(shelves: &Shelves<'w>, lists: &Lists) -> Vec<&'w Repository> {
+/// The repositories with a `latest` that a local service may run: of two that carry one image, or
+/// that have one name, the one that is written as this host's own, or else the one that a container
+/// was created from by that name.
+fn locals<'w>(repositories: &ImagesByRepository<'w>, seen: &Observation) -> Vec<&'w Repository> {
     let distance = |repository: &Repository| {
-        let runs = lists
+        let runs = seen
             .containers
             .iter()
             .any(|c| !is_kubernetes(c) && c.reference.as_ref() == Some(&repository.latest()));
         (!is_written_locally(repository), !runs)
     };
-    let with_latest = || shelves.iter().filter(|(_, shelf)| shelf.latest.is_some());
+    let with_latest = || {
+        repositories
+            .iter()
+            .filter(|(_, images)| images.latest.is_some())
+    };
     with_latest()
-        .filter(|(repository, shelf)| {
+        .filter(|(repository, images)| {
             let mine = distance(repository);
             !with_latest().any(|(other, its)| {
                 let related =
-                    names_are_alike(repository, other) || (mine.0 && shares_an_image(shelf, its));
+                    names_are_alike(repository, other) || (mine.0 && shares_an_image(images, its));
                 related && distance(other) < mine
             })
         })
@@ -168,22 +181,22 @@ fn locals<'w>(shelves: &Shelves<'w>, lists: &Lists) -> Vec<&'w Repository> {
 
 type Doubts<'w> = BTreeMap<&'w Repository, Vec<String>>;
 
-/// Whose remote each other repository is: of the local one whose image it carries, or else whose name it has. Where two
-/// would do equally well, nobody's.
+/// Whose remote each other repository is: of the local one whose image it carries, or else whose
+/// name it has. Where two would do equally well, nobody's.
 fn remotes<'w>(
-    shelves: &Shelves<'w>,
+    repositories: &ImagesByRepository<'w>,
     locals: &[&'w Repository],
 ) -> (Vec<(&'w Repository, Remote<'w>)>, Doubts<'w>) {
     let mut remotes = Vec::new();
     let mut doubts = Doubts::new();
-    for (&repository, shelf) in shelves {
+    for (&repository, images) in repositories {
         if locals.contains(&repository) {
             continue;
         }
         let likeness = |local: &Repository| {
-            let shares = shelves
+            let shares = repositories
                 .get(local)
-                .is_some_and(|its| shares_an_image(its, shelf));
+                .is_some_and(|its| shares_an_image(its, images));
             // Names alone say little where nobody wrote a registry: `app` is not `grafana/app`.
             let alike =
                 names_are_alike(local, repository) && (shares || !is_written_locally(repository));
@@ -200,9 +213,9 @@ fn remotes<'w>(
             (Some(local), None) => {
                 let doubts = doubts.entry(*local).or_default();
                 if !shares {
-                    doubts.push(doubt_of_name(repository, shelf, shelves.get(*local)));
+                    doubts.push(doubt_of_name(repository, images, repositories.get(*local)));
                 }
-                if shelf.latest.is_some() {
+                if images.latest.is_some() {
                     doubts.push(format!(
                         "{repository} has a latest too; is that what the local service runs?"
                     ));
@@ -229,8 +242,12 @@ fn remotes<'w>(
     (remotes, doubts)
 }
 
-fn doubt_of_name(remote: &Repository, shelf: &Shelf, local: Option<&Shelf>) -> String {
-    let common = local.map(|local| listed(local.versions.intersection(&shelf.versions)));
+fn doubt_of_name(
+    remote: &Repository,
+    images: &RepositoryImages,
+    local: Option<&RepositoryImages>,
+) -> String {
+    let common = local.map(|local| listed(local.versions.intersection(&images.versions)));
     match common.filter(|tags| !tags.is_empty()) {
         Some(tags) => {
             format!("{remote} is named alike and has the same tags ({tags}), but other images")
@@ -246,20 +263,22 @@ pub(super) fn short_name(repository: &Repository) -> &str {
     short.strip_prefix("sonic-").unwrap_or(short)
 }
 
-/// The names that are taken: each workload has one of its own, and so has each local container.
+/// The names that are taken: each workload has one of its own, and no container may be local to
+/// two.
 pub(super) struct Names<'w> {
     workloads: BTreeSet<String>,
-    pub(super) containers: BTreeSet<String>,
+    /// Names of local containers, and patterns on them.
+    containers: Vec<Pattern>,
     /// A container of that name is there, and it is not the workload's.
     present: BTreeSet<&'w str>,
 }
 
 impl<'w> Names<'w> {
-    fn of(lists: &'w Lists) -> Self {
-        let names = lists.containers.iter().flat_map(|c| &c.names);
+    fn of(seen: &'w Observation) -> Self {
+        let names = seen.containers.iter().flat_map(|c| &c.names);
         Self {
             workloads: BTreeSet::new(),
-            containers: BTreeSet::new(),
+            containers: Vec::new(),
             present: names.map(String::as_str).collect(),
         }
     }
@@ -272,10 +291,25 @@ impl<'w> Names<'w> {
 
     pub(super) fn take_container(&mut self, wanted: &str) -> String {
         let name = numbered(wanted, |name| {
-            !self.containers.contains(name) && !self.present.contains(name)
+            !self.containers.iter().any(|p| p.matches(name)) && !self.present.contains(name)
         });
-        self.containers.insert(name.clone());
+        self.reserve(&name);
         name
+    }
+
+    /// Takes a name or a pattern for a workload.
+    pub(super) fn reserve(&mut self, name: &str) {
+        self.containers.extend(Pattern::parse(name));
+    }
+
+    /// Whether no workload has a container that a pattern matches, and none is there but these.
+    pub(super) fn is_free(&self, pattern: &Pattern, own: &[&str]) -> bool {
+        let mut present = self.present.iter();
+        present.all(|name| own.contains(name) || !pattern.matches(name))
+            && self
+                .containers
+                .iter()
+                .all(|taken| overlap(taken, pattern).is_none())
     }
 }
 

@@ -1,0 +1,168 @@
+//! The host that this runs on: its files, its users, and the drop-ins of the service.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use super::{Disk, FileKind, Service, Stat, User};
+
+/// As whom the unit runs the service.
+const USER: &str = "tagkeeper";
+/// Where the service's drop-ins are; later ones count.
+const DROPINS: [&str; 3] = [
+    "/usr/lib/systemd/system/tagkeeper.service.d",
+    "/run/systemd/system/tagkeeper.service.d",
+    "/etc/systemd/system/tagkeeper.service.d",
+];
+
+/// The disk of this host.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct System;
+
+impl Disk for System {
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let meta = fs::metadata(path)?;
+        let kind = meta.file_type();
+        Ok(Stat {
+            kind: if kind.is_file() {
+                FileKind::File
+            } else if kind.is_dir() {
+                FileKind::Directory
+            } else if kind.is_socket() {
+                FileKind::Socket
+            } else {
+                FileKind::Other
+            },
+            mode: meta.mode(),
+            uid: meta.uid(),
+            gid: meta.gid(),
+        })
+    }
+
+    fn real_path(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(directory)?;
+        names
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+}
+
+/// The service of this host. What cannot be read is taken for what ships.
+pub fn service() -> Service {
+    let mut dropins = String::new();
+    for directory in DROPINS {
+        let mut names = System.names(Path::new(directory)).unwrap_or_default();
+        names.retain(|name| Path::new(name).extension().is_some_and(|e| e == "conf"));
+        names.sort_unstable();
+        for name in names {
+            let text = fs::read_to_string(Path::new(directory).join(name));
+            dropins += &text.unwrap_or_default();
+            dropins.push('\n');
+        }
+    }
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    Service::from_text(&dropins, &read("/etc/passwd"), &read("/etc/group"))
+}
+
+impl Service {
+    /// The service by the text of its drop-ins, of `/etc/passwd` and of `/etc/group`.
+    pub(super) fn from_text(dropins: &str, passwd: &str, group: &str) -> Self {
+        let mut service = Self::default();
+        let mut name = USER;
+        let mut more = Vec::new();
+        for line in dropins.lines() {
+            let Some((key, value)) = line.trim().split_once('=') else {
+                continue;
+            };
+            let value = value.trim();
+            let is_off = matches!(value, "no" | "false" | "off" | "0");
+            // `-/path` may be absent; `/from:/to` shows one path as another.
+            let paths = || {
+                value
+                    .split_whitespace()
+                    .map(|p| p.trim_start_matches(['-', '+']))
+            };
+            match key.trim() {
+                "User" if !value.is_empty() => name = value,
+                "SupplementaryGroups" => more.extend(value.split_whitespace()),
+                "ReadWritePaths" => service.writable.extend(paths().map(PathBuf::from)),
+                "BindPaths" | "BindReadOnlyPaths" => service.visible.extend(
+                    paths()
+                        .filter_map(|p| p.split(':').next_back())
+                        .map(PathBuf::from),
+                ),
+                "ProtectHome" => service.sees_homes = is_off || value == "read-only",
+                "PrivateTmp" => service.sees_tmp = is_off,
+                _ => {}
+            }
+        }
+        service.user = user(name, &more, passwd, group);
+        service
+    }
+}
+
+fn user(name: &str, more: &[&str], passwd: &str, group: &str) -> Option<User> {
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let entry = passwd
+        .lines()
+        .map(fields)
+        .find(|f| f.first().is_some_and(|n| n == name))?;
+    let uid = entry.get(2)?.parse().ok()?;
+    let mut gids = vec![entry.get(3)?.parse().ok()?];
+    for entry in group.lines().map(fields) {
+        let [group, _, gid, members] = entry.as_slice() else {
+            continue;
+        };
+        let is_member = members.split(',').any(|member| member == name);
+        if is_member || more.contains(&group.as_str()) {
+            gids.extend(gid.parse::<u32>());
+        }
+    }
+    Some(User {
+        name: name.to_owned(),
+        uid,
+        gids,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_is_what_passwd_group_and_dropins_say() {
+        let passwd = "root:x:0:0::/root:/bin/sh\ntagkeeper:x:998:997::/:/sbin/nologin\n";
+        let group =
+            "root:x:0:\ndocker:x:995:alice,tagkeeper\nredis:x:994:\ntagkeeper2:x:1:tagkeepers\n";
+        let service = Service::from_text("", passwd, group);
+        assert_eq!(
+            service.user,
+            Some(User {
+                name: "tagkeeper".to_owned(),
+                uid: 998,
+                gids: vec![997, 995]
+            })
+        );
+        assert!(!service.sees_homes && !service.sees_tmp);
+
+        let dropins = "[Service]\nSupplementaryGroups=redis\nReadWritePaths=-/var/lib/prom /srv\n\
+                       BindReadOnlyPaths=/home/x:/opt/x\nProtectHome=read-only\nPrivateTmp=no\n";
+        let service = Service::from_text(dropins, passwd, group);
+        assert_eq!(service.user.unwrap().gids, [997, 995, 994]);
+        assert_eq!(
+            service.writable,
+            ["/var/lib/prom", "/srv"].map(PathBuf::from)
+        );
+        assert_eq!(service.visible, [PathBuf::from("/opt/x")]);
+        assert!(service.sees_homes && service.sees_tmp);
+
+        let service = Service::from_text("User=root\n", passwd, group);
+        assert_eq!(service.user.unwrap().uid, 0);
+        assert_eq!(Service::from_text("", "", "").user, None);
+    }
+}
