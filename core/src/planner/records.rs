@@ -81,24 +81,21 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
     {
         let id = &own.image.id;
         let inherited = came_with_repository(own);
-        match state.memory.images.get(id) {
-            Some(known) => {
-                if inherited && !known.inherited {
-                    if let Some(record) = state.memory.images.get_mut(id) {
-                        record.inherited = true;
-                    }
-                }
-            }
-            None => {
-                let record = ImageRecord {
-                    first_seen_ms: subject.until_ms(),
-                    idle_since_ms: None,
-                    inherited: inherited || nothing_proven,
-                    rolled_out: false,
-                    times_pending: 0,
-                };
-                state.memory.images.insert(id.clone(), record);
-                arrived.push(id);
+        let Some(known) = state.memory.images.get(id) else {
+            let record = ImageRecord {
+                first_seen_ms: subject.until_ms(),
+                idle_since_ms: None,
+                inherited: inherited || nothing_proven,
+                rolled_out: false,
+                times_pending: 0,
+            };
+            state.memory.images.insert(id.clone(), record);
+            arrived.push(id);
+            continue;
+        };
+        if inherited && !known.inherited {
+            if let Some(record) = state.memory.images.get_mut(id) {
+                record.inherited = true;
             }
         }
     }
