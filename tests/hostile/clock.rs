@@ -180,7 +180,8 @@ fn waiting(host: &Host, secs: u64, args: &[&str]) -> (std::process::Child, BufRe
 #[test]
 fn a_command_that_waited_for_the_lock_reads_the_clock_after_that() {
     let host = promoted();
-    host.run_at(UP, &["rollback", "app", "--yes"]).expect_code(0);
+    host.run_at(UP, &["rollback", "app", "--yes"])
+        .expect_code(0);
     let lock = hold_lock(&host);
     let (mut accept, _stderr) = waiting(&host, UP, &["accept", "app", "v2"]);
     let pid = Pid::from_raw(i32::try_from(accept.id()).expect("small")).expect("not 0");
