@@ -319,8 +319,7 @@ impl<'a> Subject<'a> {
         }
         let image = self.inventory.image(id);
         // An image that was pulled by its digest has its version from its containers.
-        let containers: alloc::vec::Vec<_> =
-            self.own.containers().filter(|c| c.uses(id)).collect();
+        let containers: alloc::vec::Vec<_> = self.own.containers().filter(|c| c.uses(id)).collect();
         let is_run_as = |text: &str| {
             let mut versions = containers
                 .iter()

@@ -11,8 +11,8 @@ use super::{
     version,
 };
 use crate::model::{
-    Container, ContainerId, ImageId, Memory, Observation, Policy, State, Version,
-    WorkloadName, WorkloadState,
+    Container, ContainerId, ImageId, Memory, Observation, Policy, State, Version, WorkloadName,
+    WorkloadState,
 };
 
 /// A question that the decision has about the host.

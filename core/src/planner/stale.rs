@@ -100,7 +100,9 @@ fn nameless_now(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ContainerId, 
         containers.any(|c| c.id == *id && c.names.is_empty())
     };
     let known = memory.stopped.iter().filter(|(id, _)| is_nameless(id));
-    known.map(|(id, known)| (id.clone(), known.clone())).collect()
+    known
+        .map(|(id, known)| (id.clone(), known.clone()))
+        .collect()
 }
 
 /// The stopped local containers that must be inspected, because only their incarnation tells whether they were stopped all along.
