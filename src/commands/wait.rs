@@ -240,7 +240,7 @@ mod tests {
             version: version.map(Version::new),
             since_ms: BEGAN_MS,
         };
-        let clocks = || Reading {
+        let clocks = move || Reading {
             monotonic_ms: BEGAN_MS + after_ms,
             wall: String::new(),
         };

@@ -95,7 +95,8 @@ fn over_the_last(frame: &str, rows: usize, columns: usize) -> String {
     }
     let cut = lines.len() - shown;
     if cut > 0 && usable > 0 {
-        let note = format!("({cut} more lines; make the window taller, or name a workload)");
+        let lines = if cut == 1 { "line" } else { "lines" };
+        let note = format!("({cut} more {lines}; make the window taller, or name a workload)");
         let note: String = note.chars().take(columns.max(1)).collect();
         push_line(&mut out, &note);
     }
@@ -132,13 +133,18 @@ mod tests {
     fn a_frame_is_drawn_over_the_last_one_and_says_what_was_cut() {
         let long = "x".repeat(81);
         let cut = |lines: usize| {
-            format!("({lines} more lines; make the window taller, or name a workload)\x1b[K\n")
+            let s = if lines == 1 { "" } else { "s" };
+            format!("({lines} more line{s}; make the window taller, or name a workload)\x1b[K\n")
         };
         for (frame, rows, shown) in [
             ("a\nb\n", 3, "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J".to_owned()),
             ("a\nb\n", 2, format!("\x1b[H{}\x1b[J", cut(2))),
             ("a\nb\nc\n", 3, format!("\x1b[Ha\x1b[K\n{}\x1b[J", cut(2))),
-            ("a\n\nb\n", 3, "\x1b[Ha\x1b[K\n\x1b[K\n\x1b[J".to_owned()),
+            (
+                "a\n\nb\n",
+                4,
+                "\x1b[Ha\x1b[K\n\x1b[K\nb\x1b[K\n\x1b[J".to_owned(),
+            ),
             (&long, 3, format!("\x1b[H{long}\x1b[K\n\x1b[J")),
             (&long, 2, format!("\x1b[H{}\x1b[J", cut(1))),
             ("a\n", 0, "\x1b[H\x1b[J".to_owned()),

@@ -9,6 +9,8 @@ pub mod json;
 mod layout;
 pub mod log;
 pub mod metrics;
+#[cfg(test)]
+mod sample;
 mod status_line;
 pub mod text;
 pub mod words;

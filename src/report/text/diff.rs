@@ -38,7 +38,7 @@ pub(super) fn workload(
         .filter(|note| !matches!(note, Note::NothingRuns));
     out.extend(notes.map(|note| page.paragraph(lead(), 8, words::note(note))));
     let rounds = rounds(name, plan, later);
-    if rounds.is_empty() {
+    if rounds.is_empty() && plan.held.is_none() {
         out.push_str("  nothing to do\n");
     }
     for (at, round) in rounds.iter().enumerate() {

@@ -16,6 +16,8 @@ mod diff;
 mod image;
 mod overview;
 mod status;
+#[cfg(test)]
+mod tests;
 
 /// Column at which the name of an image begins, and the lines below it.
 const NAME_COLUMN: usize = 22;

@@ -11,7 +11,7 @@ use crate::report::words;
 const SILENT_SECS: u64 = 5 * 60;
 /// The timer, as systemd knows it.
 const TIMER: &str = "tagkeeper.timer";
-/// Columns that the last cell must have at least; otherwise the containers are named on lines of their own.
+/// Columns that the last cell must have at least; containers with longer names are named on lines of their own.
 const STATE_MIN: usize = 28;
 /// Columns between two cells.
 const GAP: usize = 2;
@@ -119,20 +119,16 @@ pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
         cells.chain([heads[at].len()]).max().unwrap_or_default()
     };
     let mut widths: [usize; 4] = std::array::from_fn(width);
-    let beside = rows
-        .iter()
-        .map(|row| words::columns(&running_with_containers(row)))
-        .chain([heads[3].len()])
-        .max()
-        .unwrap_or_default();
-    let lead = |running: usize| GAP + widths[..3].iter().sum::<usize>() + running + 4 * GAP;
-    let has_room = lead(beside) + STATE_MIN <= page.width();
-    if has_room {
-        widths[3] = beside;
+    let others = GAP + widths[..3].iter().sum::<usize>() + 4 * GAP;
+    let room = page.width().saturating_sub(others + STATE_MIN);
+    let fits = |row: &Row| words::columns(&running_with_containers(row)) <= room;
+    for row in rows.iter().filter(|row| fits(row)) {
+        widths[3] = widths[3].max(words::columns(&running_with_containers(row)));
     }
     let word_width = rows.iter().map(|row| words::columns(&row.word)).max();
     let word_width = word_width.unwrap_or_default();
-    let indent = (GAP + widths.iter().sum::<usize>() + 4 * GAP).min(page.width() / 2);
+    let state_column = others + widths[3];
+    let hanging = (state_column + word_width + GAP).min(page.width() * 3 / 4);
 
     let mut out = String::new();
     let head = Text::default().and(
@@ -143,7 +139,7 @@ pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
     for row in &rows {
         let mark = if row.is_failing { "! " } else { "  " };
         let mut cells = row.cells.clone();
-        if has_room {
+        if fits(row) {
             cells[3] = running_with_containers(row);
         }
         let plain = if row.is_failing {
@@ -155,10 +151,8 @@ pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
         let lead = Text::default()
             .and(plain, format!("{mark}{}", padded(&cells, &widths)))
             .and(row.tone, word);
-        let hanging = indent + if has_room { word_width + GAP } else { 0 };
-        let hanging = hanging.min(page.width() / 2);
         out.push_str(&page.paragraph(lead, hanging, row.detail.as_str()));
-        if !has_room && !row.containers.is_empty() {
+        if !fits(row) && !row.containers.is_empty() {
             let names = Text::default().and(Tone::Name, &row.containers);
             out.push_str(&page.paragraph("      in", 9, names));
         }
@@ -306,7 +300,8 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
         return (Tone::Warning, "soaking", and_held(said));
     }
     if let Some(held) = held {
-        return (Tone::Warning, "held", held);
+        let rest = held.trim_start_matches("on hold").trim_start_matches(':');
+        return (Tone::Warning, "on hold", rest.trim_start().to_owned());
     }
     let (tone, said) = match (&plan.latest, &plan.serving) {
         (None, _) => (Tone::Bad, "nothing is latest".to_owned()),

@@ -47,7 +47,10 @@ impl Block<'_> {
         let plan = self.plan;
         let mut title = Text::default().and(Tone::Strong, self.name.as_str());
         if let Some(held) = &plan.held {
-            title = title.and(Tone::Warning, format!(" ({})", words::held(held)));
+            title = title.and(
+                Tone::Warning,
+                format!(" ({}; no changes are made)", words::held(held)),
+            );
         }
         let mut out = self.page.paragraph("", 0, title);
         out.push_str(&self.proven());
@@ -56,7 +59,7 @@ impl Block<'_> {
             Some(upgrade) => out.push_str(&self.pending(upgrade)),
             None => out.push_str(&self.field("pending", "nothing")),
         }
-        let notes = plan.notes.iter().filter(|note| !self.is_momentary(note));
+        let notes = plan.notes.iter().filter(|note| !self.is_left_out(note));
         out.extend(notes.map(|note| self.toned_field(Tone::Warning, "note", words::note(note))));
         let failures = plan.failures.iter();
         out.extend(failures.map(|failed| {
@@ -150,9 +153,11 @@ impl Block<'_> {
         commands.collect()
     }
 
-    /// Whether a note says only what a failing upgrade does at this very moment.
-    fn is_momentary(&self, note: &Note) -> bool {
-        self.plan.failing.is_some() && matches!(note, Note::NothingRuns | Note::NotSoaking { .. })
+    /// Whether a note says what the title has said already, or only what a failing upgrade does at this very moment.
+    fn is_left_out(&self, note: &Note) -> bool {
+        matches!(note, Note::Held(_))
+            || self.plan.failing.is_some()
+                && matches!(note, Note::NothingRuns | Note::NotSoaking { .. })
     }
 
     fn latest(&self, latest: &Latest) -> Text {
