@@ -1,4 +1,4 @@
-//! `explain`: a person asks about one image, and is told its whole story by the real program.
+//! `explain`: a person asks about one image, and is shown its history by the real program.
 
 use crate::fake::Fault;
 use crate::host::Host;
@@ -32,11 +32,11 @@ fn an_image_is_found_by_name_version_and_id() {
         &same,
         &[
             &format!("v1 is image {} of app, 1.0 MB\n", &hex_id("v1")[..12]),
-            "when the records began: it was there before",
+            "when the history begins",
             "  replaced    ",
             " by v2\n",
-            "  keep        reg.example/app:v1\n              fallback: v1 is proven",
-            "goes after the next promotion\n",
+            "  keep        reg.example/app:v1\n              fallback: v1 is kept as fallback",
+            "removed after the next promotion\n",
         ],
     );
     assert_tells(
@@ -45,7 +45,7 @@ fn an_image_is_found_by_name_version_and_id() {
             "v2 is image",
             "  promoted    ",
             "latest: ",
-            "stays until another version is promoted",
+            "kept until another version is promoted",
         ],
     );
     assert_eq!(
@@ -86,7 +86,7 @@ fn it_says_when_an_image_goes() {
         &told(&host, 3_700, "junk"),
         &[
             "in-use: used by debug (exited)",
-            "until container debug no longer uses it; then its grace",
+            "kept until container debug no longer uses it; then its grace",
         ],
     );
     host.engine().docker.exit("k8s_app_1", 3);
@@ -98,26 +98,27 @@ fn it_says_when_an_image_goes() {
 }
 
 #[test]
-fn an_image_that_is_gone_has_its_story_too() {
+fn an_image_that_is_gone_has_a_history_too() {
     let host = promoted();
     for asked in ["old-a", "reg.example/app:old-a", &id("a")] {
         assert_tells(
             &told(&host, 700, asked),
             &[
                 "old-a was image ",
-                " of app, and is not on the disk\n",
+                " of app, and is not on the disk any more\n",
                 "by the promotion of v2\n",
                 "  removed     ",
                 "it was obsolete",
             ],
         );
     }
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert_tells(
         &told(&host, 1_010, "v2"),
         &[
             "  rejected    ",
-            "`tagkeeper accept app v2` lifts that",
+            "`tagkeeper accept app v2` allows it again",
             "  replaced    ",
             " by v1\n",
         ],
@@ -128,13 +129,13 @@ fn an_image_that_is_gone_has_its_story_too() {
     host.pass_at(1_100).expect_code(0);
     assert_tells(
         &told(&host, 1_110, "v2"),
-        &["not by tagkeeper, as far as it knows"],
+        &["removed by something other than tagkeeper"],
     );
     let json = host
         .run_at(1_110, &["explain", "v2", "--format", "json"])
         .expect_code(0)
         .json();
-    assert_eq!(json["stories"][0]["removed"]["why"], "unasked");
+    assert_eq!(json["stories"][0]["removed"]["why"], "other");
     assert_eq!(json["stories"][0]["names"], serde_json::json!([]));
 }
 
@@ -156,7 +157,7 @@ fn an_idle_image_that_was_removed_was_idle() {
         host.pass_at(secs).expect_code(0);
         assert_tells(
             &told(&host, secs + 10, "junk"),
-            &["it had lain idle, and was proven by nothing"],
+            &["it was idle for its grace period, and not proven"],
         );
     }
 }
@@ -168,7 +169,7 @@ fn what_is_not_known_or_not_clear_is_said() {
     host.pass_at(700).expect_code(0);
     for (asked, said) in [
         ("reg.example/app:v3", "did you mean 'reg.example/app:v"),
-        ("nonesuch", "`tagkeeper status` lists the images"),
+        ("nonesuch", "`tagkeeper status --all` lists the images"),
         (
             "v2",
             "'v2' is more than one image; say which by its name or id: ",
@@ -188,7 +189,7 @@ fn what_is_not_known_or_not_clear_is_said() {
     }
     assert_tells(
         &told(&host, 710, "app:v2"),
-        &["twin: ", "stays while its version is latest"],
+        &["twin: ", "kept while its version is latest"],
     );
 }
 

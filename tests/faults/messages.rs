@@ -137,7 +137,7 @@ fn of_the_socket() {
     };
     told(&["there is no socket '", "other.sock'", "--socket"]);
     fs::write(&socket, "").expect("writable");
-    told(&["other.sock' is no socket", "--socket"]);
+    told(&["other.sock' is not a socket", "--socket"]);
     fs::remove_file(&socket).expect("ours");
     drop(UnixListener::bind(&socket).expect("a new name"));
     told(&["nothing listens on '", "is the engine running?"]);
@@ -159,7 +159,7 @@ const STATE_CASES: &[Case] = &[
         &["reconcile"],
         78,
         &[
-            "nothing was changed; install the later tagkeeper",
+            "install the newer tagkeeper",
             "state.json'",
             "format 99",
             "this one knows 1",
@@ -168,7 +168,7 @@ const STATE_CASES: &[Case] = &[
     (
         "broken",
         BROKEN,
-        &["rollback", "app"],
+        &["rollback", "app", "--yes"],
         1,
         &[
             "run `tagkeeper reconcile`",
@@ -190,12 +190,12 @@ const STATE_CASES: &[Case] = &[
     (
         "nothing proven",
         IDLE,
-        &["rollback", "app"],
+        &["rollback", "app", "--yes"],
         1,
         &[
             "nothing is proven for 'app' yet",
             "nothing was changed",
-            "`tagkeeper status`",
+            "`tagkeeper status app`",
         ],
     ),
     (
@@ -205,22 +205,22 @@ const STATE_CASES: &[Case] = &[
         1,
         &[
             "version 'v9' of 'app' is not rejected",
-            "rejected: nothing is",
+            "nothing is rejected",
         ],
     ),
     (
         "no such workload",
         NOTHING,
-        &["rollback", "apq"],
+        &["rollback", "apq", "--yes"],
         2,
         &["there is no workload 'apq': did you mean 'app'?"],
     ),
     (
         "nothing near",
         NOTHING,
-        &["rollback", "telemetry"],
+        &["rollback", "telemetry", "--yes"],
         2,
-        &["there is no workload 'telemetry'", "names app"],
+        &["there is no workload 'telemetry'", "the policy has app"],
     ),
 ];
 
@@ -341,7 +341,7 @@ fn of_permissions() {
         &pass,
         1,
         &[
-            "is closed to this user",
+            "is not writable for this user",
             "user tagkeeper",
             "--state-dir",
             "Permission denied",

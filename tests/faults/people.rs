@@ -49,12 +49,9 @@ fn status_has_the_fields_of_plan_without_the_actions() {
             .map(|o| o.keys().cloned().collect())
             .unwrap_or_default()
     };
-    assert!(
-        plan["workloads"]["app"]
-            .as_object_mut()
-            .and_then(|o| o.remove("actions"))
-            .is_some()
-    );
+    let app = plan["workloads"]["app"].as_object_mut();
+    let app = app.expect("an object");
+    assert!(app.remove("actions").is_some() && app.remove("then").is_some());
     assert_eq!(keys(&status), keys(&plan));
 }
 
@@ -94,7 +91,8 @@ fn hold_looks_and_does_not_touch() {
 #[test]
 fn a_rollback_moves_latest_back_and_what_it_rejected_is_not_promoted_again() {
     let host = promoted();
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert_eq!(host.id_of("app:latest"), id("v1"));
     // v2 goes on running, however long.
     for secs in [1_100, 5_000, 50_000] {
@@ -111,7 +109,8 @@ fn a_rollback_moves_latest_back_and_what_it_rejected_is_not_promoted_again() {
 #[test]
 fn accept_lifts_a_rejection() {
     let host = promoted();
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     host.pass_at(2_000).expect_code(0);
     host.run_at(3_000, &["accept", "app", "v2"]).expect_code(0);
     host.pass_at(3_100).expect_code(0);
@@ -130,7 +129,8 @@ fn a_rollback_takes_the_stale_local_container_along() {
     let host = promoted();
     host.engine().docker.run("app", "app:latest");
     host.engine().docker.exit("app", 0);
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert!(
         !host.has_container("app"),
         "the service would have started v2 again"
@@ -143,7 +143,7 @@ fn a_rollback_refuses_while_the_local_container_runs() {
     let host = promoted();
     host.engine().docker.run("app", "app:latest");
     let state = host.state_bytes();
-    let outcome = host.run_at(1_000, &["rollback", "app"]);
+    let outcome = host.run_at(1_000, &["rollback", "app", "--yes"]);
     assert_ne!(outcome.code, 0, "{outcome:#?}");
     assert_eq!(outcome.mutations(), [""; 0]);
     assert_eq!(host.state_bytes(), state);
@@ -157,7 +157,8 @@ fn a_rollback_refuses_while_the_local_container_runs() {
 #[test]
 fn a_rollback_of_a_pending_upgrade_rejects_that_and_leaves_latest() {
     let host = soaking(POLICY);
-    host.run_at(300, &["rollback", "app"]).expect_code(0);
+    host.run_at(300, &["rollback", "app", "--yes"])
+        .expect_code(0);
     for secs in [RIPE, 2 * RIPE, 5 * RIPE] {
         host.pass_at(secs).expect_code(0);
         assert_eq!(host.id_of("app:latest"), id("v1"), "at {secs} s");
@@ -175,10 +176,13 @@ fn a_rollback_of_a_pending_upgrade_rejects_that_and_leaves_latest() {
 #[test]
 fn a_rollback_without_a_fallback_changes_nothing() {
     let host = promoted();
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     host.pass_at(1_010).expect_code(0);
     let (state, names) = (host.state_bytes(), host.names());
-    let outcome = host.run_at(1_020, &["rollback", "app"]).expect_code(1);
+    let outcome = host
+        .run_at(1_020, &["rollback", "app", "--yes"])
+        .expect_code(1);
     assert_eq!(outcome.mutations(), [""; 0], "v1 is all that is left");
     assert_eq!((host.state_bytes(), host.names()), (state, names));
 }
@@ -187,7 +191,8 @@ fn a_rollback_without_a_fallback_changes_nothing() {
 fn a_rollback_works_on_hold() {
     let host = promoted();
     host.set_policy(&format!("{POLICY}hold = true\n"));
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert_eq!(host.id_of("app:latest"), id("v1"), "a person asked");
 }
 
@@ -200,7 +205,9 @@ fn a_pass_finishes_a_rollback_that_was_cut_short() {
         Route::Tag,
         crate::fake::Fault::Status(500, "read-only file system"),
     );
-    let outcome = host.run_at(1_000, &["rollback", "app"]).expect_code(1);
+    let outcome = host
+        .run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(1);
     assert!(outcome.count(Route::Tag) > 0);
     host.engine().heal();
     host.pass_at(1_010).expect_code(0);

@@ -24,7 +24,7 @@ fn on_terminal(host: &Host, args: &[&str], variables: &[(&str, &str)]) -> Termin
 }
 
 #[test]
-fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+fn colours_are_for_terminals_unless_an_option_or_a_variable_says_otherwise() {
     let host = soaking(POLICY);
     for (args, variables, colored) in [
         (["status"].as_slice(), [].as_slice(), true),
@@ -151,7 +151,7 @@ fn watch_is_for_people_at_a_terminal() {
     // On a pipe it would write for ever what nobody redraws.
     let piped = host.run_at(300, &["status", "--watch"]).expect_code(2);
     assert!(
-        piped.stderr.contains("standard output is none"),
+        piped.stderr.contains("standard output is not one"),
         "{piped:#?}"
     );
     assert_eq!((piped.stdout.as_str(), piped.requests.len()), ("", 0));

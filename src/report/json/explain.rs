@@ -36,7 +36,7 @@ struct Report<'a> {
     replaced: Option<By<'a>>,
     /// What made it obsolete; null if it is not.
     retired: Option<By<'a>>,
-    /// When a rollback rejected it, RFC 3339; null if no rejection stands.
+    /// When a rollback rejected it, RFC 3339; null if it is not rejected.
     rejected_at: Option<&'a str>,
     /// The upgrade to it that is being soaked; null if there is none.
     pending: Option<Pending<'a>>,
