@@ -5,8 +5,10 @@ BINDIR      ?= $(PREFIX)/bin
 SYSCONFDIR  ?= /etc
 UNITDIR     ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 PRESETDIR   ?= $(PREFIX)/lib/systemd/system-preset
 LIBDIR      ?= $(PREFIX)/lib/tagkeeper
+DATADIR     ?= $(PREFIX)/share/tagkeeper
 MANDIR      ?= $(PREFIX)/share/man
 DOCDIR      ?= $(PREFIX)/share/doc/tagkeeper
 BASHDIR     ?= $(PREFIX)/share/bash-completion/completions
@@ -22,7 +24,7 @@ SCOPE       ?=
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
-dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf)
+dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)
 examples := $(notdir $(wildcard config/examples/*))
@@ -30,17 +32,23 @@ tools := target/tools/bin
 cargo_fuzz := $(tools)/cargo-fuzz
 cargo_mutants := $(tools)/cargo-mutants
 cargo_deb := $(tools)/cargo-deb
+cargo_deny := $(tools)/cargo-deny
 cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
+# Where it was built is not in the binary: builds in two directories are the same, bit for bit (scripts/reproducible).
+release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
+	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build manual test soak-test test-engines fuzz mutants operating demo size bench deb rpm tools install uninstall root toolchain
+.PHONY: help build manual test reproducible advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
 	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
+	@echo 'make reproducible   builds in two directories, and compares'
+	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -49,12 +57,13 @@ help:
 	@echo 'make operating  plays what docs/operating.md tells, and puts what was printed into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; seven minutes)'
+	@echo 'make bench-unit   of that, what a minute of the installed unit costs, directive by directive (three minutes)'
 	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
 	@echo '                (and others: the head of the Makefile)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'
 
 build: manual
-	$(CARGO) build --release --locked
+	$(release_build)
 
 # Not of the release profile: what makes the pages is not what ships.
 manual:
@@ -69,6 +78,14 @@ test: root toolchain
 	$(MAKE) tools
 	scripts/boot-root >/dev/null
 	scripts/with-engine $(CARGO) test --locked
+
+# Two release builds, so no part of `make test`.
+reproducible: toolchain
+	scripts/reproducible
+
+# Needs the network, and the advisories of the day.
+advisories: toolchain $(cargo_deny)
+	$(cargo_deny) check advisories
 
 soak-test: toolchain
 	HISTORIES=$(HISTORIES) SEED=$(SEED) $(CARGO) test --locked --profile soak --test histories -- --nocapture soak
@@ -106,6 +123,9 @@ $(cargo_deb):
 $(cargo_generate_rpm):
 	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --debug --root target/tools
 
+$(cargo_deny):
+	$(CARGO) install cargo-deny --version 0.20.2 --locked --debug --root target/tools
+
 # Needs root for the tests that step the clock.
 mutants: root toolchain $(cargo_mutants)
 	scripts/mutants $(SCOPE)
@@ -113,33 +133,39 @@ mutants: root toolchain $(cargo_mutants)
 $(cargo_mutants):
 	$(CARGO) install cargo-mutants --version 27.1.0 --locked --debug --root target/tools
 
-operating: root
+operating: root toolchain
 	scripts/install-test-packages
 	$(CARGO) build --locked
 	TAGKEEPER=$(abspath $(or $(CARGO_TARGET_DIR),target)/debug/tagkeeper) scripts/operating-examples
 
-demo: root
+demo: root toolchain
 	scripts/install-test-packages
-	$(CARGO) build --release --locked
+	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
 
 size: build
 	scripts/size $(binary)
 
 # A run at a calm time tells most: the table says what the load was.
-bench: root
+bench: root toolchain
 	scripts/install-test-packages
 	bench/install
-	$(CARGO) build --release --locked
+	$(release_build)
 	scripts/with-engine bench/run $(binary)
+	$(MAKE) bench-unit
+
+# What systemd does for a pass besides.
+bench-unit: root toolchain
+	scripts/install-test-packages
+	scripts/boot-root >/dev/null
+	$(release_build)
+	scripts/with-engine bench/units.py $(binary)
 
 root:
 	@test "$$(id -u)" = 0 || { echo 'make: the tests start a container engine: run this as root' >&2; exit 1; }
 
 toolchain:
-	@$(CARGO) --version >/dev/null || { echo 'make: cargo is missing: install a Rust toolchain' >&2; exit 1; }
-	@$(CARGO) fmt --version >/dev/null || { echo 'make: rustfmt is missing: rustup component add rustfmt' >&2; exit 1; }
-	@$(CARGO) clippy --version >/dev/null || { echo 'make: clippy is missing: rustup component add clippy' >&2; exit 1; }
+	@scripts/install-toolchain
 
 # Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
 install:
@@ -161,6 +187,9 @@ install:
 	install -D -m 644 units/tagkeeper.timer $(DESTDIR)$(UNITDIR)/tagkeeper.timer
 	install -D -m 644 units/90-tagkeeper.preset $(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset
 	install -D -m 644 units/tagkeeper.conf $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf
+	install -D -m 644 units/tagkeeper.tmpfiles $(DESTDIR)$(TMPFILESDIR)/tagkeeper.conf
+	install -D -m 644 config/policy.toml $(DESTDIR)$(DATADIR)/policy.toml
+	install -d -m 755 $(dir $(policy))policy.d
 	@if test -e $(manual)/tagkeeper.8; then set -ex; \
 		install -D -m 644 $(manual)/tagkeeper.8 $(DESTDIR)$(MANDIR)/man8/tagkeeper.8; \
 		install -D -m 644 $(manual)/tagkeeper.toml.5 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5; \
@@ -168,9 +197,10 @@ install:
 		install -D -m 644 $(manual)/_tagkeeper $(DESTDIR)$(ZSHDIR)/_tagkeeper; \
 		install -D -m 644 $(manual)/tagkeeper.fish $(DESTDIR)$(FISHDIR)/tagkeeper.fish; \
 		install -D -m 644 $(manual)/third-party.txt $(DESTDIR)$(DOCDIR)/third-party.txt; \
+		install -D -m 644 $(manual)/tagkeeper.cdx.json $(DESTDIR)$(DOCDIR)/tagkeeper.cdx.json; \
 	else echo 'there are no man pages in $(manual), so none are installed; `make manual` makes them'; fi
 	install -d -m 755 $(DESTDIR)$(DOCDIR)
-	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(DOCDIR)
+	install -m 644 README.md CHANGELOG.md SECURITY.md $(DESTDIR)$(DOCDIR)
 	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
 	install -d -m 755 $(DESTDIR)$(DOCDIR)/examples
 	install -m 644 $(addprefix config/examples/,$(examples)) $(DESTDIR)$(DOCDIR)/examples
@@ -178,14 +208,21 @@ install:
 	else set -x; install -D -m 644 config/policy.toml $(policy); fi
 
 uninstall:
+	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then set -x; \
+		systemctl disable --now tagkeeper.timer; systemctl stop tagkeeper.service; true; \
+	fi
 	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
 		$(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf \
+		$(DESTDIR)$(TMPFILESDIR)/tagkeeper.conf $(DESTDIR)$(DATADIR)/policy.toml \
 		$(DESTDIR)$(LIBDIR)/tagkeeper-ready $(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) \
 		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
-		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md third-party.txt) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
+		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md SECURITY.md third-party.txt tagkeeper.cdx.json) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
 		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(examples))
-	for dir in $(LIBDIR) $(DOCDIR); do \
+	for dir in $(LIBDIR) $(DATADIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \
 	done
+	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then set -x; \
+		systemctl daemon-reload; systemctl reset-failed tagkeeper.service 2>/dev/null; true; \
+	fi

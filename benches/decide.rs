@@ -3,6 +3,7 @@
 //! `make bench` runs it; the goal is a line, and at most 5 ms for ten thousand (docs/performance.md).
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -89,6 +90,7 @@ fn world(size: usize) -> World {
             references,
             foreign_names: 0,
             size_bytes: 123_456_789,
+            labels: BTreeMap::new(),
         }
     };
     let container = |n: usize| Container {
@@ -98,7 +100,7 @@ fn world(size: usize) -> World {
         } else {
             format!("k8s_bench_bench-{n}_default_0")
         }],
-        image: image_id(n),
+        image: Some(image_id(n)),
         reference: Some(local.with_tag(&format!("v{n}"))),
         state: if n == 0 {
             ContainerState::Running
@@ -106,6 +108,7 @@ fn world(size: usize) -> World {
             ContainerState::Exited
         },
         created_secs: 0,
+        one_off: false,
         pin: None,
     };
     World {
@@ -123,6 +126,7 @@ fn after_promotion(policy: &Policy, world: &World) -> (State, Now) {
         health: None,
         exit_code: None,
         ran_secs: None,
+        interactive: false,
     };
     world.details.insert(container_id(0), details);
     let mut state = State::fresh();

@@ -1,4 +1,4 @@
-//! Writes the man pages, the shells' completions and the notices of what is linked: `cargo run --example manual -- DIRECTORY`.
+//! Writes the man pages, the shells' completions, and the notices and the bill of materials of what is linked: `cargo run --example manual -- DIRECTORY`.
 //!
 //! An example, so that what it needs (`clap_mangen`, `clap_complete`) is not in the program that ships.
 
@@ -24,6 +24,7 @@ fn main() -> Result<()> {
         ("tagkeeper.8", pages::program()?),
         ("tagkeeper.toml.5", pages::policy()?),
         ("third-party.txt", notices::all()?),
+        ("tagkeeper.cdx.json", notices::sbom()?),
     ] {
         fs::write(directory.join(name), page)?;
     }

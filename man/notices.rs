@@ -1,4 +1,5 @@
-//! The notices of the crates that are linked into the program: their licences ask for them wherever a binary goes.
+//! The notices of the crates that are linked into the program: their licences ask for them wherever a binary goes. And the
+//! same for programs, as a bill of materials.
 //!
 //! What is linked, and where its files lie, is cargo's word. A crate that may be had under Apache-2.0 is taken under it, and
 //! its text is the project's own `LICENSE`; of any other the text itself is needed, and a crate without one is an error.
@@ -11,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 const PREFACE: &str = "\
 tagkeeper is built from these crates and Rust's standard library (MIT OR Apache-2.0). What may be had under Apache-2.0
@@ -88,6 +90,49 @@ pub(crate) fn all() -> Result<String> {
     Ok(out)
 }
 
+/// What is linked, and what of it needs what, for programs: a bill of materials, CycloneDX 1.5 as JSON. Without a time and a
+/// serial number, so that the same source makes the same file.
+pub(crate) fn sbom() -> Result<String> {
+    let metadata = metadata()?;
+    let linked = linked(&metadata.resolve);
+    let is_part = |id: &str| linked.contains(id) || id == metadata.resolve.root;
+    let mut packages: Vec<&Package> = metadata.packages.iter().collect();
+    packages.retain(|package| is_part(&package.id));
+    packages.sort_by_key(|package| (&package.name, &package.version));
+    let purls: BTreeMap<&str, String> = packages
+        .iter()
+        .map(|package| (package.id.as_str(), package.purl()))
+        .collect();
+    let (root, others): (Vec<&Package>, Vec<&Package>) = packages
+        .into_iter()
+        .partition(|package| package.id == metadata.resolve.root);
+    let mut dependencies = BTreeMap::new();
+    for node in &metadata.resolve.nodes {
+        if let Some(purl) = purls.get(node.id.as_str()) {
+            let linked = node
+                .deps
+                .iter()
+                .filter(|dependency| dependency.dep_kinds.iter().any(|kind| kind.kind.is_none()));
+            let needs: BTreeSet<&String> = linked
+                .filter_map(|dependency| purls.get(dependency.pkg.as_str()))
+                .collect();
+            dependencies.insert(purl, needs);
+        }
+    }
+    let bill = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"component": root.first().map(|package| package.component("application"))},
+        "components": others.iter().map(|p| p.component("library")).collect::<Vec<_>>(),
+        "dependencies": dependencies
+            .iter()
+            .map(|(of, needs)| json!({"ref": of, "dependsOn": needs}))
+            .collect::<Vec<_>>(),
+    });
+    Ok(format!("{}\n", serde_json::to_string_pretty(&bill)?))
+}
+
 fn metadata() -> Result<Metadata> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let host = run(Command::new("rustc").args(["--print", "host-tuple"]))?;
@@ -125,6 +170,24 @@ fn linked(resolve: &Resolve) -> BTreeSet<&str> {
 }
 
 impl Package {
+    /// Its name among those of all package managers.
+    fn purl(&self) -> String {
+        format!("pkg:cargo/{}@{}", self.name, self.version)
+    }
+
+    fn component(&self, kind: &str) -> Value {
+        // Some still write the slash of old.
+        let licence = self.license.as_deref().unwrap_or_default();
+        json!({
+            "type": kind,
+            "bom-ref": self.purl(),
+            "name": self.name,
+            "version": self.version,
+            "purl": self.purl(),
+            "licenses": [{"expression": licence.replace('/', " OR ")}],
+        })
+    }
+
     /// What has to be passed on of a crate.
     fn texts(&self) -> Result<Vec<String>> {
         let licence = self.license.as_deref().unwrap_or_default();

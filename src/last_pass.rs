@@ -34,10 +34,15 @@ pub struct LastPass {
 
 type Passes = BTreeMap<String, LastPass>;
 
-fn path() -> PathBuf {
+/// The runtime directory: the unit's, else its default place.
+pub fn directory() -> PathBuf {
     let listed = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
     let dir = listed.split(':').next().filter(|dir| !dir.is_empty());
-    Path::new(dir.unwrap_or(DEFAULT_DIR)).join(FILE)
+    PathBuf::from(dir.unwrap_or(DEFAULT_DIR))
+}
+
+fn path() -> PathBuf {
+    directory().join(FILE)
 }
 
 fn key(state_dir: &Path) -> String {

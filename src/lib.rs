@@ -18,13 +18,14 @@
 //! - [`reconcile`]: rounds of observe, decide, save, act; the operator's `rollback`.
 //! - [`init`]: a starter policy, guessed from what the engine has. Pure.
 //! - [`report`]: plan and status as text and JSON, the status line, the log; `textfile`: where metrics are written;
-//!   `last_pass`: when the last pass ended.
+//!   `last_pass`: when the last pass ended. [`confine`]: what the program may still write once it reads the engine's answers.
 //! - [`duration`], [`text`], [`suggest`]: durations for people, texts from outside, did-you-mean.
 //! - [`notify`]: what systemd is told.
 //! - [`cli`], [`commands`], [`exit`]: the command line, what each command does, how it ends.
 
 pub mod cli;
 pub mod commands;
+pub mod confine;
 pub mod deadline;
 pub mod duration;
 pub mod engine;

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use crate::confine;
 use crate::deadline::Deadline;
 use crate::duration as span;
 
@@ -266,7 +267,7 @@ impl<'c> Running<'c> {
             command.stdin(theirs);
             stdin = Some(ours);
         }
-        let child = command.spawn()?;
+        let child = confine::spawn(command)?;
         let own = deadline.another(invocation.timeout_ms);
         Ok(Self {
             index,

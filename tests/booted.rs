@@ -8,6 +8,10 @@
 
 #[path = "booted/circle.rs"]
 mod circle;
+#[path = "booted/clock.rs"]
+mod clock;
+#[path = "booted/ends.rs"]
+mod ends;
 #[expect(
     dead_code,
     reason = "a host to tell stories on; the requirements use the rest of it"

@@ -2,7 +2,7 @@
 //! a clock that the tests move.
 //!
 //! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
-//! `acting` what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
+//! `answers` has answers that no question fits, `acting` spoils what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
 //! `pins`, `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
 //! `watching` sit before a terminal, `explaining` asks about one image, `schema` reads what is printed for programs, `messages`
 //! what is said of failures. Needs root, for the clock.
@@ -29,6 +29,9 @@ mod requests;
 #[cfg(test)]
 #[path = "faults/acting.rs"]
 mod acting;
+#[cfg(test)]
+#[path = "faults/answers.rs"]
+mod answers;
 #[cfg(test)]
 #[path = "faults/asking.rs"]
 mod asking;

@@ -70,6 +70,8 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
         "/usr/lib/systemd/system/tagkeeper.timer",
         "/usr/lib/systemd/system-preset/90-tagkeeper.preset",
         "/usr/lib/sysusers.d/tagkeeper.conf",
+        "/usr/lib/tmpfiles.d/tagkeeper.conf",
+        "/usr/share/tagkeeper/policy.toml",
         "/usr/share/man/man8/tagkeeper.8",
         "/usr/share/man/man5/tagkeeper.toml.5",
         "/usr/share/bash-completion/completions/tagkeeper",
@@ -77,9 +79,12 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
         "/usr/share/fish/vendor_completions.d/tagkeeper.fish",
         "/usr/share/doc/tagkeeper/docs/ready.md",
         "/usr/share/doc/tagkeeper/third-party.txt",
+        "/usr/share/doc/tagkeeper/tagkeeper.cdx.json",
+        "/usr/share/doc/tagkeeper/SECURITY.md",
     ] {
         assert!(files.contains(expected), "{expected} is not in {files:#?}");
     }
+    assert!(root.path().join("etc/tagkeeper/policy.d").is_dir());
     make("uninstall", root.path())?;
     let left = Files::from(["/etc/tagkeeper/policy.toml".to_owned()]);
     assert_eq!(
@@ -88,7 +93,37 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
         "the policy stays, and nothing else"
     );
     assert!(!root.path().join("usr/lib/tagkeeper").exists());
+    assert!(!root.path().join("usr/share/tagkeeper").exists());
     assert!(!root.path().join("usr/share/doc/tagkeeper").exists());
+    Ok(())
+}
+
+#[test]
+fn the_bill_of_materials_lists_what_the_notices_do() -> Result<()> {
+    let (root, _) = installed()?;
+    let doc = root.path().join("usr/share/doc/tagkeeper");
+    let notices = fs::read_to_string(doc.join("third-party.txt"))?;
+    let bill = fs::read_to_string(doc.join("tagkeeper.cdx.json"))?;
+    let bill: serde_json::Value = serde_json::from_str(&bill)?;
+    assert_eq!(bill["bomFormat"], "CycloneDX");
+    assert_eq!(
+        bill["metadata"]["component"]["version"],
+        env!("CARGO_PKG_VERSION")
+    );
+    let parts = bill["components"].as_array().context("no components")?;
+    assert!(parts.len() > 50, "{}", parts.len());
+    for part in parts {
+        let (name, version) = (part["name"].as_str(), part["version"].as_str());
+        let called = format!("{} {}", name.unwrap_or("?"), version.unwrap_or("?"));
+        assert!(notices.contains(&format!("\n{called}: ")), "{called}");
+        let licence = part["licenses"][0]["expression"].as_str();
+        assert!(licence.is_some_and(|l| !l.is_empty()), "{part:#}");
+    }
+    let listed = notices
+        .lines()
+        .skip(3)
+        .take_while(|line| !line.starts_with("---"));
+    assert_eq!(listed.filter(|line| !line.is_empty()).count(), parts.len());
     Ok(())
 }
 
@@ -140,6 +175,8 @@ fn the_deb_holds_what_make_install_installs() -> Result<()> {
     let deb = package("deb")?;
     let (_root, files) = installed()?;
     let mut expected: Files = files.iter().map(|file| as_debian(file)).collect();
+    // Its script puts the policy there.
+    assert!(expected.remove("/etc/tagkeeper/policy.toml"));
     for file in [
         "/usr/share/doc/tagkeeper/changelog.Debian.gz",
         "/usr/share/doc/tagkeeper/copyright",
@@ -159,7 +196,7 @@ fn the_deb_holds_what_make_install_installs() -> Result<()> {
         "-rwxr-xr-x 0/0 ./usr/bin/tagkeeper",
         "-rwxr-xr-x 0/0 ./usr/lib/tagkeeper/tagkeeper-ready",
         "lrwxrwxrwx 0/0 ./usr/lib/tagkeeper/ready/sonic",
-        "-rw-r--r-- 0/0 ./etc/tagkeeper/policy.toml",
+        "-rw-r--r-- 0/0 ./usr/share/tagkeeper/policy.toml",
     ] {
         let columns = |line: &str| {
             let columns: Vec<&str> = line.split_whitespace().collect();
@@ -168,11 +205,11 @@ fn the_deb_holds_what_make_install_installs() -> Result<()> {
         let found = list.lines().any(|line| columns(line) == mode);
         assert!(found, "'{mode}' is not in\n{list}");
     }
-    let conffiles = run(Command::new("dpkg-deb")
-        .arg("--info")
-        .arg(&deb)
-        .arg("conffiles"))?;
-    assert_eq!(conffiles.trim(), "/etc/tagkeeper/policy.toml");
+    let members = run(Command::new("dpkg-deb").arg("--info").arg(&deb))?;
+    assert!(
+        !members.contains("conffiles"),
+        "upgrades would ask about an edited one"
+    );
     Ok(())
 }
 
@@ -267,6 +304,7 @@ fn the_rpm_installs_upgrades_and_leaves() -> Result<()> {
     );
     let link = fs::read_link(root.path("/usr/lib/tagkeeper/ready/sonic"))?;
     assert_eq!(link, Path::new("../tagkeeper-ready"));
+    assert!(root.path("/etc/tagkeeper/policy.d").is_dir());
     let groups = fs::read_to_string(root.path("/etc/group"))?;
     let member = |line: &str| line.starts_with("docker:") && line.ends_with(":tagkeeper");
     assert!(groups.lines().any(member), "{groups}");
@@ -288,6 +326,18 @@ fn the_rpm_installs_upgrades_and_leaves() -> Result<()> {
         .cloned()
         .collect();
     assert_eq!(left, ["/etc/tagkeeper/policy.toml.rpmsave"], "as rpm does");
-    assert!(!root.path("/usr/lib/tagkeeper").exists());
+    for gone in [
+        "/usr/lib/tagkeeper",
+        "/usr/share/tagkeeper",
+        "/run/tagkeeper",
+    ] {
+        assert!(!root.path(gone).exists(), "{gone}");
+    }
+
+    // Installed once more: the preset again, and what the operator wrote is beside it.
+    root.rpm(&["--install", rpm])?;
+    assert!(root.path(wanted).is_symlink());
+    let saved = root.path("/etc/tagkeeper/policy.toml.rpmsave");
+    assert_eq!(fs::read_to_string(saved)?, "# mine\n");
     Ok(())
 }

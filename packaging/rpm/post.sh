@@ -4,8 +4,12 @@ for name in exec http sonic tcp; do
     ln -sfn ../tagkeeper-ready "/usr/lib/tagkeeper/ready/$name"
 done
 
-# The user of the passes, in group docker, then the timer as the presets say; on an upgrade the timer stays as it is.
+# Where drop-ins go.
+mkdir -p /etc/tagkeeper/policy.d
+
+# The user of the passes, in group docker, then what is its own, then the timer as the presets say; on an upgrade the timer stays as it is.
 systemd-sysusers tagkeeper.conf || :
+systemd-tmpfiles --create tagkeeper.conf || :
 if [ "$1" -eq 1 ]; then
     systemctl --no-reload preset tagkeeper.timer || :
 fi

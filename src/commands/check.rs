@@ -24,6 +24,15 @@ pub(super) fn check(options: &Options, clocks: &Clocks) -> Result<Exit, CommandE
         }
     };
     let mut warnings = checked.warnings.clone();
+    let roots = policy_file::Roots::default();
+    let roots = options.policy.is_none().then_some(&roots);
+    let service = policy_file::service();
+    warnings.extend(policy_file::of_host(
+        &checked,
+        roots,
+        &service,
+        &policy_file::System,
+    ));
     let unseen = match observed(options, &checked, Deadline::after(clocks, PASS_MS)) {
         Ok(observed) => {
             warnings

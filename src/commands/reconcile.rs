@@ -1,6 +1,7 @@
 //! `reconcile`: one pass, under the lock; then its metrics, and then, without the lock, its hooks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::Context;
 use tagkeeper_core::model::{Counters, Now, Plan, Reading, State, WorkloadName};
@@ -10,6 +11,7 @@ use super::{
     error_of_pass, load_policy, operators_file, state_dir,
 };
 use crate::cli::Options;
+use crate::confine;
 use crate::deadline::Deadline;
 use crate::exit::Exit;
 use crate::last_pass::{self, LastPass};
@@ -35,6 +37,7 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
     // (design 5.2).
     let reading = clocks();
     let deadline = Deadline::after(clocks, PASS_MS);
+    confine_writes(&settings, dir);
     let mut sink = Log::new(&settings);
     let mut began = None;
     let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(state, set_aside)| {
@@ -54,6 +57,27 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
         sink.notify_hooks(&began.now, clocks);
     }
     ended.map(|(_, exit)| exit)
+}
+
+/// Before the engine's first answer: whatever it is, nothing is written but the state and the metrics. What the kernel does not
+/// know of it is missing, and `check` says so.
+fn confine_writes(settings: &Settings, dir: &StateDir) {
+    let runtime = last_pass::directory();
+    let metrics = settings.metrics.textfile.as_deref().and_then(Path::parent);
+    let mut writable = vec![dir.path(), runtime.as_path()];
+    writable.extend(metrics);
+    let hooks = &settings.hooks;
+    let runs_programs = [&hooks.promoted, &hooks.failed, &hooks.rolled_back]
+        .iter()
+        .any(|h| h.is_some())
+        || settings
+            .policy
+            .workloads
+            .values()
+            .any(|w| w.ready.is_some());
+    if let Err(error) = confine::to_writing_below(&writable, runs_programs) {
+        report::log::log_warning(None, &format!("failed to confine the pass: {error}"));
+    }
 }
 
 /// Notes when the pass ended and how, for `status`. A lock that is held says nothing about passes: another one is at work.

@@ -253,7 +253,7 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Config {
-        volumes: Option<BTreeMap<String, IgnoredAny>>,
+        volumes: Option<serde_json::Map<String, serde_json::Value>>,
     }
     let body: Body = serde_json::from_slice(body)?;
     let names = |names: Option<Vec<Option<String>>>| names.into_iter().flatten().flatten();
@@ -264,7 +264,11 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
             .chain(names(body.repo_digests))
             .collect(),
         size: body.size.0,
-        volumes: volumes.unwrap_or_default().into_keys().collect(),
+        volumes: volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(path, _)| path)
+            .collect(),
     })
 }
 
@@ -462,8 +466,9 @@ struct ListedContainer<'a> {
     names: Option<Vec<Option<Text<'a>>>>,
     #[serde(borrow)]
     image: Option<Cow<'a, str>>,
-    #[serde(rename = "ImageID", borrow)]
-    image_id: Option<Cow<'a, str>>,
+    /// None where the field is absent: then the list does not say what uses which image.
+    #[serde(rename = "ImageID", default, borrow, deserialize_with = "present")]
+    image_id: Option<Option<Cow<'a, str>>>,
     #[serde(borrow)]
     state: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -482,6 +487,11 @@ struct Labels {
     one_off: Loose<String>,
 }
 
+/// A field that is there, be it null.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<Cow<'de, str>>>, D::Error> {
+    Option::<Cow<'de, str>>::deserialize(field).map(Some)
+}
+
 impl TryFrom<ListedContainer<'_>> for Container {
     type Error = anyhow::Error;
 
@@ -490,7 +500,10 @@ impl TryFrom<ListedContainer<'_>> for Container {
             .id
             .filter(|id| !id.is_empty())
             .context("the engine listed a container without an id")?;
-        let image = listed.image_id.filter(|image| !image.is_empty());
+        let image = listed
+            .image_id
+            .with_context(|| format!("the engine listed container {id} without its image"))?
+            .filter(|image| !image.is_empty());
         let names = listed.names.unwrap_or_default();
         let reference = listed
             .image

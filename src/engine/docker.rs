@@ -227,9 +227,12 @@ impl Calls {
             Ok(Some(Err(error))) => {
                 Err(explain(error, &self.socket)).with_context(|| self.failed_to(what))
             }
-            Ok(None) => Err(anyhow::Error::new(PassOver).context(format!("failed to {what}"))),
+            Ok(None) => {
+                Err(anyhow::Error::new(PassOver).context(format!("failed to {}", clean(what))))
+            }
             Err(_) => Err(anyhow!(
-                "failed to {what}: the engine at '{}' did not answer within {}; it hangs, or is busier than [engine] timeout allows for",
+                "failed to {}: the engine at '{}' did not answer within {}; it hangs, or is busier than [engine] timeout allows for",
+                clean(what),
                 self.socket,
                 humantime::format_duration(call_timeout)
             )),
@@ -275,7 +278,8 @@ impl Calls {
     }
 
     fn failed_to(&self, what: &str) -> String {
-        format!("failed to {what} at '{}'", self.socket)
+        // The ids in it are the engine's words as well.
+        format!("failed to {} at '{}'", clean(what), self.socket)
     }
 }
 
@@ -343,7 +347,7 @@ impl Engine for Docker {
             }
             root => root?.unwrap_or_default(),
         };
-        disk::measure(&root)
+        disk::measure(&root).map_err(|error| anyhow!(clean(format_args!("{error:#}"))))
     }
 
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>> {
@@ -479,7 +483,10 @@ fn part(name: impl Display) -> anyhow::Result<String> {
     if text.bytes().all(stands_for_itself) && text.split('/').all(stays) {
         Ok(text)
     } else {
-        bail!("'{text}' cannot be asked for: it is neither an id nor a name")
+        bail!(
+            "'{}' cannot be asked for: it is neither an id nor a name",
+            clean(text)
+        )
     }
 }
 
@@ -515,6 +522,40 @@ impl std::error::Error for Unread {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn volumes_are_mounted_over_once_each() {
+        let volumes = [
+            "/data",
+            "/data/",
+            "//data",
+            "/var/./lib/",
+            "/",
+            "",
+            "data/b",
+        ];
+        let points = mount_points(volumes.map(str::to_owned).to_vec());
+        assert_eq!(
+            points.into_iter().collect::<Vec<_>>(),
+            ["/data", "/data/b", "/var/lib"]
+        );
+    }
+
+    #[test]
+    fn a_pin_bears_the_labels_of_its_workload_and_its_instance() {
+        let label = PinLabel {
+            workload: "app".to_owned(),
+            instance: Some("i".to_owned()),
+        };
+        let body = pin_body(&label, &ImageId::new("sha256:aa"), Vec::new());
+        let json = serde_json::to_value(&body).unwrap();
+        assert_eq!(
+            json["Labels"],
+            serde_json::json!({"tagkeeper.pin": "app", "tagkeeper.instance": "i"})
+        );
+        assert_eq!(json["Image"], "sha256:aa");
+        assert_eq!(json["HostConfig"]["NetworkMode"], "none");
+    }
 
     #[test]
     fn only_ids_and_names_stand_in_a_path() {

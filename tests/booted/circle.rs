@@ -3,14 +3,14 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::engine::Host;
 use crate::machine::{Machine, wait_for};
 
 /// Longer than the way from one firing of the timer to the next, however busy the host is.
-const NEXT_FIRING_SECS: u32 = 90;
+const NEXT_FIRING_SECS: u32 = 120;
 /// Shorter than the minute between two passes: seen by one, promoted by the next.
 const SOAK: &str = "50s";
 /// A pass started by the timer, in systemd's catalogue of messages: "a start job for unit has begun execution".
@@ -24,7 +24,12 @@ fn r9_the_circle_with_a_reboot_in_the_middle_of_the_soak() -> Result<()> {
         machine.set_policy(SOAK, r#"ready = ["/usr/local/lib/telemetry-is-ready"]"#)?;
         machine.write("/usr/local/lib/telemetry-is-ready", READY)?;
         machine.run("chmod 755 /usr/local/lib/telemetry-is-ready")?;
-        machine.run("systemctl start tagkeeper.timer")?;
+        // The starts of passes are told by PID 1 alone, and not by default.
+        machine.write(
+            "/etc/systemd/system/tagkeeper.service.d/starts.conf",
+            "[Service]\nLogLevelMax=info\n",
+        )?;
+        machine.run("systemctl daemon-reload && systemctl start tagkeeper.timer")?;
 
         // Local v1, by systemd. Then the orchestrator upgrades to v2.
         let v1 = ships(host)?;
@@ -190,7 +195,7 @@ fn the_journal_tells(machine: &Machine, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// Nobody else started a pass: those since the reboot began a minute apart, at the full minute.
+/// Only the timer started passes: those since the reboot began a minute apart, at the host's own place in the minute.
 fn the_timer_fired_each_minute(machine: &Machine) -> Result<()> {
     let started = machine.journal(&format!("{STARTING} UNIT=tagkeeper.service"))?;
     let micros = started.iter().map(|entry| {
@@ -202,12 +207,13 @@ fn the_timer_fired_each_minute(machine: &Machine) -> Result<()> {
     let micros = micros.collect::<Result<Vec<_>>>()?;
     // One or more before the reboot; the one that saw the new incarnation, and the one that promoted it.
     assert!(micros.len() >= 3, "{micros:?}");
-    let minutes: Vec<u64> = micros.iter().map(|at| at / 60_000_000).collect();
-    for (at, minute) in micros.iter().zip(&minutes) {
-        let late_secs = at / 1_000_000 - minute * 60;
-        assert!(late_secs <= 15, "{late_secs} s late: {micros:?}");
-    }
-    let since_reboot = &minutes[minutes.len() - 2..];
-    assert_eq!(since_reboot[1] - since_reboot[0], 1, "{micros:?}");
+    let [.., seen, promoted] = micros.as_slice() else {
+        bail!("{micros:?}");
+    };
+    let apart_secs = (promoted - seen) / 1_000_000;
+    assert!(
+        (45..=75).contains(&apart_secs),
+        "{apart_secs} s: {micros:?}"
+    );
     Ok(())
 }

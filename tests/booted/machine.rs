@@ -38,6 +38,12 @@ const AS_PID_1: &[&str] = &[
 const POWER_ON: &str = r#"offset=$(cat /power/offset)
 exec unshare --time --monotonic "$offset" --boottime "$offset" /sbin/init"#;
 
+/// The same, with the wall clock of PID 1, and of nothing else, ahead by what a file says: libfaketime is its own there.
+const POWER_ON_WITH_A_CLOCK: &str = r#"offset=$(cat /power/offset)
+export LD_PRELOAD=/libfaketime.so FAKETIME_TIMESTAMP_FILE=/power/clock FAKETIME_NO_CACHE=1
+export FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 FAKETIME_DISABLE_SHM=1
+exec unshare --time --monotonic "$offset" --boottime "$offset" /sbin/init"#;
+
 /// The machine, and the host whose engine it shares.
 pub(crate) struct Machine {
     pub(crate) host: Host,
@@ -61,6 +67,28 @@ impl Machine {
         // It has been up for a while when the story begins.
         machine.power_on(1000)?;
         story(&machine).with_context(|| machine.journal_end())
+    }
+
+    /// As [`Self::tell`], on a machine whose PID 1 has a wall clock that [`Self::set_clock`] sets.
+    pub(crate) fn tell_with_a_clock(
+        name: &str,
+        story: impl FnOnce(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let library = format!("--volume={}:/libfaketime.so:ro", faketime()?.display());
+        let options = [AS_PID_1, &[&library]].concat();
+        let machine = Self::create(name, &options, POWER_ON_WITH_A_CLOCK)?;
+        machine.set_clock("+0")?;
+        machine.power_on(1000)?;
+        machine.install()?;
+        machine.run("systemctl stop tagkeeper.timer tagkeeper.service")?;
+        story(&machine).with_context(|| machine.journal_end())
+    }
+
+    /// Sets the wall clock of PID 1 to so much from the real one: `-2d`.
+    pub(crate) fn set_clock(&self, offset: &str) -> Result<()> {
+        let (new, clock) = (self.power_dir().join("new"), self.power_dir().join("clock"));
+        fs::write(&new, offset)?;
+        Ok(fs::rename(new, clock)?)
     }
 
     /// The same root, with nothing running in it: an image that is being built.
@@ -292,6 +320,19 @@ fn machine_client() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").context("PATH is not set")?;
     let found = std::env::split_paths(&path).find_map(|dir| dir.join("docker").canonicalize().ok());
     found.context("'docker' is missing: run `make test`")
+}
+
+/// The library that makes a process see another clock.
+fn faketime() -> Result<PathBuf> {
+    let listed = Command::new("dpkg")
+        .args(["--listfiles", "libfaketime"])
+        .output()?;
+    let listed = String::from_utf8(listed.stdout)?;
+    let library = listed
+        .lines()
+        .find(|path| path.ends_with("/libfaketimeMT.so.1"));
+    let library = library.context("'libfaketime' is missing: run `make test`")?;
+    Ok(Path::new(library).canonicalize()?)
 }
 
 /// The real machine's monotonic time, which the offset of a time namespace starts from.

@@ -94,10 +94,7 @@ fn the_life_of_an_upgrade() {
             (&of_app("tagkeeper_fallbacks"), Some(1.0)),
             (&of_app("tagkeeper_promotions_total"), Some(1.0)),
             (&of_app("tagkeeper_removals_total"), Some(2.0)),
-            (
-                &of_app("tagkeeper_reclaimed_bytes_total"),
-                Some(2_000_000.0),
-            ),
+            (&of_app("tagkeeper_reclaimed_bytes_total"), Some(2e6)),
             (&images("keep", "latest"), Some(2.0)),
             (&images("keep", "fallback"), Some(1.0)),
             (&images("remove", "retired"), None),

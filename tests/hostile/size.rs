@@ -18,10 +18,10 @@ const REFUSING_KIB: u64 = 96 * 1024;
 
 #[test]
 fn an_answer_of_200_mb_is_refused_and_memory_stays_bounded() {
-    for route in [
-        Route::ListImages,
-        Route::ListContainers,
-        Route::InspectContainer,
+    for (route, larger) in [
+        (Route::ListImages, "larger than 64 MiB"),
+        (Route::ListContainers, "larger than 64 MiB"),
+        (Route::InspectContainer, "larger than 4 MiB"),
     ] {
         for chunked in [false, true] {
             let host = soaking(POLICY);
@@ -31,10 +31,7 @@ fn an_answer_of_200_mb_is_refused_and_memory_stays_bounded() {
             let (outcome, kib) = measured(&host, RIPE, &["reconcile"]);
             let outcome = outcome.expect_code(69);
             assert_eq!(outcome.mutations(), [""; 0]);
-            assert!(
-                outcome.stderr.contains("larger than 64 MiB"),
-                "{outcome:#?}"
-            );
+            assert!(outcome.stderr.contains(larger), "{outcome:#?}");
             assert!(
                 kib < REFUSING_KIB,
                 "{route:?}, chunked {chunked}: {kib} KiB"
@@ -44,6 +41,66 @@ fn an_answer_of_200_mb_is_refused_and_memory_stays_bounded() {
             host.pass_at(RIPE + 5).expect_code(0);
             assert_promoted(&host);
         }
+    }
+}
+
+/// The client alone would hold the text of a refusal several times.
+#[test]
+fn a_refusal_of_60_mib_is_printed_in_a_line_and_costs_no_memory() {
+    for (route, code) in [
+        (Route::ListImages, 69),
+        (Route::InspectContainer, 69),
+        (Route::Tag, 1),
+    ] {
+        let host = soaking(POLICY);
+        host.engine().fail(
+            route,
+            Fault::Raw {
+                start: "HTTP/1.1 500 Odd\r\nContent-Length: 62914560\r\n\r\n{\"message\":\"",
+                piece: "no room ",
+                bytes: 60 << 20,
+            },
+        );
+        let (outcome, kib) = measured(&host, RIPE, &["reconcile"]);
+        let outcome = outcome.expect_code(code);
+        assert!(outcome.stderr.contains("answered 500"), "{outcome:#?}");
+        assert!(outcome.stderr.len() < 2_000, "{outcome:#?}");
+        assert!(kib < 16 * 1024, "{route:?}: {kib} KiB");
+        host.engine().heal();
+        host.pass_at(RIPE + 5).expect_code(0);
+        assert_promoted(&host);
+    }
+}
+
+/// One text of 60 MiB, half a million entries, in a list: refused, or read, within what the unit allows.
+#[test]
+fn lists_without_measure_fit_into_the_unit() {
+    const HEAD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+    let flood = |start: &'static str, piece: &'static str, bytes: usize| Fault::Raw {
+        start,
+        piece,
+        bytes,
+    };
+    let start = |start: &str| -> &'static str { format!("{HEAD}{start}").leak() };
+    for (route, fault) in [
+        (Route::ListImages, flood(start("\""), "x", 60 << 20)),
+        (Route::ListImages, flood(start("[\""), "x", 60 << 20)),
+        (
+            Route::ListContainers,
+            flood(start("[{\"Id\":\""), "x", 60 << 20),
+        ),
+        (
+            Route::ListContainers,
+            flood(start("[{\"Id\":\"c\"}"), ",{\"Id\":\"c\"}", 11 * 500_000),
+        ),
+        (Route::ListImages, flood(start("["), "[", 60 << 20)),
+    ] {
+        let host = soaking(POLICY);
+        host.engine().fail(route, fault);
+        let (outcome, kib) = measured(&host, RIPE, &["reconcile"]);
+        assert_eq!(outcome.expect_code(69).mutations(), [""; 0]);
+        assert!(kib < UNIT_KIB, "{fault:?}: {kib} KiB");
+        eprintln!("{fault:?}: {kib} KiB");
     }
 }
 

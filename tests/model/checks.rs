@@ -36,7 +36,7 @@ impl Model {
                 self.trace(format!(
                     "    container {} {state} {} {from} {health:?}",
                     listed.name(),
-                    listed.image.short()
+                    listed.image_id().short()
                 ));
             }
             self.trace(format!("    dry {:?}", self.truth.dry));

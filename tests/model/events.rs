@@ -68,7 +68,7 @@ impl Model {
             }),
             Event::Pause { pick } => self.with_container(pick, |host, at| {
                 let state = &mut host.disk.containers[at].listed.state;
-                *state = match *state {
+                *state = match state.clone() {
                     ContainerState::Running => ContainerState::Paused,
                     ContainerState::Paused => ContainerState::Running,
                     other => other,

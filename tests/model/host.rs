@@ -5,7 +5,9 @@
 use tagkeeper::engine::{Answer, ImageName, Inspected};
 use tagkeeper::image::{ImageId, Reference};
 use tagkeeper::state::Reading;
-use tagkeeper::world::{Container, ContainerId, ContainerState, Details, Health, Image, World};
+use tagkeeper::world::{
+    Container, ContainerId, ContainerState, Details, Health, Image, PinLabel, World,
+};
 
 /// A container, with what only an inspect tells.
 #[derive(Clone, Debug)]
@@ -143,12 +145,12 @@ impl Host {
     /// Whether a container uses the image; a pin that nobody has started does not.
     pub(crate) fn is_used(&self, id: &ImageId) -> bool {
         let mut containers = self.disk.containers.iter();
-        containers.any(|held| held.listed.image == *id && !held.is_idle_pin())
+        containers.any(|held| held.listed.is_of(id) && !held.is_idle_pin())
     }
 
     /// Whether a container refers to the image: what the engine goes by.
     fn is_referred_to(&self, id: &ImageId) -> bool {
-        self.disk.containers.iter().any(|c| c.listed.image == *id)
+        self.disk.containers.iter().any(|c| c.listed.is_of(id))
     }
 
     /// The list of containers. A reference that no longer means the container's image is shown as a bare id.
@@ -163,7 +165,7 @@ impl Host {
 
     pub(crate) fn shown_reference<'h>(&self, held: &'h Held) -> Option<&'h Reference> {
         let means_it = |r: &&Reference| {
-            self.image(&held.listed.image)
+            self.image(held.listed.image_id())
                 .is_some_and(|i| i.references.contains(r))
         };
         held.listed.reference.as_ref().filter(means_it)
@@ -184,13 +186,15 @@ impl Host {
             .iter()
             .find(|held| held.listed.id == *id)?;
         Some(Inspected {
+            id: id.clone(),
             image: held.listed.image.clone(),
-            state: held.listed.state,
+            state: held.listed.state.clone(),
             details: Details {
                 started_at: format!("start-{}", held.started_at),
                 health: held.health.filter(|_| held.is_running()),
                 exit_code: held.exit_code,
                 ran_secs: Some(5),
+                interactive: false,
             },
         })
     }
@@ -218,6 +222,7 @@ impl Host {
                 references: Vec::new(),
                 foreign_names: 0,
                 size_bytes: 1,
+                labels: std::collections::BTreeMap::new(),
             };
             self.disk.images.push(image);
         }
@@ -255,7 +260,7 @@ impl Host {
             .disk
             .containers
             .iter()
-            .map(|held| held.listed.image.clone())
+            .map(|held| held.listed.image_id().clone())
             .collect();
         self.disk
             .images
@@ -285,10 +290,11 @@ impl Host {
         let listed = Container {
             id,
             names: vec![name],
-            image,
+            image: Some(image),
             reference: Some(from.clone()),
             state: ContainerState::Created,
             created_secs: self.wall_secs,
+            one_off: false,
             pin: None,
         };
         self.disk.containers.push(Held {
@@ -301,7 +307,7 @@ impl Host {
     }
 
     /// Creates a container that holds an image by its id, and is not started.
-    pub(crate) fn create_pin(&mut self, name: &str, workload: &str, image: &ImageId) -> Answer {
+    pub(crate) fn create_pin(&mut self, name: &str, label: &PinLabel, image: &ImageId) -> Answer {
         if self.image(image).is_none() {
             return Answer::Gone;
         }
@@ -313,11 +319,12 @@ impl Host {
         let listed = Container {
             id,
             names: vec![name.to_owned()],
-            image: image.clone(),
+            image: Some(image.clone()),
             reference: None,
             state: ContainerState::Created,
             created_secs: self.wall_secs,
-            pin: Some(workload.into()),
+            one_off: false,
+            pin: Some(label.clone()),
         };
         self.disk.containers.push(Held {
             listed,

@@ -21,8 +21,12 @@ impl Held {
 
     /// The workload that this is a pin of.
     pub(crate) fn pinned_for(&self) -> Option<&str> {
-        let workload = self.listed.pin.as_deref()?;
-        (self.listed.name() == pin_name(workload, &self.listed.image)).then_some(workload)
+        let workload = self
+            .listed
+            .pin
+            .as_ref()
+            .map(|label| label.workload.as_str())?;
+        (self.listed.name() == pin_name(workload, self.listed.image_id())).then_some(workload)
     }
 }
 
@@ -75,7 +79,7 @@ impl Model {
                 .lineage(at)
                 .iter()
                 .skip(1)
-                .any(|fallback| fallback.image == pin.listed.image);
+                .any(|fallback| pin.listed.is_of(&fallback.image));
         self.require(!wanted || self.interfered, || {
             format!("{name} was removed and holds a fallback")
         });
@@ -107,7 +111,7 @@ impl Model {
         if entry.pin
             && let Some(bare) = fallbacks
                 .iter()
-                .find(|fallback| pins().all(|pin| pin.listed.image != fallback.image))
+                .find(|fallback| pins().all(|pin| !pin.listed.is_of(&fallback.image)))
         {
             return Some(format!("{} has no pin", bare.image.short()));
         }
@@ -115,7 +119,7 @@ impl Model {
             entry.pin
                 && fallbacks
                     .iter()
-                    .any(|fallback| fallback.image == pin.listed.image)
+                    .any(|fallback| pin.listed.is_of(&fallback.image))
         };
         let idle = pins().find(|pin| pin.is_idle_pin() && !holds(pin))?;
         Some(format!("{} is of no use", idle.listed.name()))

@@ -103,7 +103,7 @@ impl Model {
             .map(|at| &self.host.disk.containers[at])?;
         let stale = head.is_some()
             && head == latest.as_ref()
-            && latest.as_ref() != Some(&local.listed.image);
+            && latest.as_ref() != Some(local.listed.image_id());
         (stale && local.is_stopped()).then(|| "the stale local container is still there".to_owned())
     }
 

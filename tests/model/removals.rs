@@ -51,7 +51,7 @@ impl Model {
                 .is_some_and(|head| Some(&head.image) == latest.as_ref());
             let stale = latest
                 .as_ref()
-                .is_some_and(|latest| *latest != held.listed.image);
+                .is_some_and(|latest| !held.listed.is_of(latest));
             self.require(proven && stale, || {
                 format!("{name} was removed and is not stale")
             });

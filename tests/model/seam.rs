@@ -10,7 +10,7 @@ use tagkeeper::image::{ImageId, Reference};
 use tagkeeper::pass::Witness;
 use tagkeeper::policy::WorkloadName;
 use tagkeeper::state::{State, Store};
-use tagkeeper::world::{Container, ContainerId, Disk, World};
+use tagkeeper::world::{Container, ContainerId, Disk, PinLabel, World};
 
 use super::Model;
 use super::step::{Event, Fault};
@@ -98,7 +98,7 @@ impl Model {
 }
 
 impl Engine for Seam<'_> {
-    fn observe(&mut self) -> anyhow::Result<World> {
+    fn observe(&mut self, _: &[&str]) -> anyhow::Result<World> {
         self.0.borrow_mut().call(Call::Question, |model| {
             model.moved = Default::default();
             model.sample(false);
@@ -143,12 +143,12 @@ impl Engine for Seam<'_> {
     fn create_pin(
         &mut self,
         name: &str,
-        workload: &str,
+        label: &PinLabel,
         image: &ImageId,
     ) -> anyhow::Result<Answer> {
         self.0.borrow_mut().change(|model| {
-            model.check_create_pin(name, workload, image);
-            model.host.create_pin(name, workload, image)
+            model.check_create_pin(name, &label.workload, image);
+            model.host.create_pin(name, label, image)
         })
     }
 

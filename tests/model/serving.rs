@@ -65,14 +65,15 @@ impl Model {
         if !looked_at
             || held.pinned_for().is_some()
             || self.is_local(at).is_some()
-            || self.host.image(&held.listed.image).is_none()
+            || self.host.image(held.listed.image_id()).is_none()
         {
             return false;
         }
-        if !self.belongs(workload, &held.listed.image) {
+        if !self.belongs(workload, held.listed.image_id()) {
             return false;
         }
-        let shared = (0..WORKLOADS).any(|w| w != workload && self.belongs(w, &held.listed.image));
+        let shared =
+            (0..WORKLOADS).any(|w| w != workload && self.belongs(w, held.listed.image_id()));
         let named = self.host.shown_reference(held);
         !shared
             || named.is_some_and(|r| {
@@ -107,7 +108,7 @@ impl Model {
         let first = *awake.first()?;
         if awake
             .iter()
-            .any(|&at| containers[at].listed.image != containers[first].listed.image)
+            .any(|&at| containers[at].listed.image_id() != containers[first].listed.image_id())
         {
             return None;
         }
@@ -121,7 +122,7 @@ impl Model {
     fn incarnation(&self, at: usize, local: bool) -> Incarnation {
         let held = &self.host.disk.containers[at];
         Incarnation {
-            image: held.listed.image.clone(),
+            image: held.listed.image_id().clone(),
             id: held.listed.id.clone(),
             started_at: held.started_at,
             local,
@@ -131,14 +132,14 @@ impl Model {
     /// Whether two containers run one version: one image is one, whichever of its tags each was created from.
     pub(crate) fn is_of_one_version(&self, workload: usize, a: usize, b: usize) -> bool {
         let containers = &self.host.disk.containers;
-        containers[a].listed.image == containers[b].listed.image
+        containers[a].listed.image_id() == containers[b].listed.image_id()
             || self.version_run(workload, a) == self.version_run(workload, b)
     }
 
     /// The version that a container runs.
     fn version_run(&self, workload: usize, at: usize) -> Version {
         let held = &self.host.disk.containers[at];
-        let id = &held.listed.image;
+        let id = held.listed.image_id();
         if let Some(recorded) = self
             .known(workload)
             .and_then(|known| recorded_version(known, id))

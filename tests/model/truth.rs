@@ -184,7 +184,7 @@ impl Model {
                 && !(0..WORKLOADS).any(|w| self.is_stale_local(w, *at))
         };
         let used = (0..self.host.disk.containers.len()).filter(counts);
-        let used = used.map(|at| self.host.disk.containers[at].listed.image.clone());
+        let used = used.map(|at| self.host.disk.containers[at].listed.image_id().clone());
         // Who uses an image that is away with its disk says nothing about the one that comes back with it.
         sample.used = used.filter(|id| self.host.image(id).is_some()).collect();
         self.truth.window.push(sample);
@@ -195,7 +195,7 @@ impl Model {
         let latest = self.host.named(&self.names.latest[workload]);
         self.local_container(workload) == Some(at)
             && held.is_stopped()
-            && latest.is_some_and(|latest| latest.id != held.listed.image)
+            && latest.is_some_and(|latest| !held.listed.is_of(&latest.id))
     }
 
     fn is_troubled(&self, workload: usize, incarnation: &Incarnation) -> bool {

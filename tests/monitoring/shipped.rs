@@ -28,6 +28,8 @@ pub(crate) fn dashboard_queries() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&text).expect("JSON");
     let panels = dashboard["panels"].as_array().expect("a list").iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().expect("a list").clone());
+    let annotations = dashboard["annotations"]["list"].as_array().expect("a list");
+    let targets = targets.chain(annotations.clone());
     let queries = targets.map(|target| {
         let query = target["expr"].as_str().expect("a query").to_owned();
         query.replace("$instance", ".*").replace("$workload", ".*")
@@ -35,7 +37,7 @@ pub(crate) fn dashboard_queries() -> Vec<String> {
     queries.collect()
 }
 
-/// Every metric that there is: those of a host where something soaks and something is proven.
+/// Every metric that there is: those of a host where something soaks, something is proven, and something has failed.
 fn every_metric() -> BTreeSet<String> {
     let host = soaking(POLICY);
     let of = |host: &Host, secs| {
@@ -48,6 +50,16 @@ fn every_metric() -> BTreeSet<String> {
     ));
     let mut all = of(&host, 300);
     all.extend(of(&host, RIPE));
+    {
+        let docker = &mut host.engine().docker;
+        docker.image("v3", &["reg.example/app:v3"]);
+        docker.exit("k8s_app_1", 0);
+        docker.run("k8s_app_2", "reg.example/app:v3");
+    }
+    all.extend(of(&host, RIPE + 60));
+    all.extend(of(&host, RIPE + 120));
+    host.engine().docker.exit("k8s_app_2", 3);
+    all.extend(of(&host, RIPE + 180));
     all
 }
 
@@ -92,9 +104,67 @@ fn each_alert_is_tested_and_told_of() {
     for alert in alerts {
         let silent = format!("alertname: {alert}\n        exp_alerts: []");
         let loud = format!("alertname: {alert}\n        exp_alerts:\n");
-        assert!(tests.contains(&silent) && tests.contains(&loud), "{alert}");
+        let resolves = tests.split("  - name: ").any(
+            |test| matches!((test.find(&loud), test.rfind(&silent)), (Some(a), Some(b)) if a < b),
+        );
+        assert!(tests.contains(&silent) && resolves, "{alert}");
         assert!(page.contains(&format!("| `{alert}` |")), "{alert}");
     }
+}
+
+/// Prometheus keeps 15 days by default; the host's clock may be any.
+#[test]
+fn no_rule_looks_back_beyond_two_weeks_or_compares_clocks() {
+    let rules = fs::read_to_string(RULES).expect("it ships");
+    assert!(!rules.contains("time()") && !rules.contains("timestamp("));
+    let mut spans = 0;
+    for span in rules.split(['[', ' ']) {
+        let digits = span
+            .trim_end()
+            .trim_end_matches(|c: char| !c.is_ascii_digit());
+        let Some(unit) = span.get(digits.len()..) else {
+            continue;
+        };
+        let Ok(number) = digits.parse::<u32>() else {
+            continue;
+        };
+        spans += 1;
+        if let Some('w' | 'y') = unit.chars().next() {
+            panic!("{span}");
+        }
+        assert!(!unit.starts_with('d') || number <= 14, "{span}");
+    }
+    assert!(spans > 5);
+}
+
+/// `journalctl -u` misses lines of a process that has ended by the time journald looks at it.
+#[test]
+fn what_ships_looks_for_lines_by_identifier() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut asked = 0;
+    for at in [
+        "README.md",
+        "docs",
+        "man",
+        "hooks",
+        "ready",
+        "config",
+        "units",
+        "packaging",
+    ] {
+        let found = Command::new("grep")
+            .args(["-rhoE", "--", "journalctl[^`]*", &format!("{root}/{at}")])
+            .output()
+            .expect("grep");
+        for line in String::from_utf8_lossy(&found.stdout).lines() {
+            asked += 1;
+            assert!(
+                !line.contains("-u ") && !line.contains("--unit"),
+                "{at}: {line}"
+            );
+        }
+    }
+    assert!(asked > 3);
 }
 
 #[test]

@@ -73,6 +73,8 @@ pub(crate) struct Docker {
     pub(crate) containers: Vec<Container>,
     /// Where it says that its data is.
     pub(crate) root_dir: Value,
+    /// Whether a name without a registry may mean any repository that ends in it, as for Podman.
+    pub(crate) resolves_short_names: bool,
     /// Makes container ids, creation times and `StartedAt` distinct.
     moment: u32,
 }
@@ -163,7 +165,15 @@ impl Docker {
             .images
             .iter()
             .find(|(_, i)| i.references().any(|r| *r == short));
-        let found = named.or_else(|| self.images.iter().find(|(id, _)| is_id_prefix(id, name)));
+        let has_registry = name.starts_with("docker.io/") || name.starts_with("reg.example/");
+        let ending = format!("/{short}");
+        let elsewhere = self.images.iter().find(|(_, image)| {
+            let mut all = image.references();
+            self.resolves_short_names && !has_registry && all.any(|r| r.ends_with(&ending))
+        });
+        let found = named
+            .or(elsewhere)
+            .or_else(|| self.images.iter().find(|(id, _)| is_id_prefix(id, name)));
         found.map(|(id, _)| id.clone())
     }
 

@@ -37,6 +37,14 @@ pub(crate) enum Fault {
     Endless { bytes: usize, chunked: bool },
     /// An answer with a head of a MiB.
     LongHead,
+    /// These bytes in place of an answer, then so many of the piece, over and over, then the end of the connection.
+    Raw {
+        start: &'static str,
+        piece: &'static str,
+        bytes: usize,
+    },
+    /// The answer, and a moment later on the same connection another one with this body, which nobody asked for.
+    Surplus(&'static str),
     /// The engine dies before it has done it, and says nothing more to anybody until [`Engine::heal`].
     Crashed,
     /// The connection ends without an answer.
@@ -339,7 +347,7 @@ fn serve(mut stream: UnixStream, engine: &Mutex<Engine>) -> io::Result<()> {
         };
         spoil(&mut stream, fault, reply.0, &body)?;
         match fault {
-            Fault::Body(_) => {}
+            Fault::Body(_) | Fault::Surplus(_) => {}
             Fault::StalledHeaders | Fault::StalledBody => {
                 io::copy(&mut reader, &mut io::sink())?;
                 return Ok(());
@@ -368,6 +376,26 @@ fn spoil(stream: &mut UnixStream, fault: Fault, status: u16, body: &str) -> io::
         Fault::LongHead => {
             let padding = "X-Padding: ".to_owned() + &"x".repeat(1011) + "\r\n";
             write!(stream, "HTTP/1.1 200 OK\r\n{}", padding.repeat(1024))
+        }
+        Fault::Raw {
+            start,
+            piece,
+            bytes,
+        } => {
+            stream.write_all(start.as_bytes())?;
+            let many = piece.repeat((64 * 1024 / piece.len().max(1)).max(1));
+            let mut left = bytes;
+            while left > 0 {
+                let part = &many.as_bytes()[..left.min(many.len())];
+                stream.write_all(part)?;
+                left -= part.len();
+            }
+            Ok(())
+        }
+        Fault::Surplus(surplus) => {
+            write_answer(stream, status, body, body.len())?;
+            thread::sleep(Duration::from_micros(300));
+            write_answer(stream, 200, surplus, surplus.len())
         }
         Fault::Status(..) | Fault::StalledHeaders | Fault::Closed | Fault::Crashed => Ok(()),
     }

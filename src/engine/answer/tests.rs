@@ -135,7 +135,7 @@ fn a_size_is_for_people_and_may_be_anything() {
 fn of_an_images_labels_those_are_read_that_are_wanted() {
     let labels = |labels: &str, wanted: &[&str]| {
         let list = format!(
-            r#"[{}]"#,
+            "[{}]",
             IMAGE.replace(":5", &format!(":5,\"Labels\":{labels}"))
         );
         let found = parse_images(list.as_bytes(), wanted).unwrap();
@@ -313,7 +313,7 @@ fn a_text_that_is_no_utf8_is_no_answer() {
 #[test]
 fn hostile_lists_are_errors() {
     let utf16: Vec<u8> = "[]".encode_utf16().flat_map(u16::to_be_bytes).collect();
-    let long = format!("\"{}\"", "x".repeat(8 << 20));
+    let long = format!("\"{}\"", "x".repeat(1 << 20));
     let deep = "[".repeat(200_000);
     let deep_within = format!(r#"[{{"Id":"c","Ports":{}"#, "[".repeat(200_000));
     let many = format!("[{}]", vec![r#"{"Id":"c"}"#; MAX_ITEMS + 1].join(","));

@@ -6,10 +6,10 @@
 
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
-    Counters, ImageId, PendingView, Plan, Policy, Reason, Version, Workload, WorkloadName,
+    Counters, ImageId, Outcome, PendingView, Plan, Policy, Reason, Version, Workload, WorkloadName,
     WorkloadPlan,
 };
 
@@ -259,6 +259,12 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
                     .collect()
             },
         ),
+        of_plans(
+            plan,
+            "tagkeeper_failed_info",
+            "The upgrades that are remembered as failed, and why",
+            failed,
+        ),
         of(
             "tagkeeper_pending_began_timestamp_seconds",
             "When the pending upgrade began, restarts included, by the host's wall clock then",
@@ -290,6 +296,23 @@ fn images(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
         labels.push(("verdict", words::verdict(reason.verdict()).to_owned()));
         labels.push(("reason", words::reason_word(reason).to_owned()));
         (labels, count(names))
+    });
+    samples.collect()
+}
+
+fn failed(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> {
+    // One sample for each set of labels: a version may have failed as several images.
+    let failed: BTreeSet<(&str, String)> = workload
+        .failures
+        .iter()
+        .filter(|failure| failure.outcome == Outcome::Failed)
+        .map(|failure| (failure.version.as_str(), words::failure_reason(failure)))
+        .collect();
+    let samples = failed.into_iter().map(|(version, reason)| {
+        let mut labels = whose(name);
+        labels.push(("version", version.to_owned()));
+        labels.push(("reason", reason));
+        (labels, Value::Gauge(1.0))
     });
     samples.collect()
 }

@@ -1,0 +1,139 @@
+//! Confinement by Landlock: from here on the calling thread writes below a few directories and nowhere else, and has no TCP.
+//!
+//! It is for the thread that reads what the engine answers. Programs of the operator, which may need more, are started by
+//! [`spawn`], from a thread that was there before and is not confined; what they may do is for the unit to say. Best effort: a
+//! kernel without Landlock (before 5.13, or with it off) confines nothing, and one that knows less of it confines less.
+
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Sender, SyncSender};
+use std::thread;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+};
+
+/// What is known here of Landlock: Linux 6.7, with truncation and TCP.
+const KNOWN: ABI = ABI::V4;
+
+/// A program to start, and where to say how that went.
+struct Launch {
+    command: Command,
+    answer: SyncSender<io::Result<Child>>,
+}
+
+static LAUNCHER: OnceLock<Sender<Launch>> = OnceLock::new();
+
+/// Confines the calling thread, and all that it starts other than by [`spawn`], to writing below these directories. One that
+/// is not there is left out. Returns whether the kernel does at least a part of it. Only with `spawns` may [`spawn`] start
+/// programs that are not confined.
+///
+/// # Errors
+/// No thread can be started for [`spawn`], or the kernel refuses; nothing is confined then.
+pub fn to_writing_below(directories: &[&Path], spawns: bool) -> io::Result<bool> {
+    if spawns && LAUNCHER.get().is_none() {
+        let (launcher, queue) = mpsc::channel::<Launch>();
+        thread::Builder::new()
+            .name("launcher".to_owned())
+            .spawn(move || {
+                for Launch {
+                    mut command,
+                    answer,
+                } in queue
+                {
+                    // Who asked waits for the answer.
+                    let _ = answer.send(command.spawn());
+                }
+            })?;
+        // There is one: a second one ends as its channel is dropped.
+        let _ = LAUNCHER.set(launcher);
+    }
+    let writes = AccessFs::from_write(KNOWN);
+    let confined = Ruleset::default()
+        .handle_access(writes)
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(KNOWN)))
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rules(path_beneath_rules(directories, writes)))
+        .and_then(landlock::RulesetCreated::restrict_self)
+        .map_err(io::Error::other)?;
+    Ok(confined.ruleset != RulesetStatus::NotEnforced)
+}
+
+/// Starts a program outside of the confinement.
+///
+/// # Errors
+/// As those of [`Command::spawn`].
+pub fn spawn(mut command: Command) -> io::Result<Child> {
+    let Some(launcher) = LAUNCHER.get() else {
+        return command.spawn();
+    };
+    let (answer, answered) = mpsc::sync_channel(1);
+    launcher
+        .send(Launch { command, answer })
+        .map_err(io::Error::other)?;
+    answered.recv().map_err(io::Error::other)?
+}
+
+/// Whether this kernel knows Landlock; for `check` to say.
+pub fn is_supported() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_write(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// In a thread of its own, as there is no way back.
+    #[test]
+    fn it_writes_below_the_directories_and_nowhere_else_but_what_it_starts_may() {
+        if !is_supported() {
+            eprintln!("this kernel has no Landlock");
+            return;
+        }
+        let (mine, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(other.path().join("there"), "x").unwrap();
+        let confined = thread::spawn({
+            let (mine, other) = (mine.path().to_owned(), other.path().to_owned());
+            move || {
+                assert!(to_writing_below(&[&mine, Path::new("/no/such/directory")], true).unwrap());
+                fs::write(mine.join("state.new"), "1").unwrap();
+                fs::rename(mine.join("state.new"), mine.join("state")).unwrap();
+                assert_eq!(fs::read_to_string(other.join("there")).unwrap(), "x");
+                for refused in [
+                    fs::write(other.join("new"), ""),
+                    fs::write(other.join("there"), ""),
+                    fs::remove_file(other.join("there")),
+                    fs::rename(mine.join("state"), other.join("state")),
+                    std::net::TcpStream::connect("127.0.0.1:9").map(drop),
+                ] {
+                    let refused = refused.map_err(|e| e.kind());
+                    assert!(
+                        matches!(
+                            refused,
+                            Err(io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices)
+                        ),
+                        "{refused:?}"
+                    );
+                }
+                let touch = |name: &str| {
+                    let mut touch = Command::new("touch");
+                    touch.arg(other.join(name));
+                    touch
+                };
+                assert!(spawn(touch("by-spawn")).unwrap().wait().unwrap().success());
+                assert!(!touch("by-itself").output().unwrap().status.success());
+            }
+        });
+        confined.join().unwrap();
+        assert!(other.path().join("by-spawn").exists() && !other.path().join("by-itself").exists());
+    }
+}
