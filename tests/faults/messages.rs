@@ -137,7 +137,7 @@ fn of_the_socket() {
     };
     told(&["there is no socket '", "other.sock'", "--socket"]);
     fs::write(&socket, "").expect("writable");
-    told(&["other.sock' is not a socket", "--socket"]);
+    told(&["other.sock' is no socket", "--socket"]);
     fs::remove_file(&socket).expect("ours");
     drop(UnixListener::bind(&socket).expect("a new name"));
     told(&["nothing listens on '", "is the engine running?"]);
@@ -162,7 +162,7 @@ const STATE_CASES: &[Case] = &[
             "install the newer tagkeeper",
             "state.json'",
             "format 99",
-            "this one knows 1",
+            "this one knows 2",
         ],
     ),
     (
@@ -267,7 +267,7 @@ const POLICY_CASES: &[Case] = &[
         &[
             "failed to read '",
             "policy.toml': No such file",
-            "help: write it, or name another",
+            "help: create it, or name another",
         ],
     ),
     (

@@ -41,7 +41,7 @@ fn last_pass(preface: &Preface) -> (Tone, String) {
         };
         return (
             tone,
-            format!("no pass has ended since the host booted{timer}"),
+            format!("no pass on record since the host booted{timer}"),
         );
     };
     let ago = words::span(view.seconds_ago);

@@ -151,17 +151,17 @@ fn the_first_line_says_whether_passes_are_made() {
         ),
         (
             never(Some("active")),
-            "no pass has ended since the host booted, timer active".to_owned(),
+            "no pass on record since the host booted, timer active".to_owned(),
         ),
         (
             never(Some("inactive")),
             format!(
-                "no pass has ended since the host booted; tagkeeper.timer is inactive, {enable}"
+                "no pass on record since the host booted; tagkeeper.timer is inactive, {enable}"
             ),
         ),
         (
             never(None),
-            "no pass has ended since the host booted".to_owned(),
+            "no pass on record since the host booted".to_owned(),
         ),
     ] {
         let line = first_line(&preface);
