@@ -1,7 +1,8 @@
 //! The command line: clap's definitions and nothing else. Reads no file, knows no engine; `main` acts on it.
 //!
-//! Wrong usage is exit code 2, clap's own (design 7). Options may be given before or after the command; a command takes only
-//! those that it uses.
+//! Wrong usage is exit code 2, clap's own (design 7). Options may be given before or after the command. A command takes, and its
+//! help shows, only those that it uses; but the three that say where things are (`--policy`, `--state-dir`, `--socket`) may be
+//! given to each, so that a script can give them to all.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -111,6 +112,27 @@ pub struct StateArg {
 pub struct SocketArg {
     /// The engine's unix socket [default: the policy's, else /run/docker.sock].
     #[arg(long, value_name = "PATH", value_parser = socket_parser())]
+    socket: Option<PathBuf>,
+}
+
+/// `--policy`, for a command that has no use for it.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct UnusedPolicyArg {
+    #[arg(long, value_name = "FILE", hide = true)]
+    policy: Option<PathBuf>,
+}
+
+/// `--state-dir`, for a command that has no use for it.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct UnusedStateArg {
+    #[arg(long, value_name = "DIR", hide = true)]
+    state_dir: Option<PathBuf>,
+}
+
+/// `--socket`, for a command that has no use for it.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+pub struct UnusedSocketArg {
+    #[arg(long, value_name = "PATH", value_parser = socket_parser(), hide = true)]
     socket: Option<PathBuf>,
 }
 
@@ -348,16 +370,22 @@ pub struct CheckArgs {
     with_format: FormatArg,
     #[command(flatten)]
     with_color: ColorArg,
+    #[command(flatten)]
+    unused_state: UnusedStateArg,
 }
-options_of!(CheckArgs: with_policy policy, with_socket socket, with_format format, with_color color);
+options_of!(CheckArgs: with_policy policy, with_socket socket, with_format format, with_color color, unused_state state_dir);
 
 /// Options of `init`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct InitArgs {
     #[command(flatten)]
     with_socket: SocketArg,
+    #[command(flatten)]
+    unused_policy: UnusedPolicyArg,
+    #[command(flatten)]
+    unused_state: UnusedStateArg,
 }
-options_of!(InitArgs: with_socket socket);
+options_of!(InitArgs: with_socket socket, unused_policy policy, unused_state state_dir);
 
 /// Options of `rollback`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -395,8 +423,10 @@ pub struct AcceptArgs {
     with_policy: PolicyArg,
     #[command(flatten)]
     with_state: StateArg,
+    #[command(flatten)]
+    with_socket: SocketArg,
 }
-options_of!(AcceptArgs: with_policy policy, with_state state_dir);
+options_of!(AcceptArgs: with_policy policy, with_state state_dir, with_socket socket);
 
 /// Options of `wait`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -414,8 +444,10 @@ pub struct WaitArgs {
     with_policy: PolicyArg,
     #[command(flatten)]
     with_state: StateArg,
+    #[command(flatten)]
+    unused_socket: UnusedSocketArg,
 }
-options_of!(WaitArgs: with_policy policy, with_state state_dir);
+options_of!(WaitArgs: with_policy policy, with_state state_dir, unused_socket socket);
 
 impl Cli {
     /// The options of the command.
@@ -535,9 +567,9 @@ mod tests {
         for line in [
             "tagkeeper rollback telemetry --format json",
             "tagkeeper --format json rollback telemetry",
-            "tagkeeper init --policy p.toml",
-            "tagkeeper --state-dir s check",
-            "tagkeeper accept telemetry v1 --socket s",
+            "tagkeeper init --format json",
+            "tagkeeper --color never accept telemetry v1",
+            "tagkeeper wait telemetry --format json",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }

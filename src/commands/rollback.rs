@@ -1,7 +1,9 @@
 //! `rollback` and `accept`: what a person asked for. They wait for the lock, and work on hold.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, anyhow};
-use tagkeeper_core::model::{Version, WorkloadName};
+use tagkeeper_core::model::{ImageId, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
@@ -10,7 +12,9 @@ use super::{
 };
 use crate::cli::Options;
 use crate::deadline::Deadline;
+use crate::engine::Engine;
 use crate::exit::Exit;
+use crate::policy_file::Settings;
 use crate::reconcile::{self, Pass, PassError, ReadyAnswers, RollbackPreview, Timekeeper};
 use crate::report;
 
@@ -162,7 +166,9 @@ pub(super) fn accept(
         .keys()
         .chain(state.workloads.keys());
     let name = known_workload(known.chain(state.rejected.keys()), workload)?;
-    let Some(mut accepted) = planner::accept(&state, &name, version) else {
+    let images = images_on_disk(options, &settings, clocks);
+    let is_on_disk = |id: &ImageId| images.as_ref().is_ok_and(|images| images.contains(id));
+    let Some(mut accepted) = planner::accept(&state, &name, version, is_on_disk) else {
         let versions: Vec<_> = state
             .rejected_of(&name)
             .map(|(_, rejection)| rejection.version.as_str())
@@ -183,6 +189,13 @@ pub(super) fn accept(
     }
     lock.save_rejected(&accepted.rejected)
         .map_err(CommandError::failed)?;
+    if let Err(error) = &images {
+        let why = report::log::in_words(error);
+        let message = format!(
+            "{version} is not put back as a fallback, because the engine could not be asked for it: {why}"
+        );
+        report::log::log_warning(Some(&name), &message);
+    }
     let is_back = accepted.workloads.get(&name).is_some_and(|known| {
         known
             .memory
@@ -196,4 +209,20 @@ pub(super) fn accept(
         format!("{name}: {version} may be promoted again; it will soak the next time it runs\n")
     })?;
     Ok(Exit::Done)
+}
+
+/// The images that the engine has.
+fn images_on_disk(
+    options: &Options,
+    settings: &Settings,
+    clocks: &Clocks,
+) -> anyhow::Result<BTreeSet<ImageId>> {
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let mut engine = connect(options, &settings.engine, deadline).map_err(|failed| failed.error)?;
+    Ok(engine
+        .observe(&[])?
+        .images
+        .into_iter()
+        .map(|image| image.id)
+        .collect())
 }

@@ -215,15 +215,14 @@ fn a_rollback_waits_for_the_lock_with_a_word_and_goes_on() {
 /// The program itself, in this process and on a clock of the test.
 fn run_here(host: &Host, args: &[&str], clocks: &Clocks) -> Exit {
     let file = |name: &str| host.path(name).display().to_string();
-    let mut options = vec![
+    let options = [
         "--policy".to_owned(),
         file("policy.toml"),
         "--state-dir".to_owned(),
         file("state"),
+        "--socket".to_owned(),
+        file("docker.sock"),
     ];
-    if !args.contains(&"accept") {
-        options.extend(["--socket".to_owned(), file("docker.sock")]);
-    }
     let words = ["tagkeeper"].iter().chain(args);
     let words = words.map(|word| (*word).to_owned());
     let cli = Cli::parse_from(words.chain(options));

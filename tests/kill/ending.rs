@@ -84,9 +84,13 @@ fn take_times(value: &mut Value) {
             // Made anew for each state, and over all that is written here.
             fields.remove("checksum");
             fields.remove("instance");
+            // Another pass more or less has seen the upgrade.
+            fields.remove("times_pending");
             // A pass that is killed between a removal and the save that follows loses the count (`Counters`).
             if let Some(Value::Object(counters)) = fields.get_mut("counters") {
                 counters.remove("removals");
+                // The rejection is saved before the state that counts it.
+                counters.remove("rollbacks");
                 counters.remove("reclaimed_bytes");
                 if counters.is_empty() {
                     fields.remove("counters");

@@ -17,7 +17,14 @@ use crate::host::Host;
 const CHANGING: &str = "openat,?mkdir,mkdirat,write,?writev,pwrite64,?pwritev,?pwritev2,ftruncate,fallocate,fchmod,fchown,\
     ?unlink,unlinkat,?rename,?renameat,renameat2,fsync,fdatasync";
 /// What the state directory may hold in these stories, itself included.
-const FILES: [&str; 4] = ["", "lock", "state.json", "state.json.spare"];
+const FILES: [&str; 6] = [
+    "",
+    "lock",
+    "state.json",
+    "state.json.spare",
+    "rejected.json",
+    "rejected.json.spare",
+];
 /// Where a run is killed.
 #[derive(Clone, Debug)]
 pub(crate) enum Point {

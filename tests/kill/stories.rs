@@ -120,7 +120,7 @@ fn r4_what_is_pulled_after_the_promotion_keeps_its_name() {
         ("reg.example/app:v1", "v1 remote"),
         ("reg.example/app:v2", "v2"),
     ];
-    kill_everywhere("R4, pulled late", Kills::Once, &steps, &wanted, 120);
+    kill_everywhere("R4, pulled late", Kills::Once, &steps, &wanted, 100);
 }
 
 #[test]

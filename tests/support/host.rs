@@ -176,17 +176,13 @@ impl Host {
     pub(crate) fn command_on(&self, socket: &Path, secs: u64, args: &[&str]) -> Command {
         let mut command = program_at(secs);
         command.args(args);
-        // A command takes only the options that it uses.
-        let name = args.first().copied().unwrap_or_default();
-        if name != "init" {
-            command.arg("--policy").arg(self.path("policy.toml"));
-        }
-        if !["init", "check"].contains(&name) {
-            command.arg("--state-dir").arg(self.state_dir());
-        }
-        if !["accept", "wait"].contains(&name) {
-            command.arg("--socket").arg(socket);
-        }
+        command
+            .arg("--policy")
+            .arg(self.path("policy.toml"))
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .arg("--socket")
+            .arg(socket);
         command
     }
 }

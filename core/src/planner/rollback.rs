@@ -301,9 +301,14 @@ pub fn rollback_steps(
     }
 }
 
-/// Lifts the rejections of a version. What was proven and is still on record goes back into the lineage, behind the head. None if
-/// there is no such rejection.
-pub fn accept(state: &State, name: &WorkloadName, version: &Version) -> Option<State> {
+/// Lifts the rejections of a version. What was proven and is still on the disk goes back into the lineage, behind the head. None
+/// if there is no such rejection.
+pub fn accept(
+    state: &State,
+    name: &WorkloadName,
+    version: &Version,
+    is_on_disk: impl Fn(&ImageId) -> bool,
+) -> Option<State> {
     let mut accepted = state.clone();
     let rejected = accepted.rejected.get_mut(name)?;
     let before = rejected.len();
@@ -324,8 +329,10 @@ pub fn accept(state: &State, name: &WorkloadName, version: &Version) -> Option<S
     if let Some(known) = accepted.workloads.get_mut(name) {
         let memory = &mut known.memory;
         for entry in proven {
-            let is_here = memory.images.contains_key(&entry.image);
-            if is_here && !memory.lineage.is_empty() && memory.proven(&entry.image).is_none() {
+            if is_on_disk(&entry.image)
+                && !memory.lineage.is_empty()
+                && memory.proven(&entry.image).is_none()
+            {
                 memory.retired.remove(&entry.image);
                 memory.lineage.insert(1, entry);
             }

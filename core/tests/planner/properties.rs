@@ -367,7 +367,7 @@ fn govern_workload(host: &mut Host, happening: &Happening) {
         H::RollBack(latest) => roll_back_if_it_may(host, *latest),
         H::Accept(version) => {
             let version = tagkeeper_core::model::Version::new(*version);
-            if let Some(state) = accept(&host.state, &telemetry(), &version) {
+            if let Some(state) = accept(&host.state, &telemetry(), &version, |_| true) {
                 host.state = state;
             }
         }
