@@ -60,7 +60,8 @@ fn check_settled(policy: &Policy, state: &State, observed: &Observation, decisio
         let pending = before.and_then(|before| before.memory.pending.as_ref());
         let parked = before.and_then(|before| before.parked.as_ref());
         let pending = pending.or_else(|| parked.and_then(|parked| parked.pending.as_ref()));
-        pending.is_some_and(|p| known.memory.claimed().all(|claimed| *claimed != p.image))
+        let now = known.memory.pending.as_ref();
+        pending.is_some_and(|p| now.is_none_or(|now| now.image != p.image))
     });
     let mut last = decision.clone();
     let mut again = decide(policy, &last.state, observed);
