@@ -508,19 +508,12 @@ fn waits(
             }
             Some(paused.map_or(RestartCause::Stopped, RestartCause::NotRunning))
         }
-        Serving::None(
-            WhyNone::SeveralImages(..)
-            | WhyNone::LocalsDiffer(..)
-            | WhyNone::ForeignLocal(_)
-            | WhyNone::Nameless(_),
-        ) => left
-            .any(Container::is_running)
-            .then_some(RestartCause::Unclear),
         // Not inspected yet, or it became a dry run.
         Serving::Local(group) | Serving::Orchestrated(group) => {
             (*group.image == pending.image).then_some(RestartCause::Unclear)
         }
-        Serving::None(WhyNone::OnlyDryRuns(_)) => None,
+        // Another image runs too, or in its place, or what runs is a dry run: the image no longer serves.
+        Serving::None(_) => None,
     }
 }
 
