@@ -33,8 +33,6 @@ mod rules;
 mod serving;
 mod shared;
 mod stale;
-#[cfg(test)]
-mod tests;
 mod upgrade;
 mod version;
 mod view;

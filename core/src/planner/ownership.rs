@@ -239,8 +239,16 @@ pub(super) fn assign<'a>(
         .keys()
         .map(|_| WorkloadInventory::new())
         .collect();
-    let owners = assign_images(policy, recalled, observed, &repositories, &mut inventories);
+    let remembered = remembered(policy, recalled);
+    let owners = assign_images(
+        policy,
+        recalled,
+        observed,
+        (&repositories, &remembered),
+        &mut inventories,
+    );
     let containers = Containers {
+        remembered: &remembered,
         workloads: policy.workloads.values().collect(),
         repositories: &repositories,
         index: &index,
@@ -300,20 +308,13 @@ impl Owners {
     }
 }
 
-fn assign_images<'a>(
-    policy: &Policy,
-    recalled: &Recalled,
-    observed: &'a Observation,
-    repositories: &Repositories<'_>,
-    inventories: &mut [WorkloadInventory<'a>],
-) -> Vec<Owners> {
-    let known: Vec<Option<&WorkloadState>> = policy
-        .workloads
-        .keys()
-        .map(|name| recalled.workloads.get(name))
-        .collect();
-    let mut remembered: HashMap<&ImageId, Vec<usize>> = HashMap::new();
-    for (workload, (name, known)) in policy.workloads.keys().zip(&known).enumerate() {
+/// Whose an image is by its id alone, whether it is on the disk or not.
+type Remembered<'a> = HashMap<&'a ImageId, Vec<usize>>;
+
+fn remembered<'a>(policy: &Policy, recalled: &'a Recalled) -> Remembered<'a> {
+    let mut remembered = Remembered::new();
+    for (workload, name) in policy.workloads.keys().enumerate() {
+        let known = recalled.workloads.get(name);
         let memory = known.iter().map(|known| &known.memory);
         let ids = memory.flat_map(|memory| memory.claimed().chain(&memory.retired));
         let rejected = recalled
@@ -325,6 +326,21 @@ fn assign_images<'a>(
             remembered.entry(id).or_default().push(workload);
         }
     }
+    remembered
+}
+
+fn assign_images<'a>(
+    policy: &Policy,
+    recalled: &Recalled,
+    observed: &'a Observation,
+    (repositories, remembered): (&Repositories<'_>, &Remembered<'_>),
+    inventories: &mut [WorkloadInventory<'a>],
+) -> Vec<Owners> {
+    let known: Vec<Option<&WorkloadState>> = policy
+        .workloads
+        .keys()
+        .map(|name| recalled.workloads.get(name))
+        .collect();
     let mut owners = vec![Owners::None; observed.images.len()];
     for ((place, image), owner) in observed.images.iter().enumerate().zip(&mut owners) {
         for reference in &image.references {
@@ -363,6 +379,7 @@ fn assign_images<'a>(
 struct Containers<'a, 'i> {
     workloads: Vec<&'a Workload>,
     repositories: &'i Repositories<'a>,
+    remembered: &'i Remembered<'a>,
     index: &'i ImageIndex<'a>,
     owners: &'i [Owners],
 }
@@ -384,7 +401,7 @@ impl Containers<'_, '_> {
         if let Some(workload) = self.local_name_of(container) {
             let is_own = match place {
                 Some(_) => owners.contains(&workload),
-                None => by_reference() == Some(workload),
+                None => by_reference() == Some(workload) || self.remembers(workload, image),
             };
             let inventory = &mut inventories[workload];
             if is_own {
@@ -415,6 +432,12 @@ impl Containers<'_, '_> {
         } else if self.is_looked_at(workload, container) {
             inventory.orchestrated.push(container);
         }
+    }
+
+    /// Whether a workload knows an image that has left the disk by its id.
+    fn remembers(&self, workload: usize, image: &ImageId) -> bool {
+        let known = self.remembered.get(image);
+        known.is_some_and(|workloads| workloads.contains(&workload))
     }
 
     fn local_name_of(&self, container: &Container) -> Option<usize> {

@@ -277,11 +277,17 @@ pub(super) fn lineage_cut(
         .memory
         .lineage
         .retain(|proven| !cut.contains(&proven.image));
-    // What is being soaked again is not obsolete; if that fails, it has its grace.
+    // What is being soaked again is not obsolete; if that fails, it has its grace. And what bears none but foreign names is somebody
+    // else's from now on.
     let pending = state.memory.pending.as_ref().map(|p| p.image.clone());
+    let is_recorded = |id: &ImageId| {
+        let place = subject.inventory.place(id);
+        let own = place.and_then(|place| subject.own.at(place));
+        own.is_some_and(|own| subject.own.is_recorded(own))
+    };
     let retired: Vec<ImageId> = cut
         .into_iter()
-        .filter(|id| pending.as_ref() != Some(id))
+        .filter(|id| pending.as_ref() != Some(id) && is_recorded(id))
         .collect();
     state = history::retired(subject, state, &retired, by);
     state.memory.retired.extend(retired);

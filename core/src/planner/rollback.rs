@@ -126,8 +126,8 @@ pub fn rollback(
     })
 }
 
-/// The unproven upgrade in play: the pending image, or one that failed since the last promotion and still has a container or
-/// serves.
+/// The unproven upgrade in play: the pending image, or one that failed, or was tried, since the last promotion and still has a
+/// container or serves.
 fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
     let known = recalled.of(subject.name);
     let memory = &known.memory;
@@ -136,8 +136,29 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     if let Some(pending) = pending {
         return Some((pending.version.clone(), pending.image.clone()));
     }
-    let failed = failing(subject, known)?;
-    Some((failed.version.clone(), failed.image.clone()))
+    match failing(subject, known) {
+        Some(failed) => Some((failed.version.clone(), failed.image.clone())),
+        None => tried(subject, memory),
+    }
+}
+
+/// An image that has arrived since the last promotion, was pending once and still has a container: too short-lived for an entry
+/// among the failures, and what a person sees crash.
+fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
+    let is_new = |first_seen_ms: u64| memory.promoted_ms.is_none_or(|ms| first_seen_ms > ms);
+    let mut tried = memory.images.iter().filter(|(id, record)| {
+        record.times_pending > 0
+            && is_new(record.first_seen_ms)
+            && memory.proven(id).is_none()
+            && !subject.is_rejected(memory, id)
+    });
+    tried.find_map(|(id, _)| {
+        let container = subject.own.containers().find(|c| c.uses(id))?;
+        Some((
+            version::of(subject, memory, id, Some(container)),
+            id.clone(),
+        ))
+    })
 }
 
 /// The upgrade that failed since the last promotion and still has a container or serves.

@@ -235,7 +235,12 @@ fn begin(
     if state.memory.retired.remove(image) {
         state = history::needed_again(subject, state, image);
     }
-    count_pending(&mut state, image);
+    let times = state
+        .memory
+        .images
+        .get(image)
+        .map_or(0, |r| r.times_pending);
+    count_pending(&mut state, image, times.saturating_add(1));
     let provisional_fallback = provisional_fallback(subject, &state, image, known_provisional);
     let soaks = trouble.is_none() && !subject.is_unasked();
     state.memory.pending = Some(Pending {
@@ -303,7 +308,7 @@ fn go_on(
         ..
     } = before;
     if subject.observed().pass_ms > pending.pass_ms {
-        count_pending(&mut state, &pending.image);
+        count_pending(&mut state, &pending.image, 2);
     }
     let broken = interruption(subject, &pending, group);
     let trouble = trouble(subject, group);
@@ -758,11 +763,13 @@ fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
     }
 }
 
-fn count_pending(state: &mut WorkloadState, image: &ImageId) {
+/// So many passes have seen the image pending; more than two are not told apart.
+fn count_pending(state: &mut WorkloadState, image: &ImageId, times: u8) {
+    let times = times.min(2);
     let counted = state.memory.images.get(image).map(|r| r.times_pending);
-    if counted.is_some_and(|times| times < 2) {
+    if counted.is_some_and(|counted| counted < times) {
         if let Some(record) = state.memory.images.get_mut(image) {
-            record.times_pending += 1;
+            record.times_pending = times;
         }
     }
 }

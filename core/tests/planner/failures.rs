@@ -235,3 +235,20 @@ fn going_back_to_what_is_proven_ends_the_upgrade() {
     assert_eq!(host.pending(), None);
     assert_eq!(host.known().failures[0].outcome, Outcome::Withdrawn);
 }
+
+/// It comes back as a new image, so one pass alone has seen it pending this time.
+#[test]
+fn what_was_withdrawn_and_fails_when_it_is_back_is_said_and_counted_alike() {
+    let mut host = soaking();
+    host.remove_container("k8s_v2");
+    host.lose_image('b');
+    host.minutes(2);
+    assert_eq!(host.known().failures[0].outcome, Outcome::Withdrawn);
+    host.deploy('b', "v2");
+    host.minutes(1);
+    host.exit("k8s_v2", 1);
+    host.minutes(1);
+    assert_eq!(host.told(), ["failed"]);
+    assert_eq!(host.known().failures[0].outcome, Outcome::Failed);
+    assert_eq!(host.known().counters.failures, 1);
+}

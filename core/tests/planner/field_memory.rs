@@ -119,6 +119,30 @@ fn case_72_the_upgrade_in_play_is_what_a_rollback_rejects() {
     }
 }
 
+/// A sibling: one pass alone has seen it run.
+#[test]
+fn case_72_also_when_it_lives_too_short_for_an_entry() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(1);
+    host.exit("k8s_v3", 1);
+    host.minutes(3);
+    assert!(host.known().failures.is_empty());
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(host.latest(), Some('b'));
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    // When the orchestrator has taken it back, the head is what is meant.
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(1);
+    host.exit("k8s_v3", 1);
+    host.minutes(1);
+    host.deploy('b', "v2");
+    host.minutes(2);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(host.latest(), Some('a'));
+}
+
 #[test]
 fn case_72_latest_goes_back_where_a_person_says_so() {
     let mut host = Host::with_fallback();

@@ -657,3 +657,85 @@ fn a_local_container_in_any_stopped_state_of_a_retired_image_is_stale() {
         assert!(!host.has_container("telemetry"));
     }
 }
+
+/// A sibling of R4: the orchestrator goes back to v1 and pulls its own build of it again.
+#[test]
+fn r4_then_back_to_the_orchestrators_own_build() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote:v1"]);
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(3);
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(12);
+    assert_eq!(host.meaning("remote:v1"), Some('a'));
+    host.deploy('d', "v1");
+    host.minutes(5);
+    assert!(host.is_on_disk('a'), "until it is proven");
+    assert_eq!(host.meaning("local:v1"), Some('a'));
+    host.minutes(8);
+    assert_eq!(host.lineage(), ["v1=d", "v2=b"]);
+    assert_eq!(
+        host.disk(),
+        ["local:latest=d", "remote:v1=d", "remote:v2=b"]
+    );
+}
+
+/// A sibling of R9: the orchestrator comes and goes ten times, with a version or none in between.
+#[test]
+fn r9_the_circle_goes_round() {
+    let mut host = Host::local_head();
+    for (round, digit) in "bcdef0123".chars().enumerate() {
+        if host.has_container("telemetry") {
+            host.exit("telemetry", 0);
+        }
+        host.deploy(digit, &format!("v{}", round + 2));
+        host.minutes(13);
+        assert_eq!(host.latest(), Some(digit));
+        assert!(host.images.len() <= 2, "{:?}", host.disk());
+        let pod = format!("k8s_v{}", round + 2);
+        host.remove_container(&pod);
+        host.minutes(2);
+        assert!(!host.has_container("telemetry"));
+        host.run("telemetry", "local:latest");
+        host.minutes(3);
+        assert!(host.plan().serving.unwrap().local);
+        // It comes back with the version that runs: a dry run.
+        host.run(&pod, &format!("remote:v{}", round + 2));
+        host.minutes(15);
+        assert_eq!(host.latest(), Some(digit));
+        assert_eq!(host.pending(), None);
+    }
+    assert!(host.known().failures.is_empty());
+}
+
+/// A rollback with several local containers applies R2 to each.
+#[test]
+fn case_47_a_rollback_removes_every_stale_local_container() {
+    let mut host = multi_asic();
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.remove_container(name);
+    }
+    host.image('b', &["local:v2", "local:latest"]);
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.run(name, "local:latest");
+    }
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.exit(name, 1);
+    }
+    let steps = crate::rollback::roll_back(&mut host, usize::MAX);
+    assert_eq!(
+        steps,
+        [
+            "tag a local:latest",
+            "rm telemetry",
+            "rm telemetry0",
+            "rm telemetry1"
+        ]
+    );
+    host.minutes(2);
+    assert_eq!(host.latest(), Some('a'));
+    assert!(host.container_names().is_empty());
+}

@@ -119,6 +119,20 @@ fn a_foreign_image_under_the_local_name_is_never_promoted() {
     );
 }
 
+/// The engine lists its container by the bare id, because no name leads there any more.
+#[test]
+fn a_local_container_of_a_known_image_that_has_left_the_disk_is_stale_and_not_foreign() {
+    let mut host = Host::with_fallback();
+    host.remove_container("k8s_v2");
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.lose_image('b');
+    assert_eq!(host.listed().containers[0].reference, None);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert!(!host.has_container("telemetry"), "it would start v2 again");
+}
+
 #[test]
 fn an_image_of_another_workload_under_the_local_name_is_foreign() {
     let mut host = two_workloads(Host::with_head());

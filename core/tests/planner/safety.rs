@@ -19,7 +19,7 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
         decide(policy, state, observed),
         "the same input, another output"
     );
-    check_settled(policy, observed, decision);
+    check_settled(policy, state, observed, decision);
     check_pressure(policy, state, observed, decision);
     check_pins(policy, state, observed, decision);
     assert_eq!(
@@ -47,11 +47,32 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
 
 /// Deciding again on the saved state and the same observation changes nothing, needs no save and
 /// says nothing.
-fn check_settled(policy: &Policy, observed: &Observation, decision: &Decision) {
+///
+/// An upgrade that is let go of no longer lends its version to its image (4.2), so that what its
+/// containers are beside a local one, or whose it is under a foreign name, may take two decisions
+/// more.
+fn check_settled(policy: &Policy, state: &State, observed: &Observation, decision: &Decision) {
     if !queries(policy, &decision.state, observed).is_empty() {
         return; // The next round asks first.
     }
-    let again = decide(policy, &decision.state, observed);
+    let is_let_go = decision.state.workloads.iter().any(|(name, known)| {
+        let before = state.workloads.get(name);
+        let pending = before.and_then(|before| before.memory.pending.as_ref());
+        let parked = before.and_then(|before| before.parked.as_ref());
+        let pending = pending.or_else(|| parked.and_then(|parked| parked.pending.as_ref()));
+        let now = known.memory.pending.as_ref();
+        pending.is_some_and(|p| now.is_none_or(|now| now.image != p.image))
+    });
+    let mut last = decision.clone();
+    let mut again = decide(policy, &last.state, observed);
+    for _ in 0..if is_let_go { 2 } else { 0 } {
+        last = again;
+        if !queries(policy, &last.state, observed).is_empty() {
+            return;
+        }
+        again = decide(policy, &last.state, observed);
+    }
+    let decision = last;
     assert_eq!(
         again.state.workloads, decision.state.workloads,
         "the state does not settle"
@@ -484,7 +505,8 @@ fn check_pressure(policy: &Policy, state: &State, observed: &Observation, decisi
         assert!(!observed.containers.iter().any(uses), "in use");
         for known in decision.state.workloads.values() {
             let record = known.memory.images.get(id);
-            assert!(record.is_none_or(|r| !r.inherited), "inherited");
+            let is_inherited = record.is_some_and(|r| r.inherited && r.times_pending == 0);
+            assert!(!is_inherited, "inherited");
             let since = record.and_then(|r| r.idle_since_ms);
             assert!(
                 since.is_none_or(|since| since < observed.from.ms()),
