@@ -1,7 +1,6 @@
 //! The lock, the state file, the policy and the command line: what they may be, and what is refused untouched.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;

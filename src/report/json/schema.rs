@@ -19,6 +19,10 @@ pub(super) struct Document<'a> {
     pub(super) note: Option<String>,
     /// `status` only: when the last pass ended, and how; null if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[allow(
+        clippy::option_option,
+        reason = "absent in `plan`, null where it is not known"
+    )]
     pub(super) last_pass: Option<Option<LastPass<'a>>>,
     /// By name, one for each workload of the policy.
     pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,

@@ -43,16 +43,38 @@ pub(super) fn workload(
     }
     for (at, round) in rounds.iter().enumerate() {
         if at > 0 {
-            out.push_str(&format!("  then (round {}):\n", at + 1));
+            out.push_str(&page.paragraph(format!("  then (round {}):", at + 1), 0, ""));
         }
         out.extend(round.iter().map(|action| change(plan, action, page)));
     }
+    out.push_str(&left_alone(plan, &rounds, page));
+    let removed: BTreeSet<&ImageId> = rounds
+        .iter()
+        .flatten()
+        .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
+        .map(|action| action.kind.image())
+        .collect();
+    out.extend(after_first_promotion(plan, &removed, page));
+    out.extend(plan.refused.iter().map(|refused| {
+        let said = format!(
+            "the engine refused to remove {}: {}; tried again in {}",
+            refused.target,
+            refused.reason,
+            words::left(refused.retry_in_ms)
+        );
+        page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
+    }));
+    out
+}
+
+/// What these rounds do not touch: what waits, and what is kept.
+fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> String {
     let touched: BTreeSet<(Option<String>, &ImageId)> = rounds
         .iter()
         .flatten()
         .filter_map(|action| touches(action))
         .collect();
-    out.extend(on_hold(plan, page));
+    let mut out = on_hold(plan, page).unwrap_or_default();
     let is_untouched = |name: &&NameVerdict| {
         let reference = name.reference.as_ref().map(ToString::to_string);
         !touched.contains(&(reference, &name.image))
@@ -71,22 +93,6 @@ pub(super) fn workload(
     }
     let kept = untouched().filter(|name| name.verdict() == Verdict::Keep);
     out.extend(kept.map(|name| image_row(KEPT, name, page)));
-    let removed: BTreeSet<&ImageId> = rounds
-        .iter()
-        .flatten()
-        .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
-        .map(|action| action.kind.image())
-        .collect();
-    out.extend(after_first_promotion(plan, &removed, page));
-    out.extend(plan.refused.iter().map(|refused| {
-        let said = format!(
-            "the engine refused to remove {}: {}; tried again in {}",
-            refused.target,
-            refused.reason,
-            words::left(refused.retry_in_ms)
-        );
-        page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
-    }));
     out
 }
 
@@ -295,6 +301,7 @@ fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
 }
 
 /// One change, as far as the action itself says what it is.
+#[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 pub(super) fn row(action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
     let mark = mark(action);
     let (verdict, reason, name, facts, detail) = match action {
