@@ -177,12 +177,8 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
     let adds_tag = |a: &ActionKind| is_tag(a) && mark(a) == ADDED;
     let added = count(&adds_tag);
     let created = count(&|a| matches!(a, ActionKind::CreatePin { .. }));
-    let containers = count(&|a| {
-        matches!(
-            a,
-            ActionKind::RemoveContainer { .. } | ActionKind::RemovePin { .. }
-        )
-    });
+    let containers = count(&|a| matches!(a, ActionKind::RemoveContainer { .. }));
+    let unpinned = count(&|a| matches!(a, ActionKind::RemovePin { .. }));
     let names = count(&|a| matches!(a, ActionKind::RemoveImage { .. }));
     let removed = Removed::of(plan, &all);
     let mut parts = vec![words::count(count(&is_tag) - added, "tag") + " to move"];
@@ -190,6 +186,7 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
         (added, "tag", "to add"),
         (created, "pin", "to create"),
         (containers, "container", "to remove"),
+        (unpinned, "pin", "to remove"),
     ] {
         if number > 0 {
             parts.push(format!("{} {what}", words::count(number, thing)));
