@@ -242,6 +242,7 @@ fn timeout_parser(text: &str) -> Result<Duration, String> {
 macro_rules! options_of {
     ($args:ty: $($group:ident $field:ident),+) => {
         impl $args {
+            #[allow(clippy::needless_update, reason = "a command may use all options")]
             fn given(&self) -> Before {
                 Before { $($field: self.$group.$field.clone(),)+ ..Before::default() }
             }
@@ -254,6 +255,10 @@ macro_rules! options_of {
 
 /// Options of `reconcile`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "groups of options, and nothing else"
+)]
 pub struct ReconcileArgs {
     #[command(flatten)]
     with_policy: PolicyArg,
@@ -361,6 +366,10 @@ impl ExplainArgs {
 
 /// Options of `check`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "groups of options, and nothing else"
+)]
 pub struct CheckArgs {
     #[command(flatten)]
     with_policy: PolicyArg,

@@ -35,7 +35,7 @@ pub struct LastPass {
 type Passes = BTreeMap<String, LastPass>;
 
 /// The runtime directory: the unit's, else its default place.
-pub fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     let listed = std::env::var("RUNTIME_DIRECTORY").unwrap_or_default();
     let dir = listed.split(':').next().filter(|dir| !dir.is_empty());
     PathBuf::from(dir.unwrap_or(DEFAULT_DIR))

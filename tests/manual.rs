@@ -54,6 +54,7 @@ fn options() -> Words {
     let commands = std::iter::once(&cli).chain(cli.get_subcommands());
     commands
         .flat_map(clap::Command::get_arguments)
+        .filter(|arg| !arg.is_hide_set())
         .filter_map(|arg| arg.get_long())
         .map(|long| format!("--{long}"))
         .collect()
@@ -163,7 +164,7 @@ fn man_shows_the_pages_without_a_warning() {
         (
             "tagkeeper.8",
             pages::program().unwrap(),
-            "tagkeeper accept <WORKLOAD> <VERSION>",
+            "<WORKLOAD> <VERSION>",
         ),
         (
             "tagkeeper.toml.5",
@@ -182,7 +183,9 @@ fn man_shows_the_pages_without_a_warning() {
         ]);
         let shown = said(&ran(&mut man));
         assert!(shown.contains(told), "'{told}' is not in\n{shown}");
-        assert!(!shown.contains('@'), "a place was left over in\n{shown}");
+        let mut words = shown.split_whitespace();
+        let place = words.find(|w| w.len() > 2 && w.starts_with('@') && w.ends_with('@'));
+        assert_eq!(place, None, "a place was left over in\n{shown}");
     }
 }
 

@@ -53,7 +53,7 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
         let mut names = names_of(report);
         names.any(|known| name.as_ref() == Some(known) || is_shortened(asked, &known.to_string()))
     };
-    let had_name = |report: &&ImageReport| {
+    let once_had = |report: &&ImageReport| {
         let mut names = report.past_names.iter();
         names.any(|known| {
             known == asked
@@ -84,7 +84,7 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
                 .is_some_and(|id| id.starts_with(digits))
     };
     let ways: [&dyn Fn(&&ImageReport) -> bool; 5] =
-        [&has_name, &had_name, &is_version, &begins, &had_version];
+        [&has_name, &once_had, &is_version, &begins, &had_version];
     for way in ways {
         let found: Vec<&ImageReport> = reports.iter().filter(|report| way(report)).collect();
         let images: BTreeSet<&ImageId> = found.iter().map(|report| &report.image).collect();

@@ -201,7 +201,7 @@ fn write_metrics(
 fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
     for dropped in lock.dropped() {
         let message = format!(
-            "{} was in the lineage or pending although it is rejected; the rejection stands",
+            "{} was in the lineage or pending although it is rejected; it stays rejected",
             dropped.version
         );
         report::log::log_warning(Some(&dropped.workload), &message);

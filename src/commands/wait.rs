@@ -190,8 +190,8 @@ mod tests {
         }
     }
 
-    fn pending(version: &str, soaking_since_ms: Option<u64>) -> Option<Pending> {
-        Some(Pending {
+    fn pending(version: &str, soaking_since_ms: Option<u64>) -> Pending {
+        Pending {
             version: Version::new(version),
             image: image('2'),
             members: Vec::new(),
@@ -208,7 +208,7 @@ mod tests {
             promoting: false,
             own_end: None,
             provisional_fallback: None,
-        })
+        }
     }
 
     fn failure(version: &str, outcome: Outcome, ended_ms: u64) -> Failure {
@@ -256,9 +256,10 @@ mod tests {
     fn without_a_version_it_waits_for_what_is_pending() {
         let idle = known(|_| {});
         assert_eq!(said(None, &idle, 0), "nothing");
-        let soaking = known(|known| known.memory.pending = pending("v2", Some(BEGAN_MS - 60_000)));
+        let soaking =
+            known(|known| known.memory.pending = Some(pending("v2", Some(BEGAN_MS - 60_000))));
         assert_eq!(said(None, &soaking, 5_000), "v2 has soaked for 1m5s");
-        let waiting = known(|known| known.memory.pending = pending("v2", None));
+        let waiting = known(|known| known.memory.pending = Some(pending("v2", None)));
         assert_eq!(said(None, &waiting, 0), "v2 is pending and does not soak");
     }
 
@@ -273,7 +274,7 @@ mod tests {
             wall: String::new(),
         };
         let app = WorkloadName::new("app");
-        let soaking = known(|known| known.memory.pending = pending("v2", None));
+        let soaking = known(|known| known.memory.pending = Some(pending("v2", None)));
         assert!(matches!(
             wanted.progress(&soaking, &app, &clocks),
             Progress::Pending(_)
@@ -315,7 +316,7 @@ mod tests {
         let old = failure("v2", Outcome::Failed, BEGAN_MS);
         let again = known(|known| {
             known.failures.push(old.clone());
-            known.memory.pending = pending("v2", None);
+            known.memory.pending = Some(pending("v2", None));
         });
         let waits = "v2 is pending and does not soak";
         assert_eq!(said(Some("v2"), &again, 0), waits);
@@ -332,7 +333,7 @@ mod tests {
             known
                 .failures
                 .push(failure("v2", Outcome::Failed, BEGAN_MS + 1));
-            known.memory.pending = pending("v2", None);
+            known.memory.pending = Some(pending("v2", None));
         });
         assert_eq!(said(Some("v2"), &anew, 5), "failed: v2: removed");
     }

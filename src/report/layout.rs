@@ -205,7 +205,7 @@ impl Page {
     }
 
     /// One line with `right` at its right edge; on a line of its own where both do not fit.
-    pub(crate) fn line_with_right(self, left: Text, right: &str) -> String {
+    pub(crate) fn line_with_right(self, left: &Text, right: &str) -> String {
         let shown = self.paragraph("", 0, left.clone());
         let taken = Self::default().paragraph("", 0, left.clone());
         let taken = columns(taken.trim_end_matches('\n'));
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn what_stands_at_the_right_edge_gets_a_line_of_its_own_where_there_is_no_room() {
         let line = |columns, left: &str| {
-            Page::new(false, columns).line_with_right(Text::from(left), "6 workloads")
+            Page::new(false, columns).line_with_right(&Text::from(left), "6 workloads")
         };
         assert_eq!(
             line(60, "last pass ok"),

@@ -259,6 +259,7 @@ pub(crate) fn mixed() -> Plan {
 }
 
 /// v3 has soaked: it becomes latest, and v1 is removed in the round after that.
+#[allow(clippy::too_many_lines, reason = "plain data")]
 pub(crate) fn promotion() -> WorkloadPlan {
     let container = "k8s_telemetry_telemetry-7d9fbc_default_a5a0e3f2-64e1-4c2c-9b6f-5a2d8c7e1f00_0";
     let latest = "docker-sonic-telemetry:latest";

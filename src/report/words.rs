@@ -293,6 +293,7 @@ pub fn held(held: &HeldBy) -> String {
 }
 
 /// What a person should know of a workload.
+#[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 pub fn note(note: &Note) -> String {
     let runs = |(container, version): &(String, Version)| format!("{container} runs {version}");
     match note {
@@ -425,6 +426,7 @@ pub fn event_word(kind: &EventKind) -> &'static str {
 
 /// What happened, in a sentence without the workload's name. None where another event says it: the move of `latest` in a promotion
 /// has its line when the promotion is recorded.
+#[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 pub fn event(event: &Event) -> Option<String> {
     Some(match &event.kind {
         EventKind::Pending {

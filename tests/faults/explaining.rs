@@ -256,6 +256,7 @@ fn every_name_that_a_clean_up_removed_is_remembered() {
         .stderr
         .lines()
         .filter_map(|line| line.strip_prefix("app: removed ")?.split(' ').next())
+        .filter(|name| name.contains(':'))
         .collect();
     assert_eq!(names.len(), 3, "old-a, stable, old-b: {}", pass.stderr);
     for name in names {

@@ -1,7 +1,6 @@
 //! The lock, the state file, the policy and the command line: what they may be, and what is refused untouched.
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -240,9 +239,11 @@ fn check_accepts_a_valid_policy_and_changes_nothing() {
 #[test]
 fn check_warns_of_what_only_the_host_knows() {
     let host = Host::new("");
-    let ready = host.path("ready");
-    let policy = format!("{POLICY}ready = [{:?}]\n", ready.display().to_string());
-    host.set_policy(&policy);
+    // Places that the sandbox of the service shows; what it hides is another warning.
+    let set_ready = |program: &str| {
+        host.set_policy(&format!("{POLICY}ready = [{program:?}]\n"));
+    };
+    set_ready("/usr/lib/nonesuch/ready");
     let warned = |said: &[&str]| {
         let text = host.run_at(0, &["check"]).expect_code(0);
         let json = host
@@ -273,12 +274,11 @@ fn check_warns_of_what_only_the_host_knows() {
     warned(&[no_program, no_image]);
     host.engine().docker.image("v1", &["app:latest"]);
     warned(&[no_program]);
-    fs::write(&ready, "#!/bin/sh\n").expect("writable");
+    set_ready("/etc/passwd");
     warned(&["is not executable"]);
-    fs::set_permissions(&ready, fs::Permissions::from_mode(0o755)).expect("ours");
+    set_ready("/bin/true");
     warned(&[]);
-    fs::remove_file(&ready).expect("ours");
-    fs::create_dir(&ready).expect("writable");
+    set_ready("/etc");
     warned(&["is not a file"]);
 
     // An engine that is not there leaves a question open, and the policy as valid as it was.

@@ -17,6 +17,27 @@ fn plan_shows_what_the_next_pass_does_and_changes_nothing() {
         app["actions"],
         serde_json::json!([{"action": "tag", "image": id("v2"), "reference": "app:latest"}])
     );
+    let then: Vec<String> = app["then"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .flat_map(|round| round.as_array().expect("a list"))
+        .map(|action| format!("{} {}", action["action"], action["reference"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        then,
+        [
+            "remove-container null",
+            "remove-image reg.example/app:old-a",
+            "remove-image reg.example/app:old-b",
+        ],
+        "every removal beforehand (field case 76)"
+    );
+    let text = host.run_at(RIPE, &["plan"]).expect_code(0).stdout;
+    let last = "1 tag to move, 1 container to remove, 2 images to remove (up to 2.0 MB). Nothing \
+                has been changed; run `tagkeeper reconcile` to apply.";
+    let one_line: Vec<&str> = text.split_whitespace().collect();
+    assert!(one_line.join(" ").ends_with(last), "{text}");
     assert_eq!(app["latest"]["image"], id("v1"));
     assert_eq!(
         (&app["serving"]["container"], &app["serving"]["local"]),
@@ -53,6 +74,49 @@ fn status_has_the_fields_of_plan_without_the_actions() {
     let app = app.expect("an object");
     assert!(app.remove("actions").is_some() && app.remove("then").is_some());
     assert_eq!(keys(&status), keys(&plan));
+}
+
+/// The clean-up that a first promotion brings does not come as a surprise.
+#[test]
+fn on_a_fresh_host_plan_says_what_the_first_promotion_removes() {
+    let host = soaking(POLICY);
+    let text = host.run_at(300, &["plan"]).expect_code(0).stdout;
+    assert!(
+        text.contains("after the first promotion: 2 images (2.0 MB) will be removed"),
+        "{text}"
+    );
+    assert!(text.ends_with("0 tags to move, 0 images to remove. Nothing to apply.\n"));
+    let due = host.run_at(RIPE, &["plan"]).expect_code(0).stdout;
+    assert!(!due.contains("after the first promotion"), "{due}");
+}
+
+/// No pass has promoted yet, so `status` does not say that it is proven (field case 76).
+#[test]
+fn status_shows_no_decision_that_no_pass_has_made() {
+    let host = soaking(POLICY);
+    let status = host
+        .run_at(2 * RIPE, &["status", "--format", "json"])
+        .expect_code(0)
+        .json();
+    let app = &status["workloads"]["app"];
+    assert_eq!(app["latest"]["proven"], false, "{app:#}");
+    assert_eq!(app["pending"]["version"], "v2", "{app:#}");
+    let text = host.run_at(2 * RIPE, &["status"]).expect_code(0).stdout;
+    assert!(text.contains("100 %, v2 awaits the next"), "{text}");
+}
+
+#[test]
+fn a_fallback_that_something_else_removed_is_named() {
+    let host = promoted();
+    host.engine().docker.remove_image("reg.example/app:v1");
+    host.pass_at(700).expect_code(0);
+    let overview = host.run_at(710, &["status"]).expect_code(0).stdout;
+    assert!(overview.contains("v1 lost"), "{overview}");
+    let details = host.run_at(710, &["status", "app"]).expect_code(0).stdout;
+    assert!(
+        details.contains("the fallback v1 is not on the disk any more"),
+        "{details}"
+    );
 }
 
 #[test]

@@ -49,9 +49,11 @@ fn a_pin_is_never_started_has_no_network_and_makes_no_volume() {
         .find(|r| r.route == Route::CreateContainer)
         .unwrap();
     let body: Value = serde_json::from_str(&request.body).unwrap();
+    let instance = &body["Labels"]["tagkeeper.instance"];
+    assert!(instance.is_string(), "whose pin it is: {body:#}");
     let wanted = json!({
         "Image": v1, "Entrypoint": ["tagkeeper-pin"], "Cmd": [],
-        "Labels": {"tagkeeper.pin": "app"}, "NetworkDisabled": true,
+        "Labels": {"tagkeeper.pin": "app", "tagkeeper.instance": instance}, "NetworkDisabled": true,
         "HostConfig": {
             "NetworkMode": "none", "RestartPolicy": {"Name": "no"},
             "Mounts": [{"Type": "tmpfs", "Target": "/data"}],
@@ -59,7 +61,7 @@ fn a_pin_is_never_started_has_no_network_and_makes_no_volume() {
     });
     assert_eq!(body, wanted);
     assert!(outcome.stderr.contains(&format!(
-        "app: container {} holds the fallback's image {}\n",
+        "app: container {} pins the fallback's image {}\n",
         pin_name("v1"),
         &hex_id("v1")[..12]
     )));
@@ -105,13 +107,13 @@ fn plan_and_status_show_the_pin() {
     );
     let shown = host.run_at(RIPE + 5, &["plan"]).expect_code(0);
     assert!(
-        shown.stdout.contains("+ pin    pin") && shown.stdout.contains("1 to pin"),
+        shown.stdout.contains("+ pin    pin") && shown.stdout.contains("1 pin to create"),
         "{}",
         shown.stdout
     );
     host.pass_at(RIPE + 5).expect_code(0);
-    let status = host.run_at(RIPE + 6, &["status"]).expect_code(0);
-    assert!(status.stdout.contains(", pinned"), "{}", status.stdout);
+    let status = host.run_at(RIPE + 6, &["status", "app"]).expect_code(0);
+    assert!(status.stdout.contains("pinned"), "{}", status.stdout);
     let app = &host.plan_at(RIPE + 6)["workloads"]["app"];
     assert_eq!(app["fallbacks"][0]["pin"], json!(pin_name("v1")));
 }
@@ -231,7 +233,7 @@ fn switched_off_or_out_of_the_policy_it_goes_and_the_images_stay() {
             "{plan:#}"
         );
         let shown = host.run_at(1_000, &["plan"]).expect_code(0).stdout;
-        assert!(shown.contains("1 to remove"), "{shown}");
+        assert!(shown.contains("1 pin to remove"), "{shown}");
         let outcome = host.pass_at(1_000).expect_code(0);
         assert_eq!(outcome.mutations().len(), 1, "{outcome:#?}");
         assert!(!host.has_container(&pin_name("v1")));

@@ -57,7 +57,7 @@ fn on_a_full_disk_idle_images_go_with_the_figures_in_the_log() {
     assert!(going.iter().all(|i| i["reason"] == "idle"), "{plan:#}");
     let note = plan["workloads"]["app"]["note"].as_str().unwrap();
     assert!(note.contains("% full, more than 1%"), "{note}");
-    let status = host.run_at(1_700, &["status"]).expect_code(0);
+    let status = host.run_at(1_700, &["status", "app"]).expect_code(0);
     assert!(status.stdout.contains("more than 1%"), "{status:#?}");
 
     let outcome = host.pass_at(1_700).expect_code(0);

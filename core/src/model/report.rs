@@ -29,7 +29,7 @@ pub struct ImageReport {
     pub retired: Option<RetiredBy>,
     /// The rejection by a person, if it stands.
     pub rejected: Option<Rejected>,
-    /// The upgrade to it that is being soaked.
+    /// The upgrade to it that is soaking.
     pub pending: Option<PendingView>,
     /// The upgrades to it that were not promoted.
     pub failure: Option<Failure>,

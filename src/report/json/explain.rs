@@ -38,7 +38,7 @@ struct Report<'a> {
     retired: Option<By<'a>>,
     /// When a rollback rejected it, RFC 3339; null if it is not rejected.
     rejected_at: Option<&'a str>,
-    /// The upgrade to it that is being soaked; null if there is none.
+    /// The upgrade to it that is soaking; null if there is none.
     pending: Option<Pending<'a>>,
     /// The upgrades to it that failed; null if none is remembered.
     failure: Option<Failure<'a>>,

@@ -19,6 +19,10 @@ pub(super) struct Document<'a> {
     pub(super) note: Option<String>,
     /// `status` only: when the last pass ended, and how; null if that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[allow(
+        clippy::option_option,
+        reason = "absent in `plan`, null where it is not known"
+    )]
     pub(super) last_pass: Option<Option<LastPass<'a>>>,
     /// By name, one for each workload of the policy.
     pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,
@@ -52,7 +56,7 @@ pub(super) struct Workload<'a> {
     pub(super) serving: Option<Serving<'a>>,
     /// For people: why nothing serves, what was moved by hand, ...; null if there is nothing to say.
     pub(super) note: Option<String>,
-    /// The upgrade that is being soaked; null if there is none.
+    /// The upgrade that is soaking; null if there is none.
     pub(super) pending: Option<Pending<'a>>,
     /// The last upgrades that were not promoted, newest first, one entry for each image.
     pub(super) failures: Vec<Failure<'a>>,
@@ -190,7 +194,7 @@ pub(super) struct Counters {
     pub(super) promotions: u64,
     /// Upgrades that ended without becoming latest.
     pub(super) failures: u64,
-    /// How often an image that was being soaked came up again.
+    /// How often an image that was soaking came up again.
     pub(super) restarts: u64,
     /// Rollbacks by a person.
     pub(super) rollbacks: u64,

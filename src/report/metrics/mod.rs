@@ -245,13 +245,13 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
         of_plans(
             plan,
             "tagkeeper_pending",
-            "Whether an upgrade is being soaked",
+            "Whether an upgrade is soaking",
             |name, w| one(name, switch(w.pending.is_some())),
         ),
         of_plans(
             plan,
             "tagkeeper_pending_info",
-            "The upgrade that is being soaked",
+            "The upgrade that is soaking",
             |name, w| {
                 let pending = w.pending.iter();
                 pending

@@ -43,16 +43,38 @@ pub(super) fn workload(
     }
     for (at, round) in rounds.iter().enumerate() {
         if at > 0 {
-            out.push_str(&format!("  then (round {}):\n", at + 1));
+            out.push_str(&page.paragraph(format!("  then (round {}):", at + 1), 0, ""));
         }
         out.extend(round.iter().map(|action| change(plan, action, page)));
     }
+    out.push_str(&left_alone(plan, &rounds, page));
+    let removed: BTreeSet<&ImageId> = rounds
+        .iter()
+        .flatten()
+        .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
+        .map(|action| action.kind.image())
+        .collect();
+    out.extend(after_first_promotion(plan, &removed, page));
+    out.extend(plan.refused.iter().map(|refused| {
+        let said = format!(
+            "the engine refused to remove {}: {}; tried again in {}",
+            refused.target,
+            refused.reason,
+            words::left(refused.retry_in_ms)
+        );
+        page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
+    }));
+    out
+}
+
+/// What these rounds do not touch: what waits, and what is kept.
+fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> String {
     let touched: BTreeSet<(Option<String>, &ImageId)> = rounds
         .iter()
         .flatten()
         .filter_map(|action| touches(action))
         .collect();
-    out.extend(on_hold(plan, page));
+    let mut out = on_hold(plan, page).unwrap_or_default();
     let is_untouched = |name: &&NameVerdict| {
         let reference = name.reference.as_ref().map(ToString::to_string);
         !touched.contains(&(reference, &name.image))
@@ -71,22 +93,6 @@ pub(super) fn workload(
     }
     let kept = untouched().filter(|name| name.verdict() == Verdict::Keep);
     out.extend(kept.map(|name| image_row(KEPT, name, page)));
-    let removed: BTreeSet<&ImageId> = rounds
-        .iter()
-        .flatten()
-        .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
-        .map(|action| action.kind.image())
-        .collect();
-    out.extend(after_first_promotion(plan, &removed, page));
-    out.extend(plan.refused.iter().map(|refused| {
-        let said = format!(
-            "the engine refused to remove {}: {}; tried again in {}",
-            refused.target,
-            refused.reason,
-            words::left(refused.retry_in_ms)
-        );
-        page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
-    }));
     out
 }
 
@@ -171,12 +177,8 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
     let adds_tag = |a: &ActionKind| is_tag(a) && mark(a) == ADDED;
     let added = count(&adds_tag);
     let created = count(&|a| matches!(a, ActionKind::CreatePin { .. }));
-    let containers = count(&|a| {
-        matches!(
-            a,
-            ActionKind::RemoveContainer { .. } | ActionKind::RemovePin { .. }
-        )
-    });
+    let containers = count(&|a| matches!(a, ActionKind::RemoveContainer { .. }));
+    let unpinned = count(&|a| matches!(a, ActionKind::RemovePin { .. }));
     let names = count(&|a| matches!(a, ActionKind::RemoveImage { .. }));
     let removed = Removed::of(plan, &all);
     let mut parts = vec![words::count(count(&is_tag) - added, "tag") + " to move"];
@@ -184,6 +186,7 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
         (added, "tag", "to add"),
         (created, "pin", "to create"),
         (containers, "container", "to remove"),
+        (unpinned, "pin", "to remove"),
     ] {
         if number > 0 {
             parts.push(format!("{} {what}", words::count(number, thing)));
@@ -295,6 +298,7 @@ fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
 }
 
 /// One change, as far as the action itself says what it is.
+#[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 pub(super) fn row(action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
     let mark = mark(action);
     let (verdict, reason, name, facts, detail) = match action {

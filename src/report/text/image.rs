@@ -33,6 +33,7 @@ fn subject(report: &ImageReport) -> String {
 }
 
 /// What happened, in the order of a life: a label, its tone, and the words.
+#[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 fn past(report: &ImageReport, preface: &Preface) -> Vec<(&'static str, Tone, String)> {
     let mut told = vec![(
         "first seen",

@@ -20,7 +20,7 @@ const GAP: usize = 2;
 pub(super) fn head(plan: &Plan, preface: &Preface, page: Page) -> String {
     let (tone, said) = last_pass(preface);
     let left = Text::default().and(tone, said);
-    page.line_with_right(left, &counts(plan))
+    page.line_with_right(&left, &counts(plan))
 }
 
 fn last_pass(preface: &Preface) -> (Tone, String) {
@@ -142,14 +142,14 @@ pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
         if fits(row) {
             cells[3] = running_with_containers(row);
         }
-        let plain = if row.is_failing {
+        let tone = if row.is_failing {
             Tone::Bad
         } else {
             Tone::Plain
         };
         let word = format!("{:word_width$}{:GAP$}", row.word, "");
         let lead = Text::default()
-            .and(plain, format!("{mark}{}", padded(&cells, &widths)))
+            .and(tone, format!("{mark}{}", padded(&cells, &widths)))
             .and(row.tone, word);
         out.push_str(&page.paragraph(lead, hanging, row.detail.as_str()));
         if !fits(row) && !row.containers.is_empty() {
@@ -303,11 +303,30 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
         let rest = held.trim_start_matches("on hold").trim_start_matches(':');
         return (Tone::Warning, "on hold", rest.trim_start().to_owned());
     }
+    let rejected = plan.notes.iter().find_map(|note| match note {
+        Note::RejectedServes { version, .. } => Some(version),
+        _ => None,
+    });
+    if let Some(version) = rejected {
+        let said = format!("{version} is running although it is rejected");
+        return (Tone::Warning, "-", said);
+    }
     let (tone, said) = match (&plan.latest, &plan.serving) {
         (None, _) => (Tone::Bad, "nothing is latest".to_owned()),
         (Some(latest), _) if !latest.proven => (Tone::Warning, "latest is not proven".to_owned()),
         (Some(_), None) => (Tone::Warning, why_nothing_serves(plan)),
-        (Some(latest), Some(_)) => return (Tone::Good, "ok", since(latest, preface)),
+        (Some(latest), Some(_)) => {
+            let mut said = since(latest, preface);
+            if !plan.notes.is_empty() {
+                let notes = words::count(plan.notes.len(), "note");
+                said = if said.is_empty() {
+                    notes
+                } else {
+                    format!("{said}, {notes}")
+                };
+            }
+            return (Tone::Good, "ok", said);
+        }
     };
     (tone, "-", said)
 }

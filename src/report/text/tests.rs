@@ -102,6 +102,7 @@ fn a_crash_loop_looks_the_same_whichever_second_it_is() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 fn the_first_line_says_whether_passes_are_made() {
     let with = |secs: u64, code: u8, error: Option<&str>, timer: Option<&str>| Preface {
         timer: timer.map(str::to_owned),
