@@ -35,12 +35,13 @@ cargo_deb := $(tools)/cargo-deb
 cargo_deny := $(tools)/cargo-deny
 cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
-# Where it was built is not in the binary: builds in two directories are the same, bit for bit (scripts/reproducible).
+# Where it was built is not in the binary: builds in two directories are the same, bit for bit
+# (scripts/reproducible).
 release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
 	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build manual test reproducible advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -62,7 +63,9 @@ help:
 	@echo '                (and others: the head of the Makefile)'
 	@echo 'make uninstall  takes back what install put there; policy and state stay'
 
-build: manual
+build: manual release
+
+release:
 	$(release_build)
 
 # Not of the release profile: what makes the pages is not what ships.

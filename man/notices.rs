@@ -1,5 +1,5 @@
-//! The notices of the crates that are linked into the program: their licences ask for them wherever a binary goes. And the
-//! same for programs, as a bill of materials.
+//! The notices of the crates that are linked into the program: their licences ask for them wherever
+//! a binary goes. And the same for programs, as a bill of materials.
 //!
 //! What is linked, and where its files lie, is cargo's word. A crate that may be had under Apache-2.0 is taken under it, and
 //! its text is the project's own `LICENSE`; of any other the text itself is needed, and a crate without one is an error.
@@ -90,8 +90,8 @@ pub(crate) fn all() -> Result<String> {
     Ok(out)
 }
 
-/// What is linked, and what of it needs what, for programs: a bill of materials, CycloneDX 1.5 as JSON. Without a time and a
-/// serial number, so that the same source makes the same file.
+/// What is linked, and what of it needs what, for programs: a bill of materials, `CycloneDX` 1.5 as
+/// JSON. Without a time and a serial number, so that the same source makes the same file.
 pub(crate) fn sbom() -> Result<String> {
     let metadata = metadata()?;
     let linked = linked(&metadata.resolve);

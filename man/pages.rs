@@ -12,6 +12,7 @@ use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use roff::{Roff, bold, roman};
 use tagkeeper::cli::Cli;
+use tagkeeper::report;
 
 use crate::{policy as keys, words};
 
@@ -25,10 +26,11 @@ pub(crate) fn program() -> Result<String> {
     let help = help.to_string();
     let man = || Man::new(cli.clone());
     let reasons = words::REASONS.map(|reason| {
-        let verdict = format!("{} ({})", reason.as_str(), reason.verdict().as_str());
-        entry(&verdict, words::of_reason(reason))
+        let word = report::words::reason_word(reason);
+        let verdict = format!("{word} ({})", report::words::verdict(reason.verdict()));
+        entry(&verdict, &words::of_reason(reason))
     });
-    let events = words::EVENTS.map(|event| entry(event.as_str(), words::of_event(event)));
+    let events = words::EVENTS.map(|(event, meaning)| entry(event, meaning));
     fill(
         &(title("tagkeeper", 8, "System Manager\\*(Aqs Manual") + PROGRAM),
         &[

@@ -1,77 +1,48 @@
-//! The words that tagkeeper says, for people who look them up: verdicts and events.
+//! The words that tagkeeper says, for people who look them up: reasons and events.
 //!
-//! The two matches are exhaustive: a new word does not compile before it is explained here.
+//! Reasons are worded where the program words them (`report::words`). The events are explained here; `tests/manual.rs` sees to
+//! it that the program says no other.
 
-use tagkeeper::decide::{EventKind, Reason};
+use tagkeeper::report::words;
+use tagkeeper_core::model::Reason;
 
-pub(crate) const REASONS: [Reason; 12] = [
-    Reason::Held,
-    Reason::Latest,
-    Reason::Pending,
-    Reason::Adopt,
-    Reason::Renamed,
-    Reason::Fallback,
-    Reason::Twin,
-    Reason::InUse,
-    Reason::Retired,
-    Reason::Inherited,
-    Reason::Grace,
-    Reason::Idle,
-];
+pub(crate) const REASONS: [Reason; 11] = Reason::ALL;
 
-pub(crate) fn of_reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Held => "The workload is on hold.",
-        Reason::Latest => "It is latest, or names the same image.",
-        Reason::Pending => "It is being soaked.",
-        Reason::Adopt => {
-            "A remote name of a fallback's version, on an image that never ran: the name moves to the fallback."
-        }
-        Reason::Renamed => {
-            "The local name of a fallback that bears a remote name too: the name goes, the image stays."
-        }
-        Reason::Fallback => "It was proven here, and is what to go back to.",
-        Reason::Twin => {
-            "The same version as a wanted image, in an image of its own: a dry run needs it."
-        }
-        Reason::InUse => {
-            "A container uses it, running or not. It is looked at again in the next pass."
-        }
-        Reason::Retired => "A promotion made it obsolete.",
-        Reason::Inherited => {
-            "It was there before tagkeeper, and no promotion has replaced anything since."
-        }
-        Reason::Grace => "Not proven, and idle for less than the grace period.",
-        Reason::Idle => {
-            "Not proven, and idle for the grace period, or for ten minutes on a disk under pressure."
-        }
-    }
+pub(crate) fn of_reason(reason: Reason) -> String {
+    let said = words::reason(reason).1;
+    let mut characters = said.chars();
+    let first = characters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
 }
 
-pub(crate) const EVENTS: [EventKind; 10] = [
-    EventKind::Pending,
-    EventKind::Restarted,
-    EventKind::Failed,
-    EventKind::Promoted,
-    EventKind::Retagged,
-    EventKind::Removed,
-    EventKind::Pinned,
-    EventKind::Restored,
-    EventKind::Deferred,
-    EventKind::RolledBack,
+/// The values of `EVENT=`, and what each means.
+pub(crate) const EVENTS: [(&str, &str); 13] = [
+    ("pending", "An upgrade began to soak."),
+    ("restarted", "Its soak began again."),
+    (
+        "failed",
+        "Its containers ended with a failure, or crash-loop.",
+    ),
+    (
+        "withdrawn",
+        "It was stopped, removed or replaced before it was proven.",
+    ),
+    (
+        "superseded",
+        "It was replaced after its soak, while the workload was on hold.",
+    ),
+    ("promoted", "An image became latest."),
+    ("retagged", "A name other than latest was moved or given."),
+    ("removed", "A name, an image or a container was removed."),
+    ("pinned", "A container was created that pins a fallback."),
+    (
+        "restored",
+        "The name latest was put back on the proven image.",
+    ),
+    ("deferred", "Something was left for a later pass."),
+    ("refused", "The engine refused a removal."),
+    ("rolled-back", "An operator rolled back."),
 ];
-
-pub(crate) fn of_event(event: EventKind) -> &'static str {
-    match event {
-        EventKind::Pending => "An upgrade began to soak.",
-        EventKind::Restarted => "Its soak began again.",
-        EventKind::Failed => "It ended without a promotion.",
-        EventKind::Promoted => "An image became latest.",
-        EventKind::Retagged => "A name other than latest was moved or given.",
-        EventKind::Removed => "An image, a name or a container was removed.",
-        EventKind::Pinned => "A container was made that holds a fallback.",
-        EventKind::Restored => "The name latest was put back on the proven image.",
-        EventKind::Deferred => "Something was left for a later pass.",
-        EventKind::RolledBack => "A person rolled back.",
-    }
-}

@@ -1,8 +1,10 @@
-//! Confinement by Landlock: from here on the calling thread writes below a few directories and nowhere else, and has no TCP.
+//! Confinement by Landlock: from here on the calling thread writes below a few directories and
+//! nowhere else, and has no TCP.
 //!
-//! It is for the thread that reads what the engine answers. Programs of the operator, which may need more, are started by
-//! [`spawn`], from a thread that was there before and is not confined; what they may do is for the unit to say. Best effort: a
-//! kernel without Landlock (before 5.13, or with it off) confines nothing, and one that knows less of it confines less.
+//! It is for the thread that reads what the engine answers. Programs of the operator, which may
+//! need more, are started by [`spawn`], from a thread that was there before and is not confined;
+//! what they may do is for the unit to say. Best effort: a kernel without Landlock (before 5.13, or
+//! with it off) confines nothing, and one that knows less of it confines less.
 
 use std::io;
 use std::path::Path;

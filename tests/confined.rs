@@ -1,4 +1,5 @@
-//! A pass confines itself before it reads what the engine answers, and hooks and `ready` commands are outside of that.
+//! A pass confines itself before it reads what the engine answers, and hooks and `ready` commands
+//! are outside of that.
 
 #![cfg(test)]
 

@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use tagkeeper::decide::Event;
-use tagkeeper::engine::{Answer, Engine, ImageName, Inspected, PassOver};
-use tagkeeper::image::{ImageId, Reference, Repository};
-use tagkeeper::pass::{Pass, PassError, ReadyAsker, Witness};
-use tagkeeper::policy::{EnginePolicy, Policy, Workload, WorkloadName};
-use tagkeeper::ready::Question;
-use tagkeeper::state::{Clock, Now, State, Store};
-use tagkeeper::world::{Container, ContainerId, Disk, Image, PinLabel, Readiness, World};
+use tagkeeper::engine::{Answer, Engine, ImageName, Inspected, Lists, PassOver};
+use tagkeeper::reconcile::{EventSink, Pass, PassError, ReadyAnswers, Timekeeper};
+use tagkeeper::report::words;
+use tagkeeper::store::{Rejections, Store};
+use tagkeeper_core::model::{
+    Clock, Container, ContainerId, Disk, Event, Image, ImageId, PinLabel, Policy, Readiness,
+    Reading, Reference, Repository, State, Workload, WorkloadName,
+};
+use tagkeeper_core::planner::Query;
 
 /// An engine with a hundred images that nobody wants. It answers the first look; then the pass's time is over.
 struct Slow {
@@ -26,7 +27,7 @@ impl Slow {
 }
 
 impl Engine for Slow {
-    fn observe(&mut self, _: &[&str]) -> anyhow::Result<World> {
+    fn observe(&mut self, _: &[&str]) -> anyhow::Result<Lists> {
         self.looks += 1;
         if self.looks > 2 {
             return self.over();
@@ -38,9 +39,9 @@ impl Engine for Slow {
             size_bytes: 1,
             labels: BTreeMap::new(),
         });
-        Ok(World {
+        Ok(Lists {
             images: images.collect(),
-            ..World::default()
+            ..Lists::default()
         })
     }
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
@@ -77,14 +78,17 @@ impl Store for Kept {
         self.0 = Some(state.clone());
         Ok(())
     }
+    fn save_rejected(&mut self, _: &Rejections) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 #[derive(Default)]
 struct Lines(Vec<String>);
 
-impl Witness for Lines {
+impl EventSink for Lines {
     fn event(&mut self, event: &Event) {
-        self.0.push(event.message.clone());
+        self.0.extend(words::event(event));
     }
     fn failure(&mut self, _: Option<&WorkloadName>, error: &anyhow::Error) {
         self.0.push(format!("{error:#}"));
@@ -97,7 +101,6 @@ fn policy() -> Policy {
         ..Workload::new("app", Repository::parse("app").unwrap())
     };
     Policy {
-        engine: EnginePolicy::default(),
         workloads: BTreeMap::from([(WorkloadName::new("app"), workload)]),
         ..Policy::default()
     }
@@ -109,22 +112,22 @@ fn pass(engine: &mut Slow, store: &mut Kept, state: State) -> (Result<(), PassEr
         clock_ms: 1000,
         monotonic_ms: 1000,
     };
-    let now = Now {
-        clock,
+    let read = || Reading {
+        monotonic_ms: 1000,
         wall: "2026-01-01T00:00:00Z".to_owned(),
     };
-    let mut witness = Lines::default();
-    let mut ready = |asked: &[Question<'_>]| vec![Some(Readiness::Ready); asked.len()];
+    let mut sink = Lines::default();
+    let mut ready = |asked: &[Query]| vec![Some(Readiness::Ready); asked.len()];
     let ended = Pass {
         policy: &policy(),
-        now: &now,
+        clock: Timekeeper::new(clock, &read),
         engine,
         store,
-        witness: &mut witness,
-        ready: ReadyAsker::new(&mut ready),
+        sink: &mut sink,
+        ready: ReadyAnswers::new(&mut ready),
     }
     .run(state);
-    (ended.map(|_| ()), witness.0)
+    (ended.map(|_| ()), sink.0)
 }
 
 #[test]
@@ -134,15 +137,15 @@ fn after_the_deadline_one_action_has_failed_and_no_other_is_tried() {
         calls_after: 0,
     };
     let mut store = Kept::default();
-    let (ended, lines) = pass(&mut engine, &mut store, State::fresh());
+    let (ended, lines) = pass(&mut engine, &mut store, State::default());
     assert!(ended.is_ok(), "a fresh start removes nothing: {ended:?}");
     assert_eq!((engine.calls_after, lines.len()), (0, 0));
 
     // Nothing was there before tagkeeper any more: all of it is idle, and goes.
     let mut state = store.0.clone().expect("the first pass saved");
     for known in state.workloads.values_mut() {
-        let sightings = known.images.values_mut();
-        sightings.for_each(|sighting| sighting.inherited = false);
+        let records = known.memory.images.values_mut();
+        records.for_each(|record| record.inherited = false);
     }
     let (ended, lines) = pass(&mut engine, &mut store, state);
     assert!(matches!(ended, Err(PassError::Broken(_))), "{ended:?}");

@@ -10,23 +10,22 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tagkeeper::decide::{Event, EventKind};
-use tagkeeper::image::{ImageId, Version};
-use tagkeeper::policy::WorkloadName;
 use tagkeeper::report::log;
+use tagkeeper_core::model::{Event, EventKind, ImageId, Version, WorkloadName};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 const OWN_RUN: &str = "mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal && exec \"$@\"";
 
 fn promoted() -> Event {
     Event {
-        kind: EventKind::Promoted,
         workload: WorkloadName::new("telemetry"),
-        version: Some(Version::new("v2")),
-        image: Some(ImageId::new(format!("sha256:{}", "b".repeat(64)))),
-        other: None,
-        message: "v2 is latest after 10m".to_owned(),
-        warning: false,
+        kind: EventKind::Promoted {
+            version: Version::new("v2"),
+            image: ImageId::new(format!("sha256:{}", "b".repeat(64))),
+            up_ms: 600_000,
+            replaced: Some(Version::new("v1")),
+            fallback: Some(Version::new("v1")),
+        },
     }
 }
 
@@ -82,7 +81,11 @@ fn journal_gets_fields_to_search_by() {
     log::init();
     log::log_event(&promoted());
     log::log_event(&Event {
-        warning: true,
+        kind: EventKind::PutBack {
+            version: Version::new("v2"),
+            image: ImageId::new("b".repeat(64)),
+            up_ms: 600_000,
+        },
         ..promoted()
     });
     let (info, warning) = (receive(&journal).unwrap(), receive(&journal).unwrap());
@@ -92,7 +95,10 @@ fn journal_gets_fields_to_search_by() {
         ("EVENT", "promoted"),
         ("VERSION", "v2"),
         ("IMAGE", image.as_str()),
-        ("MESSAGE", "telemetry: v2 is latest after 10m"),
+        (
+            "MESSAGE",
+            "telemetry: v2 is latest after 10m; v1 is the fallback",
+        ),
         ("SYSLOG_IDENTIFIER", "tagkeeper"),
     ] {
         assert!(
@@ -113,7 +119,10 @@ fn journal_gets_fields_to_search_by() {
 fn redirected_stderr_gets_lines() {
     if !is_inside() {
         let stderr = run_inside("redirected_stderr_gets_lines", false).unwrap();
-        assert_eq!(stderr, "telemetry: v2 is latest after 10m\n");
+        assert_eq!(
+            stderr,
+            "telemetry: v2 is latest after 10m; v1 is the fallback\n"
+        );
         return;
     }
     let journal = UnixDatagram::bind(SOCKET).unwrap();
@@ -128,7 +137,10 @@ fn stderr_gets_lines_where_the_journal_does_not_answer() {
     if !is_inside() {
         let name = "stderr_gets_lines_where_the_journal_does_not_answer";
         let stderr = run_inside(name, true).unwrap();
-        assert_eq!(stderr, "telemetry: v2 is latest after 10m\n");
+        assert_eq!(
+            stderr,
+            "telemetry: v2 is latest after 10m; v1 is the fallback\n"
+        );
         return;
     }
     log::init();

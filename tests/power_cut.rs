@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write};
 
-use tagkeeper::state::{LoadError, Loaded, StateDir};
+use tagkeeper::store::{LoadError, Loaded, StateDir};
 use tempfile::TempDir;
 
 use disk::{Disk, Op, Volatile};

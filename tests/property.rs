@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use oci_spec::distribution;
 use proptest::prelude::*;
-use tagkeeper::image::{NameError, Reference, Repository};
+use tagkeeper_core::model::{NameError, Reference, Repository};
 
 /// A name with a domain or not, a tag or not, a digest or not; most of them legal, many nearly.
 fn names() -> impl Strategy<Value = String> {

@@ -5,58 +5,67 @@
 use std::collections::BTreeMap;
 
 use libfuzzer_sys::fuzz_target;
-use tagkeeper::decide::{self, Action};
 use tagkeeper::engine::{parse_container, parse_lists};
-use tagkeeper::image::Repository;
-use tagkeeper::policy::{EnginePolicy, Policy, Workload, WorkloadName};
-use tagkeeper::state::{Reading, State, parse_state};
-use tagkeeper::world::World;
+use tagkeeper::store::{parse_state, state_document};
+use tagkeeper_core::model::{
+    ActionKind, Observation, Policy, Reading, Repository, State, Workload, WorkloadName,
+};
+use tagkeeper_core::planner;
 
 fn policy() -> Policy {
     let repository = |text| Repository::parse(text).expect("a repository");
     let mut workload = Workload::new("telemetry", repository("docker-sonic-telemetry"));
     workload.remotes = vec![repository("registry.example/docker-sonic-telemetry")];
     Policy {
-        engine: EnginePolicy::default(),
         workloads: BTreeMap::from([(WorkloadName::new("telemetry"), workload)]),
         ..Policy::default()
     }
 }
 
-fn world(bytes: &[u8]) -> Option<World> {
+fn observation(bytes: &[u8]) -> Option<Observation> {
     let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
-    let mut world = parse_lists(lines.next()?, lines.next()?).ok()?;
+    let lists = parse_lists(lines.next()?, lines.next()?).ok()?;
+    let mut observed = Observation {
+        images: lists.images,
+        containers: lists.containers,
+        ..Observation::default()
+    };
     if let Some(inspected) = lines.next().and_then(|line| parse_container(line).ok()) {
-        for container in &world.containers {
+        for container in &observed.containers {
             let details = inspected.details.clone();
-            world.details.insert(container.id.clone(), details);
+            observed.details.insert(container.id.clone(), details);
         }
     }
-    Some(world)
+    Some(observed)
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some(world) = world(bytes) else { return };
+    let Some(mut observed) = observation(bytes) else { return };
     let policy = policy();
     let latest = policy.workloads["telemetry"].repository.latest();
-    let mut state = State::fresh();
-    // A week in leaps, on a world that stands still: soaks end, graces run out.
+    let mut state = State::default();
+    // A week in leaps, on a host that stands still: soaks end, graces run out.
     for hours in [0, 1, 30, 168] {
         let reading = Reading {
             monotonic_ms: hours * 3_600_000,
             wall: "2026-11-22T23:18:00Z".to_owned(),
         };
         let now = state.clock.advance(&reading);
-        let _ = decide::inquiries(&policy, &state, &world, &now);
-        let decision = decide::decide(&policy, &state, &world, &now);
+        observed.pass_ms = now.ms();
+        observed.from = now.clone();
+        observed.until = now;
+        let _ = planner::queries(&policy, &state, &observed);
+        let _ = planner::status(&policy, &state, &observed);
+        let (decision, _) = planner::rounds(&policy, &state, &observed);
         for (_, action) in decision.plan.actions() {
-            if let Action::RemoveImage { reference, .. } = action {
-                assert_ne!(reference.as_ref(), Some(&latest), "{action}");
+            if let ActionKind::RemoveImage { reference, .. } = &action.kind {
+                assert_ne!(reference.as_ref(), Some(&latest), "{action:?}");
             }
         }
         // What it would save could be loaded again.
-        let saved = serde_json::to_vec(&decision.state).expect("a state can be written");
-        assert_eq!(parse_state(&saved).expect("and read again"), decision.state);
+        let saved = state_document(&decision.state).expect("a state can be written");
+        let again = parse_state(&saved).expect("and read again");
+        assert_eq!(again.workloads, decision.state.workloads);
         state = decision.state;
     }
 });

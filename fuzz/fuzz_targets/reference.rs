@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tagkeeper::image::{ImageId, Reference, Repository};
+use tagkeeper_core::model::{ImageId, Reference, Repository};
 
 fuzz_target!(|text: &str| {
     if let Ok(reference) = Reference::parse(text) {

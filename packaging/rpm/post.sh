@@ -7,7 +7,8 @@ done
 # Where drop-ins go.
 mkdir -p /etc/tagkeeper/policy.d
 
-# The user of the passes, in group docker, then what is its own, then the timer as the presets say; on an upgrade the timer stays as it is.
+# The user of the passes, in group docker, then what is its own, then the timer as the presets say;
+# on an upgrade the timer stays as it is.
 systemd-sysusers tagkeeper.conf || :
 systemd-tmpfiles --create tagkeeper.conf || :
 if [ "$1" -eq 1 ]; then

@@ -466,8 +466,9 @@ struct ListedContainer<'a> {
     names: Option<Vec<Option<Text<'a>>>>,
     #[serde(borrow)]
     image: Option<Cow<'a, str>>,
-    #[serde(rename = "ImageID", borrow)]
-    image_id: Option<Cow<'a, str>>,
+    /// None where the field is absent: then the list does not say what uses which image.
+    #[serde(rename = "ImageID", default, borrow, deserialize_with = "present")]
+    image_id: Option<Option<Cow<'a, str>>>,
     #[serde(borrow)]
     state: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -486,6 +487,11 @@ struct Labels {
     one_off: Loose<String>,
 }
 
+/// A field that is there, be it null.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<Cow<'de, str>>>, D::Error> {
+    Option::<Cow<'de, str>>::deserialize(field).map(Some)
+}
+
 impl TryFrom<ListedContainer<'_>> for Container {
     type Error = anyhow::Error;
 
@@ -494,7 +500,10 @@ impl TryFrom<ListedContainer<'_>> for Container {
             .id
             .filter(|id| !id.is_empty())
             .context("the engine listed a container without an id")?;
-        let image = listed.image_id.filter(|image| !image.is_empty());
+        let image = listed
+            .image_id
+            .with_context(|| format!("the engine listed container {id} without its image"))?
+            .filter(|image| !image.is_empty());
         let names = listed.names.unwrap_or_default();
         let reference = listed
             .image

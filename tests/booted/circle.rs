@@ -195,7 +195,8 @@ fn the_journal_tells(machine: &Machine, image: &str) -> Result<()> {
     Ok(())
 }
 
-/// Only the timer started passes: those since the reboot began a minute apart, at the host's own place in the minute.
+/// Only the timer started passes: those since the reboot began a minute apart, at the host's own
+/// place in the minute.
 fn the_timer_fired_each_minute(machine: &Machine) -> Result<()> {
     let started = machine.journal(&format!("{STARTING} UNIT=tagkeeper.service"))?;
     let micros = started.iter().map(|entry| {

@@ -38,7 +38,8 @@ const AS_PID_1: &[&str] = &[
 const POWER_ON: &str = r#"offset=$(cat /power/offset)
 exec unshare --time --monotonic "$offset" --boottime "$offset" /sbin/init"#;
 
-/// The same, with the wall clock of PID 1, and of nothing else, ahead by what a file says: libfaketime is its own there.
+/// The same, with the wall clock of PID 1, and of nothing else, ahead by what a file says:
+/// libfaketime is its own there.
 const POWER_ON_WITH_A_CLOCK: &str = r#"offset=$(cat /power/offset)
 export LD_PRELOAD=/libfaketime.so FAKETIME_TIMESTAMP_FILE=/power/clock FAKETIME_NO_CACHE=1
 export FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1 FAKETIME_DISABLE_SHM=1

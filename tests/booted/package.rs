@@ -23,9 +23,11 @@ fn files(machine: &Machine) -> Result<BTreeSet<String>> {
 /// One step of the package's life, and how it leaves the host.
 struct Step {
     what: &'static str,
-    /// What is typed. The package is `$new`, and an earlier one with another reference policy `$old`.
+    /// What is typed. The package is `$new`, and an earlier one with another reference policy
+    /// `$old`.
     line: &'static str,
-    /// What [`HOST`] then says: the timer is enabled, it runs, the operator's last line in the policy, the state is there.
+    /// What [`HOST`] then says: the timer is enabled, it runs, the operator's last line in the
+    /// policy, the state is there.
     host: &'static str,
 }
 

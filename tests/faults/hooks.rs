@@ -82,6 +82,7 @@ fn a_failure_and_a_rollback_are_told() {
     host.set_policy(&hooked(&host, SCRIBE));
     deploys_v3(&host);
     host.pass_at(1_000).expect_code(0);
+    host.pass_at(1_030).expect_code(0);
     host.engine().docker.exit("k8s_app_2", 7);
     host.pass_at(1_060).expect_code(0);
     let failed = told(&host);
@@ -91,7 +92,8 @@ fn a_failure_and_a_rollback_are_told() {
         (event, version, previous),
         (&json!("failed"), &json!("v3"), &Value::Null)
     );
-    host.run_at(1_100, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_100, &["rollback", "app", "--latest", "--yes"])
+        .expect_code(0);
     let rolled_back = told(&host);
     assert_eq!(rolled_back.len(), 1, "{rolled_back:#?}");
     let [event, version, back_to] = ["event", "version", "back_to"].map(|key| &rolled_back[0][key]);
@@ -109,7 +111,10 @@ fn what_is_told_is_saved_and_the_lock_is_free() {
     let stderr = host.pass_at(RIPE).expect_code(0).stderr;
     let saved = fs::read_to_string(host.path("saved")).expect("there is a state");
     let state: Value = serde_json::from_str(&saved).expect("JSON");
-    assert_eq!(state["workloads"]["app"]["lineage"][0]["version"], "v2");
+    assert_eq!(
+        state["workloads"]["app"]["memory"]["lineage"][0]["version"],
+        "v2"
+    );
     assert!(host.path("free").exists(), "{stderr}");
 }
 

@@ -101,7 +101,9 @@ fn nothing_is_asked_while_pressure_is_off_or_nothing_could_go() {
 fn a_rollback_asks_nothing_of_the_disk() {
     let host = idle_images(&format!("{POLICY}{PRESSURE}"));
     with_root(&host);
-    let outcome = host.run_at(1_700, &["rollback", "app"]).expect_code(0);
+    let outcome = host
+        .run_at(1_700, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert_eq!(outcome.count(Route::Info), 0, "{outcome:#?}");
     assert_eq!(host.id_of("reg.example/app:x"), id("x"));
 }

@@ -15,9 +15,9 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tagkeeper::cli::Cli;
-use tagkeeper::command::Clocks;
+use tagkeeper::commands::Clocks;
 use tagkeeper::exit::Exit;
-use tagkeeper::state::Reading;
+use tagkeeper_core::model::Reading;
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
@@ -225,7 +225,7 @@ fn run_here(host: &Host, args: &[&str], clocks: &Clocks) -> Exit {
     let words = ["tagkeeper"].iter().chain(args);
     let words = words.map(|word| (*word).to_owned());
     let cli = Cli::parse_from(words.chain(options));
-    tagkeeper::command::run(&cli, clocks)
+    tagkeeper::commands::run(&cli, clocks)
 }
 
 fn at(monotonic_ms: u64) -> Reading {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
-use tagkeeper::state::{LoadError, Loaded, StateDir};
+use tagkeeper::store::{LoadError, Loaded, StateDir};
 
 use crate::docker::Docker;
 use crate::host::Host;
@@ -81,12 +81,15 @@ fn take_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.remove("clock");
-            // A pass that is killed between a removal and the save that follows loses the count (`state::Tally`).
-            if let Some(Value::Object(tally)) = fields.get_mut("tally") {
-                tally.remove("removals");
-                tally.remove("bytes_won_back");
-                if tally.is_empty() {
-                    fields.remove("tally");
+            // Made anew for each state, and over all that is written here.
+            fields.remove("checksum");
+            fields.remove("instance");
+            // A pass that is killed between a removal and the save that follows loses the count (`Counters`).
+            if let Some(Value::Object(counters)) = fields.get_mut("counters") {
+                counters.remove("removals");
+                counters.remove("reclaimed_bytes");
+                if counters.is_empty() {
+                    fields.remove("counters");
                 }
             }
             for (key, field) in fields {
@@ -121,7 +124,8 @@ pub(crate) fn damage(
         Err(error) => return Some(error.to_string()),
     };
     let proven = state.iter().flat_map(|state| state.workloads.values());
-    let proven = proven.flat_map(|workload| workload.lineage.iter().map(|p| p.image.to_string()));
+    let proven =
+        proven.flat_map(|workload| workload.memory.lineage.iter().map(|p| p.image.to_string()));
     let kept = kept.iter().map(|label| format!("sha256:{}", hex_id(label)));
     kept.chain(proven)
         .find(|id| {

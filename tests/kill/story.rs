@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use tagkeeper::state::StateDir;
+use tagkeeper::store::StateDir;
 
 use crate::docker::Docker;
 use crate::ending::{Ending, damage};

@@ -37,7 +37,8 @@ pub(crate) fn dashboard_queries() -> Vec<String> {
     queries.collect()
 }
 
-/// Every metric that there is: those of a host where something soaks, something is proven, and something has failed.
+/// Every metric that there is: those of a host where something soaks, something is proven, and
+/// something has failed.
 fn every_metric() -> BTreeSet<String> {
     let host = soaking(POLICY);
     let of = |host: &Host, secs| {

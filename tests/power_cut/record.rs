@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tagkeeper::image::{ImageId, Version};
-use tagkeeper::policy::WorkloadName;
-use tagkeeper::state::{Clock, Failure, Moment, State, StateDir, WorkloadState};
+use tagkeeper::store::{StateDir, state_document};
+use tagkeeper_core::model::{
+    Clock, EndedBy, Failure, ImageId, Moment, Outcome, State, Version, WorkloadName, WorkloadState,
+};
 
 use crate::disk::{Inode, Op};
 
@@ -23,17 +24,20 @@ const CALLS: &str = "trace=?open,openat,write,?writev,pwrite64,?pwritev,?pwritev
 
 /// A state that differs from any other letter's all over, and takes so many bytes on the disk.
 pub(crate) fn state(marker: char, bytes: usize) -> State {
-    let with_reason = |length: usize| {
+    let with_text = |length: usize| {
         let failure = Failure {
-            version: Version::new(marker),
+            version: Version::new(marker.to_string().repeat(length + 1)),
             image: ImageId::new(marker.to_string()),
+            outcome: Outcome::Withdrawn,
             attempts: 1,
+            own_end: None,
+            ended_by: EndedBy::Stopped,
             up_secs: 1,
-            reason: marker.to_string().repeat(length),
+            ended_ms: 1,
             at: marker.to_string(),
         };
         let workload = WorkloadState {
-            came_in: Some(Moment {
+            since: Some(Moment {
                 clock_ms: 1,
                 at: marker.to_string(),
             }),
@@ -41,17 +45,17 @@ pub(crate) fn state(marker: char, bytes: usize) -> State {
             ..WorkloadState::default()
         };
         State {
+            instance: "0123456789abcdef".to_owned(),
             clock: Clock {
                 clock_ms: 1,
                 monotonic_ms: 1,
             },
             workloads: [(WorkloadName::new("telemetry"), workload)].into(),
-            ..State::fresh()
+            ..State::default()
         }
     };
-    // A file is its JSON, indented, and the end of its last line.
-    let bare = serde_json::to_vec_pretty(&with_reason(0)).unwrap().len() + 1;
-    with_reason(bytes.checked_sub(bare).unwrap())
+    let bare = state_document(&with_text(0)).unwrap().len();
+    with_text(bytes.checked_sub(bare).unwrap())
 }
 
 /// Plays each of the runs in a process of its own, one after the other on the same directory, and tells all they did to

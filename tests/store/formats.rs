@@ -2,7 +2,7 @@
 //!
 //! A fixture is never changed once a release has written its format.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use tagkeeper::store::{Loaded, StateDir, state_document};
@@ -57,7 +57,7 @@ fn pending_of_v1() -> Pending {
             name: "k8s_telemetry_telemetry-4xk2p_sonic_0".to_owned(),
             started_at: "2026-11-22T23:10:00.123456789Z".to_owned(),
         }],
-        ended: BTreeSet::new(),
+        ended: BTreeMap::new(),
         orchestrated: true,
         began: moment(89_700_000, "2026-11-22T23:10:30Z"),
         pass_ms: 89_700_000,
@@ -312,7 +312,7 @@ fn full() -> State {
     };
     memory.refused = [("docker-sonic-telemetry:v0".to_owned(), refused)].into();
     let pending = memory.pending.as_mut().unwrap();
-    pending.ended = BTreeSet::from([container('e', '3')]);
+    pending.ended = BTreeMap::from([(container('e', '3'), String::new())]);
     pending.pass_ms = 89_699_000;
     pending.soaked = true;
     pending.own_end = Some(End {

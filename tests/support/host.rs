@@ -176,14 +176,18 @@ impl Host {
     pub(crate) fn command_on(&self, socket: &Path, secs: u64, args: &[&str]) -> Command {
         let (policy, state) = (self.path("policy.toml"), self.state_dir());
         let mut command = program_at(secs);
-        command
-            .args(args)
-            .arg("--policy")
-            .arg(policy)
-            .arg("--state-dir")
-            .arg(state)
-            .arg("--socket")
-            .arg(socket);
+        command.args(args);
+        let options: [(&str, &[&str], &Path); 3] = [
+            ("--policy", &["init"], &policy),
+            ("--state-dir", &["init", "check"], &state),
+            ("--socket", &["accept", "wait"], socket),
+        ];
+        // A command takes only the options that it uses.
+        for (option, unused_by, value) in options {
+            if !args.iter().any(|word| unused_by.contains(word)) {
+                command.arg(option).arg(value);
+            }
+        }
         command
     }
 }

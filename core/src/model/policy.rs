@@ -1,6 +1,5 @@
 //! What the operator wants, as far as a decision needs it (design 6). How it is written and read is the program's business.
 
-use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
@@ -165,7 +164,7 @@ impl Workload {
     /// The local containers for people: `lldp, lldp[0-9]*`.
     pub fn containers_in_words(&self) -> String {
         let names: Vec<&str> = self.containers.iter().map(Pattern::as_str).collect();
-        names.join(", ").to_owned()
+        names.join(", ")
     }
 }
 

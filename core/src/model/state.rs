@@ -133,8 +133,13 @@ impl Memory {
     }
 
     /// Whether a disk with these images is the one that this memory is of: one of the images on record is there.
-    pub fn knows_any(&self, is_on_disk: impl Fn(&ImageId) -> bool) -> bool {
-        self.images.keys().any(&is_on_disk) || self.claimed().any(is_on_disk)
+    /// `is_own` tells the images there that have a name of the workload, or none: others are known by their ids alone.
+    pub fn knows_any(
+        &self,
+        is_own: impl Fn(&ImageId) -> bool,
+        is_on_disk: impl Fn(&ImageId) -> bool,
+    ) -> bool {
+        self.images.keys().any(is_own) || self.claimed().any(is_on_disk)
     }
 
     /// Whether no image is on record.

@@ -6,15 +6,16 @@
 use alloc::boxed::Box;
 
 use crate::model::{
-    DEFAULT_GRACE_MS, ImageId, Memory, Observation, Policy, State, WorkloadName, WorkloadState,
+    DEFAULT_GRACE_MS, Image, ImageId, Memory, Observation, Policy, Reference, State, Workload,
+    WorkloadName, WorkloadState,
 };
 
-use super::{Recalled, hold};
+use super::{Recalled, hold, records};
 
 /// What is remembered of this disk, by workload of the policy.
 pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> Recalled {
-    let on_disk: hashbrown::HashSet<&ImageId> = observed.images.iter().map(|i| &i.id).collect();
-    let workloads = policy.workloads.keys().map(|name| {
+    let on_disk: Images<'_> = observed.images.iter().map(|i| (&i.id, i)).collect();
+    let workloads = policy.workloads.iter().map(|(name, workload)| {
         let mut known = state.workloads.get(name).cloned().unwrap_or_default();
         // The rejections are in a file of their own: a rollback that was killed between the two has rejected what the lineage
         // still names.
@@ -27,7 +28,8 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
                 .pending
                 .take_if(|pending| rejected.contains_key(&pending.image));
         }
-        (name.clone(), on_this_disk(known, |id| on_disk.contains(id)))
+        let known = back_in_policy(known, observed.until.ms());
+        (name.clone(), on_this_disk(known, workload, &on_disk))
     });
     let holds = hold::seen(policy, state, observed);
     Recalled {
@@ -40,16 +42,36 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
     }
 }
 
-fn on_this_disk(mut known: WorkloadState, is_on_disk: impl Fn(&ImageId) -> bool) -> WorkloadState {
-    known.left_ms = None;
+/// The time in which the policy did not name the workload does not count as idle: nothing of it was looked at.
+fn back_in_policy(mut known: WorkloadState, until_ms: u64) -> WorkloadState {
+    if let Some(left_ms) = known.left_ms.take() {
+        known.memory = records::idle_moved(known.memory, left_ms, until_ms);
+    }
+    known
+}
+
+type Images<'a> = hashbrown::HashMap<&'a ImageId, &'a Image>;
+
+fn on_this_disk(
+    mut known: WorkloadState,
+    workload: &Workload,
+    images: &Images<'_>,
+) -> WorkloadState {
+    let is_on_disk = |id: &ImageId| images.contains_key(id);
+    let is_own = |id: &ImageId| {
+        images.get(id).is_some_and(|image| {
+            let mut names = image.references.iter().map(Reference::repository);
+            image.is_nameless() || names.any(|name| workload.repositories().any(|r| r == name))
+        })
+    };
     if let Some(parked) = known.parked.take() {
-        if parked.knows_any(&is_on_disk) {
+        if parked.knows_any(is_own, is_on_disk) {
             known.memory = restore(*parked, known.memory, is_on_disk);
             return known;
         }
         known.parked = Some(parked);
     }
-    if !known.memory.is_blank() && !known.memory.knows_any(&is_on_disk) {
+    if !known.memory.is_blank() && !known.memory.knows_any(is_own, is_on_disk) {
         let current = core::mem::take(&mut known.memory);
         // What was proven outlives what never was, if yet another disk appears.
         if known.parked.is_none() || !current.lineage.is_empty() {

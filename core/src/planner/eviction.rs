@@ -5,6 +5,7 @@
 //! and no more of them than make up for what is too much. It only ever turns `grace` into `idle`.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -146,6 +147,7 @@ fn candidates<'a>(
                     idle_ms: u64::MAX,
                     kept: image.foreign_names > 0 || !is_anybodys(image),
                 });
+            candidate.kept |= is_put_off(*s, &upgrades[s.name], image);
             match threshold(*s, verdict, &upgrades[s.name]) {
                 Some(threshold) => {
                     let known = candidate.threshold_percent;
@@ -158,6 +160,17 @@ fn candidates<'a>(
         }
     }
     candidates.into_values().collect()
+}
+
+/// Whether the engine refused to remove the image or one of its names, and the time to try again has not come: it frees nothing.
+fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> bool {
+    let is_target = |target: &str| {
+        image.references.iter().any(|name| name.is_written(target))
+            || image.id.to_string() == target
+    };
+    let mut refused = upgrade.state.memory.refused.iter();
+    let now_ms = subject.observed().from.ms();
+    refused.any(|(target, refused)| refused.retry_ms > now_ms && is_target(target))
 }
 
 /// The images that are removed for the disk's sake, oldest first: as many as it takes, by their sizes. What is removed anyway

@@ -131,49 +131,52 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         actions::derive(s, &upgrades[s.name], &names[s.name], round)
     });
 
+    let shown = |s: &Subject<'_>| {
+        let parts = view::Parts {
+            state: &upgrades[s.name].state,
+            upgrade: &upgrades[s.name],
+            serving: &serving[s.name],
+            names: &names[s.name],
+            actions: actions[s.name].clone(),
+            notes: evicted.notes.get(s.name),
+        };
+        (s.name.clone(), view::of(*s, parts))
+    };
     let plan = Plan {
         departed: pins::of_departed(policy, &inventory),
-        workloads: subjects
-            .iter()
-            .map(|s| {
-                let parts = view::Parts {
-                    state: &upgrades[s.name].state,
-                    upgrade: &upgrades[s.name],
-                    serving: &serving[s.name],
-                    names: &names[s.name],
-                    actions: actions[s.name].clone(),
-                    notes: evicted.notes.get(s.name),
-                };
-                (s.name.clone(), view::of(*s, parts))
-            })
-            .collect(),
+        workloads: subjects.iter().map(shown).collect(),
     };
+    let of_policy = upgrades
+        .iter()
+        .map(|(name, upgrade)| ((*name).clone(), upgrade.state.clone()));
+    let departed = disk::departed(policy, state, observed.until.ms());
     let decided = State {
         instance: state.instance.clone(),
         clock: observed.until.clock,
         holds: recalled.holds.clone(),
-        workloads: upgrades
-            .iter()
-            .map(|(name, upgrade)| ((*name).clone(), upgrade.state.clone()))
-            .chain(disk::departed(policy, state, observed.until.ms()))
-            .collect(),
+        workloads: of_policy.chain(departed).collect(),
         rejected: state.rejected.clone(),
     };
-    let events = upgrades.into_iter().flat_map(|(name, upgrade)| {
-        let events = upgrade.events.into_iter();
-        events.map(|kind| Event {
-            workload: name.clone(),
-            kind,
-        })
-    });
     let elapsed_ms = observed.until.ms().saturating_sub(state.clock.clock_ms);
     let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && is_in_grace(&plan);
     Decision {
         save: decided.differs_from(state) || clock_due,
-        events: events.collect(),
+        events: events(upgrades),
         state: decided,
         plan,
     }
+}
+
+fn events(upgrades: eviction::Upgrades<'_>) -> alloc::vec::Vec<Event> {
+    let of_workload = |(name, upgrade): (&WorkloadName, upgrade::Upgrade<'_>)| {
+        let workload = name.clone();
+        let kinds = upgrade.events.into_iter();
+        kinds.map(move |kind| Event {
+            workload: workload.clone(),
+            kind,
+        })
+    };
+    upgrades.into_iter().flat_map(of_workload).collect()
 }
 
 /// One value of a stage for each workload.
@@ -289,7 +292,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The first entry of the lineage that is on the disk.
-    fn head<'m>(self, memory: &'m Memory) -> Option<&'m crate::model::Proven> {
+    fn head(self, memory: &Memory) -> Option<&crate::model::Proven> {
         self.lineage(memory).next()
     }
 

@@ -3,6 +3,7 @@
 //! Each image of the lineage bears a tag other than `latest`, and so does the one that `latest` is about to leave: without one it
 //! is at the mercy of every prune. `latest` moves only in a round that finds it so.
 
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -76,12 +77,15 @@ fn missing(subject: Subject<'_>, memory: &Memory, leaves: bool) -> Vec<Action> {
     for image in needing_names(subject, memory, leaves) {
         let is_free = |version: &Version| {
             let name = subject.policy.repository.with_tag(version.as_str());
-            let parses = Reference::parse(&alloc::string::ToString::to_string(&name)).is_ok();
+            let parses = Reference::parse(&name.to_string()).is_ok();
             let is_free = version.as_str() != LATEST && parses && !taken.contains(&name);
             (is_free && subject.own.named(&name).is_none()).then_some(name)
         };
         let by_version = is_free(&version::of_image(subject, memory, image));
-        let name = by_version.or_else(|| is_free(&image.id.short_version()));
+        let in_full = || Version::new(image.id.to_string().replace(':', "-"));
+        let name = by_version
+            .or_else(|| is_free(&image.id.short_version()))
+            .or_else(|| is_free(&in_full()));
         if let Some(reference) = name {
             taken.push(reference.clone());
             actions.push(Action {

@@ -70,7 +70,7 @@ pub(super) fn of_departed(
     departed
 }
 
-fn existing<'a>(subject: Subject<'a>) -> &'a [&'a Container] {
+fn existing(subject: Subject<'_>) -> &[&Container] {
     subject
         .inventory
         .pins

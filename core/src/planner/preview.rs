@@ -45,6 +45,11 @@ pub fn rounds(
         for (workload, action) in &actions {
             apply_action(&mut host, workload, &action.kind, &decision.state.instance);
         }
+        // A pass measures the disk until its first removal: what that frees shows later.
+        let removes = |action: &Action| matches!(action.kind, ActionKind::RemoveImage { .. });
+        if actions.iter().any(|(_, action)| removes(action)) {
+            host.disk = None;
+        }
         later.push(PlannedRound { actions });
         decision = decide(policy, &decision.state, &host);
     }

@@ -30,18 +30,25 @@ fn hold_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     match (subject.is_held(), state.held_since_ms) {
         (true, None) => state.held_since_ms = Some(subject.until_ms()),
         (false, Some(since_ms)) => {
-            for record in state.memory.images.values_mut() {
-                if let Some(idle_since_ms) = &mut record.idle_since_ms {
-                    let counted_from_ms = since_ms.max(*idle_since_ms);
-                    let held_ms = subject.until_ms().saturating_sub(counted_from_ms);
-                    *idle_since_ms = idle_since_ms.saturating_add(held_ms);
-                }
-            }
+            state.memory = idle_moved(state.memory, since_ms, subject.until_ms());
             state.held_since_ms = None;
         }
         (true, Some(_)) | (false, None) => {}
     }
     state
+}
+
+/// The memory with its idle times moved by what does not count: the time from one moment to another.
+pub(super) fn idle_moved(mut memory: Memory, since_ms: u64, until_ms: u64) -> Memory {
+    if memory.images.values().any(|r| r.idle_since_ms.is_some()) {
+        for record in memory.images.values_mut() {
+            if let Some(idle_since_ms) = &mut record.idle_since_ms {
+                let uncounted_ms = until_ms.saturating_sub(since_ms.max(*idle_since_ms));
+                *idle_since_ms = idle_since_ms.saturating_add(uncounted_ms);
+            }
+        }
+    }
+    memory
 }
 
 /// First sights, and marks of what was inherited.
@@ -74,24 +81,21 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
     {
         let id = &own.image.id;
         let inherited = came_with_repository(own);
-        match state.memory.images.get(id) {
-            Some(known) => {
-                if inherited && !known.inherited {
-                    if let Some(record) = state.memory.images.get_mut(id) {
-                        record.inherited = true;
-                    }
-                }
-            }
-            None => {
-                let record = ImageRecord {
-                    first_seen_ms: subject.until_ms(),
-                    idle_since_ms: None,
-                    inherited: inherited || nothing_proven,
-                    rolled_out: false,
-                    times_pending: 0,
-                };
-                state.memory.images.insert(id.clone(), record);
-                arrived.push(id);
+        let Some(known) = state.memory.images.get(id) else {
+            let record = ImageRecord {
+                first_seen_ms: subject.until_ms(),
+                idle_since_ms: None,
+                inherited: inherited || nothing_proven,
+                rolled_out: false,
+                times_pending: 0,
+            };
+            state.memory.images.insert(id.clone(), record);
+            arrived.push(id);
+            continue;
+        };
+        if inherited && !known.inherited {
+            if let Some(record) = state.memory.images.get_mut(id) {
+                record.inherited = true;
             }
         }
     }
@@ -273,8 +277,14 @@ pub(super) fn lineage_cut(
         .memory
         .lineage
         .retain(|proven| !cut.contains(&proven.image));
-    state = history::retired(subject, state, &cut, by);
-    state.memory.retired.extend(cut);
+    // What is being soaked again is not obsolete; if that fails, it has its grace.
+    let pending = state.memory.pending.as_ref().map(|p| p.image.clone());
+    let retired: Vec<ImageId> = cut
+        .into_iter()
+        .filter(|id| pending.as_ref() != Some(id))
+        .collect();
+    state = history::retired(subject, state, &retired, by);
+    state.memory.retired.extend(retired);
     state
 }
 

@@ -97,7 +97,7 @@ pub fn rollback(
     };
     let runs_rejected = |c: &&&Container| c.is_running() && c.uses(&choice.image);
     let mut running_locals = subject.own.locals.iter().filter(|c| c.is_running());
-    let in_the_way = running_locals.find(|c| choice.target.is_some() || runs_rejected(&c));
+    let in_the_way = running_locals.find(|c| choice.target.is_some() || runs_rejected(c));
     if let Some(local) = in_the_way {
         return Err(Refusal::LocalRuns {
             workload: name.clone(),

@@ -503,19 +503,12 @@ fn waits(
             }
             Some(paused.map_or(RestartCause::Stopped, RestartCause::NotRunning))
         }
-        Serving::None(
-            WhyNone::SeveralImages(..)
-            | WhyNone::LocalsDiffer(..)
-            | WhyNone::ForeignLocal(_)
-            | WhyNone::Nameless(_),
-        ) => left
-            .any(Container::is_running)
-            .then_some(RestartCause::Unclear),
         // Not inspected yet, or it became a dry run.
         Serving::Local(group) | Serving::Orchestrated(group) => {
             (*group.image == pending.image).then_some(RestartCause::Unclear)
         }
-        Serving::None(WhyNone::OnlyDryRuns(_)) => None,
+        // Another image runs too, or in its place, or what runs is a dry run: the image no longer serves.
+        Serving::None(_) => None,
     }
 }
 
@@ -554,9 +547,7 @@ fn end(
     serving: &Serving<'_>,
 ) -> Followed {
     let Followed {
-        mut state,
-        mut events,
-        ..
+        state, mut events, ..
     } = before;
     if subject.is_proven(&state.memory, &pending.image)
         || subject.is_rejected(&state.memory, &pending.image)
@@ -568,6 +559,37 @@ fn end(
             due: false,
         };
     }
+    let ending = ending(subject, pending, serving);
+    let (state, is_news) = failure_recorded(subject, state, recalled, pending, &ending);
+    if is_news {
+        events.push(EventKind::Ended {
+            version: pending.version.clone(),
+            image: pending.image.clone(),
+            outcome: ending.outcome,
+            own_end: ending.own_end,
+            ended_by: ending.ended_by,
+            up_secs: ending.up_secs,
+        });
+    }
+    Followed {
+        state,
+        events,
+        trouble: None,
+        due: false,
+    }
+}
+
+/// How an upgrade ended that was not promoted.
+struct Ending {
+    outcome: Outcome,
+    /// The last end of its containers by themselves.
+    own_end: Option<End>,
+    ended_by: EndedBy,
+    /// How long the last attempt stayed up, in seconds.
+    up_secs: u64,
+}
+
+fn ending(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> Ending {
     let mut ends = ended_since(subject, pending).filter_map(|c| own_end(subject, c));
     let own_end = ends.next().or_else(|| pending.own_end.clone());
     let outcome = if pending.soaked {
@@ -577,65 +599,65 @@ fn end(
     } else {
         Outcome::Withdrawn
     };
-    let ended_by = ended_by(subject, pending, serving);
-    let up_secs = own_end
-        .as_ref()
-        .map_or_else(|| soaked_ms(subject, pending) / 1000, |end| end.ran_secs);
+    Ending {
+        outcome,
+        ended_by: ended_by(subject, pending, serving),
+        up_secs: own_end
+            .as_ref()
+            .map_or_else(|| soaked_ms(subject, pending) / 1000, |end| end.ran_secs),
+        own_end,
+    }
+}
+
+/// Writes down what at least two passes have seen pending, and tells whether that is news: a failure is said once, with its entry;
+/// later attempts only raise a number.
+fn failure_recorded(
+    subject: Subject<'_>,
+    mut state: WorkloadState,
+    recalled: &WorkloadState,
+    pending: &Pending,
+    ending: &Ending,
+) -> (WorkloadState, bool) {
     let records = recalled.memory.images.get(&pending.image);
     let seen_twice = records
         .into_iter()
         .chain(state.memory.images.get(&pending.image))
         .any(|record| record.times_pending >= 2);
     let known = state.failures.iter().position(|f| f.image == pending.image);
-    let before = known.map(|at| state.failures[at].clone());
+    let before = known.map(|at| state.failures.remove(at));
     let was_failed = before
         .as_ref()
         .is_some_and(|f| f.outcome == Outcome::Failed);
-    if seen_twice || before.is_some() {
-        if let Some(at) = known {
-            state.failures.remove(at);
-        }
-        let attempts = before.as_ref().map_or(0, |f| f.attempts);
-        let failure = Failure {
-            version: pending.version.clone(),
-            image: pending.image.clone(),
-            outcome: if was_failed { Outcome::Failed } else { outcome },
-            attempts: attempts.saturating_add(pending.restarts).saturating_add(1),
-            // A later "replaced" never overwrites how it ended by itself.
-            own_end: own_end.clone().or_else(|| before.and_then(|f| f.own_end)),
-            ended_by,
-            up_secs,
-            ended_ms: subject.until_ms(),
-            at: subject.wall(),
-        };
-        state.failures.insert(0, failure);
-        state.failures.truncate(FAILURES_KEPT);
-        if outcome == Outcome::Failed && !was_failed {
-            state.counters.failures = state.counters.failures.saturating_add(1);
-        }
+    let failed = ending.outcome == Outcome::Failed;
+    if !seen_twice && before.is_none() {
+        return (state, !failed);
     }
-    // A failure is said once, with its entry; later attempts only raise a number.
-    let is_news = if outcome == Outcome::Failed {
-        seen_twice && !was_failed
-    } else {
-        !was_failed
+    let attempts = before.as_ref().map_or(0, |f| f.attempts);
+    let failure = Failure {
+        version: pending.version.clone(),
+        image: pending.image.clone(),
+        outcome: if was_failed {
+            Outcome::Failed
+        } else {
+            ending.outcome
+        },
+        attempts: attempts.saturating_add(pending.restarts).saturating_add(1),
+        // A later "replaced" never overwrites how it ended by itself.
+        own_end: ending
+            .own_end
+            .clone()
+            .or_else(|| before.and_then(|f| f.own_end)),
+        ended_by: ending.ended_by,
+        up_secs: ending.up_secs,
+        ended_ms: subject.until_ms(),
+        at: subject.wall(),
     };
-    if is_news {
-        events.push(EventKind::Ended {
-            version: pending.version.clone(),
-            image: pending.image.clone(),
-            outcome,
-            own_end,
-            ended_by,
-            up_secs,
-        });
+    state.failures.insert(0, failure);
+    state.failures.truncate(FAILURES_KEPT);
+    if failed && !was_failed {
+        state.counters.failures = state.counters.failures.saturating_add(1);
     }
-    Followed {
-        state,
-        events,
-        trouble: None,
-        due: false,
-    }
+    (state, !was_failed)
 }
 
 fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> EndedBy {

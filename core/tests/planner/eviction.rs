@@ -337,3 +337,27 @@ fn a_full_disk_is_noted_where_it_ends_a_grace_or_could() {
         "{notes:?}"
     );
 }
+
+/// `plan` shows what a pass does: it measures the disk once, too.
+#[test]
+fn the_preview_evicts_no_more_than_the_pass() {
+    let mut host = crowded(85);
+    fill(&mut host, 900);
+    assert_eq!(host.preview(), [["rmi remote:v9"]]);
+    host.pass();
+    assert_eq!(host.acted, ["rmi remote:v9"]);
+}
+
+/// What the engine refuses to remove frees nothing: the next oldest is removed in its place.
+#[test]
+fn an_image_whose_removal_is_refused_stands_in_for_no_other() {
+    let mut host = crowded(85);
+    fill(&mut host, 900);
+    let target = crate::host::name("remote:v9").to_string();
+    host.refuses
+        .insert(target, "image has dependent child images".to_owned());
+    host.pass();
+    assert_eq!(host.refused, ["rmi remote:v9"]);
+    host.pass();
+    assert_eq!(host.acted, ["rmi remote:v8"]);
+}

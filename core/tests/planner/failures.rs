@@ -13,10 +13,10 @@ fn soaking() -> Host {
     host
 }
 
-#[test]
-fn the_outcome_says_how_it_ended() {
-    type Ending = fn(&mut Host);
-    let table: &[(&str, Outcome, Option<i64>, Ending)] = &[
+type Ending = (&'static str, Outcome, Option<i64>, fn(&mut Host));
+
+fn endings() -> Vec<Ending> {
+    vec![
         ("it ended by itself", Outcome::Failed, Some(1), |host| {
             host.exit("k8s_v2", 1);
         }),
@@ -69,15 +69,19 @@ fn the_outcome_says_how_it_ended() {
                 host.lose_image('b');
             },
         ),
-    ];
-    for (case, outcome, exit_code, ending) in table {
+    ]
+}
+
+#[test]
+fn the_outcome_says_how_it_ended() {
+    for (case, outcome, exit_code, ending) in endings() {
         let mut host = soaking();
         ending(&mut host);
         host.pass();
         let failure = &host.known().failures[0];
         let own_end = failure.own_end.as_ref();
-        assert_eq!(failure.outcome, *outcome, "{case}");
-        assert_eq!(own_end.and_then(|end| end.exit_code), *exit_code, "{case}");
+        assert_eq!(failure.outcome, outcome, "{case}");
+        assert_eq!(own_end.and_then(|end| end.exit_code), exit_code, "{case}");
         assert!(host.told().contains(&outcome.as_str()), "{case}");
         assert_ne!(host.pending().as_deref(), Some("v2=b"), "{case}");
     }

@@ -494,7 +494,7 @@ fn case_52_an_upgrade_by_hand_step_by_step() {
         ("docker load", |host| host.image('b', &["local:latest"])),
         ("docker tag", |host| host.tag('b', "local:v2")),
         ("systemctl start", |host| {
-            host.run("telemetry", "local:latest")
+            host.run("telemetry", "local:latest");
         }),
     ];
     for named in [true, false] {

@@ -230,6 +230,23 @@ fn the_head_is_the_first_entry_on_the_disk() {
 }
 
 #[test]
+fn a_cut_retires_nothing_that_is_being_soaked() {
+    let mut host = Host::with_fallback();
+    host.deploy('a', "v1");
+    host.minutes(3);
+    host.workload().fallbacks = 0;
+    host.minutes(1);
+    assert_eq!(host.pending().as_deref(), Some("v1=a"));
+    assert_eq!(
+        (host.lineage(), host.retired()),
+        (vec!["v2=b".to_owned()], vec![])
+    );
+    host.remove_container("k8s_v1");
+    host.minutes(2);
+    assert_eq!(host.reason("remote:v1"), Reason::Grace);
+}
+
+#[test]
 fn a_policy_edit_cuts_the_lineage_at_once() {
     let mut host = Host::with_fallback();
     host.workload().fallbacks = 0;

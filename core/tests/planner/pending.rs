@@ -1,8 +1,6 @@
 //! The pending upgrade (design 4.3): it begins, starts again, and is asked whether it is ready.
 
-use tagkeeper_core::model::{
-    ContainerState, EventKind, Health, Incarnation, Moment, Note, Readiness,
-};
+use tagkeeper_core::model::{ContainerState, Health, Incarnation, Moment, Note, Readiness};
 use tagkeeper_core::planner::{Query, decide};
 
 use crate::host::{Host, MINUTE_MS, digit, id, telemetry};
@@ -113,7 +111,10 @@ fn the_provisional_fallback_is_what_is_latest_while_no_lineage_is_on_disk() {
             .rolled_out,
         "and never unset"
     );
+}
 
+#[test]
+fn there_is_no_provisional_fallback_beside_a_lineage_or_for_itself() {
     let mut host = Host::with_head();
     host.deploy('b', "v2");
     host.pass();

@@ -149,15 +149,12 @@ impl View<'_> {
         let mut found: BTreeSet<(&Reference, &ImageId)> = BTreeSet::new();
         let mut reasons: BTreeMap<&ImageId, Reason> = BTreeMap::new();
         for verdict in &self.plan.images {
-            match &verdict.reference {
-                Some(reference) => {
-                    let is_new = found.insert((reference, &verdict.image));
-                    assert!(is_new, "a name twice: {reference}");
-                }
-                None => {
-                    let image = self.image(&verdict.image).unwrap();
-                    assert!(image.is_nameless(), "judged by id, and it has names");
-                }
+            if let Some(reference) = &verdict.reference {
+                let is_new = found.insert((reference, &verdict.image));
+                assert!(is_new, "a name twice: {reference}");
+            } else {
+                let image = self.image(&verdict.image).unwrap();
+                assert!(image.is_nameless(), "judged by id, and it has names");
             }
             if !matches!(verdict.reason, Reason::Renamed | Reason::Adopt) {
                 let reason = reasons.entry(&verdict.image).or_insert(verdict.reason);

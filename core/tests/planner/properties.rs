@@ -1,0 +1,602 @@
+//! Random hosts and random histories. What must hold of every decision is in [`crate::safety`]; the
+//! model checks it in each round, so a property here is mostly a way to get somewhere.
+
+use std::collections::BTreeSet;
+use std::mem::take;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use tagkeeper_core::model::{
+    ActionKind, Container, ContainerState, Health, LocalFallback, Observation, PinLabel, TagPurpose,
+};
+use tagkeeper_core::planner::{
+    RollbackTarget, accept, decide, plan_as_saved, queries, rollback, rounds, status,
+};
+
+use crate::host::{Host, MINUTE_MS, describe, name, pattern, repository, telemetry};
+use crate::rollback::roll_back_to;
+use crate::safety::pin_name;
+
+const DIGITS: [char; 5] = ['a', 'b', 'c', 'd', 'e'];
+const NAMES: [&str; 15] = [
+    "local:latest",
+    "local:v1",
+    "local:v2",
+    "local:v3",
+    "remote:v1",
+    "remote:v2",
+    "remote:v3",
+    "remote:stable",
+    "remote:latest",
+    "mirror.example/docker-sonic-telemetry:v1",
+    "docker-gnmi:latest",
+    "docker-gnmi:v1",
+    "registry.example:5000/docker-gnmi:v2",
+    "elsewhere:v1",
+    "elsewhere:latest",
+];
+const CONTAINERS: [&str; 6] = ["telemetry", "telemetry0", "gnmi", "k8s_1", "k8s_2", "debug"];
+const STATES: [ContainerState; 6] = [
+    ContainerState::Created,
+    ContainerState::Paused,
+    ContainerState::Restarting,
+    ContainerState::Exited,
+    ContainerState::Removing,
+    ContainerState::Dead,
+];
+const CODES: [i64; 5] = [0, 1, 137, 143, 255];
+const FRESH: [char; 7] = ['3', '4', '5', '6', '7', '8', '9'];
+const FRESH_NAMES: [&str; 8] = [
+    "remote:v7",
+    "remote:v8",
+    "remote:v9",
+    "local:v2",
+    "local:v9",
+    "docker-gnmi:v8",
+    "docker-gnmi:v9",
+    "elsewhere:v9",
+];
+const THRESHOLDS: [Option<u8>; 5] = [None, Some(1), Some(50), Some(85), Some(99)];
+const WAITS: [u64; 6] = [1, 2, 5, 9, 11, 30 * 60];
+
+/// Something that happens to a host between two passes.
+#[derive(Clone, Debug)]
+enum Happening {
+    Tag(char, &'static str),
+    Pull(char, &'static str),
+    Untag(&'static str),
+    Lose(char),
+    Run(&'static str, &'static str),
+    RunByDigest(&'static str, char, &'static str),
+    Shell(&'static str),
+    OneOff(&'static str),
+    Start(&'static str),
+    State(&'static str, ContainerState),
+    Exit(&'static str, i64),
+    Remove(&'static str),
+    Rename(&'static str),
+    LoseImageOf(&'static str),
+    Health(&'static str, bool),
+    Ready(bool),
+    Hold(bool),
+    HoldSection(Option<u64>),
+    Reject(Option<&'static str>),
+    Fallbacks(usize),
+    Keep(bool),
+    DryRuns(bool),
+    Mirror(bool),
+    ManyLocals(bool),
+    SecondWorkload(bool),
+    Leave(bool),
+    RollBack(bool),
+    Accept(&'static str),
+    Unmount,
+    Mount,
+    Reboot,
+    Wait(u64),
+    PassKilledAfter(usize),
+    Slow(u64),
+    RefuseTags(bool),
+    Refuse(&'static str, bool),
+    /// What else is on a disk of a thousand bytes; images have one byte each.
+    Fill(u64),
+    Measurable(bool),
+    Pressure(Option<u8>),
+    Pin(bool),
+    /// A container of an image, by the name of the workload's pin on another (or the same), with
+    /// the labels or without.
+    Forge(&'static str, char, bool),
+    /// All containers that do not run are removed.
+    PruneContainers,
+    /// All images without a name are removed.
+    PruneImages,
+    /// The state is lost, rejections aside.
+    LoseState,
+}
+
+fn pick<T: Clone + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
+    prop::sample::select(all)
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening as H;
+    let often = prop_oneof![
+        (pick(&DIGITS), pick(&NAMES)).prop_map(|(d, n)| H::Tag(d, n)),
+        (pick(&DIGITS), pick(&NAMES)).prop_map(|(d, n)| H::Pull(d, n)),
+        (pick(&CONTAINERS), pick(&NAMES)).prop_map(|(c, n)| H::Run(c, n)),
+        (pick(&CONTAINERS), pick(&STATES)).prop_map(|(c, s)| H::State(c, s)),
+        (pick(&CONTAINERS), pick(&CODES)).prop_map(|(c, code)| H::Exit(c, code)),
+        pick(&CONTAINERS).prop_map(H::Start),
+        pick(&CONTAINERS).prop_map(H::Remove),
+        pick(&WAITS).prop_map(H::Wait),
+    ];
+    let sometimes = prop_oneof![
+        pick(&NAMES).prop_map(H::Untag),
+        pick(&DIGITS).prop_map(H::Lose),
+        (
+            pick(&CONTAINERS),
+            pick(&DIGITS),
+            pick(&["v1", "v2", "v3", "stable"])
+        )
+            .prop_map(|(c, d, v)| H::RunByDigest(c, d, v)),
+        pick(&NAMES).prop_map(H::Shell),
+        pick(&NAMES).prop_map(H::OneOff),
+        (pick(&CONTAINERS), any::<bool>()).prop_map(|(c, h)| H::Health(c, h)),
+        any::<bool>().prop_map(H::Ready),
+        any::<bool>().prop_map(H::Hold),
+        (0..3_usize).prop_map(H::Fallbacks),
+        any::<bool>().prop_map(H::RollBack),
+        any::<bool>().prop_map(H::DryRuns),
+        prop_oneof![Just(0), 845..860_u64, Just(1000)].prop_map(H::Fill),
+        (0..4_usize).prop_map(H::PassKilledAfter),
+        Just(H::PruneImages),
+        Just(H::Reboot),
+    ];
+    let seldom = prop_oneof![
+        any::<bool>().prop_map(H::Keep),
+        any::<bool>().prop_map(H::Mirror),
+        any::<bool>().prop_map(H::ManyLocals),
+        any::<bool>().prop_map(H::SecondWorkload),
+        any::<bool>().prop_map(H::Leave),
+        any::<bool>().prop_map(H::RefuseTags),
+        (pick(&NAMES), any::<bool>()).prop_map(|(n, r)| H::Refuse(n, r)),
+        any::<bool>().prop_map(H::Measurable),
+        any::<bool>().prop_map(H::Pin),
+        (pick(&NAMES), pick(&DIGITS), any::<bool>()).prop_map(|(n, d, l)| H::Forge(n, d, l)),
+        Just(H::PruneContainers),
+        pick(&THRESHOLDS).prop_map(H::Pressure),
+        pick(&["v1", "v2", "v3", "stable"]).prop_map(H::Accept),
+        pick(&[None, Some("v1"), Some("v3"), Some("stable")]).prop_map(H::Reject),
+        prop_oneof![Just(None), Just(Some(5)), Just(Some(60))].prop_map(H::HoldSection),
+        pick(&CONTAINERS).prop_map(H::Rename),
+        pick(&CONTAINERS).prop_map(H::LoseImageOf),
+        prop_oneof![Just(0), Just(1_000), Just(5 * MINUTE_MS)].prop_map(H::Slow),
+        Just(H::Unmount),
+        Just(H::Mount),
+        Just(H::LoseState),
+    ];
+    prop_oneof![6 => often, 2 => sometimes, 1 => seldom]
+}
+
+/// v2 over v1, which ran locally, and a dry-run image of v1.
+fn with_local_fallback() -> Host {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:v1"]);
+    host.run("telemetry", "local:latest");
+    host.image('d', &["remote:v1", "remote@d"]);
+    host.run("k8s_1", "remote:v1");
+    host.minutes(11);
+    host.exit("telemetry", 0);
+    host.remove_container("k8s_1");
+    host.image('b', &["remote:v2"]);
+    host.run("k8s_2", "remote:v2");
+    host.minutes(9);
+    host
+}
+
+/// A host on which things happen.
+struct History {
+    host: Host,
+    /// What an unmounted data disk holds.
+    away: Option<Box<Host>>,
+    /// The policy's workloads, while they are not in it.
+    left: Option<Box<Host>>,
+}
+
+impl History {
+    fn new(beginning: usize) -> Self {
+        let mut host = match beginning {
+            0 => Host::new(),
+            1 => Host::with_head(),
+            2 => Host::with_fallback(),
+            _ => with_local_fallback(),
+        };
+        host.workload().soak_ms = 2 * MINUTE_MS;
+        host.workload().pressure_percent = Some(85);
+        host.workload().pin = true;
+        Self {
+            host,
+            away: None,
+            left: None,
+        }
+    }
+
+    fn happen(&mut self, happening: &Happening) {
+        use Happening as H;
+        let host = &mut self.host;
+        match happening {
+            H::Tag(digit, text) => host.tag(*digit, text),
+            H::Pull(digit, text) => {
+                host.image(*digit, &[text]);
+                let repository = name(text).repository().to_string();
+                host.tag(*digit, &format!("{repository}@{digit}"));
+            }
+            H::Untag(text) => host.untag(text),
+            H::Lose(digit) => host.lose_image(*digit),
+            H::PruneImages => host.images.retain(|image| !image.is_nameless()),
+            H::Wait(minutes) => host.later(*minutes),
+            H::PassKilledAfter(changes) => host.pass_killed_after(*changes),
+            H::Slow(ms) => host.look_ms = *ms,
+            H::Reboot => host.reboot(),
+            H::RefuseTags(refuses) => host.refuses_tags = *refuses,
+            H::Refuse(text, refuses) => {
+                let target = name(text).to_string();
+                host.refuses.remove(&target);
+                if *refuses {
+                    host.refuses.insert(target, "no".to_owned());
+                }
+            }
+            H::Fill(bytes) => host.other_bytes = *bytes,
+            H::Measurable(can) => host.disk_bytes = can.then_some(1000),
+            H::LoseState => {
+                let rejected = take(&mut host.state.rejected);
+                host.state = Host::new().state;
+                host.state.rejected = rejected;
+            }
+            H::Unmount | H::Mount => self.toggle_disk(matches!(happening, H::Mount)),
+            H::Run(..)
+            | H::RunByDigest(..)
+            | H::Shell(_)
+            | H::OneOff(_)
+            | H::Start(_)
+            | H::State(..)
+            | H::Exit(..)
+            | H::Remove(_)
+            | H::Rename(_)
+            | H::LoseImageOf(_)
+            | H::Health(..)
+            | H::Forge(..)
+            | H::PruneContainers => happen_to_containers(host, happening),
+            other => self.govern(other),
+        }
+    }
+
+    fn toggle_disk(&mut self, mount: bool) {
+        if mount {
+            if let Some(away) = self.away.take() {
+                self.host.images = away.images;
+                self.host.containers = away.containers;
+            }
+        } else if self.away.is_none() {
+            self.away = Some(Box::new(self.host.clone()));
+            self.host.images = Vec::new();
+            self.host.containers = Vec::new();
+        }
+    }
+
+    /// What the operator does.
+    fn govern(&mut self, happening: &Happening) {
+        use Happening as H;
+        if let H::SecondWorkload(wanted) = happening {
+            if *wanted {
+                self.host
+                    .add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+            } else {
+                self.host.policy.workloads.remove("gnmi");
+            }
+            return;
+        }
+        if let H::Leave(leaves) = happening {
+            match (self.left.take(), leaves) {
+                (None, true) => {
+                    self.left = Some(Box::new(self.host.clone()));
+                    self.host.policy.workloads.remove("telemetry");
+                }
+                (Some(left), false) => {
+                    let workload = left.policy.workloads[&telemetry()].clone();
+                    self.host.policy.workloads.insert(telemetry(), workload);
+                }
+                (left, _) => self.left = left,
+            }
+            return;
+        }
+        if self.left.is_some() || !self.host.state.workloads.contains_key(&telemetry()) {
+            return;
+        }
+        govern_workload(&mut self.host, happening);
+    }
+}
+
+fn govern_workload(host: &mut Host, happening: &Happening) {
+    use Happening as H;
+    match happening {
+        H::Ready(ready) => {
+            host.ask_ready();
+            host.readiness.clear();
+            if !ready {
+                host.not_ready("no");
+            }
+        }
+        H::Hold(hold) => host.workload().hold = *hold,
+        H::HoldSection(None) => host.policy.holds.clear(),
+        H::HoldSection(Some(minutes)) => {
+            host.policy.holds.clear();
+            host.hold_all(Some(minutes * MINUTE_MS));
+        }
+        H::Reject(text) => {
+            host.policy.rejections.clear();
+            if let Some(text) = text {
+                host.reject(text);
+            }
+        }
+        H::Pin(pin) => host.workload().pin = *pin,
+        H::DryRuns(dry_runs) => host.workload().dry_runs = *dry_runs,
+        H::Pressure(percent) => host.workload().pressure_percent = *percent,
+        H::Fallbacks(fallbacks) => host.workload().fallbacks = *fallbacks,
+        H::ManyLocals(many) => {
+            host.workload().containers = vec![pattern("telemetry")];
+            if *many {
+                host.workload().containers.push(pattern("telemetry[0-9]*"));
+            }
+        }
+        H::Keep(keep) => {
+            host.workload().local_fallback = if *keep {
+                LocalFallback::Keep
+            } else {
+                LocalFallback::Drop
+            };
+        }
+        H::Mirror(mirror) => {
+            let remotes = &mut host.workload().remotes;
+            remotes.truncate(1);
+            if *mirror {
+                remotes.push(repository("mirror.example/docker-sonic-telemetry"));
+            }
+        }
+        H::RollBack(latest) => roll_back_if_it_may(host, *latest),
+        H::Accept(version) => {
+            let version = tagkeeper_core::model::Version::new(*version);
+            if let Some(state) = accept(&host.state, &telemetry(), &version) {
+                host.state = state;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn roll_back_if_it_may(host: &mut Host, latest: bool) {
+    let what = if latest {
+        RollbackTarget::Latest
+    } else {
+        RollbackTarget::InPlay
+    };
+    let observed = host.observe();
+    let current = decide(&host.policy, &host.state, &observed).state;
+    let may = rollback(&host.policy, &current, &observed, &telemetry(), what).is_ok();
+    if may && !host.refuses_tags {
+        let _ = roll_back_to(host, what, usize::MAX);
+    }
+}
+
+fn happen_to_containers(host: &mut Host, happening: &Happening) {
+    use Happening as H;
+    let run = |host: &mut Host, container: &str, text: &str| {
+        if host.meaning(text).is_none() {
+            return false;
+        }
+        host.remove_container(container);
+        host.run(container, text);
+        true
+    };
+    match happening {
+        H::Run(container, text) => {
+            run(host, container, text);
+        }
+        H::RunByDigest(container, digit, version) => {
+            host.image(*digit, &[&format!("remote@{digit}")]);
+            run(host, container, &format!("remote:{version}@{digit}"));
+        }
+        H::Shell(text) if run(host, "shell", text) => {
+            host.details_of("shell").interactive = true;
+        }
+        H::OneOff(text) if run(host, "one_off", text) => {
+            host.container("one_off").one_off = true;
+        }
+        H::Forge(text, digit, labelled) => {
+            let forged = pin_name("telemetry", *digit);
+            if run(host, &forged, text) {
+                host.exit(&forged, 0);
+                host.container(&forged).pin = labelled.then(|| PinLabel {
+                    workload: "telemetry".to_owned(),
+                    instance: Some("this".to_owned()),
+                });
+            }
+        }
+        H::PruneContainers => host.containers.retain(Container::is_running),
+        H::Remove(container) => host.remove_container(container),
+        H::Start(container)
+        | H::State(container, _)
+        | H::Exit(container, _)
+        | H::Rename(container)
+        | H::LoseImageOf(container)
+        | H::Health(container, _)
+            if host.has_container(container) =>
+        {
+            match happening {
+                H::Start(_) => host.start(container),
+                H::State(_, state) => host.set_state(container, state.clone()),
+                H::Exit(_, code) => host.exit(container, *code),
+                H::Rename(_) => host.container(container).names.clear(),
+                H::LoseImageOf(_) => host.container(container).image = None,
+                H::Health(_, true) => host.set_health(container, Health::Healthy),
+                _ => host.set_health(container, Health::Unhealthy),
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What `plan` shows ends; the pass does the same if nothing comes in between.
+fn check_preview(host: &Host) -> Vec<String> {
+    let mut copy = host.clone();
+    copy.look_ms = 0;
+    let observed = copy.observe();
+    let (first, later) = rounds(&copy.policy, &copy.state, &observed);
+    assert!(later.len() < 8, "{} rounds", later.len() + 1);
+    let mut once = BTreeSet::new();
+    let mut foreseen = Vec::new();
+    let all = first
+        .plan
+        .actions()
+        .into_iter()
+        .map(|(name, action)| (name.clone(), action.kind.clone()))
+        .chain(later.iter().flat_map(|round| {
+            let actions = round.actions.iter();
+            actions.map(|(name, action)| (name.clone(), action.kind.clone()))
+        }));
+    for (workload, action) in all {
+        let said = format!("{workload} {}", describe(&action));
+        foreseen.push(describe(&action));
+        assert!(once.insert((workload, action)), "twice: {said}");
+    }
+    check_unsaved(&copy, &observed);
+    foreseen
+}
+
+/// While the state cannot be saved, nothing is removed that the saved one needs, or a container
+/// uses, and `latest` stays.
+fn check_unsaved(host: &Host, observed: &Observation) {
+    let plan = plan_as_saved(&host.policy, &host.state, observed);
+    for (workload, action) in plan.actions() {
+        let said = format!("{workload} {}", describe(&action.kind));
+        let known = &host.state.workloads.get(workload);
+        match &action.kind {
+            ActionKind::RemoveImage {
+                reference, image, ..
+            } => {
+                let listed = observed.images.iter().find(|i| i.id == *image).unwrap();
+                let is_last = !listed.tags().any(|tag| Some(tag) != reference.as_ref());
+                let is_needed = known
+                    .is_some_and(|known| known.memory.claimed().any(|claimed| claimed == image));
+                assert!(!(is_last && is_needed), "{said}");
+            }
+            ActionKind::Tag { purpose, .. } => {
+                assert_eq!(*purpose, TagPurpose::Adopt, "{said}");
+            }
+            _ => {}
+        }
+    }
+    let shown = status(&host.policy, &host.state, observed);
+    for (name, shown) in &shown.workloads {
+        let known = host.state.workloads.get(name);
+        let pending = known.and_then(|known| known.memory.pending.as_ref());
+        if let Some(shown) = &shown.pending {
+            assert!(
+                pending.is_some_and(|p| p.image == shown.image)
+                    || known.is_some_and(|known| known.parked.is_some()),
+                "status decides"
+            );
+        }
+    }
+}
+
+/// Nothing is going on: nothing is asked, saved or said.
+fn check_idle(host: &mut Host) {
+    let observed = host.listed();
+    let quiet = queries(&host.policy, &host.state, &observed);
+    let proven = host.plan().head.map(|head| head.image);
+    let runs_unproven = host.containers.iter().any(|c| c.image != proven);
+    if !runs_unproven {
+        assert!(quiet.is_empty(), "{quiet:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_history_breaks_a_promise(
+        beginning in 0..4_usize,
+        happenings in vec((happening(), any::<bool>()), 1..60),
+    ) {
+        let mut history = History::new(beginning);
+        for (happening, pass) in &happenings {
+            history.happen(happening);
+            if *pass {
+                history.host.later(1);
+                let foreseen = check_preview(&history.host);
+                history.host.pass();
+                let host = &history.host;
+                let as_foreseen = host.look_ms == 0 && host.refuses.is_empty() && !host.refuses_tags;
+                if as_foreseen && host.dropped.is_empty() {
+                    prop_assert_eq!(&host.acted, &foreseen);
+                }
+            }
+        }
+        history.host.later(1);
+        history.host.pass();
+    }
+
+    /// Two workloads, each with its own threshold, and images of any age and size.
+    #[test]
+    fn no_full_disk_breaks_a_promise(
+        images in vec((pick(&FRESH), pick(&FRESH_NAMES), 1..300_u64, 0..90_u64, 0..8_u32), 1..9),
+        used_bytes in 0..1500_u64,
+        thresholds in (pick(&THRESHOLDS), pick(&THRESHOLDS)),
+    ) {
+        let mut host = Host::with_fallback();
+        host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+        host.image('f', &["docker-gnmi:latest", "docker-gnmi:v1"]);
+        host.run("gnmi", "docker-gnmi:latest");
+        host.minutes(11);
+        for (digit, text, size_bytes, minutes, happens) in images {
+            host.sized_image(digit, size_bytes, &[text]);
+            host.pass();
+            match happens {
+                0 => host.run(&format!("of_{digit}"), text),
+                1 => host.remove_container(&format!("of_{digit}")),
+                _ => {}
+            }
+            host.later(minutes);
+        }
+        host.pass();
+        for (workload, threshold) in [("telemetry", thresholds.0), ("gnmi", thresholds.1)] {
+            host.policy.workloads.get_mut(workload).unwrap().pressure_percent = threshold;
+        }
+        for _ in 0..3 {
+            let held: u64 = host.images.iter().map(|image| image.size_bytes).sum();
+            host.other_bytes = used_bytes.saturating_sub(held);
+            host.pass();
+            host.later(5);
+        }
+    }
+
+    /// However many fallbacks and whatever dry-run images lie there: an idle host is asked nothing.
+    #[test]
+    fn an_idle_host_is_asked_nothing(
+        beginning in 1..3_usize,
+        images in vec((pick(&FRESH), pick(&["remote:v7", "remote:v8", "local:v2", "elsewhere:v9"])), 0..5),
+        minutes in 1..5_u64,
+    ) {
+        let mut host = if beginning == 1 { Host::with_head() } else { Host::with_fallback() };
+        for (digit, text) in images {
+            host.image(digit, &[text]);
+        }
+        host.minutes(minutes);
+        host.asked.clear();
+        host.minutes(1);
+        prop_assert!(host.asked.is_empty(), "{:?}", host.asked);
+        check_idle(&mut host);
+    }
+}
