@@ -55,7 +55,7 @@ fn key(state_dir: &Path) -> String {
 }
 
 /// The last pass over a state; none if nothing is known of one since the host booted.
-pub fn read(state_dir: &Path) -> Option<LastPass> {
+pub(crate) fn read(state_dir: &Path) -> Option<LastPass> {
     read_all(&path()).remove(&key(state_dir))
 }
 
@@ -81,7 +81,7 @@ fn read_all(path: &Path) -> Passes {
 ///
 /// # Errors
 /// The file could not be written.
-pub fn write(state_dir: &Path, pass: LastPass) -> anyhow::Result<()> {
+pub(crate) fn write(state_dir: &Path, pass: LastPass) -> anyhow::Result<()> {
     let path = path();
     if !path.parent().is_some_and(Path::is_dir) {
         return Ok(());

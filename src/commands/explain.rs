@@ -1,4 +1,4 @@
-//! `explain`: the hireport of one image. Looks, prints, and moves nothing.
+//! `explain`: the history of one image. Looks, prints, and moves nothing.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,10 @@ pub(super) fn explain(
     let found = find(&reports, asked).map_err(|why| CommandError::failed(anyhow!(why)))?;
     let shown = match options.format {
         Format::Json => report::json::explain(&found),
-        Format::Text => report::text::explain(&found, terminal::page(options, &std::io::stdout())),
+        Format::Text => {
+            let page = terminal::page(options, &std::io::stdout());
+            report::text::explain(&found, looked.preface(), page)
+        }
     };
     print(&shown)?;
     Ok(looked.exit())
@@ -44,32 +47,31 @@ pub(super) fn explain(
 /// # Errors
 /// Nothing is meant, or several images are: what to type instead, for people.
 fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageReport>, String> {
+    let asked = asked.trim();
     let name = Reference::parse(asked).ok();
-    let bears = |report: &&ImageReport| {
-        let mut names = report
-            .names
-            .iter()
-            .filter_map(|name_report| name_report.reference.as_ref());
-        names.any(|bearing| name.as_ref() == Some(bearing))
+    let has_name = |report: &&ImageReport| {
+        let mut names = names_of(report);
+        names.any(|known| name.as_ref() == Some(known) || is_shortened(asked, &known.to_string()))
     };
-    // A name that is gone is found by its version, among the images that are gone of the workloads that have its repository.
-    let repositories = |report: &&ImageReport| {
-        let of_workload = reports
-            .iter()
-            .filter(|other| other.workload == report.workload);
-        let names = of_workload.flat_map(|other| &other.names);
-        let mut known = names.filter_map(|known| known.reference.as_ref());
-        known.any(|known| {
-            name.as_ref()
-                .is_some_and(|name| name.repository() == known.repository())
+    let had_name = |report: &&ImageReport| {
+        let mut names = report.past_names.iter();
+        names.any(|known| {
+            known == asked
+                || is_shortened(asked, known)
+                || (name.is_some() && Reference::parse(known).ok() == name)
         })
     };
-    let bore = |report: &&ImageReport| {
+    // A name that was not written down, of an image that is gone: its version says which, among the workloads that have the
+    // repository.
+    let had_version = |report: &&ImageReport| {
         let tag = name.as_ref().and_then(Reference::version_tag);
         asked.contains(':')
             && report.names.is_empty()
+            && report.past_names.is_empty()
             && tag == Some(report.version.as_str())
-            && repositories(report)
+            && name
+                .as_ref()
+                .is_some_and(|name| has_repository(reports, report, name))
     };
     let is_version =
         |report: &&ImageReport| report.version.as_str() == asked || has_tag(report, asked);
@@ -81,7 +83,8 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
                 .strip_prefix("sha256:")
                 .is_some_and(|id| id.starts_with(digits))
     };
-    let ways: [&dyn Fn(&&ImageReport) -> bool; 4] = [&bears, &is_version, &begins, &bore];
+    let ways: [&dyn Fn(&&ImageReport) -> bool; 5] =
+        [&has_name, &had_name, &is_version, &begins, &had_version];
     for way in ways {
         let found: Vec<&ImageReport> = reports.iter().filter(|report| way(report)).collect();
         let images: BTreeSet<&ImageId> = found.iter().map(|report| &report.image).collect();
@@ -94,12 +97,29 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
     Err(unknown(reports, asked))
 }
 
+fn names_of(report: &ImageReport) -> impl Iterator<Item = &Reference> {
+    let names = report.names.iter();
+    names.filter_map(|name| name.reference.as_ref())
+}
+
+/// Whether what was asked is a name as a screen shortens it: `app@sha256:0123456789ab..`.
+fn is_shortened(asked: &str, name: &str) -> bool {
+    let start = asked.strip_suffix("..");
+    start.is_some_and(|start| start.contains("@sha256:") && name.starts_with(start))
+}
+
+/// Whether an image of the same workload has, or had, a name in the repository.
+fn has_repository(reports: &[ImageReport], report: &ImageReport, name: &Reference) -> bool {
+    let of_workload = reports
+        .iter()
+        .filter(|other| other.workload == report.workload);
+    let mut known = of_workload.flat_map(names_of);
+    known.any(|known| known.repository() == name.repository())
+}
+
 /// Whether one of the image's names has this tag. All that is `latest` is not of one version.
 fn has_tag(report: &ImageReport, tag: &str) -> bool {
-    let mut names = report
-        .names
-        .iter()
-        .filter_map(|name_report| name_report.reference.as_ref());
+    let mut names = names_of(report);
     tag != LATEST && names.any(|name| name.tag() == Some(tag))
 }
 
@@ -108,12 +128,9 @@ fn ambiguous(found: &[&ImageReport], asked: &str) -> String {
         .iter()
         .take(NAMED_MAX)
         .map(|report| {
-            let name = report
-                .names
-                .iter()
-                .find_map(|name_report| name_report.reference.as_ref());
-            let bears = name.map_or_else(|| "not on the disk".to_owned(), ToString::to_string);
-            format!("{} of {} ({bears})", report.image.short(), report.workload)
+            let name = names_of(report).next();
+            let named = name.map_or_else(|| "not on the disk".to_owned(), ToString::to_string);
+            format!("{} of {} ({named})", report.image.short(), report.workload)
         })
         .collect();
     format!(
@@ -127,11 +144,8 @@ fn unknown(reports: &[ImageReport], asked: &str) -> String {
     for report in reports {
         known.insert(report.version.to_string());
         known.insert(report.image.short());
-        let names = report
-            .names
-            .iter()
-            .filter_map(|name_report| name_report.reference.as_ref());
-        known.extend(names.map(ToString::to_string));
+        known.extend(names_of(report).map(ToString::to_string));
+        known.extend(report.past_names.iter().cloned());
     }
     let mut near: Vec<(usize, &str)> = known
         .iter()
@@ -141,7 +155,7 @@ fn unknown(reports: &[ImageReport], asked: &str) -> String {
     near.sort_unstable();
     let hint = match near.first() {
         Some((_, near)) => format!("did you mean '{near}'?"),
-        None => "`tagkeeper status` lists the images of the workloads".to_owned(),
+        None => "`tagkeeper status --all` lists the images of the workloads".to_owned(),
     };
     format!("nothing is known of an image '{asked}': {hint}")
 }

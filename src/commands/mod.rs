@@ -3,7 +3,7 @@
 //! The only place where files, engine and report meet. It decides nothing; the planner does, through `reconcile`. A file for
 //! each kind: [`reconcile`] is the pass, [`show`] is `plan` and `status`, [`explain`] shows one image, [`watch`] does so each
 //! second, [`check`] reads the policy alone, [`init`] drafts one, [`rollback`] is what a person asks for, [`wait`] waits for an
-//! upgrade. [`terminal`] is what they know of the terminal; here is what they share.
+//! upgrade. [`terminal`] is what they know of the terminal, [`timer`] of systemd; here is what they share.
 
 mod check;
 mod explain;
@@ -12,6 +12,7 @@ mod reconcile;
 mod rollback;
 mod show;
 mod terminal;
+mod timer;
 mod wait;
 mod watch;
 
@@ -172,6 +173,11 @@ fn state_dir(options: &Options) -> StateDir {
         .or_else(from_systemd)
         .unwrap_or_else(|| PathBuf::from(DEFAULT_STATE_DIR));
     StateDir::new(dir)
+}
+
+/// Whether a state directory is the one of the service that the packages install.
+fn is_default_state_dir(dir: &Path) -> bool {
+    dir == Path::new(DEFAULT_STATE_DIR)
 }
 
 /// The state for a command that does not go on without it.

@@ -137,7 +137,8 @@ fn roll_back(
     let done = ended
         .map_err(error_of_pass)?
         .map_err(|refusal| refused(&refusal))?;
-    print(&report::text::rolled_back(&name, &done))?;
+    let page = terminal::page(options, &std::io::stdout());
+    print(&report::text::rolled_back(&name, &done, page))?;
     Ok(if done.is_as_meant && done.failed_actions == 0 {
         Exit::Done
     } else {

@@ -5,7 +5,7 @@ use tagkeeper_core::planner::{self, Decision};
 
 use super::{
     Clocks, CommandError, PASS_MS, about_file, connect, error_of_load, known_workload, load_policy,
-    operators_file, print, state_dir, terminal,
+    operators_file, print, state_dir, terminal, timer,
 };
 use crate::cli::{Format, Options};
 use crate::deadline::Deadline;
@@ -91,11 +91,15 @@ pub(super) fn look(
     let reading = clocks();
     let deadline = Deadline::after(clocks, PASS_MS);
     let mut preface = Preface::new(operators_file(options));
+    preface.wall = Some(reading.wall.clone());
     let dir = state_dir(options);
     preface.last_pass = last_pass::read(dir.path()).map(|pass| LastPassView {
         seconds_ago: reading.monotonic_ms.saturating_sub(pass.monotonic_ms) / 1000,
         pass,
     });
+    if subject.view == View::Status && super::is_default_state_dir(dir.path()) {
+        preface.timer = timer::state(deadline);
+    }
     let mut corrupt = None;
     let state = match dir.load() {
         Ok(Loaded::State(state)) => state,
@@ -154,6 +158,10 @@ impl Looked {
     pub(super) fn image_reports(&self) -> Vec<ImageReport> {
         let decision = planner::decide(&self.settings.policy, &self.state, &self.observed);
         planner::image_reports(&self.settings.policy, &decision, &self.now)
+    }
+
+    pub(super) fn preface(&self) -> &Preface {
+        &self.preface
     }
 
     fn planned(&self) -> (Plan, LaterRounds) {

@@ -16,7 +16,12 @@ pub(super) fn page(options: &Options, stream: &impl IsTerminal) -> Page {
         Color::Never => false,
         Color::Auto => stream.is_terminal() && wants_colors(|name| std::env::var(name).ok()),
     };
-    Page { colors }
+    let columns = if stream.is_terminal() {
+        size().1
+    } else {
+        DEFAULT_SIZE.1
+    };
+    Page::new(colors, columns)
 }
 
 /// Whether standard error is to have colours.

@@ -14,6 +14,8 @@ use crate::duration::compact;
 use crate::exit::Exit;
 use crate::report::words;
 
+/// How long a failure from before the wait counts for nothing, in milliseconds: two passes look at what was deployed since.
+const OLD_FAILURE_MS: u64 = 150 * 1000;
 /// Between two looks at the state. A pass writes it once a minute at most.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -30,7 +32,7 @@ enum Progress {
 /// What is waited for: the version that was named, or the one that was pending first.
 struct Wanted {
     version: Option<Version>,
-    /// The clock when the wait began: what failed before is another story.
+    /// The clock when the wait began.
     since_ms: u64,
 }
 
@@ -116,13 +118,22 @@ impl Wanted {
         let Some(version) = self.version.clone() else {
             return Progress::Nothing;
         };
+        let now = state.clock.at_most(&clocks());
+        let mut failures = known.failures.iter();
+        let failure = failures.find(|failure| failure.version == version);
+        let is_new = failure.is_some_and(|failure| failure.ended_ms > self.since_ms);
+        if let Some(failure) =
+            failure.filter(|failure| is_new && failure.outcome == Outcome::Failed)
+        {
+            return Progress::Failed(version, words::failure_reason(failure));
+        }
         if let Some(pending) = pending.filter(|p| p.version == version) {
-            let now = state.clock.at_most(&clocks());
-            let up_ms = pending
-                .soaking_since_ms
-                .map(|since_ms| now.ms().saturating_sub(since_ms));
-            return Progress::Pending(match up_ms {
-                Some(up_ms) => format!("{version} has soaked for {}", compact(up_ms)),
+            let soaking_since_ms = pending.soaking_since_ms;
+            return Progress::Pending(match soaking_since_ms {
+                Some(since_ms) => {
+                    let up = compact(now.ms().saturating_sub(since_ms));
+                    format!("{version} has soaked for {up}")
+                }
                 None => format!("{version} is pending and does not soak"),
             });
         }
@@ -130,23 +141,199 @@ impl Wanted {
         if head.is_some_and(|head| head.version == version) {
             return Progress::Proven(version);
         }
-        let rejected = state
-            .rejected_of(name)
-            .any(|(_, rejected)| rejected.version == version);
-        if rejected {
+        let mut rejected = state.rejected_of(name);
+        if rejected.any(|(_, rejected)| rejected.version == version) {
             return Progress::Failed(version, "it is rejected".to_owned());
         }
-        let failure = known
-            .failures
-            .iter()
-            .find(|failure| failure.version == version);
         match failure {
+            Some(failure) if is_new => Progress::Failed(version, words::failure_reason(failure)),
+            // It may have been deployed again, and no pass has seen that yet.
             Some(failure)
-                if failure.ended_ms > self.since_ms || failure.outcome == Outcome::Failed =>
+                if failure.outcome == Outcome::Failed
+                    && now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS =>
             {
-                Progress::Failed(version, words::failure_reason(failure))
+                let why = words::failure_reason(failure);
+                Progress::Failed(version, format!("{why}, before the wait began"))
             }
             _ => Progress::Pending(format!("waiting for {version} to run")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tagkeeper_core::model::{
+        Clock, EndedBy, Failure, ImageId, Moment, Pending, Proven, Reading, Rejected,
+    };
+
+    use super::*;
+
+    /// The clock when the wait begins.
+    const BEGAN_MS: u64 = 1_000_000;
+
+    fn image(digit: char) -> ImageId {
+        ImageId::new(format!("sha256:{}", digit.to_string().repeat(64)))
+    }
+
+    fn known(change: impl FnOnce(&mut WorkloadState)) -> State {
+        let mut known = WorkloadState::default();
+        change(&mut known);
+        State {
+            clock: Clock {
+                clock_ms: BEGAN_MS,
+                monotonic_ms: BEGAN_MS,
+            },
+            workloads: BTreeMap::from([(WorkloadName::new("app"), known)]),
+            ..State::default()
+        }
+    }
+
+    fn pending(version: &str, soaking_since_ms: Option<u64>) -> Option<Pending> {
+        Some(Pending {
+            version: Version::new(version),
+            image: image('2'),
+            members: Vec::new(),
+            ended: BTreeMap::new(),
+            orchestrated: true,
+            began: Moment {
+                clock_ms: BEGAN_MS,
+                at: String::new(),
+            },
+            soaking_since_ms,
+            restarts: 0,
+            pass_ms: BEGAN_MS,
+            soaked: false,
+            promoting: false,
+            own_end: None,
+            provisional_fallback: None,
+        })
+    }
+
+    fn failure(version: &str, outcome: Outcome, ended_ms: u64) -> Failure {
+        Failure {
+            version: Version::new(version),
+            image: image('2'),
+            outcome,
+            attempts: 1,
+            own_end: None,
+            ended_by: EndedBy::Removed,
+            up_secs: 3,
+            ended_ms,
+            at: String::new(),
+        }
+    }
+
+    fn proven(version: &str) -> Proven {
+        Proven {
+            version: Version::new(version),
+            image: image('2'),
+            rolled_out: true,
+            promoted_at: None,
+        }
+    }
+
+    /// What a wait for `version` says, so many milliseconds after it began.
+    fn said(version: Option<&str>, state: &State, after_ms: u64) -> String {
+        let mut wanted = Wanted {
+            version: version.map(Version::new),
+            since_ms: BEGAN_MS,
+        };
+        let clocks = move || Reading {
+            monotonic_ms: BEGAN_MS + after_ms,
+            wall: String::new(),
+        };
+        match wanted.progress(state, &WorkloadName::new("app"), &clocks) {
+            Progress::Proven(version) => format!("proven: {version}"),
+            Progress::Failed(version, why) => format!("failed: {version}: {why}"),
+            Progress::Nothing => "nothing".to_owned(),
+            Progress::Pending(said) => said,
+        }
+    }
+
+    #[test]
+    fn without_a_version_it_waits_for_what_is_pending() {
+        let idle = known(|_| {});
+        assert_eq!(said(None, &idle, 0), "nothing");
+        let soaking = known(|known| known.memory.pending = pending("v2", Some(BEGAN_MS - 60_000)));
+        assert_eq!(said(None, &soaking, 5_000), "v2 has soaked for 1m5s");
+        let waiting = known(|known| known.memory.pending = pending("v2", None));
+        assert_eq!(said(None, &waiting, 0), "v2 is pending and does not soak");
+    }
+
+    #[test]
+    fn the_version_that_was_pending_is_followed_to_its_end() {
+        let mut wanted = Wanted {
+            version: None,
+            since_ms: BEGAN_MS,
+        };
+        let clocks = || Reading {
+            monotonic_ms: BEGAN_MS,
+            wall: String::new(),
+        };
+        let app = WorkloadName::new("app");
+        let soaking = known(|known| known.memory.pending = pending("v2", None));
+        assert!(matches!(
+            wanted.progress(&soaking, &app, &clocks),
+            Progress::Pending(_)
+        ));
+        let done = known(|known| known.memory.lineage.push(proven("v2")));
+        assert!(matches!(
+            wanted.progress(&done, &app, &clocks),
+            Progress::Proven(_)
+        ));
+    }
+
+    #[test]
+    fn proven_rejected_and_failed() {
+        let done = known(|known| known.memory.lineage.push(proven("v2")));
+        assert_eq!(said(Some("v2"), &done, 0), "proven: v2");
+        assert_eq!(said(Some("v3"), &done, 0), "waiting for v3 to run");
+        let mut rejected = known(|_| {});
+        let rejection = Rejected {
+            version: Version::new("v2"),
+            at: String::new(),
+            proven: None,
+        };
+        rejected.rejected.insert(
+            WorkloadName::new("app"),
+            BTreeMap::from([(image('2'), rejection)]),
+        );
+        assert_eq!(said(Some("v2"), &rejected, 0), "failed: v2: it is rejected");
+        for outcome in [Outcome::Failed, Outcome::Withdrawn, Outcome::Superseded] {
+            let ended = known(|known| known.failures.push(failure("v2", outcome, BEGAN_MS + 1)));
+            assert!(
+                said(Some("v2"), &ended, 2).starts_with("failed: v2: "),
+                "{outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_failed_before_the_wait_and_is_deployed_again_is_waited_for() {
+        let old = failure("v2", Outcome::Failed, BEGAN_MS);
+        let again = known(|known| {
+            known.failures.push(old.clone());
+            known.memory.pending = pending("v2", None);
+        });
+        let waits = "v2 is pending and does not soak";
+        assert_eq!(said(Some("v2"), &again, 0), waits);
+        assert_eq!(said(Some("v2"), &again, 10 * OLD_FAILURE_MS), waits);
+        // No pass has seen it yet: two are given the time to.
+        let unseen = known(|known| known.failures.push(old.clone()));
+        assert_eq!(said(Some("v2"), &unseen, 0), "waiting for v2 to run");
+        assert_eq!(
+            said(Some("v2"), &unseen, OLD_FAILURE_MS),
+            "failed: v2: removed, before the wait began"
+        );
+        // What fails once more has failed, also if it is up again at this moment.
+        let anew = known(|known| {
+            known
+                .failures
+                .push(failure("v2", Outcome::Failed, BEGAN_MS + 1));
+            known.memory.pending = pending("v2", None);
+        });
+        assert_eq!(said(Some("v2"), &anew, 5), "failed: v2: removed");
     }
 }

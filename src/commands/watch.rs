@@ -29,12 +29,12 @@ pub(super) fn watch(
 ) -> Result<Exit, CommandError> {
     let refusal = if options.format == Format::Json {
         Some(
-            "--watch draws for people; for programs, run `tagkeeper status --format json` as often as you like",
+            "--watch is for people; programs run `tagkeeper status --format json` as often as they like",
         )
     } else if std::io::stdout().is_terminal() {
         None
     } else {
-        Some("--watch redraws a terminal, and standard output is none; leave --watch out")
+        Some("--watch needs a terminal, and standard output is not one; leave --watch out")
     };
     if let Some(refusal) = refusal {
         return Err(CommandError::new(Exit::Usage, anyhow!(refusal)));
@@ -65,27 +65,49 @@ fn frame(
         ),
     };
     Ok(format!(
-        "{}, each second until Ctrl-C\n\n{shown}",
+        "{}, refreshed every second until Ctrl-C\n\n{shown}",
         clocks().wall
     ))
 }
 
-/// A frame that stands where the last one stood. What does not fit the terminal is left out, or it would scroll.
+/// A frame in place of the last one. What does not fit the terminal is left out, or it would scroll; the last row then says how
+/// much that is.
 fn over_the_last(frame: &str, rows: usize, columns: usize) -> String {
+    let lines: Vec<&str> = frame.lines().collect();
+    let usable = rows.saturating_sub(1);
+    let all: usize = lines.iter().map(|line| rows_of(line, columns)).sum();
+    // One row is for saying what was cut.
+    let mut left = if all > usable {
+        usable.saturating_sub(1)
+    } else {
+        usable
+    };
     let mut out = HOME.to_owned();
-    let mut left = rows.saturating_sub(1);
-    for line in frame.lines() {
+    let mut shown = 0;
+    for line in &lines {
         let taken = rows_of(line, columns);
         if taken > left {
             break;
         }
         left -= taken;
-        out.push_str(line);
-        out.push_str(CLEAR_REST_OF_LINE);
-        out.push('\n');
+        shown += 1;
+        push_line(&mut out, line);
+    }
+    let cut = lines.len() - shown;
+    if cut > 0 && usable > 0 {
+        let lines = if cut == 1 { "line" } else { "lines" };
+        let note = format!("({cut} more {lines}; make the window taller, or name a workload)");
+        let note: String = note.chars().take(columns.max(1)).collect();
+        push_line(&mut out, &note);
     }
     out.push_str(CLEAR_BELOW);
     out
+}
+
+fn push_line(out: &mut String, line: &str) {
+    out.push_str(line);
+    out.push_str(CLEAR_REST_OF_LINE);
+    out.push('\n');
 }
 
 /// Rows of the terminal that a line takes; colours take no columns.
@@ -108,14 +130,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_drawn_over_the_last_one_and_no_higher_than_the_terminal() {
+    fn a_frame_is_drawn_over_the_last_one_and_says_what_was_cut() {
         let long = "x".repeat(81);
+        let cut = |lines: usize| {
+            let s = if lines == 1 { "" } else { "s" };
+            format!("({lines} more line{s}; make the window taller, or name a workload)\x1b[K\n")
+        };
         for (frame, rows, shown) in [
             ("a\nb\n", 3, "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J".to_owned()),
-            ("a\nb\n", 2, "\x1b[Ha\x1b[K\n\x1b[J".to_owned()),
-            ("a\n\nb\n", 3, "\x1b[Ha\x1b[K\n\x1b[K\n\x1b[J".to_owned()),
+            ("a\nb\n", 2, format!("\x1b[H{}\x1b[J", cut(2))),
+            ("a\nb\nc\n", 3, format!("\x1b[Ha\x1b[K\n{}\x1b[J", cut(2))),
+            (
+                "a\n\nb\n",
+                4,
+                "\x1b[Ha\x1b[K\n\x1b[K\nb\x1b[K\n\x1b[J".to_owned(),
+            ),
             (&long, 3, format!("\x1b[H{long}\x1b[K\n\x1b[J")),
-            (&long, 2, "\x1b[H\x1b[J".to_owned()),
+            (&long, 2, format!("\x1b[H{}\x1b[J", cut(1))),
             ("a\n", 0, "\x1b[H\x1b[J".to_owned()),
         ] {
             assert_eq!(

@@ -9,7 +9,6 @@ use tagkeeper_core::model::{Container, Image, ImageId, LATEST, Observation, Patt
 
 use super::containers::{Containers, is_kubernetes};
 use super::text::listed;
-use crate::policy_file::overlap;
 
 /// What the host seems to have.
 #[derive(Debug, Default)]
@@ -302,22 +301,23 @@ impl<'w> Names<'w> {
         self.containers.extend(Pattern::parse(name));
     }
 
-    /// Whether no workload has a container that a pattern matches, and none is there but these.
+    /// Whether a pattern matches no container of this host but these. Names that were only guessed are
+    /// chosen after the patterns, and around them.
     pub(super) fn is_free(&self, pattern: &Pattern, own: &[&str]) -> bool {
         let mut present = self.present.iter();
         present.all(|name| own.contains(name) || !pattern.matches(name))
-            && self
-                .containers
-                .iter()
-                .all(|taken| overlap(taken, pattern).is_none())
     }
 }
 
-/// The name, or the first of `name-2`, `name-3` and so on that is free.
+/// The name, or the first that is free of `name-2`, `local-name`, `name-3`, `local-local-name` and so
+/// on. Those that end in a number may all be matched by one pattern, `name[0-9]*`; the others are not.
 fn numbered(wanted: &str, is_free: impl Fn(&str) -> bool) -> String {
-    let numbers = (2_u64..).map(|n| format!("{wanted}-{n}"));
+    let others = (1_usize..).flat_map(|n| {
+        let prefixed = format!("{}{wanted}", "local-".repeat(n));
+        [format!("{wanted}-{}", n + 1), prefixed]
+    });
     std::iter::once(wanted.to_owned())
-        .chain(numbers)
+        .chain(others)
         .find(|name| is_free(name))
         .unwrap_or_default()
 }

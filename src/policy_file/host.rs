@@ -78,19 +78,22 @@ pub enum FileKind {
     Other,
 }
 
-/// As whom the service runs, and what its unit leaves of the host.
+/// As whom the service runs, and what its unit and the drop-ins leave of the host. The unit that
+/// ships hides nothing; its drop-in `strict.conf` does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// The user; none where this host has no such user, so that nothing can be said of its rights.
     pub user: Option<User>,
-    /// Paths that drop-ins make writable.
+    /// `ProtectHome=`: what is below the homes is hidden.
+    pub hides_homes: bool,
+    /// `PrivateTmp=`: what is in the temporary directories is hidden.
+    pub hides_tmp: bool,
+    /// `ProtectSystem=strict`: only its own directories can be written to.
+    pub is_read_only: bool,
+    /// Paths that are writable all the same.
     pub writable: Vec<PathBuf>,
-    /// Paths that drop-ins bring back into view.
+    /// Paths that are brought back into view.
     pub visible: Vec<PathBuf>,
-    /// A drop-in has turned `ProtectHome=` off.
-    pub sees_homes: bool,
-    /// A drop-in has turned `PrivateTmp=` off.
-    pub sees_tmp: bool,
 }
 
 /// A user of the host.
@@ -207,13 +210,13 @@ impl Host<'_> {
         }
         let homes = HOMES
             .iter()
-            .map(|root| (root, "ProtectHome=", self.service.sees_homes));
+            .map(|root| (root, "ProtectHome=", self.service.hides_homes));
         let temporary = TEMPORARY
             .iter()
-            .map(|root| (root, "PrivateTmp=", self.service.sees_tmp));
+            .map(|root| (root, "PrivateTmp=", self.service.hides_tmp));
         let mut roots = homes.chain(temporary);
         let (root, setting, _) =
-            roots.find(|(root, _, sees)| !sees && is_below(Path::new(root)))?;
+            roots.find(|(root, _, hides)| *hides && is_below(Path::new(root)))?;
         Some((
             format!("is below {root}, which tagkeeper.service does not see ({setting})"),
             "move it to /usr/local, /etc or /run".to_owned(),
@@ -370,19 +373,20 @@ impl Host<'_> {
     fn metrics_file(&self, checked: &CheckedPolicy) -> Option<Finding> {
         let file = checked.settings.metrics.textfile.as_ref()?;
         let own = WRITABLE.iter().map(Path::new);
-        let mut writable = own.chain(self.service.writable.iter().map(PathBuf::as_path));
-        let (trouble, help) = if writable.any(|root| file.starts_with(root)) {
-            // The unit makes its own directories.
-            if WRITABLE.iter().any(|own| file.starts_with(own)) {
-                return None;
-            }
-            self.denied(file.parent()?, WRITE | EXECUTE)?
-        } else {
+        if own.clone().any(|root| file.starts_with(root)) {
+            // The unit makes them, and gives them to its user.
+            return None;
+        }
+        let mut writable = self.service.writable.iter();
+        let (trouble, help) = if self.service.is_read_only && !writable.any(|w| file.starts_with(w))
+        {
             (
                 "is outside of what tagkeeper.service may write to (ProtectSystem=)".to_owned(),
                 "write \"/run/tagkeeper/tagkeeper.prom\", or add ReadWritePaths= by `systemctl edit tagkeeper.service`"
                     .to_owned(),
             )
+        } else {
+            self.denied(file.parent()?, WRITE | EXECUTE)?
         };
         let message = format!("the metrics file, '{}', {trouble}", shown(file));
         checked.warning(&["metrics.textfile".to_owned()], message, help)

@@ -31,7 +31,6 @@ pub use files::{Roots, check, check_file, load, load_file};
 pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
 pub use lint::{CheckedPolicy, of_engine};
-pub(crate) use overlap::overlap;
 pub use value::socket_path;
 pub(crate) use value::{is_name, key_name, quoted};
 

@@ -170,7 +170,7 @@ pub(super) fn example_of(pattern: &Pattern) -> Option<String> {
 }
 
 /// Whether two patterns can match one name; that name.
-pub(crate) fn overlap(one: &Pattern, other: &Pattern) -> Option<String> {
+pub(super) fn overlap(one: &Pattern, other: &Pattern) -> Option<String> {
     Automaton::new(one).overlap(&Automaton::new(other))
 }
 

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Action, ActionKind, Clock, Counters, Event, Now, Plan, Policy, Reading, Reason, RefusedRemoval,
-    Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
+    Action, ActionKind, Clock, Counters, Event, ImageId, Now, Plan, Policy, Reading, Reason,
+    RefusedRemoval, Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
 };
 use tagkeeper_core::planner;
 
@@ -221,6 +221,8 @@ struct Answers {
     counters: Counters,
     /// The removals that took an image off the disk.
     deleted: Vec<ActionKind>,
+    /// The names that were removed, with the images that they named.
+    names: Vec<(ImageId, String)>,
     /// The removals that the engine refused: what was to be removed, and what the engine said.
     refused: Vec<(String, String)>,
 }
@@ -261,6 +263,14 @@ impl Record {
             reclaimed_bytes: reclaimed_bytes.unwrap_or_default(),
             ..Counters::default()
         });
+        if let ActionKind::RemoveImage {
+            reference: Some(reference),
+            image,
+            ..
+        } = action
+        {
+            answers.names.push((image.clone(), reference.to_string()));
+        }
         if reclaimed_bytes.is_some() {
             answers.deleted.push(action.clone());
         }
@@ -282,7 +292,7 @@ impl Record {
             if let Some(known) = state.workloads.get_mut(&workload) {
                 known.counters.add(&answers.counters);
                 for action in &answers.deleted {
-                    note_deleted(known, action, now);
+                    note_deleted(known, action, &answers.names, now);
                 }
                 for (target, reason) in answers.refused {
                     note_refused(known, target, reason, now);
@@ -302,7 +312,12 @@ impl Record {
 }
 
 /// What took an image off the disk: it is no longer on record, and its history says why.
-fn note_deleted(known: &mut WorkloadState, action: &ActionKind, now: &Now) {
+fn note_deleted(
+    known: &mut WorkloadState,
+    action: &ActionKind,
+    removed_names: &[(ImageId, String)],
+    now: &Now,
+) {
     let ActionKind::RemoveImage {
         reference,
         image,
@@ -318,7 +333,9 @@ fn note_deleted(known: &mut WorkloadState, action: &ActionKind, now: &Now) {
     };
     let tag = reference.as_ref().and_then(|r| r.version_tag());
     let version = || tag.map_or_else(|| image.short_version(), Version::new);
+    let names = removed_names.iter().filter(|(of, _)| of == image);
     known.note(image, version, |past| {
+        past.names = names.map(|(_, name)| name.clone()).collect();
         past.removed = Some(Removed {
             why,
             at: now.wall.clone(),

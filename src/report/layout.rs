@@ -1,4 +1,4 @@
-//! Pieces of text for a terminal of 80 columns: cleaned words with a tone, wrapped paragraphs. Pure.
+//! Pieces of text for a terminal: cleaned words with a tone, paragraphs that wrap at its width. Pure.
 //!
 //! What comes from outside is cleaned here, in the one place that every text goes through; colours are put around it
 //! after that, so that nothing from outside can pass for one.
@@ -7,8 +7,12 @@ use anstyle::{AnsiColor, Style};
 
 use super::words::{clean_char, columns, columns_of};
 
-/// Columns that a line may take.
+/// Columns that a line may take where there is no terminal.
 pub(crate) const WIDTH: usize = 80;
+/// Narrower terminals get lines of this width, and wrap them.
+const WIDTH_MIN: usize = 60;
+/// On wider terminals, lines stay this short: longer ones are hard to read.
+const WIDTH_MAX: usize = 160;
 
 /// What a piece of text means to its reader. On a terminal that is a colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,13 +30,15 @@ pub(crate) enum Tone {
     Bad,
     /// It may be overlooked.
     Faint,
+    /// A name to copy, such as a container's: never broken, however narrow the page is.
+    Name,
 }
 
 impl Tone {
     fn style(self) -> Style {
         let style = Style::new();
         match self {
-            Self::Plain => style,
+            Self::Plain | Self::Name => style,
             Self::Strong => style.bold(),
             Self::Good => style.fg_color(Some(AnsiColor::Green.into())),
             Self::Warning => style.fg_color(Some(AnsiColor::Yellow.into())),
@@ -51,6 +57,13 @@ impl Text {
     #[must_use]
     pub(crate) fn and(mut self, tone: Tone, text: impl Into<String>) -> Self {
         self.0.push((tone, text.into()));
+        self
+    }
+
+    /// Another text follows.
+    #[must_use]
+    pub(crate) fn then(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
         self
     }
 
@@ -114,7 +127,8 @@ impl Pieces {
 
     /// Breaks what is wider than the columns that there are, where names have their joints if that is not too early.
     fn broken(self, width: usize) -> Vec<Self> {
-        if self.columns() <= width {
+        let is_name = self.0.iter().any(|(tone, _)| *tone == Tone::Name);
+        if is_name || self.columns() <= width {
             return vec![self];
         }
         let all: Vec<(Tone, char)> = self
@@ -158,16 +172,57 @@ fn break_point(text: &[(Tone, char)], width: usize) -> usize {
     joint.filter(|at| *at > fits / 2).unwrap_or(fits).max(1)
 }
 
-/// What lines are written on: with colours, or without.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What lines are written on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Whether it is a terminal that is to show colours.
     pub colors: bool,
+    /// Columns that a line may take.
+    width: usize,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            colors: false,
+            width: WIDTH,
+        }
+    }
 }
 
 impl Page {
+    /// A page for a terminal of so many columns: 60 to 160 of them are used.
+    pub fn new(colors: bool, columns: usize) -> Self {
+        Self {
+            colors,
+            width: columns.clamp(WIDTH_MIN, WIDTH_MAX),
+        }
+    }
+
+    /// Columns that a line may take.
+    pub(crate) fn width(self) -> usize {
+        self.width
+    }
+
+    /// One line with `right` at its right edge; on a line of its own where both do not fit.
+    pub(crate) fn line_with_right(self, left: Text, right: &str) -> String {
+        let shown = self.paragraph("", 0, left.clone());
+        let taken = Self::default().paragraph("", 0, left.clone());
+        let taken = columns(taken.trim_end_matches('\n'));
+        let is_one_line = shown.lines().count() == 1;
+        let gap = self.width.saturating_sub(taken + columns(right));
+        if !is_one_line || gap < 2 {
+            return shown + &self.paragraph("", 0, right);
+        }
+        let mut line = shown.trim_end_matches('\n').to_owned();
+        line.extend(std::iter::repeat_n(' ', gap));
+        line.push_str(right);
+        line.push('\n');
+        line
+    }
+
     /// A paragraph that begins with `lead`, goes on behind it, and continues on lines indented by `indent` columns. No
-    /// line is wider than [`WIDTH`]: a word that is, such as a long name, is broken. Ends with a newline.
+    /// line is wider than the page: a word that is, such as a long name, is broken ([`Tone::Name`] aside). Ends with a newline.
     pub(crate) fn paragraph(
         self,
         lead: impl Into<Text>,
@@ -185,10 +240,10 @@ impl Page {
         let words = text.into().words();
         let parts = words
             .into_iter()
-            .flat_map(|word| word.broken(WIDTH.saturating_sub(indent).max(1)));
+            .flat_map(|word| word.broken(self.width.saturating_sub(indent).max(1)));
         for word in parts {
             let gap = usize::from(!is_empty);
-            if !is_empty && line.columns() + gap + word.columns() > WIDTH {
+            if !is_empty && line.columns() + gap + word.columns() > self.width {
                 self.end_line(&mut out, &line);
                 line = Pieces::default();
                 line.pad(indent);
@@ -321,13 +376,44 @@ mod tests {
     }
 
     #[test]
+    fn a_name_to_copy_is_in_one_piece_on_any_page() {
+        let name = format!("k8s_telemetry_{}", "x".repeat(90));
+        let text = Text::from("in ").and(Tone::Name, &name);
+        for columns in [20, 60, 80, 160] {
+            let shown = Page::new(false, columns).paragraph("", 2, text.clone());
+            assert!(shown.contains(&name), "{columns}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_page_is_as_wide_as_the_terminal_within_reason() {
+        for (columns, width) in [(1, 60), (60, 60), (97, 97), (160, 160), (400, 160)] {
+            assert_eq!(Page::new(false, columns).width(), width);
+        }
+    }
+
+    #[test]
+    fn what_stands_at_the_right_edge_gets_a_line_of_its_own_where_there_is_no_room() {
+        let line = |columns, left: &str| {
+            Page::new(false, columns).line_with_right(Text::from(left), "6 workloads")
+        };
+        assert_eq!(
+            line(60, "last pass ok"),
+            format!("last pass ok{}6 workloads\n", " ".repeat(60 - 12 - 11))
+        );
+        let full = "x".repeat(48);
+        assert_eq!(line(60, &full), format!("{full}\n6 workloads\n"));
+        assert_eq!(line(61, &full), format!("{full}  6 workloads\n"));
+    }
+
+    #[test]
     fn no_text_is_a_lead_alone() {
         assert_eq!(paragraph("  a", 6, ""), "  a\n");
     }
 
     #[test]
     fn colours_stand_around_the_text_and_take_no_columns() {
-        let page = Page { colors: true };
+        let page = Page::new(true, WIDTH);
         let text = || {
             Text::from("v2,")
                 .and(Tone::Good, " proven since\tlong ago")

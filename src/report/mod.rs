@@ -9,11 +9,13 @@ pub mod json;
 mod layout;
 pub mod log;
 pub mod metrics;
+#[cfg(test)]
+mod sample;
 mod status_line;
 pub mod text;
 pub mod words;
 
-use crate::last_pass::LastPass;
+pub use crate::last_pass::LastPass;
 
 pub use layout::Page;
 pub use status_line::status_line;
@@ -30,6 +32,10 @@ pub struct Preface {
     pub notes: Vec<String>,
     /// When the last pass ended, and how; none if that is not known.
     pub last_pass: Option<LastPassView>,
+    /// What systemd says of the timer, such as `active`; none where nothing asked, or nothing answered.
+    pub timer: Option<String>,
+    /// The wall clock, RFC 3339, for how long ago something was; none to leave that out.
+    pub wall: Option<String>,
 }
 
 /// The last pass, for people.
@@ -48,6 +54,21 @@ impl Preface {
             policy_file: policy_file.into(),
             notes: Vec::new(),
             last_pass: None,
+            timer: None,
+            wall: None,
+        }
+    }
+
+    /// How long ago a time was; none if that cannot be told, because the wall clock was set back or is not known.
+    pub(crate) fn ago(&self, at: &str) -> Option<String> {
+        words::ago(at, self.wall.as_deref()?)
+    }
+
+    /// A time with how long ago it was: `2026-11-22T23:10:00Z (5 days ago)`.
+    pub(crate) fn when(&self, at: &str) -> String {
+        match self.ago(at) {
+            Some(ago) => format!("{at} ({ago} ago)"),
+            None => at.to_owned(),
         }
     }
 }

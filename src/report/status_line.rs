@@ -2,6 +2,7 @@
 
 use tagkeeper_core::model::{PendingView, Plan, WorkloadPlan};
 
+use super::words;
 use crate::duration as span;
 
 /// Workloads that are named before the rest is counted.
@@ -10,13 +11,13 @@ const WORKLOADS_MAX: usize = 4;
 /// terminal's two.
 const CHARS_MAX: usize = 160;
 
-/// The state of the workloads, in one bounded line; pending upgrades first.
+/// The state of the workloads, in one bounded line; failing upgrades first, then pending ones.
 pub fn status_line(plan: &Plan) -> String {
     if plan.workloads.is_empty() {
         return "no workload in the policy".to_owned();
     }
     let mut workloads: Vec<_> = plan.workloads.iter().collect();
-    workloads.sort_by_key(|(_, workload)| workload.pending.is_none());
+    workloads.sort_by_key(|(_, workload)| (workload.failing.is_none(), workload.pending.is_none()));
     let mut line = String::new();
     let mut named = 0;
     for (name, workload) in workloads.iter().take(WORKLOADS_MAX) {
@@ -40,25 +41,31 @@ pub fn status_line(plan: &Plan) -> String {
 
 /// The state of one workload, without its name.
 pub(crate) fn summary(workload: &WorkloadPlan) -> String {
-    let stands = match (&workload.pending, &workload.latest) {
-        (Some(pending), _) => progress(pending),
-        (None, Some(latest)) if latest.proven => {
+    let state = match (&workload.failing, &workload.pending, &workload.latest) {
+        (Some(failure), ..) => format!(
+            "{} FAILING, {}, {}",
+            failure.version,
+            words::failure_reason(failure),
+            words::count(failure.attempts, "attempt")
+        ),
+        (None, Some(pending), _) => progress(pending),
+        (None, None, Some(latest)) if latest.proven => {
             format!("{} is latest, nothing pending", latest.version)
         }
-        (None, Some(latest)) => {
+        (None, None, Some(latest)) => {
             format!(
                 "{} is latest but not proven, nothing pending",
                 latest.version
             )
         }
-        (None, None) => "nothing is latest, nothing pending".to_owned(),
+        (None, None, None) => "nothing is latest, nothing pending".to_owned(),
     };
     let hold = if workload.held.is_some() {
         ", on hold"
     } else {
         ""
     };
-    format!("{stands}{hold}")
+    format!("{state}{hold}")
 }
 
 /// How far a pending upgrade has come.

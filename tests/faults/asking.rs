@@ -33,22 +33,19 @@ fn a_yes_does_what_was_shown() {
         let shown = terminal.sees(QUESTION);
         for part in [
             "app: v2 (",
-            "is rejected",
+            "will be rejected",
             "  ~ retag  restore    app:latest",
             "  - remove stale      container app",
             "latest becomes v1 (",
-            "the local service's next start runs it",
+            "the local service will start that version",
         ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
-        assert_eq!(host.id_of("app:latest"), id("v2"), "nobody has answered");
+        assert_eq!(host.id_of("app:latest"), id("v2"), "no answer yet");
         terminal.types(yes);
         let (code, rest) = terminal.ends();
         assert_eq!(code, 0, "{rest}");
-        assert!(
-            rest.contains("v2 is rejected; latest is v1 again"),
-            "{rest}"
-        );
+        assert!(rest.contains("v2 is rejected; latest is v1"), "{rest}");
         assert_eq!(host.id_of("app:latest"), id("v1"));
         assert!(!host.has_container("app"));
     }
@@ -86,7 +83,7 @@ fn a_refusal_comes_before_the_question() {
 }
 
 #[test]
-fn no_question_with_yes_and_none_where_nobody_is() {
+fn no_question_with_yes_and_nothing_without_it_where_there_is_no_terminal() {
     for args in [["--yes"], ["-y"]] {
         let host = promoted();
         let (code, screen) = rollback(&host, &args).ends();
@@ -95,9 +92,11 @@ fn no_question_with_yes_and_none_where_nobody_is() {
         assert_eq!(host.id_of("app:latest"), id("v1"));
     }
     let host = promoted();
-    let script = host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    let script = host.run_at(1_000, &["rollback", "app"]).expect_code(1);
     assert!(!script.stderr.contains("[y/N]"), "{script:#?}");
-    assert_eq!(host.id_of("app:latest"), id("v1"));
+    assert!(script.stderr.contains("--yes was not given"), "{script:#?}");
+    assert!(script.stderr.contains("latest becomes v1"), "{script:#?}");
+    assert_eq!(host.id_of("app:latest"), id("v2"), "nothing was changed");
 }
 
 /// The timer goes on while a person thinks; and what they then agree to may be no longer what would be done.
@@ -142,7 +141,7 @@ fn a_pass_may_come_in_between_and_what_has_changed_is_not_done() {
     assert_eq!(host.id_of("app:latest"), id("v2"), "v3 is rejected");
 }
 
-/// Half a terminal is none: where the question is not seen, or cannot be answered, nothing is asked.
+/// Half a terminal is none: where the question is not seen, or cannot be answered, nothing is asked and nothing is done.
 #[test]
 fn half_a_terminal_is_none() {
     let host = promoted();
@@ -152,13 +151,9 @@ fn half_a_terminal_is_none() {
     let mut without_keyboard = std::process::Command::new("/bin/sh");
     without_keyboard.args(["-c", &shell]);
     let (code, screen) = Terminal::run(&without_keyboard, &[]).ends();
-    assert_eq!(code, 0, "{screen}");
+    assert_eq!(code, 1, "{screen}");
     assert!(!screen.contains("[y/N]"), "{screen}");
-    assert_eq!(host.id_of("app:latest"), id("v1"));
-    assert!(
-        host.engine()
-            .take_log()
-            .iter()
-            .any(|r| r.route == Route::Tag)
-    );
+    assert_eq!(host.id_of("app:latest"), id("v2"));
+    let requests = host.engine().take_log();
+    assert!(!requests.iter().any(|r| r.route == Route::Tag));
 }

@@ -16,7 +16,7 @@ const COMMANDS: [&[&str]; 5] = [
     &["plan"],
     &["status"],
     &["check"],
-    &["rollback", "app"],
+    &["rollback", "app", "--yes"],
 ];
 
 /// Holds the lock as another pass would, for as long as the file lives.
@@ -71,7 +71,10 @@ fn a_rollback_waits_for_the_lock() {
             thread::sleep(Duration::from_secs(1));
             drop(lock);
         });
-        host.run_at(RIPE + 5, &["rollback", "app"]).expect_code(0);
+        let done = host
+            .run_at(RIPE + 5, &["rollback", "app", "--yes"])
+            .expect_code(0);
+        assert!(done.stderr.contains("waiting for the lock"), "{done:#?}");
     });
     assert_eq!(host.id_of("app:latest"), id("v1"));
 }
@@ -80,17 +83,15 @@ fn a_rollback_waits_for_the_lock() {
 fn a_newer_state_is_refused_untouched() {
     let host = soaking(POLICY);
     let text = fs::read_to_string(host.state_file()).expect("the first pass wrote it");
-    let newer = text
-        .replacen("\"version\":1", "\"version\":999", 1)
-        .replacen("\"version\": 1", "\"version\": 999", 1);
-    assert_ne!(newer, text, "it bears its version: {text}");
+    let newer = text.replacen("\"version\": 2", "\"version\": 999", 1);
+    assert_ne!(newer, text, "its format number comes first: {text}");
     // What a newer format may hold besides is none of this program's business.
     let newer = newer.replacen('{', "{\"to_come\":true,", 1);
     fs::write(host.state_file(), &newer).expect("writable");
     let stamps = host.state_stamps();
     for command in [
         ["reconcile"].as_slice(),
-        &["rollback", "app"],
+        &["rollback", "app", "--yes"],
         &["plan"],
         &["status"],
     ] {
@@ -211,7 +212,7 @@ fn a_missing_policy_is_no_default() {
 }
 
 #[test]
-fn a_policy_without_a_workload_is_legal_and_touches_nothing() {
+fn a_policy_without_a_workload_is_valid_and_touches_nothing() {
     let host = Host::new("");
     upgrade(&mut host.engine().docker);
     let names = host.names();
@@ -225,7 +226,7 @@ fn a_policy_without_a_workload_is_legal_and_touches_nothing() {
 }
 
 #[test]
-fn check_is_content_with_a_good_policy_and_changes_nothing() {
+fn check_accepts_a_valid_policy_and_changes_nothing() {
     let host = Host::new(POLICY);
     host.engine().docker.image("v1", &["app:latest"]);
     let stamps = host.state_stamps();
@@ -254,12 +255,12 @@ fn check_warns_of_what_only_the_host_knows() {
             Some(said.len()),
             "{json:#}"
         );
-        assert!(text.stdout.starts_with("the policy is sound"), "{text:#?}");
+        assert!(text.stdout.starts_with("the policy is valid"), "{text:#?}");
         for (said, warning) in said
             .iter()
             .zip(json["warnings"].as_array().into_iter().flatten())
         {
-            let what = warning["what"].as_str().unwrap_or_default();
+            let what = warning["message"].as_str().unwrap_or_default();
             assert!(what.contains(said), "{said}: {json:#}");
             assert!(text.stderr.contains(what), "{said}: {text:#?}");
             let line = warning["line"]
@@ -278,13 +279,15 @@ fn check_warns_of_what_only_the_host_knows() {
     warned(&[]);
     fs::remove_file(&ready).expect("ours");
     fs::create_dir(&ready).expect("writable");
-    warned(&["is no file"]);
+    warned(&["is not a file"]);
 
-    // An engine that is not there leaves a question open, and the policy as sound as it was.
+    // An engine that is not there leaves a question open, and the policy as valid as it was.
     let gone = host.path("no.sock");
     let outcome = host.run_on(&gone, 0, &["check"]).expect_code(0);
     assert!(
-        outcome.stderr.contains("could not look at the engine"),
+        outcome
+            .stderr
+            .contains("engine not reachable, repositories not checked"),
         "{outcome:#?}"
     );
     assert!(outcome.stderr.contains("no.sock"), "{outcome:#?}");
@@ -351,6 +354,7 @@ fn help_and_version_are_no_error() {
         "init",
         "rollback",
         "accept",
+        "wait",
     ] {
         assert!(help.contains(command), "{help}");
     }

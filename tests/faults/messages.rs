@@ -159,16 +159,16 @@ const STATE_CASES: &[Case] = &[
         &["reconcile"],
         78,
         &[
-            "nothing was changed; install the later tagkeeper",
+            "install the newer tagkeeper",
             "state.json'",
             "format 99",
-            "this one knows 1",
+            "this one knows 2",
         ],
     ),
     (
         "broken",
         BROKEN,
-        &["rollback", "app"],
+        &["rollback", "app", "--yes"],
         1,
         &[
             "run `tagkeeper reconcile`",
@@ -190,12 +190,12 @@ const STATE_CASES: &[Case] = &[
     (
         "nothing proven",
         IDLE,
-        &["rollback", "app"],
+        &["rollback", "app", "--yes"],
         1,
         &[
             "nothing is proven for 'app' yet",
             "nothing was changed",
-            "`tagkeeper status`",
+            "`tagkeeper status app`",
         ],
     ),
     (
@@ -205,22 +205,22 @@ const STATE_CASES: &[Case] = &[
         1,
         &[
             "version 'v9' of 'app' is not rejected",
-            "rejected: nothing is",
+            "nothing is rejected",
         ],
     ),
     (
         "no such workload",
         NOTHING,
-        &["rollback", "apq"],
+        &["rollback", "apq", "--yes"],
         2,
         &["there is no workload 'apq': did you mean 'app'?"],
     ),
     (
         "nothing near",
         NOTHING,
-        &["rollback", "telemetry"],
+        &["rollback", "telemetry", "--yes"],
         2,
-        &["there is no workload 'telemetry'", "names app"],
+        &["there is no workload 'telemetry'", "the policy has app"],
     ),
 ];
 
@@ -267,7 +267,7 @@ const POLICY_CASES: &[Case] = &[
         &[
             "failed to read '",
             "policy.toml': No such file",
-            "help: write it, or name another",
+            "help: create it, or name another",
         ],
     ),
     (
@@ -341,7 +341,7 @@ fn of_permissions() {
         &pass,
         1,
         &[
-            "is closed to this user",
+            "is not writable for this user",
             "user tagkeeper",
             "--state-dir",
             "Permission denied",

@@ -49,12 +49,9 @@ fn status_has_the_fields_of_plan_without_the_actions() {
             .map(|o| o.keys().cloned().collect())
             .unwrap_or_default()
     };
-    assert!(
-        plan["workloads"]["app"]
-            .as_object_mut()
-            .and_then(|o| o.remove("actions"))
-            .is_some()
-    );
+    let app = plan["workloads"]["app"].as_object_mut();
+    let app = app.expect("an object");
+    assert!(app.remove("actions").is_some() && app.remove("then").is_some());
     assert_eq!(keys(&status), keys(&plan));
 }
 
@@ -79,12 +76,15 @@ fn hold_looks_and_does_not_touch() {
     let plan = host.plan_at(500_005);
     let app = &plan["workloads"]["app"];
     assert_eq!(app["pending"]["version"], "v2", "observed and shown");
-    let reasons = app["images"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|i| i["reason"].as_str().unwrap_or_default());
-    assert!(reasons.into_iter().all(|r| r == "held"), "{app:#}");
+    let images = app["images"].as_array().expect("a list");
+    assert!(images.iter().all(|image| image["held"] == true), "{app:#}");
+    let has_reason = |reason: &str| images.iter().any(|image| image["reason"] == reason);
+    assert!(has_reason("pending"), "the real verdicts: {app:#}");
+    let text = host.run_at(500_006, &["plan"]).expect_code(0).stdout;
+    assert!(
+        text.contains("without the hold, v2 becomes latest"),
+        "{text}"
+    );
     assert_eq!(host.names(), names);
     host.set_policy(POLICY);
     host.pass_at(500_010).expect_code(0);
@@ -94,7 +94,8 @@ fn hold_looks_and_does_not_touch() {
 #[test]
 fn a_rollback_moves_latest_back_and_what_it_rejected_is_not_promoted_again() {
     let host = promoted();
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert_eq!(host.id_of("app:latest"), id("v1"));
     // v2 goes on running, however long.
     for secs in [1_100, 5_000, 50_000] {
@@ -111,7 +112,8 @@ fn a_rollback_moves_latest_back_and_what_it_rejected_is_not_promoted_again() {
 #[test]
 fn accept_lifts_a_rejection() {
     let host = promoted();
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     host.pass_at(2_000).expect_code(0);
     host.run_at(3_000, &["accept", "app", "v2"]).expect_code(0);
     host.pass_at(3_100).expect_code(0);
@@ -130,7 +132,8 @@ fn a_rollback_takes_the_stale_local_container_along() {
     let host = promoted();
     host.engine().docker.run("app", "app:latest");
     host.engine().docker.exit("app", 0);
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert!(
         !host.has_container("app"),
         "the service would have started v2 again"
@@ -143,7 +146,7 @@ fn a_rollback_refuses_while_the_local_container_runs() {
     let host = promoted();
     host.engine().docker.run("app", "app:latest");
     let state = host.state_bytes();
-    let outcome = host.run_at(1_000, &["rollback", "app"]);
+    let outcome = host.run_at(1_000, &["rollback", "app", "--yes"]);
     assert_ne!(outcome.code, 0, "{outcome:#?}");
     assert_eq!(outcome.mutations(), [""; 0]);
     assert_eq!(host.state_bytes(), state);
@@ -157,7 +160,8 @@ fn a_rollback_refuses_while_the_local_container_runs() {
 #[test]
 fn a_rollback_of_a_pending_upgrade_rejects_that_and_leaves_latest() {
     let host = soaking(POLICY);
-    host.run_at(300, &["rollback", "app"]).expect_code(0);
+    host.run_at(300, &["rollback", "app", "--yes"])
+        .expect_code(0);
     for secs in [RIPE, 2 * RIPE, 5 * RIPE] {
         host.pass_at(secs).expect_code(0);
         assert_eq!(host.id_of("app:latest"), id("v1"), "at {secs} s");
@@ -175,10 +179,13 @@ fn a_rollback_of_a_pending_upgrade_rejects_that_and_leaves_latest() {
 #[test]
 fn a_rollback_without_a_fallback_changes_nothing() {
     let host = promoted();
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     host.pass_at(1_010).expect_code(0);
     let (state, names) = (host.state_bytes(), host.names());
-    let outcome = host.run_at(1_020, &["rollback", "app"]).expect_code(1);
+    let outcome = host
+        .run_at(1_020, &["rollback", "app", "--yes"])
+        .expect_code(1);
     assert_eq!(outcome.mutations(), [""; 0], "v1 is all that is left");
     assert_eq!((host.state_bytes(), host.names()), (state, names));
 }
@@ -187,7 +194,8 @@ fn a_rollback_without_a_fallback_changes_nothing() {
 fn a_rollback_works_on_hold() {
     let host = promoted();
     host.set_policy(&format!("{POLICY}hold = true\n"));
-    host.run_at(1_000, &["rollback", "app"]).expect_code(0);
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
     assert_eq!(host.id_of("app:latest"), id("v1"), "a person asked");
 }
 
@@ -200,8 +208,14 @@ fn a_pass_finishes_a_rollback_that_was_cut_short() {
         Route::Tag,
         crate::fake::Fault::Status(500, "read-only file system"),
     );
-    let outcome = host.run_at(1_000, &["rollback", "app"]).expect_code(1);
+    let outcome = host
+        .run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(1);
     assert!(outcome.count(Route::Tag) > 0);
+    assert!(
+        outcome.stdout.contains("latest is still v2, not v1"),
+        "it claims nothing (field case 73): {outcome:#?}"
+    );
     host.engine().heal();
     host.pass_at(1_010).expect_code(0);
     assert_eq!(
@@ -262,4 +276,109 @@ fn init_where_there_is_nothing_prints_a_skeleton_and_says_so() {
     assert!(first.stderr.contains("looks like a workload"), "{first:#?}");
     let gone = host.run_on(&host.path("no.sock"), 0, &["init"]);
     assert_eq!((gone.code, gone.stdout.as_str()), (69, ""), "{gone:#?}");
+}
+
+/// Field case 72: what is rejected does not depend on the second.
+#[test]
+fn a_rollback_rejects_the_upgrade_in_a_crash_loop_while_it_is_down() {
+    let host = promoted();
+    {
+        let docker = &mut host.engine().docker;
+        docker.image("v3", &["reg.example/app:v3"]);
+        docker.drop_container("k8s_app_1");
+        docker.run("k8s_app_3", "reg.example/app:v3");
+    }
+    for secs in [700, 760, 820] {
+        host.pass_at(secs).expect_code(0);
+        host.engine().docker.exit("k8s_app_3", 3);
+        host.pass_at(secs + 30).expect_code(0);
+        host.engine().docker.restart("k8s_app_3");
+    }
+    host.pass_at(880).expect_code(0);
+    host.engine().docker.exit("k8s_app_3", 3);
+    let screen = host.run_at(890, &["status"]).expect_code(0).stdout;
+    assert!(screen.contains("! app"), "{screen}");
+    assert!(screen.contains("FAILING"), "{screen}");
+    let details = host.run_at(890, &["status", "app"]).expect_code(0).stdout;
+    assert!(details.contains("docker logs k8s_app_3"), "{details}");
+    let done = host
+        .run_at(891, &["rollback", "app", "--yes"])
+        .expect_code(0)
+        .stdout;
+    assert!(done.contains("v3 is rejected; latest is v2"), "{done}");
+    assert_eq!(host.id_of("app:latest"), id("v2"));
+}
+
+#[test]
+fn wait_ends_with_what_became_of_the_upgrade() {
+    let host = soaking(POLICY);
+    let wait = |secs, args: &[&str]| host.run_at(secs, &[&["wait", "app"], args].concat());
+    let late = wait(5, &["--timeout", "1s"]).expect_code(3);
+    assert!(late.stderr.contains("v2 is not proven yet"), "{late:#?}");
+    wait(5, &["v2", "--timeout", "0s"]).expect_code(3);
+    host.pass_at(RIPE).expect_code(0);
+    let done = wait(RIPE + 5, &["v2"]).expect_code(0);
+    assert_eq!(done.stdout, "app: v2 is proven and is latest\n");
+    let idle = wait(RIPE + 5, &[]).expect_code(0);
+    assert_eq!(idle.stdout, "app: nothing is pending\n");
+    host.run_at(RIPE + 10, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    let rejected = wait(RIPE + 15, &["v2"]).expect_code(1);
+    assert!(rejected.stderr.contains("it is rejected"), "{rejected:#?}");
+    assert_eq!(rejected.requests.len(), 0, "it asks the engine nothing");
+    host.run_at(0, &["wait", "nonesuch"]).expect_code(2);
+}
+
+/// A wait sees what a pass writes while it lasts.
+#[test]
+fn wait_ends_when_a_pass_promotes() {
+    let host = soaking(POLICY);
+    let command = host.command_on(&host.path("docker.sock"), RIPE, &["wait", "app", "v2"]);
+    let waiting = std::thread::spawn(move || {
+        let mut command = command;
+        crate::host::finish(&mut command)
+    });
+    host.pass_at(RIPE).expect_code(0);
+    let done = waiting.join().expect("it ends").expect_code(0);
+    assert_eq!(done.stdout, "app: v2 is proven and is latest\n");
+}
+
+/// How the last pass ended is kept where a reboot forgets it, and `status` says so first.
+#[test]
+fn status_says_when_the_last_pass_ended_and_how() {
+    let host = soaking(POLICY);
+    let runtime = host.path("run");
+    std::fs::create_dir(&runtime).expect("writable");
+    let run = |secs: u64, args: &[&str]| {
+        let mut command = host.command_on(&host.path("docker.sock"), secs, args);
+        crate::host::finish(command.env("RUNTIME_DIRECTORY", &runtime))
+    };
+    let first_line = |secs: u64| {
+        let screen = run(secs, &["status"]).expect_code(0).stdout;
+        screen.lines().next().unwrap_or_default().to_owned()
+    };
+    let unknown = first_line(5);
+    assert!(unknown.starts_with("no pass on record"), "{unknown}");
+    run(10, &["reconcile"]).expect_code(0);
+    let line = first_line(20);
+    assert!(
+        line.starts_with("last pass 1") && line.contains(" s ago, ok"),
+        "{line}"
+    );
+    let stopped = first_line(1_000);
+    assert!(stopped.contains("PASSES HAVE STOPPED"), "{stopped}");
+
+    host.engine().fail(
+        Route::ListImages,
+        crate::fake::Fault::Status(500, "no disk"),
+    );
+    run(1_010, &["reconcile"]).expect_code(69);
+    host.engine().heal();
+    let failed = first_line(1_020);
+    assert!(failed.contains("FAILED, exit code 69"), "{failed}");
+    let json = run(1_020, &["status", "--format", "json"]).expect_code(0);
+    let last_pass = &json.json()["last_pass"];
+    assert_eq!(last_pass["exit_code"], 69, "{last_pass:#}");
+    let error = last_pass["error"].as_str().unwrap_or_default();
+    assert!(error.contains("no disk"), "{last_pass:#}");
 }

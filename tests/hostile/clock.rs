@@ -180,7 +180,8 @@ fn waiting(host: &Host, secs: u64, args: &[&str]) -> (std::process::Child, BufRe
 #[test]
 fn a_command_that_waited_for_the_lock_reads_the_clock_after_that() {
     let host = promoted();
-    host.run_at(UP, &["rollback", "app"]).expect_code(0);
+    host.run_at(UP, &["rollback", "app", "--yes"])
+        .expect_code(0);
     let lock = hold_lock(&host);
     let (mut accept, _stderr) = waiting(&host, UP, &["accept", "app", "v2"]);
     let pid = Pid::from_raw(i32::try_from(accept.id()).expect("small")).expect("not 0");
@@ -204,7 +205,7 @@ fn a_command_that_waited_for_the_lock_reads_the_clock_after_that() {
 fn a_rollback_waits_for_the_lock_with_a_word_and_goes_on() {
     let host = promoted();
     let lock = hold_lock(&host);
-    let (mut rollback, _stderr) = waiting(&host, UP, &["rollback", "app"]);
+    let (mut rollback, _stderr) = waiting(&host, UP, &["rollback", "app", "--yes"]);
     assert_eq!(host.id_of("app:latest"), id("v2"), "it waits");
     drop(lock);
     assert!(rollback.wait().expect("it ends").success());
@@ -214,14 +215,15 @@ fn a_rollback_waits_for_the_lock_with_a_word_and_goes_on() {
 /// The program itself, in this process and on a clock of the test.
 fn run_here(host: &Host, args: &[&str], clocks: &Clocks) -> Exit {
     let file = |name: &str| host.path(name).display().to_string();
-    let options = [
+    let mut options = vec![
         "--policy".to_owned(),
         file("policy.toml"),
         "--state-dir".to_owned(),
         file("state"),
-        "--socket".to_owned(),
-        file("docker.sock"),
     ];
+    if !args.contains(&"accept") {
+        options.extend(["--socket".to_owned(), file("docker.sock")]);
+    }
     let words = ["tagkeeper"].iter().chain(args);
     let words = words.map(|word| (*word).to_owned());
     let cli = Cli::parse_from(words.chain(options));

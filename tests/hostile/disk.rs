@@ -198,7 +198,7 @@ fn on_a_read_only_disk_nothing_is_done_and_plan_still_tells() {
         let remount = |how: &str| run("mount", &["-o", how, mount.to_str().unwrap()]);
         remount("remount,ro");
         let (state, names) = (host.state_bytes(), host.names());
-        for command in [["reconcile"].as_slice(), &["rollback", "app"]] {
+        for command in [["reconcile"].as_slice(), &["rollback", "app", "--yes"]] {
             let outcome = host.run_at(RIPE, command).expect_code(1);
             assert!(outcome.stderr.contains("Read-only"), "{outcome:#?}");
             assert_eq!(outcome.requests.len(), 0, "{outcome:#?}");
@@ -227,7 +227,7 @@ fn in_a_directory_of_somebody_else_nothing_is_done_or_forgotten() {
         (["reconcile"].as_slice(), 1),
         (&["plan"], 1),
         (&["status"], 1),
-        (&["rollback", "app"], 1),
+        (&["rollback", "app", "--yes"], 1),
     ] {
         let outcome = wrapped::run(&host, PLAIN, RIPE, command).expect_code(code);
         assert_eq!(outcome.mutations(), [""; 0]);

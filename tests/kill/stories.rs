@@ -96,7 +96,7 @@ fn r4_the_remote_name_moves_to_the_image_that_ran() {
 /// The never-run twin comes after the promotion, which has not retired it: its id must be saved before it loses its name,
 /// or nobody will know whose image it is.
 #[test]
-fn r4_the_twin_is_pulled_after_the_promotion() {
+fn r4_what_is_pulled_after_the_promotion_keeps_its_name() {
     let ships = |docker: &mut Docker| {
         docker.image("v1 local", &["app:latest", "app:v1"]);
         docker.image("v1 remote", &["reg.example/app:v1"]);
@@ -112,11 +112,12 @@ fn r4_the_twin_is_pulled_after_the_promotion() {
     let steps = [
         pass(0, ships, &["v1 local", "v2"]),
         pass(RIPE, removes, &["v1 local", "v2"]),
-        pass(1000, pulls, &["v1 local", "v2"]),
+        pass(1000, pulls, &["v1 local", "v1 remote", "v2"]),
     ];
     let wanted = [
         ("app:latest", "v2"),
-        ("reg.example/app:v1", "v1 local"),
+        ("app:v1", "v1 local"),
+        ("reg.example/app:v1", "v1 remote"),
         ("reg.example/app:v2", "v2"),
     ];
     kill_everywhere("R4, pulled late", Kills::Once, &steps, &wanted, 120);
@@ -237,7 +238,7 @@ fn a_promoted_upgrade_is_rejected() {
         pass(0, upgrade, &["v1", "v2"]),
         pass(RIPE, nothing, &["v1", "v2"]),
         Step {
-            args: &["rollback", "app"],
+            args: &["rollback", "app", "--yes"],
             ..pass(1000, goes_away, &["v1", "v2"])
         },
         pass(1000 + RIPE, nothing, &["v1", "v2"]),
@@ -264,7 +265,7 @@ fn a_pending_upgrade_is_rejected() {
     let steps = [
         pass(0, upgrade, &["v1", "v2"]),
         Step {
-            args: &["rollback", "app"],
+            args: &["rollback", "app", "--yes"],
             ..pass(300, nothing, &["v1", "v2"])
         },
         pass(RIPE, nothing, &["v1", "v2"]),
@@ -296,7 +297,7 @@ fn a_rejection_is_lifted() {
     let steps = [
         pass(0, upgrade, &["v1", "v2"]),
         pass(RIPE, nothing, &["v1", "v2"]),
-        asked(1000, &["rollback", "app"]),
+        asked(1000, &["rollback", "app", "--yes"]),
         asked(1300, &["accept", "app", "v2"]),
         pass(1600, nothing, &["v1", "v2"]),
         pass(1600 + RIPE, nothing, &["v1", "v2"]),

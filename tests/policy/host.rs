@@ -90,14 +90,17 @@ impl Disk for Files {
     }
 }
 
-/// The service as it ships: user 998, in groups 997 and docker's 995.
-fn shipped() -> Service {
+/// The service with the drop-in that hides most: user 998, in groups 997 and docker's 995.
+fn strict() -> Service {
     Service {
         user: Some(User {
             name: "tagkeeper".to_owned(),
             uid: 998,
             gids: vec![997, 995],
         }),
+        hides_homes: true,
+        hides_tmp: true,
+        is_read_only: true,
         ..Service::default()
     }
 }
@@ -121,7 +124,7 @@ const READY: &str = "[workload.app]\nrepository = \"app\"\nremotes = [\"r/app\"]
 #[test]
 fn a_program_that_the_service_cannot_run() {
     let sound = "/opt/ready file 0755 0 0";
-    assert_eq!(warnings(READY, &shipped(), &[sound]), [""; 0]);
+    assert_eq!(warnings(READY, &strict(), &[sound]), [""; 0]);
     let useless = "nothing is ever ready, and nothing promoted, until it runs: give the path of an executable";
     for (files, message, help) in [
         (&[][..], "does not exist", useless),
@@ -164,11 +167,11 @@ fn a_program_that_the_service_cannot_run() {
         let expected = format!(
             "p.toml:4:10 workload.app.ready: the 'ready' command of [workload.app], '/opt/ready', {message} => {help}"
         );
-        assert_eq!(warnings(READY, &shipped(), files), [expected], "{files:?}");
+        assert_eq!(warnings(READY, &strict(), files), [expected], "{files:?}");
     }
     // Root's group may be trusted, as may a group of the service's own to run it.
     for files in ["/opt/ready file 0775 0 0", "/opt/ready file 0750 0 997"] {
-        assert_eq!(warnings(READY, &shipped(), &[files]), [""; 0], "{files}");
+        assert_eq!(warnings(READY, &strict(), &[files]), [""; 0], "{files}");
     }
 }
 
@@ -177,13 +180,13 @@ fn a_hook_and_the_file_that_it_is_given() {
     let policy = "[hooks]\nfailed = [\"/opt/hook\", \"/etc/hook.conf\"]\n";
     let sound = "/opt/hook file 0755 0 0";
     assert_eq!(
-        warnings(policy, &shipped(), &[]),
+        warnings(policy, &strict(), &[]),
         [
             "p.toml:2:11 hooks.failed: the hook 'failed', '/opt/hook', does not exist => the hook will not run: give the path of an executable"
         ]
     );
     assert_eq!(
-        warnings(policy, &shipped(), &[sound, "/etc/hook.conf file 0640 0 0"]),
+        warnings(policy, &strict(), &[sound, "/etc/hook.conf file 0640 0 0"]),
         [
             "p.toml:2:24 hooks.failed: '/etc/hook.conf', which the hook 'failed' is given, has mode 0640: the service's user, 'tagkeeper', cannot read it => chmod a+r '/etc/hook.conf'; or chmod g+r, with a group that 'tagkeeper' is in, if it holds secrets"
         ]
@@ -191,7 +194,7 @@ fn a_hook_and_the_file_that_it_is_given() {
     assert_eq!(
         warnings(
             policy,
-            &shipped(),
+            &strict(),
             &[sound, "/etc/hook.conf file 0640 0 997"]
         ),
         [""; 0]
@@ -202,12 +205,12 @@ fn a_hook_and_the_file_that_it_is_given() {
 fn a_socket_that_the_service_cannot_use() {
     let at = |path: &str| format!("[engine]\nsocket = \"{path}\"\n");
     let docker = "/run/docker.sock socket 0660 0 995";
-    assert_eq!(warnings("", &shipped(), &[docker]), [""; 0]);
+    assert_eq!(warnings("", &strict(), &[docker]), [""; 0]);
     // The default is written nowhere, and matters as much.
     let closed = "has mode 0660: the service's user, 'tagkeeper', cannot write to it";
     let help = "chmod g+rw '/run/docker.sock', with a group that 'tagkeeper' is in";
     assert_eq!(
-        warnings("", &shipped(), &["/run/docker.sock socket 0660 0 0"]),
+        warnings("", &strict(), &["/run/docker.sock socket 0660 0 0"]),
         [format!(
             "/run/docker.sock -: the engine's socket, '/run/docker.sock', {closed} => {help}"
         )]
@@ -230,7 +233,7 @@ fn a_socket_that_the_service_cannot_use() {
             "cannot be reached by the service's user, 'tagkeeper': no permission for '/run/p'",
         ),
     ] {
-        let found = warnings(&at(path), &shipped(), files);
+        let found = warnings(&at(path), &strict(), files);
         let expected =
             format!("p.toml:2:10 engine.socket: the engine's socket, '{path}', {message} => ");
         assert_eq!(found.len(), 1, "{path}");
@@ -242,15 +245,26 @@ fn a_socket_that_the_service_cannot_use() {
 fn a_metrics_file_where_the_service_cannot_write() {
     let at = |path: &str| format!("[metrics]\ntextfile = \"{path}\"\n");
     let docker = "/run/docker.sock socket 0660 0 995";
-    let found = warnings(&at("/var/lib/prom/t.prom"), &shipped(), &[docker]);
+    let found = warnings(&at("/var/lib/prom/t.prom"), &strict(), &[docker]);
     assert!(found[0].starts_with("p.toml:2:12 metrics.textfile: the metrics file, '/var/lib/prom/t.prom', is outside of what tagkeeper.service may write to (ProtectSystem=)"), "{found:?}");
     assert_eq!(
-        warnings(&at("/run/tagkeeper/t.prom"), &shipped(), &[docker]),
+        warnings(&at("/run/tagkeeper/t.prom"), &strict(), &[docker]),
         [""; 0]
+    );
+    // As it ships: what the modes allow.
+    let plain = Service {
+        is_read_only: false,
+        ..strict()
+    };
+    let files = [docker, "/var/lib/prom directory 0755 990 990"];
+    let found = warnings(&at("/var/lib/prom/t.prom"), &plain, &files);
+    assert!(
+        found[0].contains("has mode 0755: the service's user"),
+        "{found:?}"
     );
     let opened = Service {
         writable: vec!["/var/lib/prom".into()],
-        ..shipped()
+        ..strict()
     };
     let files = [docker, "/var/lib/prom directory 0755 990 990"];
     let found = warnings(&at("/var/lib/prom/t.prom"), &opened, &files);
@@ -270,16 +284,17 @@ fn a_metrics_file_where_the_service_cannot_write() {
 fn a_dropin_of_the_service_is_heeded() {
     let sound = ["/home/x file 0755 0 0", "/tmp/y file 0755 0 0"];
     let policy = "[hooks]\nfailed = [\"/home/x\"]\npromoted = [\"/tmp/y\"]\n";
-    assert_eq!(warnings(policy, &shipped(), &sound).len(), 2);
+    assert_eq!(warnings(policy, &strict(), &sound).len(), 2);
+    // As it ships.
     let open = Service {
-        sees_homes: true,
-        sees_tmp: true,
-        ..shipped()
+        hides_homes: false,
+        hides_tmp: false,
+        ..strict()
     };
     assert_eq!(warnings(policy, &open, &sound), [""; 0]);
     let bound = Service {
         visible: vec!["/home".into(), "/tmp".into()],
-        ..shipped()
+        ..strict()
     };
     assert_eq!(warnings(policy, &bound, &sound), [""; 0]);
     // Nothing is known of a user that is not there.
@@ -340,7 +355,7 @@ fn policy_files_that_the_service_does_not_read() {
     }
     let checked = check(&roots).unwrap();
     let disk = Owned(System.stat(dir.path()).unwrap().uid);
-    let mut found = lines(&of_host(&checked, Some(&roots), &shipped(), &disk));
+    let mut found = lines(&of_host(&checked, Some(&roots), &strict(), &disk));
     found.retain(|line| line.contains(dir.path().to_str().unwrap()));
     let (f, d) = (roots.file.display(), roots.dropin_dir.display());
     let stray = |name: &str| {
@@ -363,7 +378,7 @@ fn policy_files_that_the_service_does_not_read() {
         ]
     );
     // A file that a person named is not what the service reads.
-    let found = lines(&of_host(&checked, None, &shipped(), &System));
+    let found = lines(&of_host(&checked, None, &strict(), &System));
     assert!(
         !found.iter().any(|line| line.contains("policy.toml")),
         "{found:?}"
@@ -374,7 +389,7 @@ fn policy_files_that_the_service_does_not_read() {
 fn a_warning_about_a_whole_file_is_printed_without_a_line() {
     let checked = check_sources(&[source("p.toml", "")]).unwrap();
     let files = Files::new(&["/run/docker.sock file 0644 0 0"]);
-    let warnings = of_host(&checked, None, &shipped(), &files);
+    let warnings = of_host(&checked, None, &strict(), &files);
     assert_eq!(
         warnings[0].to_string(),
         "\

@@ -232,7 +232,7 @@ fn what_was_rolled_back_is_not_promoted_again() -> Result<()> {
     let v1 = roll_out(&host, "v1")?;
     let now = soak(&host, START)?;
     let (v2, now) = upgrade(&host, "v1", "v2", now + MINUTE)?;
-    let ran = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD])?;
+    let ran = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD, "--yes"])?;
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert_eq!(host.id("local:latest")?, v1);
 
@@ -261,11 +261,11 @@ fn after_a_rollback_the_local_service_starts_the_fallback() -> Result<()> {
     service_starts(&host)?;
     assert_eq!(host.image_of(&host.container())?, v2);
 
-    let refused = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD])?;
+    let refused = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD, "--yes"])?;
     assert_eq!(refused.code, Some(1), "{refused:#?}");
     assert!(refused.stderr.contains("systemctl stop"), "{refused:#?}");
     gives_way(&host)?;
-    let ran = host.tagkeeper_at(now + 2 * MINUTE, &["rollback", WORKLOAD])?;
+    let ran = host.tagkeeper_at(now + 2 * MINUTE, &["rollback", WORKLOAD, "--yes"])?;
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     assert_eq!(
         host.state(&host.container())?,
@@ -296,7 +296,7 @@ fn rollback_without_anything_to_go_back_to_changes_nothing() -> Result<()> {
     let host = Host::new("no-way-back")?;
     let v1 = roll_out(&host, "v1")?;
     let now = soak(&host, START)?;
-    let ran = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD])?;
+    let ran = host.tagkeeper_at(now + MINUTE, &["rollback", WORKLOAD, "--yes"])?;
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     assert_eq!(host.id("local:latest")?, v1);
     Ok(())

@@ -118,6 +118,7 @@ fn history_of_v1() -> ImageHistory {
     ImageHistory {
         image: image('6'),
         version: Version::new("v6"),
+        names: Vec::new(),
         first_seen_at: Some("2026-11-22T09:00:00Z".to_owned()),
         promoted_at: Some("2026-11-22T09:10:00Z".to_owned()),
         replaced: Some(Replaced {

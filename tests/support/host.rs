@@ -174,19 +174,18 @@ impl Host {
 impl Host {
     /// The program with these arguments, not started yet.
     pub(crate) fn command_on(&self, socket: &Path, secs: u64, args: &[&str]) -> Command {
-        let (policy, state) = (self.path("policy.toml"), self.state_dir());
         let mut command = program_at(secs);
         command.args(args);
-        let options: [(&str, &[&str], &Path); 3] = [
-            ("--policy", &["init"], &policy),
-            ("--state-dir", &["init", "check"], &state),
-            ("--socket", &["accept", "wait"], socket),
-        ];
         // A command takes only the options that it uses.
-        for (option, unused_by, value) in options {
-            if !args.iter().any(|word| unused_by.contains(word)) {
-                command.arg(option).arg(value);
-            }
+        let name = args.first().copied().unwrap_or_default();
+        if name != "init" {
+            command.arg("--policy").arg(self.path("policy.toml"));
+        }
+        if !["init", "check"].contains(&name) {
+            command.arg("--state-dir").arg(self.state_dir());
+        }
+        if !["accept", "wait"].contains(&name) {
+            command.arg("--socket").arg(socket);
         }
         command
     }

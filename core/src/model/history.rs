@@ -1,6 +1,7 @@
 //! What happened to images, for people: `tagkeeper explain` reads it, and no decision does.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ pub struct ImageHistory {
     pub image: ImageId,
     /// The version that it had.
     pub version: Version,
+    /// The names that tagkeeper removed from it, as it left the disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
     /// When it was first seen on the disk; absent if it came with so many others that they were not all written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_at: Option<String>,
@@ -101,6 +105,7 @@ impl WorkloadState {
             None => ImageHistory {
                 image: image.clone(),
                 version: version(),
+                names: Vec::new(),
                 first_seen_at: None,
                 promoted_at: None,
                 replaced: None,

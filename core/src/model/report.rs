@@ -35,6 +35,8 @@ pub struct ImageReport {
     pub failure: Option<Failure>,
     /// How it left the disk.
     pub removed: Option<Removed>,
+    /// The names that it had when it left the disk, as far as tagkeeper removed them.
+    pub past_names: Vec<String>,
     /// Its names on the disk, one of them none for a nameless image; empty once it has left.
     pub names: Vec<NameReport>,
 }

@@ -91,6 +91,10 @@ impl<'a> Reporter<'a> {
             removed: past
                 .and_then(|past| past.removed.clone())
                 .filter(|_| !is_here),
+            past_names: past
+                .filter(|_| !is_here)
+                .map(|past| past.names.clone())
+                .unwrap_or_default(),
             names: names
                 .iter()
                 .map(|verdict| self.name_report(verdict))

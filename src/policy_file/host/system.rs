@@ -9,7 +9,13 @@ use super::{Disk, FileKind, Service, Stat, User};
 
 /// As whom the unit runs the service.
 const USER: &str = "tagkeeper";
-/// Where the service's drop-ins are; later ones count.
+/// Where the unit is: the first that is there counts.
+const UNITS: [&str; 3] = [
+    "/etc/systemd/system/tagkeeper.service",
+    "/run/systemd/system/tagkeeper.service",
+    "/usr/lib/systemd/system/tagkeeper.service",
+];
+/// Where its drop-ins are; later ones count.
 const DROPINS: [&str; 3] = [
     "/usr/lib/systemd/system/tagkeeper.service.d",
     "/run/systemd/system/tagkeeper.service.d",
@@ -54,28 +60,30 @@ impl Disk for System {
 
 /// The service of this host. What cannot be read is taken for what ships.
 pub fn service() -> Service {
-    let mut dropins = String::new();
+    let mut units = UNITS.iter().map(fs::read_to_string);
+    let mut text = units.find_map(Result::ok).unwrap_or_default();
+    text.push('\n');
     for directory in DROPINS {
         let mut names = System.names(Path::new(directory)).unwrap_or_default();
         names.retain(|name| Path::new(name).extension().is_some_and(|e| e == "conf"));
         names.sort_unstable();
         for name in names {
-            let text = fs::read_to_string(Path::new(directory).join(name));
-            dropins += &text.unwrap_or_default();
-            dropins.push('\n');
+            let dropin = fs::read_to_string(Path::new(directory).join(name));
+            text += &dropin.unwrap_or_default();
+            text.push('\n');
         }
     }
     let read = |path| fs::read_to_string(path).unwrap_or_default();
-    Service::from_text(&dropins, &read("/etc/passwd"), &read("/etc/group"))
+    Service::from_text(&text, &read("/etc/passwd"), &read("/etc/group"))
 }
 
 impl Service {
-    /// The service by the text of its drop-ins, of `/etc/passwd` and of `/etc/group`.
-    pub(super) fn from_text(dropins: &str, passwd: &str, group: &str) -> Self {
+    /// The service by the text of its unit and drop-ins, of `/etc/passwd` and of `/etc/group`.
+    pub(super) fn from_text(unit: &str, passwd: &str, group: &str) -> Self {
         let mut service = Self::default();
         let mut name = USER;
         let mut more = Vec::new();
-        for line in dropins.lines() {
+        for line in unit.lines() {
             let Some((key, value)) = line.trim().split_once('=') else {
                 continue;
             };
@@ -96,8 +104,11 @@ impl Service {
                         .filter_map(|p| p.split(':').next_back())
                         .map(PathBuf::from),
                 ),
-                "ProtectHome" => service.sees_homes = is_off || value == "read-only",
-                "PrivateTmp" => service.sees_tmp = is_off,
+                "ProtectHome" => {
+                    service.hides_homes = !value.is_empty() && !is_off && value != "read-only";
+                }
+                "PrivateTmp" => service.hides_tmp = !value.is_empty() && !is_off,
+                "ProtectSystem" => service.is_read_only = value == "strict",
                 _ => {}
             }
         }
@@ -148,7 +159,7 @@ mod tests {
                 gids: vec![997, 995]
             })
         );
-        assert!(!service.sees_homes && !service.sees_tmp);
+        assert!(!service.hides_homes && !service.hides_tmp && !service.is_read_only);
 
         let dropins = "[Service]\nSupplementaryGroups=redis\nReadWritePaths=-/var/lib/prom /srv\n\
                        BindReadOnlyPaths=/home/x:/opt/x\nProtectHome=read-only\nPrivateTmp=no\n";
@@ -159,7 +170,14 @@ mod tests {
             ["/var/lib/prom", "/srv"].map(PathBuf::from)
         );
         assert_eq!(service.visible, [PathBuf::from("/opt/x")]);
-        assert!(service.sees_homes && service.sees_tmp);
+        assert!(!service.hides_homes && !service.hides_tmp);
+
+        let strict = "ProtectHome=yes\nPrivateTmp=yes\nProtectSystem=strict\n";
+        let service = Service::from_text(strict, passwd, group);
+        assert!(service.hides_homes && service.hides_tmp && service.is_read_only);
+        let undone = format!("{strict}ProtectHome=no\nPrivateTmp=false\nProtectSystem=\n");
+        let service = Service::from_text(&undone, passwd, group);
+        assert!(!service.hides_homes && !service.hides_tmp && !service.is_read_only);
 
         let service = Service::from_text("User=root\n", passwd, group);
         assert_eq!(service.user.unwrap().uid, 0);

@@ -36,7 +36,7 @@ struct Report<'a> {
     replaced: Option<By<'a>>,
     /// What made it obsolete; null if it is not.
     retired: Option<By<'a>>,
-    /// When a rollback rejected it, RFC 3339; null if no rejection stands.
+    /// When a rollback rejected it, RFC 3339; null if it is not rejected.
     rejected_at: Option<&'a str>,
     /// The upgrade to it that is being soaked; null if there is none.
     pending: Option<Pending<'a>>,
@@ -64,6 +64,8 @@ struct Removed<'a> {
     why: &'static str,
     /// When, RFC 3339.
     at: &'a str,
+    /// The names that tagkeeper removed from it then; empty if it was not tagkeeper, or they were not written down.
+    names: &'a [String],
 }
 
 /// An entry of `names`.
@@ -121,6 +123,7 @@ fn report(report: &ImageReport) -> Report<'_> {
         removed: report.removed.as_ref().map(|removed| Removed {
             why: removed.why.as_str(),
             at: &removed.at,
+            names: &report.past_names,
         }),
         names: report.names.iter().map(name).collect(),
     }

@@ -22,7 +22,7 @@ pub(super) struct Document<'a> {
     pub(super) last_pass: Option<Option<LastPass<'a>>>,
     /// By name, one for each workload of the policy.
     pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,
-    /// `plan` only: what the next round does for workloads that the policy does not name (any more), by name: their pins go.
+    /// `plan` only: what the next round does for workloads that the policy does not name (any more), by name: their pins are removed.
     /// Absent where there is nothing of the kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) departed: BTreeMap<&'a str, Vec<Action<'a>>>,
@@ -44,7 +44,7 @@ pub(super) struct LastPass<'a> {
 /// One workload.
 #[derive(Debug, Serialize)]
 pub(super) struct Workload<'a> {
-    /// What `repository:latest` names; null if nothing bears that name.
+    /// What `repository:latest` names; null if nothing has that name.
     pub(super) latest: Option<Latest<'a>>,
     /// The proven versions behind latest that are on the disk, newest first.
     pub(super) fallbacks: Vec<Fallback<'a>>,
@@ -100,7 +100,7 @@ pub(super) struct Fallback<'a> {
     pub(super) version: &'a str,
     /// The image id.
     pub(super) image: &'a ImageId,
-    /// The container that holds the image for the policy's `pin`; absent where none does.
+    /// The container that keeps the image in use for the policy's `pin`; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pin: Option<&'a str>,
 }
@@ -231,14 +231,14 @@ pub(super) enum Action<'a> {
         /// The name.
         reference: String,
     },
-    /// Create a container that is never started, so that it holds a fallback's image (the policy's `pin`).
+    /// Create a container that is never started, so that it keeps a fallback's image in use (the policy's `pin`).
     CreateContainer {
         /// Its name.
         container: &'a str,
-        /// Id of the image that it holds.
+        /// Id of that image.
         image: &'a ImageId,
     },
-    /// Remove the stale local container, or a pin that nothing calls for any more.
+    /// Remove the stale local container, or a pin that is no longer needed.
     RemoveContainer {
         /// Its name.
         container: &'a str,
@@ -273,7 +273,7 @@ pub(super) struct HookEvent<'a> {
     pub(super) back_to: Option<&'a str>,
     /// The line of the log, without the workload's name.
     pub(super) message: String,
-    /// When the pass looked, RFC 3339.
+    /// When the pass observed it, RFC 3339.
     pub(super) at: &'a str,
     /// The clock that decisions use: host uptime added up over reboots, in whole seconds.
     pub(super) clock_secs: u64,

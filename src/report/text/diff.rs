@@ -1,10 +1,10 @@
 //! One workload's block of `plan`: what the next pass changes, round by round, then what it leaves alone. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
-    Action, ActionKind, Guard, ImageId, NameVerdict, Note, Plan, TagPurpose, Verdict, WorkloadName,
-    WorkloadPlan,
+    Action, ActionKind, Guard, ImageId, NameVerdict, Note, Plan, Reason, TagPurpose, Verdict,
+    WorkloadName, WorkloadPlan,
 };
 
 use super::{Row, image_row};
@@ -16,9 +16,9 @@ use crate::report::words;
 const ADDED: char = '+';
 /// A name that moves.
 const MOVED: char = '~';
-/// What goes.
+/// What is removed.
 const REMOVED: char = '-';
-/// What stays.
+/// What is kept.
 const KEPT: char = ' ';
 
 pub(super) fn workload(
@@ -38,7 +38,7 @@ pub(super) fn workload(
         .filter(|note| !matches!(note, Note::NothingRuns));
     out.extend(notes.map(|note| page.paragraph(lead(), 8, words::note(note))));
     let rounds = rounds(name, plan, later);
-    if rounds.is_empty() {
+    if rounds.is_empty() && plan.held.is_none() {
         out.push_str("  nothing to do\n");
     }
     for (at, round) in rounds.iter().enumerate() {
@@ -52,6 +52,7 @@ pub(super) fn workload(
         .flatten()
         .filter_map(|action| touches(action))
         .collect();
+    out.extend(on_hold(plan, page));
     let is_untouched = |name: &&NameVerdict| {
         let reference = name.reference.as_ref().map(ToString::to_string);
         !touched.contains(&(reference, &name.image))
@@ -70,14 +71,59 @@ pub(super) fn workload(
     }
     let kept = untouched().filter(|name| name.verdict() == Verdict::Keep);
     out.extend(kept.map(|name| image_row(KEPT, name, page)));
+    let removed: BTreeSet<&ImageId> = rounds
+        .iter()
+        .flatten()
+        .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
+        .map(|action| action.kind.image())
+        .collect();
+    out.extend(after_first_promotion(plan, &removed, page));
     out.extend(plan.refused.iter().map(|refused| {
         let said = format!(
-            "the engine refused to remove {}: {}",
-            refused.target, refused.reason
+            "the engine refused to remove {}: {}; tried again in {}",
+            refused.target,
+            refused.reason,
+            words::left(refused.retry_in_ms)
         );
         page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
     }));
     out
+}
+
+/// What a hold keeps from happening to `latest`.
+fn on_hold(plan: &WorkloadPlan, page: Page) -> Option<String> {
+    let pending = plan.pending.as_ref().filter(|_| plan.held.is_some())?;
+    let is_due = pending.soaking && pending.up_ms >= pending.soak_ms;
+    let said = format!(
+        "  on hold; without the hold, {} becomes latest",
+        pending.version
+    );
+    is_due.then(|| page.paragraph(Text::default().and(Tone::Warning, said), 0, ""))
+}
+
+/// What the first promotion removes that replaces a version: the images that were there before tagkeeper. None where this
+/// plan has that promotion in it, or there is no such image.
+fn after_first_promotion(
+    plan: &WorkloadPlan,
+    removed: &BTreeSet<&ImageId>,
+    page: Page,
+) -> Option<String> {
+    let is_inherited =
+        |name: &&NameVerdict| name.reason == Reason::Inherited && !removed.contains(&name.image);
+    let inherited = plan.images.iter().filter(is_inherited);
+    let sizes: BTreeMap<&ImageId, u64> = inherited.map(|n| (&n.image, n.size_bytes)).collect();
+    if sizes.is_empty() {
+        return None;
+    }
+    let bytes = sizes
+        .values()
+        .fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+    let said = format!(
+        "after the first promotion: {} ({}) will be removed",
+        words::count(sizes.len(), "image"),
+        words::size(bytes)
+    );
+    Some(page.paragraph("  ", 2, Text::default().and(Tone::Warning, said)))
 }
 
 /// The rounds of one workload; the empty ones left out.
@@ -109,20 +155,22 @@ pub(super) fn departed(plan: &Plan, page: Page) -> Vec<String> {
     plan.departed.iter().map(block).collect()
 }
 
-/// How many changes there are in all; empty where there are none.
+/// The last line: how much is to be done, and how. Empty where there is no workload.
 pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Page) -> String {
+    if plan.workloads.is_empty() && plan.departed.is_empty() {
+        return String::new();
+    }
     let first = plan.actions().into_iter().map(|(_, action)| action);
     let all: Vec<&Action> = first
         .chain(later.iter().flatten().map(|(_, action)| action))
         .collect();
-    if all.is_empty() {
-        return String::new();
-    }
     let count = |wanted: &dyn Fn(&ActionKind) -> bool| {
         all.iter().filter(|action| wanted(&action.kind)).count()
     };
-    let tags = count(&|a| matches!(a, ActionKind::Tag { .. }));
-    let pins = count(&|a| matches!(a, ActionKind::CreatePin { .. }));
+    let is_tag = |a: &ActionKind| matches!(a, ActionKind::Tag { .. });
+    let adds_tag = |a: &ActionKind| is_tag(a) && mark(a) == ADDED;
+    let added = count(&adds_tag);
+    let created = count(&|a| matches!(a, ActionKind::CreatePin { .. }));
     let containers = count(&|a| {
         matches!(
             a,
@@ -130,47 +178,68 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
         )
     });
     let names = count(&|a| matches!(a, ActionKind::RemoveImage { .. }));
-    let mut parts = vec![words::count(tags, "tag to set").replace("tag to sets", "tags to set")];
-    if pins > 0 {
-        parts.push(words::count(pins, "pin").clone() + " to create");
+    let removed = Removed::of(plan, &all);
+    let mut parts = vec![words::count(count(&is_tag) - added, "tag") + " to move"];
+    for (number, thing, what) in [
+        (added, "tag", "to add"),
+        (created, "pin", "to create"),
+        (containers, "container", "to remove"),
+    ] {
+        if number > 0 {
+            parts.push(format!("{} {what}", words::count(number, thing)));
+        }
     }
-    if containers > 0 {
-        parts.push(words::count(containers, "container") + " to remove");
-    }
-    let reclaimed = match reclaimed_bytes(plan, &all) {
+    let size = match removed.bytes {
         0 => String::new(),
         bytes => format!(" (up to {})", words::size(bytes)),
     };
-    parts.push(words::count(names, "image name") + " to remove" + &reclaimed);
-    let said = format!(
-        "{}. Nothing has been changed; run `tagkeeper reconcile` to apply.",
-        parts.join(", ")
-    );
-    page.paragraph("", 0, said)
+    parts.push(words::count(removed.images, "image") + " to remove" + &size);
+    let of_kept = names.saturating_sub(removed.names);
+    if of_kept > 0 {
+        parts.push(words::count(of_kept, "name") + " to remove from images that are kept");
+    }
+    let apply = if all.is_empty() {
+        "Nothing to apply."
+    } else {
+        "Nothing has been changed; run `tagkeeper reconcile` to apply."
+    };
+    page.paragraph("", 0, format!("{}. {apply}", parts.join(", ")))
 }
 
-/// The sizes of the images whose every name is removed, each once.
-fn reclaimed_bytes(plan: &Plan, all: &[&Action]) -> u64 {
-    let removed: BTreeSet<(Option<String>, &ImageId)> =
-        all.iter().filter_map(|action| touches(action)).collect();
-    let mut seen = BTreeSet::new();
-    let mut bytes = 0_u64;
-    for workload in plan.workloads.values() {
-        for name in &workload.images {
-            let of_image = workload
-                .images
-                .iter()
-                .filter(|other| other.image == name.image);
-            let all_gone = of_image.clone().all(|other| {
-                let reference = other.reference.as_ref().map(ToString::to_string);
-                removed.contains(&(reference, &other.image))
-            });
-            if all_gone && seen.insert(&name.image) {
-                bytes = bytes.saturating_add(name.size_bytes);
+/// The images that leave the disk by a plan: those whose every name is removed.
+#[derive(Default)]
+struct Removed {
+    images: usize,
+    /// The removals that take them off: of names, and of nameless images.
+    names: usize,
+    bytes: u64,
+}
+
+impl Removed {
+    fn of(plan: &Plan, all: &[&Action]) -> Self {
+        let touched: BTreeSet<(Option<String>, &ImageId)> =
+            all.iter().filter_map(|action| touches(action)).collect();
+        let mut of_image: BTreeMap<&ImageId, BTreeMap<Option<String>, u64>> = BTreeMap::new();
+        for name in plan.workloads.values().flat_map(|w| &w.images) {
+            let reference = name.reference.as_ref().map(ToString::to_string);
+            let names = of_image.entry(&name.image).or_default();
+            names.insert(reference, name.size_bytes);
+        }
+        let mut removed = Self::default();
+        for (image, names) in of_image {
+            let is_touched = |name: &Option<String>| touched.contains(&(name.clone(), image));
+            if names.keys().all(is_touched) {
+                let removals = all.iter().filter(|action| {
+                    matches!(&action.kind, ActionKind::RemoveImage { image: of, .. } if of == image)
+                });
+                removed.images += 1;
+                removed.names += removals.count();
+                let bytes = names.values().next().copied().unwrap_or_default();
+                removed.bytes = removed.bytes.saturating_add(bytes);
             }
         }
+        removed
     }
-    bytes
 }
 
 /// The name that an action takes from an image.

@@ -3,6 +3,7 @@
 use tagkeeper_core::model::{FirstSeen, ImageReport, NameReport, Outcome, Verdict};
 
 use crate::duration::compact;
+use crate::report::Preface;
 use crate::report::layout::{Page, Text, Tone};
 use crate::report::words;
 
@@ -10,12 +11,12 @@ use crate::report::words;
 const VALUE_COLUMN: usize = 14;
 
 /// The report on an image: what happened, then the verdict on each of its names, and until when it holds.
-pub(super) fn image(report: &ImageReport, page: Page) -> String {
+pub(super) fn image(report: &ImageReport, preface: &Preface, page: Page) -> String {
     let title = Text::default()
         .and(Tone::Strong, report.version.as_str())
         .and(Tone::Plain, format!(" {}", subject(report)));
     let mut out = page.paragraph("", 0, title);
-    for (label, tone, told) in past(report) {
+    for (label, tone, told) in past(report, preface) {
         let lead = Text::default().and(tone, format!("  {label}"));
         out.push_str(&page.paragraph(lead, VALUE_COLUMN, told));
     }
@@ -32,12 +33,16 @@ fn subject(report: &ImageReport) -> String {
 }
 
 /// What happened, in the order of a life: a label, its tone, and the words.
-fn past(report: &ImageReport) -> Vec<(&'static str, Tone, String)> {
-    let mut told = vec![("first seen", Tone::Faint, first_seen(&report.first_seen))];
+fn past(report: &ImageReport, preface: &Preface) -> Vec<(&'static str, Tone, String)> {
+    let mut told = vec![(
+        "first seen",
+        Tone::Faint,
+        first_seen(&report.first_seen, preface),
+    )];
     if let Some(pending) = &report.pending {
         let words = format!(
             "since {} in {}, {}",
-            pending.began_at,
+            preface.when(&pending.began_at),
             pending
                 .members
                 .first()
@@ -52,7 +57,7 @@ fn past(report: &ImageReport) -> Vec<(&'static str, Tone, String)> {
             words::failure_reason(failure),
             compact(failure.up_secs.saturating_mul(1000)),
             words::count(failure.attempts, "attempt"),
-            failure.at
+            preface.when(&failure.at)
         );
         let label = match failure.outcome {
             Outcome::Failed => "failed",
@@ -62,37 +67,49 @@ fn past(report: &ImageReport) -> Vec<(&'static str, Tone, String)> {
         told.push((label, Tone::Bad, words));
     }
     if let Some(at) = &report.promoted_at {
-        told.push(("promoted", Tone::Good, at.clone()));
+        told.push(("promoted", Tone::Good, preface.when(at)));
     }
     if let Some(replaced) = &report.replaced {
-        let words = format!("{} by {}", replaced.at, replaced.by);
+        let words = format!("{} by {}", preface.when(&replaced.at), replaced.by);
         told.push(("replaced", Tone::Faint, words));
     }
     if let Some(rejected) = &report.rejected {
         let words = format!(
             "{}; `tagkeeper accept {} {}` allows it again",
-            rejected.at, report.workload, rejected.version
+            preface.when(&rejected.at),
+            report.workload,
+            rejected.version
         );
         told.push(("rejected", Tone::Bad, words));
     }
     if let Some(retired) = &report.retired {
         let words = match &retired.by {
-            Some(version) => format!("{} by the promotion of {version}", retired.at),
-            None => retired.at.clone(),
+            Some(version) => format!(
+                "{} by the promotion of {version}",
+                preface.when(&retired.at)
+            ),
+            None => preface.when(&retired.at),
         };
         told.push(("retired", Tone::Faint, words));
     }
     if let Some(removed) = &report.removed {
         let why = words::removed_by(removed.why);
-        told.push(("removed", Tone::Bad, format!("{}: {why}", removed.at)));
+        told.push((
+            "removed",
+            Tone::Bad,
+            format!("{}: {why}", preface.when(&removed.at)),
+        ));
+        if !report.past_names.is_empty() {
+            told.push(("its names", Tone::Faint, report.past_names.join(", ")));
+        }
     }
     told
 }
 
-fn first_seen(seen: &FirstSeen) -> String {
+fn first_seen(seen: &FirstSeen, preface: &Preface) -> String {
     match seen {
-        FirstSeen::At(at) => at.clone(),
-        FirstSeen::Before(at) => format!("before {at}, when the history begins"),
+        FirstSeen::At(at) => preface.when(at),
+        FirstSeen::Before(at) => format!("before {}, when the history begins", preface.when(at)),
         FirstSeen::Ago(ms) => format!("{} of host uptime ago", compact(*ms)),
         FirstSeen::Unknown => "not on record".to_owned(),
     }

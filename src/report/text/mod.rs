@@ -4,11 +4,11 @@
 //! one image. Colours say nothing that the words do not say too.
 
 use tagkeeper_core::model::{
-    self, ImageReport, NameVerdict, Plan, Policy, Verdict, WorkloadName, WorkloadPlan,
+    self, ImageReport, NameVerdict, Plan, Policy, Verdict, Version, WorkloadName, WorkloadPlan,
 };
 
 use super::Preface;
-use super::layout::{Page, Text, Tone, WIDTH};
+use super::layout::{Page, Text, Tone};
 use super::words;
 use crate::reconcile::{RollbackPreview, RolledBack};
 
@@ -16,6 +16,8 @@ mod diff;
 mod image;
 mod overview;
 mod status;
+#[cfg(test)]
+mod tests;
 
 /// Column at which the name of an image begins, and the lines below it.
 const NAME_COLUMN: usize = 22;
@@ -40,12 +42,12 @@ pub fn status(plan: &Plan, preface: &Preface, shown: Shown, page: Page) -> Strin
         return out;
     }
     if !shown.details {
-        out.push_str(&overview::table(plan, page));
+        out.push_str(&overview::table(plan, preface, page));
         return out;
     }
     for (name, workload) in &plan.workloads {
         out.push('\n');
-        out.push_str(&status::workload(name, workload, shown, page));
+        out.push_str(&status::workload(name, workload, preface, shown, page));
     }
     out
 }
@@ -88,10 +90,10 @@ pub fn check(policy: &Policy, preface: &Preface) -> String {
 }
 
 /// The history of an image, once for each workload that it belongs to.
-pub fn explain(reports: &[&ImageReport], page: Page) -> String {
+pub fn explain(reports: &[&ImageReport], preface: &Preface, page: Page) -> String {
     let reports: Vec<String> = reports
         .iter()
-        .map(|report| image::image(report, page))
+        .map(|report| image::image(report, preface, page))
         .collect();
     reports.join("\n")
 }
@@ -118,20 +120,15 @@ pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Pa
         (None, Some(version)) => format!("latest stays at {version}."),
         (None, None) => "latest does not change.".to_owned(),
     };
-    let running: String = preview
-        .keeps_running
-        .iter()
-        .map(|container| {
-            let said =
-                format!("{container} still runs {rejected}; tagkeeper never stops containers.");
-            page.paragraph("", 0, said)
-        })
+    let running = preview.keeps_running.iter();
+    let running: String = running
+        .map(|container| keeps_running(container, rejected, page))
         .collect();
     page.paragraph("", 0, title) + &rows + &page.paragraph("", 0, then) + &running
 }
 
 /// What `rollback` has done, by what the engine says afterwards.
-pub fn rolled_back(name: &WorkloadName, done: &RolledBack) -> String {
+pub fn rolled_back(name: &WorkloadName, done: &RolledBack, page: Page) -> String {
     let rejected = &done.rejected;
     let latest = match (&done.latest, done.is_as_meant) {
         (Some(latest), true) => format!("latest is {latest}"),
@@ -152,16 +149,24 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack) -> String {
     } else {
         ""
     };
-    let mut out = Page::default().paragraph(
+    let mut out = page.paragraph(
         "",
         0,
         format!("{name}: {rejected} is rejected; {latest}{rest}. To undo: tagkeeper accept {name} {rejected}"),
     );
-    for container in &done.keeps_running {
-        let said = format!("{container} still runs {rejected}; tagkeeper never stops containers.");
-        out.push_str(&Page::default().paragraph("", 0, said));
-    }
+    let running = done.keeps_running.iter();
+    out.extend(running.map(|container| keeps_running(container, rejected, page)));
     out
+}
+
+fn keeps_running(container: &str, rejected: &Version, page: Page) -> String {
+    let said = Text::default()
+        .and(Tone::Name, words::one_line(container))
+        .and(
+            Tone::Plain,
+            format!(" still runs {rejected}; tagkeeper never stops containers."),
+        );
+    page.paragraph("", 0, said)
 }
 
 /// A text in which a terminal acts on nothing but the ends of lines.
@@ -233,7 +238,8 @@ impl Row<'_> {
         let name = Text::default().and(Tone::Strong, self.name);
         // A name that can stand in one piece does: people copy it.
         let columns = words::columns(self.name);
-        let is_long = columns > WIDTH - NAME_COLUMN && columns <= WIDTH - LONG_NAME_COLUMN;
+        let fits_behind = |column: usize| columns <= page.width().saturating_sub(column);
+        let is_long = !fits_behind(NAME_COLUMN) && fits_behind(LONG_NAME_COLUMN);
         let named = if is_long {
             page.paragraph(lead, 0, "") + &page.paragraph("", LONG_NAME_COLUMN, name)
         } else {

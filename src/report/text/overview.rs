@@ -1,68 +1,91 @@
 //! `status` without a workload: when the last pass ended and how, then one line for each workload, the failing ones first. Pure.
 
-use tagkeeper_core::model::{Plan, WorkloadName, WorkloadPlan};
+use tagkeeper_core::model::{Detail, ImageId, Latest, Note, Plan, WorkloadName, WorkloadPlan};
 
 use super::is_failing;
-use crate::duration::compact;
 use crate::report::Preface;
 use crate::report::layout::{Page, Text, Tone};
 use crate::report::words;
 
-/// A host whose last pass ended so long ago, in seconds, has none any more: the timer starts one a minute.
+/// After so many seconds without a pass the passes have stopped: the timer starts one a minute.
 const SILENT_SECS: u64 = 5 * 60;
+/// The timer, as systemd knows it.
+const TIMER: &str = "tagkeeper.timer";
+/// Columns that the last cell must have at least; containers with longer names are named on lines of their own.
+const STATE_MIN: usize = 28;
+/// Columns between two cells.
+const GAP: usize = 2;
 
-/// The first line: the last pass, and how many workloads need a look.
+/// The first line: the last pass, the timer, and how many workloads need a look.
 pub(super) fn head(plan: &Plan, preface: &Preface, page: Page) -> String {
     let (tone, said) = last_pass(preface);
-    let line = Text::default()
-        .and(tone, said)
-        .and(Tone::Plain, "; ")
-        .and(Tone::Plain, counts(plan));
-    page.paragraph("", 0, line)
+    let left = Text::default().and(tone, said);
+    page.line_with_right(left, &counts(plan))
 }
 
 fn last_pass(preface: &Preface) -> (Tone, String) {
+    let is_active = preface.timer.as_ref().map(|word| word == "active");
+    let timer = match (&preface.timer, is_active) {
+        (None, _) => String::new(),
+        (Some(_), Some(true)) => ", timer active".to_owned(),
+        (Some(word), _) => format!(
+            "; {TIMER} is {}, so no pass follows: systemctl enable --now {TIMER}",
+            words::one_line(word)
+        ),
+    };
     let Some(view) = &preface.last_pass else {
+        let tone = if is_active == Some(true) {
+            Tone::Warning
+        } else {
+            Tone::Bad
+        };
         return (
-            Tone::Bad,
-            "no pass is known since the host booted: is tagkeeper.timer active?".to_owned(),
+            tone,
+            format!("no pass on record since the host booted{timer}"),
         );
     };
-    let ago = compact(view.seconds_ago.saturating_mul(1000));
-    match (&view.pass.error, view.pass.exit_code) {
-        (_, 0) if view.seconds_ago <= SILENT_SECS => {
-            (Tone::Good, format!("last pass {ago} ago, ok"))
-        }
-        (_, 0) => (
+    let ago = words::span(view.seconds_ago);
+    let code = view.pass.exit_code;
+    if code != 0 {
+        let why = view.pass.error.as_deref().map(words::one_line);
+        let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        return (
             Tone::Bad,
-            format!("last pass {ago} ago, ok: passes have stopped; is tagkeeper.timer active?"),
-        ),
-        (error, code) => {
-            let why = error
-                .as_deref()
-                .map_or_else(String::new, |e| format!(": {}", words::one_line(e)));
-            (
-                Tone::Bad,
-                format!("last pass {ago} ago, FAILED ({code}){why}"),
-            )
-        }
+            format!("last pass {ago} ago FAILED, exit code {code}{timer}{why}"),
+        );
     }
+    if view.seconds_ago > SILENT_SECS {
+        let hint = if preface.timer.is_none() {
+            format!("; is {TIMER} active?")
+        } else {
+            timer
+        };
+        return (
+            Tone::Bad,
+            format!("last pass {ago} ago, PASSES HAVE STOPPED{hint}"),
+        );
+    }
+    let tone = if is_active == Some(false) {
+        Tone::Bad
+    } else {
+        Tone::Good
+    };
+    (tone, format!("last pass {ago} ago, ok{timer}"))
 }
 
 fn counts(plan: &Plan) -> String {
     let count = |wanted: &dyn Fn(&WorkloadPlan) -> bool| {
         plan.workloads.values().filter(|w| wanted(w)).count()
     };
-    let mut parts = Vec::new();
-    for (number, word) in [
+    let parts: Vec<String> = [
         (count(&is_failing), "failing"),
         (count(&|w| w.pending.is_some() && !is_failing(w)), "soaking"),
         (count(&|w| w.held.is_some()), "on hold"),
-    ] {
-        if number > 0 {
-            parts.push(format!("{number} {word}"));
-        }
-    }
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, word)| format!("{number} {word}"))
+    .collect();
     let all = words::count(plan.workloads.len(), "workload");
     if parts.is_empty() {
         all
@@ -71,109 +94,245 @@ fn counts(plan: &Plan) -> String {
     }
 }
 
+/// One line of the table.
+struct Row {
+    /// Workload, latest, fallback, version that runs.
+    cells: [String; 4],
+    containers: String,
+    tone: Tone,
+    is_failing: bool,
+    word: String,
+    detail: String,
+}
+
 /// The table.
-pub(super) fn table(plan: &Plan, page: Page) -> String {
-    let mut rows: Vec<[String; 5]> =
-        vec![["WORKLOAD", "LATEST", "FALLBACK", "RUNNING", "STATE"].map(str::to_owned)];
+pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
     let mut workloads: Vec<(&WorkloadName, &WorkloadPlan)> = plan.workloads.iter().collect();
-    workloads.sort_by_key(|(_, plan)| (!is_failing(plan), plan.pending.is_none()));
-    rows.extend(workloads.iter().map(|(name, plan)| row(name, plan)));
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(words::columns(cell));
-        }
+    workloads.sort_by_key(|(_, plan)| rank(plan));
+    let rows: Vec<Row> = workloads
+        .iter()
+        .map(|(name, plan)| row(name, plan, preface))
+        .collect();
+    let heads = ["WORKLOAD", "LATEST", "FALLBACK", "RUNNING"];
+    let width = |at: usize| {
+        let cells = rows.iter().map(|row| words::columns(&row.cells[at]));
+        cells.chain([heads[at].len()]).max().unwrap_or_default()
+    };
+    let mut widths: [usize; 4] = std::array::from_fn(width);
+    let others = GAP + widths[..3].iter().sum::<usize>() + 4 * GAP;
+    let room = page.width().saturating_sub(others + STATE_MIN);
+    let fits = |row: &Row| words::columns(&running_with_containers(row)) <= room;
+    for row in rows.iter().filter(|row| fits(row)) {
+        widths[3] = widths[3].max(words::columns(&running_with_containers(row)));
     }
+    let word_width = rows.iter().map(|row| words::columns(&row.word)).max();
+    let word_width = word_width.unwrap_or_default();
+    let state_column = others + widths[3];
+    let hanging = (state_column + word_width + GAP).min(page.width() * 3 / 4);
+
     let mut out = String::new();
-    for (at, row) in rows.iter().enumerate() {
-        let failing = at > 0 && is_failing(workloads[at - 1].1);
-        let mut lead = if failing {
-            "! ".to_owned()
-        } else {
-            "  ".to_owned()
-        };
-        for (cell, width) in row.iter().zip(widths).take(4) {
-            lead.push_str(cell);
-            let pad = width.saturating_sub(words::columns(cell)) + 2;
-            lead.extend(std::iter::repeat_n(' ', pad));
+    let head = Text::default().and(
+        Tone::Faint,
+        format!("  {}", padded(&heads.map(str::to_owned), &widths)),
+    );
+    out.push_str(&page.paragraph(head, 0, Text::default().and(Tone::Faint, "STATE")));
+    for row in &rows {
+        let mark = if row.is_failing { "! " } else { "  " };
+        let mut cells = row.cells.clone();
+        if fits(row) {
+            cells[3] = running_with_containers(row);
         }
-        let tone = if failing { Tone::Bad } else { Tone::Plain };
-        let indent = words::columns(&lead).min(60);
-        let lead = Text::default().and(tone, lead);
-        out.push_str(&page.paragraph(lead, indent, Text::default().and(tone, row[4].as_str())));
+        let plain = if row.is_failing {
+            Tone::Bad
+        } else {
+            Tone::Plain
+        };
+        let word = format!("{:word_width$}{:GAP$}", row.word, "");
+        let lead = Text::default()
+            .and(plain, format!("{mark}{}", padded(&cells, &widths)))
+            .and(row.tone, word);
+        out.push_str(&page.paragraph(lead, hanging, row.detail.as_str()));
+        if !fits(row) && !row.containers.is_empty() {
+            let names = Text::default().and(Tone::Name, &row.containers);
+            out.push_str(&page.paragraph("      in", 9, names));
+        }
     }
     out
 }
 
-fn row(name: &WorkloadName, plan: &WorkloadPlan) -> [String; 5] {
+fn rank(plan: &WorkloadPlan) -> u8 {
+    if is_failing(plan) {
+        0
+    } else if plan.pending.is_some() {
+        1
+    } else if plan.held.is_some() {
+        2
+    } else {
+        3
+    }
+}
+
+fn running_with_containers(row: &Row) -> String {
+    format!("{} {}", row.cells[3], row.containers)
+        .trim_end()
+        .to_owned()
+}
+
+fn padded(cells: &[String; 4], widths: &[usize; 4]) -> String {
+    let mut out = String::new();
+    for (cell, width) in cells.iter().zip(widths) {
+        out.push_str(cell);
+        let pad = width.saturating_sub(words::columns(cell)) + GAP;
+        out.extend(std::iter::repeat_n(' ', pad));
+    }
+    out
+}
+
+fn row(name: &WorkloadName, plan: &WorkloadPlan, preface: &Preface) -> Row {
     let latest = plan
         .latest
         .as_ref()
-        .map_or("none".to_owned(), |l| l.version.to_string());
-    let fallback = plan.fallbacks.first().map_or("none".to_owned(), |f| {
+        .map_or("none".to_owned(), |l| words::one_line(l.version.as_str()));
+    let lost = plan.notes.iter().find_map(|note| match note {
+        Note::FallbackLost { version } => Some(format!("{version} lost")),
+        _ => None,
+    });
+    let none = || lost.unwrap_or_else(|| "none".to_owned());
+    let fallback = plan.fallbacks.first().map_or_else(none, |f| {
         let pin = if plan.pins.contains_key(&f.image) {
             " (pin)"
         } else {
             ""
         };
-        format!("{}{pin}", f.version)
+        format!("{}{pin}", words::one_line(f.version.as_str()))
     });
-    let running = plan
-        .serving
-        .as_ref()
-        .map_or("nothing".to_owned(), |serving| {
+    let (running, containers) = running(plan);
+    let (tone, word, detail) = state(plan, preface);
+    Row {
+        cells: [
+            words::one_line(name.as_str()),
+            latest,
+            fallback,
+            words::one_line(&running),
+        ],
+        containers: words::one_line(&containers),
+        tone,
+        is_failing: is_failing(plan),
+        word: word.to_owned(),
+        detail,
+    }
+}
+
+/// The version that runs, and in which containers. In a crash loop that is the failing one, also in the second in which it is
+/// down.
+fn running(plan: &WorkloadPlan) -> (String, String) {
+    let failing = plan.failing.as_ref().filter(|failure| {
+        let serving = plan.serving.as_ref();
+        serving.is_none_or(|serving| serving.image == failure.image)
+    });
+    if let Some(failure) = failing {
+        let names = containers_of(plan, &failure.image).join(" ");
+        return (failure.version.to_string(), names);
+    }
+    match &plan.serving {
+        None if plan.notes.iter().any(is_unclear) => ("unclear".to_owned(), String::new()),
+        None => ("nothing".to_owned(), String::new()),
+        Some(serving) => {
             let names: Vec<&str> = serving
                 .members
                 .iter()
                 .map(|m| m.container.as_str())
                 .collect();
-            format!("{} {}", serving.version, names.join(","))
-        });
-    [name.to_string(), latest, fallback, running, state(plan)]
+            (serving.version.to_string(), names.join(" "))
+        }
+    }
 }
 
-/// One workload's state in a few words. It depends on what passes recorded, and not on the second.
-fn state(plan: &WorkloadPlan) -> String {
-    let mut parts = Vec::new();
-    if let Some(held) = &plan.held {
-        parts.push(words::held(held));
+/// The containers of an image, as far as the plan knows them, whatever they do at this moment.
+pub(super) fn containers_of<'p>(plan: &'p WorkloadPlan, image: &ImageId) -> Vec<&'p str> {
+    let serving = plan.serving.as_ref().filter(|s| s.image == *image);
+    let pending = plan.pending.as_ref().filter(|p| p.image == *image);
+    let members = serving
+        .map(|s| &s.members)
+        .or(pending.map(|p| &p.members))
+        .filter(|members| !members.is_empty());
+    if let Some(members) = members {
+        return members.iter().map(|m| m.container.as_str()).collect();
     }
+    let mut names = plan.images.iter().filter(|name| name.image == *image);
+    let user = names.find_map(|name| match &name.detail {
+        Detail::UsedBy { container, .. } => Some(container.as_str()),
+        _ => None,
+    });
+    user.into_iter().collect()
+}
+
+/// One workload's state in a word and a few more. It depends on what passes recorded, and not on the second.
+fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String) {
+    let held = plan.held.as_ref().map(words::held);
+    let and_held = |said: String| match &held {
+        Some(held) => format!("{said}; {held}"),
+        None => said,
+    };
     if let Some(failure) = &plan.failing {
-        parts.push(format!(
-            "FAILING  {} {}, {}, last one ended {}",
-            failure.version,
+        let last = preface
+            .ago(&failure.at)
+            .map_or_else(|| failure.at.clone(), |ago| format!("{ago} ago"));
+        let said = format!(
+            "{}, {}, last {last}",
             words::failure_reason(failure),
             words::count(failure.attempts, "attempt"),
-            failure.at
-        ));
-    } else if let Some(pending) = &plan.pending {
+        );
+        return (Tone::Bad, "FAILING", and_held(said));
+    }
+    if let Some(pending) = &plan.pending {
+        let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
         let percent = pending
             .up_ms
             .saturating_mul(100)
-            .checked_div(pending.soak_ms)
-            .unwrap_or(100)
-            .min(100);
-        let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
-        parts.push(match (pending.soaking, left_ms) {
-            (false, _) => format!("{} waits, not soaking", pending.version),
-            (true, 0) => format!("{} has soaked; the next pass decides", pending.version),
-            (true, left_ms) => format!(
-                "soaking  {percent}%, {} left",
-                compact(left_ms.saturating_add(999))
-            ),
-        });
-    } else if plan.latest.is_none() {
-        parts.push("nothing is latest".to_owned());
-    } else if plan.latest.as_ref().is_some_and(|latest| !latest.proven) {
-        parts.push("latest is not proven".to_owned());
-    } else if plan.serving.is_none() {
-        parts.push("nothing is running".to_owned());
-    } else {
-        let since = plan
-            .latest
-            .as_ref()
-            .and_then(|latest| latest.promoted_at.as_deref());
-        parts.push(since.map_or("ok".to_owned(), |at| format!("ok, since {at}")));
+            .checked_div(pending.soak_ms);
+        let percent = percent.unwrap_or(100).min(100);
+        let said = match (pending.soaking, left_ms) {
+            (false, _) => format!("{} is not up, the soak waits", pending.version),
+            (true, 0) => format!("100 %, {} awaits the next pass", pending.version),
+            (true, left_ms) => format!("{percent} %, {} left", words::left(left_ms)),
+        };
+        return (Tone::Warning, "soaking", and_held(said));
     }
-    parts.join("; ")
+    if let Some(held) = held {
+        let rest = held.trim_start_matches("on hold").trim_start_matches(':');
+        return (Tone::Warning, "on hold", rest.trim_start().to_owned());
+    }
+    let (tone, said) = match (&plan.latest, &plan.serving) {
+        (None, _) => (Tone::Bad, "nothing is latest".to_owned()),
+        (Some(latest), _) if !latest.proven => (Tone::Warning, "latest is not proven".to_owned()),
+        (Some(_), None) => (Tone::Warning, why_nothing_serves(plan)),
+        (Some(latest), Some(_)) => return (Tone::Good, "ok", since(latest, preface)),
+    };
+    (tone, "-", said)
+}
+
+fn is_unclear(note: &Note) -> bool {
+    matches!(note, Note::SeveralImages { .. } | Note::LocalsDiffer { .. })
+}
+
+fn why_nothing_serves(plan: &WorkloadPlan) -> String {
+    let why = plan.notes.iter().find_map(|note| match note {
+        note if is_unclear(note) => Some("several versions are running".to_owned()),
+        Note::OnlyDryRuns { .. } => Some("only a dry run is running".to_owned()),
+        Note::ForeignLocal { container, .. } => Some(format!("{container} runs another image")),
+        Note::NamelessContainer { .. } => Some("a container has no name yet".to_owned()),
+        _ => None,
+    });
+    why.unwrap_or_else(|| "nothing is running".to_owned())
+}
+
+fn since(latest: &Latest, preface: &Preface) -> String {
+    let Some(at) = latest.promoted_at.as_deref() else {
+        return String::new();
+    };
+    match preface.ago(at) {
+        Some(ago) => format!("for {ago}"),
+        None => format!("since {at}"),
+    }
 }

@@ -1,12 +1,13 @@
 //! The details of one workload for `status`. Pure.
 
 use tagkeeper_core::model::{
-    Failure, ImageId, Latest, NameVerdict, Outcome, PendingView, Proven, Rejected, Serving,
-    Verdict, Version, WorkloadName, WorkloadPlan,
+    Failure, ImageId, Latest, Member, NameVerdict, Note, Outcome, PendingView, Proven, Rejected,
+    Serving, Verdict, Version, WorkloadName, WorkloadPlan,
 };
 
-use super::{Shown, image_row};
+use super::{Shown, image_row, overview};
 use crate::duration::compact;
+use crate::report::Preface;
 use crate::report::layout::{Page, Text, Tone};
 use crate::report::status_line::progress;
 use crate::report::words;
@@ -19,12 +20,14 @@ const BAR_CELLS: u64 = 20;
 pub(super) fn workload(
     name: &WorkloadName,
     plan: &WorkloadPlan,
+    preface: &Preface,
     shown: Shown,
     page: Page,
 ) -> String {
     Block {
         name,
         plan,
+        preface,
         shown,
         page,
     }
@@ -34,6 +37,7 @@ pub(super) fn workload(
 struct Block<'p> {
     name: &'p WorkloadName,
     plan: &'p WorkloadPlan,
+    preface: &'p Preface,
     shown: Shown,
     page: Page,
 }
@@ -43,25 +47,19 @@ impl Block<'_> {
         let plan = self.plan;
         let mut title = Text::default().and(Tone::Strong, self.name.as_str());
         if let Some(held) = &plan.held {
-            title = title.and(Tone::Warning, format!(" ({})", words::held(held)));
+            title = title.and(
+                Tone::Warning,
+                format!(" ({}; no changes are made)", words::held(held)),
+            );
         }
         let mut out = self.page.paragraph("", 0, title);
-        out.push_str(&self.field("latest", plan.latest.as_ref().map_or("none".into(), latest)));
-        out.extend(
-            plan.fallbacks
-                .iter()
-                .map(|f| self.field("fallback", fallback(f, plan.pins.contains_key(&f.image)))),
-        );
-        if plan.fallbacks.is_empty() {
-            out.push_str(&self.field("fallback", "none"));
-        }
-        let serving = plan.serving.as_ref().map(serving);
-        out.push_str(&self.field("serving", serving.unwrap_or_else(|| "nothing".to_owned())));
+        out.push_str(&self.proven());
+        out.push_str(&self.running());
         match &plan.pending {
             Some(upgrade) => out.push_str(&self.pending(upgrade)),
             None => out.push_str(&self.field("pending", "nothing")),
         }
-        let notes = plan.notes.iter();
+        let notes = plan.notes.iter().filter(|note| !self.is_left_out(note));
         out.extend(notes.map(|note| self.toned_field(Tone::Warning, "note", words::note(note))));
         let failures = plan.failures.iter();
         out.extend(failures.map(|failed| {
@@ -70,16 +68,8 @@ impl Block<'_> {
                 Outcome::Withdrawn => (Tone::Faint, "withdrawn"),
                 Outcome::Superseded => (Tone::Faint, "superseded"),
             };
-            self.toned_field(tone, label, failure(failed))
+            self.toned_field(tone, label, self.failure(failed))
         }));
-        if let (Some(_), Some(serving)) = (&plan.failing, &plan.serving) {
-            let names: Vec<&str> = serving
-                .members
-                .iter()
-                .map(|m| m.container.as_str())
-                .collect();
-            out.push_str(&self.field("logs", format!("docker logs {}", names.join(" "))));
-        }
         out.extend(
             plan.rejected
                 .iter()
@@ -91,7 +81,7 @@ impl Block<'_> {
                 "the engine refused to remove {}: {}; tried again in {}",
                 refused.target,
                 refused.reason,
-                compact(refused.retry_in_ms.saturating_add(999))
+                words::left(refused.retry_in_ms)
             );
             self.toned_field(Tone::Warning, "refused", said)
         }));
@@ -109,6 +99,99 @@ impl Block<'_> {
         out
     }
 
+    /// What is latest, and what is behind it.
+    fn proven(&self) -> String {
+        let plan = self.plan;
+        let latest = plan.latest.as_ref();
+        let mut out = self.field("latest", latest.map_or("none".into(), |l| self.latest(l)));
+        out.extend(plan.fallbacks.iter().map(|f| {
+            let is_pinned = plan.pins.contains_key(&f.image);
+            self.field("fallback", self.fallback(f, is_pinned))
+        }));
+        if plan.fallbacks.is_empty() {
+            out.push_str(&self.field("fallback", "none"));
+        }
+        out
+    }
+
+    /// What runs. An upgrade in a crash loop is shown as such, also in the second in which it happens to be up.
+    fn running(&self) -> String {
+        let plan = self.plan;
+        let failing = plan.failing.as_ref().filter(|failure| {
+            let serving = plan.serving.as_ref();
+            serving.is_none_or(|serving| serving.image == failure.image)
+        });
+        let Some(failure) = failing else {
+            let serving = plan.serving.as_ref().map(serving);
+            let said = self.field("running", serving.unwrap_or_else(|| "nothing".into()));
+            return said + &self.logs();
+        };
+        let names = overview::containers_of(plan, &failure.image);
+        let said = Text::from(format!(
+            "{} keeps failing",
+            called(&failure.version, &failure.image)
+        ));
+        let said = if names.is_empty() {
+            said
+        } else {
+            said.and(Tone::Plain, " in ")
+                .and(Tone::Name, names.join(", "))
+        };
+        self.toned_field(Tone::Bad, "running", said) + &self.logs()
+    }
+
+    /// Whose logs say why an upgrade fails.
+    fn logs(&self) -> String {
+        let Some(failure) = &self.plan.failing else {
+            return String::new();
+        };
+        let names = overview::containers_of(self.plan, &failure.image);
+        let commands = names.iter().map(|name| {
+            let command = Text::default().and(Tone::Name, format!("docker logs {name}"));
+            self.field("logs", command)
+        });
+        commands.collect()
+    }
+
+    /// Whether a note says what the title has said already, or only what a failing upgrade does at this very moment.
+    fn is_left_out(&self, note: &Note) -> bool {
+        matches!(note, Note::Held(_))
+            || self.plan.failing.is_some()
+                && matches!(note, Note::NothingRuns | Note::NotSoaking { .. })
+    }
+
+    fn latest(&self, latest: &Latest) -> Text {
+        let called = Text::from(called(&latest.version, &latest.image) + ", ");
+        match (&latest.promoted_at, latest.proven) {
+            (_, false) => called.and(Tone::Warning, "not proven"),
+            (Some(at), true) => called
+                .and(Tone::Good, "proven")
+                .and(Tone::Plain, format!(" since {}", self.preface.when(at))),
+            (None, true) => called.and(Tone::Good, "proven"),
+        }
+    }
+
+    fn fallback(&self, proven: &Proven, is_pinned: bool) -> String {
+        let called = called(&proven.version, &proven.image);
+        let pinned = if is_pinned { ", pinned" } else { "" };
+        match &proven.promoted_at {
+            Some(at) => format!("{called}, proven since {}{pinned}", self.preface.when(at)),
+            // A provisional fallback: what was latest before anything was promoted.
+            None => format!("{called}, was latest before tagkeeper was installed{pinned}"),
+        }
+    }
+
+    fn failure(&self, failure: &Failure) -> String {
+        format!(
+            "{} {} after {}; {}, last one ended {}",
+            called(&failure.version, &failure.image),
+            words::failure_reason(failure),
+            compact(failure.up_secs.saturating_mul(1000)),
+            words::count(failure.attempts, "attempt"),
+            self.preface.when(&failure.at)
+        )
+    }
+
     fn field(&self, label: &str, value: impl Into<Text>) -> String {
         self.toned_field(Tone::Faint, label, value)
     }
@@ -120,21 +203,22 @@ impl Block<'_> {
 
     fn pending(&self, pending: &PendingView) -> String {
         let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
-        let left = if left_ms == 0 {
-            String::new()
-        } else {
-            // Rounded up, so that it says nothing is left only once nothing is.
-            format!(", {} left", compact(left_ms.saturating_add(999)))
+        let left = match (pending.soaking, left_ms) {
+            (false, _) => ", waits until it is up".to_owned(),
+            (true, 0) => ", awaits the next pass".to_owned(),
+            (true, left_ms) => format!(", {} left", words::left(left_ms)),
         };
         let how_far = Text::default()
             .and(Tone::Good, bar(pending))
             .and(Tone::Plain, format!(" {}{left}", progress(pending)));
-        let which = format!(
-            "in {}, image {}, since {}, {}",
-            containers(&pending.members),
-            pending.image.short(),
-            pending.began_at,
-            words::count(pending.restarts, "restart")
+        let which = containers(&pending.members).and(
+            Tone::Plain,
+            format!(
+                ", image {}, since {}, {}",
+                pending.image.short(),
+                self.preface.when(&pending.began_at),
+                words::count(pending.restarts, "restart")
+            ),
         );
         self.toned_field(Tone::Warning, "pending", how_far)
             + &self.page.paragraph("", VALUE_COLUMN, which)
@@ -145,7 +229,7 @@ impl Block<'_> {
         let said = format!(
             "{} at {}; `tagkeeper accept {} {version}` allows it again",
             called(version, image),
-            rejected.at,
+            self.preface.when(&rejected.at),
             self.name
         );
         self.toned_field(Tone::Bad, "rejected", said)
@@ -157,7 +241,7 @@ impl Block<'_> {
         let since = plan
             .since
             .as_ref()
-            .map(|since| format!("since {}", since.at));
+            .map(|since| format!("since {}", self.preface.when(&since.at)));
         let mut out = self.field("history", since.unwrap_or_else(|| "none yet".to_owned()));
         let sizes = plan.sizes();
         let total = sizes
@@ -203,49 +287,30 @@ fn called(version: &Version, image: &ImageId) -> String {
     format!("{version} ({})", image.short())
 }
 
-fn latest(latest: &Latest) -> Text {
-    let called = Text::from(called(&latest.version, &latest.image) + ", ");
-    match (&latest.promoted_at, latest.proven) {
-        (_, false) => called.and(Tone::Warning, "not proven"),
-        (Some(at), true) => called
-            .and(Tone::Good, "proven")
-            .and(Tone::Plain, format!(" since {at}")),
-        (None, true) => called.and(Tone::Good, "proven"),
-    }
-}
-
-fn fallback(proven: &Proven, pinned: bool) -> String {
-    let called = called(&proven.version, &proven.image);
-    let pinned = if pinned { ", pinned" } else { "" };
-    match &proven.promoted_at {
-        Some(at) => format!("{called}, proven since {at}{pinned}"),
-        // A provisional fallback: what was latest before anything was promoted.
-        None => format!("{called}, was latest before tagkeeper was installed{pinned}"),
-    }
-}
-
-fn serving(serving: &Serving) -> String {
+fn serving(serving: &Serving) -> Text {
     let whose = if serving.local {
         "local"
     } else {
         "orchestrated"
     };
-    format!(
-        "{} in {}, {whose}",
-        called(&serving.version, &serving.image),
-        containers(&serving.members)
-    )
+    Text::from(format!("{} ", called(&serving.version, &serving.image)))
+        .then(containers(&serving.members))
+        .and(Tone::Plain, format!(", {whose}"))
 }
 
-fn containers(members: &[tagkeeper_core::model::Member]) -> String {
+/// `in a, b`.
+fn containers(members: &[Member]) -> Text {
     if members.is_empty() {
-        return "no running container".to_owned();
+        return Text::from("in no running container");
     }
-    let names: Vec<&str> = members
-        .iter()
-        .map(|member| member.container.as_str())
-        .collect();
-    names.join(", ")
+    let mut text = Text::from("in ");
+    for (at, member) in members.iter().enumerate() {
+        let gap = if at == 0 { "" } else { ", " };
+        text = text
+            .and(Tone::Plain, gap)
+            .and(Tone::Name, words::one_line(&member.container));
+    }
+    text
 }
 
 /// `[########------------]  42%`; plain characters, because a switch's serial console has no others.
@@ -261,15 +326,4 @@ fn bar(pending: &PendingView) -> String {
         .map(|cell| if cell < part(BAR_CELLS) { '#' } else { '-' })
         .collect();
     format!("[{done}] {}%", part(100))
-}
-
-fn failure(failure: &Failure) -> String {
-    format!(
-        "{} {} after {}; {}, last one ended {}",
-        called(&failure.version, &failure.image),
-        words::failure_reason(failure),
-        compact(failure.up_secs.saturating_mul(1000)),
-        words::count(failure.attempts, "attempt"),
-        failure.at
-    )
 }
