@@ -152,8 +152,7 @@ fn citations(text: &str) -> Vec<String> {
         let after = after.strip_prefix("section ").unwrap_or(after);
         // "design 4.3, 4.4" cites two of them.
         for word in after.split(' ') {
-            let bare = word.trim_end_matches([',', ';', ':', ')', '`', '*', '"']);
-            let name = bare.trim_end_matches('.');
+            let name = word.trim_end_matches([',', '.', ';', ':', ')', '`', '*', '"']);
             let number = name.strip_prefix('R').unwrap_or(name);
             let is_number = number.starts_with(|c: char| c.is_ascii_digit())
                 && number.chars().all(|c| c.is_ascii_digit() || c == '.');
