@@ -52,16 +52,16 @@ help:
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
-	@echo 'make fuzz       hands each parser wrong input for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
-	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test see each? (builds cargo-mutants first)'
-	@echo 'make demo       the life of an upgrade, played on a container engine of its own (root, Debian)'
-	@echo 'make operating  plays what docs/operating.md tells, and puts what was printed into it (root, Debian)'
+	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
+	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
+	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'
+	@echo 'make operating  plays the situations of docs/operating.md and writes their output into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
-	@echo 'make bench      what a pass costs, beside a floor and beside what people run instead (root, Debian; seven minutes)'
+	@echo 'make bench      what a pass costs, beside a floor and other tools (root, Debian; seven minutes)'
 	@echo 'make bench-unit   of that, what a minute of the installed unit costs, directive by directive (three minutes)'
 	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
 	@echo '                (and others: the head of the Makefile)'
-	@echo 'make uninstall  takes back what install put there; policy and state stay'
+	@echo 'make uninstall  removes what install put there; policy and state are kept'
 
 build: manual release
 

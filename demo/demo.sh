@@ -1,8 +1,9 @@
 #!/bin/bash
-# The life of an upgrade, as one host sees it: run by `make demo`, on an engine and a registry of its own.
+# The life of an upgrade on one host: run by `make demo`, on an engine and a registry of its own.
 #
-# Every step shows what a person would type, and every claim is checked on the engine: a false one ends the demo with
-# exit code 1. The soak is eight seconds instead of ten minutes; nothing else is different from a real host.
+# Every step shows what a person would type, and every claim is checked on the engine: a false one
+# ends the demo with exit code 1. The soak is eight seconds instead of ten minutes; nothing else
+# differs from a real host.
 set -euo pipefail
 
 binary=${TAGKEEPER:?run: make demo}
@@ -16,13 +17,15 @@ patience_secs=60
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir "$work/state"
+mkdir "$work/state" "$work/run"
+# Where a pass notes how it ended, for `status`; on a host, systemd says so.
+export RUNTIME_DIRECTORY=$work/run
 
 bold='' green='' red='' dim='' plain=''
 if [[ -t 1 ]]; then
     bold=$'\e[1m' green=$'\e[32m' red=$'\e[31m' dim=$'\e[2m' plain=$'\e[0m'
 fi
-proved=()
+checks=()
 
 # --- How things are told -------------------------------------------------------------------------------------------
 
@@ -53,7 +56,7 @@ claim() {
     shift
     if "$@"; then
         printf '   %sok%s  %s\n' "$green" "$plain" "$what"
-        proved+=("$what")
+        checks+=("$what")
     else
         printf '   %sNOT TRUE%s  %s\n' "$red" "$plain" "$what"
         docker images --all --digests --no-trunc | indented
@@ -72,6 +75,7 @@ runs() { [[ "$(image_of "$1")" == "$2" && "$(docker inspect --format '{{.State.R
 absent() { local list && list=$(docker images --all --quiet --no-trunc) && [[ "$list" != *"$1"* ]]; }
 no_name() { local list && list=$(docker images --quiet "$1") && [[ -z "$list" ]]; }
 no_container() { local list && list=$(docker ps --all --format '{{.Names}}') && ! grep -qx "$1" <<<"$list"; }
+rejected() { tagkeeper --format json status | tr -d ' \n' | grep -q "\"rejected\":\[[^]]*\"version\":\"$1\""; }
 at_least() { (($1 >= $2)); }
 
 # --- Who acts ------------------------------------------------------------------------------------------------------
@@ -143,6 +147,9 @@ latest_is_proven() { tagkeeper --format json status | grep -Eq '"proven": *true'
 
 # --- The story -----------------------------------------------------------------------------------------------------
 
+say 'One host, two minutes: the orchestrator deploys v1 and v2, v2 becomes latest, the orchestrator goes'
+say 'away, v3 crashes, and an operator rolls back. After each step the engine is asked whether it is so.'
+
 cat >"$work/policy.toml" <<POLICY
 [workload.telemetry]
 repository = "$local_repository"
@@ -178,9 +185,9 @@ run docker images "$remote_repository"
 run docker images "$local_repository"
 passes_for $((soak_secs + 3))
 claim 'a dry run promotes nothing: latest is the shipped v1' names "$local_repository:latest" "$local_v1"
-claim 'the image of the dry run stays, while its version is wanted' names "$remote_repository:v1" "$remote_v1"
+claim 'the image of the dry run is kept while its version is needed' names "$remote_repository:v1" "$remote_v1"
 
-heading 'The orchestrator upgrades to v2: the local service gives way'
+heading 'The orchestrator upgrades to v2: the local service stops'
 run docker stop -t 0 telemetry
 run docker rm --force k8s_telemetry_v1
 run docker pull --quiet "$remote_repository:v2"
@@ -197,16 +204,16 @@ run docker images --all
 claim 'latest is v2' names "$local_repository:latest" "$v2"
 claim 'the stopped local container is gone: the service would have started the old version again' no_container telemetry
 claim 'the v1 that ran here is the fallback, under its remote name' names "$remote_repository:v1" "$local_v1"
-claim 'the v1 that was only downloaded has left the disk' absent "$remote_v1"
+claim 'the v1 that was only pulled is no longer on the disk' absent "$remote_v1"
 claim "the name $local_repository:v1 is gone" no_name "$local_repository:v1"
-say 'And the one that left, why, and when?'
+say 'What happened to the image that was pulled only for the dry run?'
 run tagkeeper explain "${remote_v1:7:12}"
 
 heading 'The orchestrator goes away: the local service takes over'
 run docker rm --force k8s_telemetry_v2
 local_service
 passes_for 3
-claim 'the local service runs v2, the last version that proved itself, and not the shipped one' runs telemetry "$v2"
+claim 'the local service runs v2, the last version that worked, instead of the shipped one' runs telemetry "$v2"
 
 heading 'The orchestrator is back, with a v3 that dies after three seconds, again and again'
 run docker stop -t 0 telemetry
@@ -217,18 +224,29 @@ run docker run --detach --network none --restart always --name k8s_telemetry_v3 
 passes_for $((2 * soak_secs + 4))
 run tagkeeper status
 claim 'v3 was started again and again' at_least "$(docker inspect --format '{{.RestartCount}}' k8s_telemetry_v3)" 2
-claim 'v3 was around for two soaks, and is not latest' names "$local_repository:latest" "$v2"
+claim 'v3 was deployed for two soaks, and is not latest' names "$local_repository:latest" "$v2"
 claim 'v1, the fallback, is still there' names "$remote_repository:v1" "$local_v1"
 claim 'the local container of v2 is still there' [ "$(image_of telemetry)" = "$v2" ]
 
-heading 'The orchestrator takes v3 back, and the local service runs v2'
+heading 'The orchestrator withdraws v3, and the local service runs v2'
 run docker rm --force k8s_telemetry_v3
 local_service
 passes_for 2
 run tagkeeper plan
 claim 'the host runs v2' runs telemetry "$v2"
-claim 'the failed v3 is no longer used, and waits for its grace period to end' \
+claim 'the failed v3 is no longer used, and is kept until its grace period ends' \
     names "$remote_repository:v3" "$v3"
 
-printf '\n%sProved:%s\n' "$bold" "$plain"
-printf '   - %s\n' "${proved[@]}"
+heading 'An operator rolls back from v2 to v1'
+run docker stop -t 0 telemetry
+run tagkeeper rollback telemetry --yes
+local_service
+passes_for 2
+run tagkeeper status
+claim 'latest is v1 again' names "$local_repository:latest" "$local_v1"
+claim 'the local service runs v1, in a container that was created from it' runs telemetry "$local_v1"
+claim 'v2 is rejected, and is not promoted again' rejected v2
+
+printf '\n%sAll %d checks passed:%s\n' "$bold" "${#checks[@]}" "$plain"
+printf '   - %s\n' "${checks[@]}"
+printf '\nNext: `make deb`, install the package, `tagkeeper init` (README.md, "Install").\n'

@@ -1,4 +1,5 @@
-//! The documents against the program: what they tell people to type is what it takes.
+//! The documents against the program and against each other: what they tell people to type is what it takes, and what
+//! is cited is there.
 
 #![cfg(test)]
 
@@ -87,4 +88,147 @@ fn every_output_of_operating_md_is_one_that_the_script_makes_and_is_there() {
         shown.insert(name);
     }
     assert_eq!(shown, made);
+}
+
+/// What people read: comments cite the design, and documents link to each other.
+const TREE: [&str; 20] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.toml",
+    "README.md",
+    "SECURITY.md",
+    "bench",
+    "benches",
+    "clippy.toml",
+    "config",
+    "core",
+    "demo",
+    "docs",
+    "fuzz/fuzz_targets",
+    "hooks",
+    "man",
+    "ready",
+    "scripts",
+    "src",
+    "tests",
+];
+const DESIGN: &str = include_str!("../docs/design.md");
+
+/// The texts below a path, with their names.
+fn texts(path: &Path) -> Vec<(PathBuf, String)> {
+    if path.is_dir() {
+        let is_built = path.ends_with("target");
+        let entries = fs::read_dir(path).unwrap().filter(|_| !is_built);
+        let paths = entries.map(|entry| entry.unwrap().path());
+        return paths.flat_map(|path| texts(&path)).collect();
+    }
+    let text = fs::read(path).ok().and_then(|b| String::from_utf8(b).ok());
+    text.map(|text| (path.to_owned(), text))
+        .into_iter()
+        .collect()
+}
+
+fn tree() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = TREE.iter().chain(&["units"]);
+    let found: Vec<_> = names.map(|name| texts(&root.join(name))).collect();
+    assert!(found.iter().all(|texts| !texts.is_empty()));
+    found.into_iter().flatten().collect()
+}
+
+/// The text without its line breaks and the marks of comments, so that a citation may go over two lines.
+fn flowing(text: &str) -> String {
+    let lines = text.lines().map(str::trim_start);
+    let bare = lines.map(|line| line.trim_start_matches(['/', '!', '#', '*', '>']).trim());
+    bare.collect::<Vec<_>>().join(" ")
+}
+
+/// The sections and requirements of the design that a text cites: `4.5`, `8`, `R5`.
+fn citations(text: &str) -> Vec<String> {
+    let text = flowing(text).replace("Design ", "design ");
+    let mut cited = Vec::new();
+    for after in text.split("design ").skip(1) {
+        let after = after.strip_prefix("section ").unwrap_or(after);
+        // "design 4.3, 4.4" cites two of them.
+        for word in after.split(' ') {
+            let name = word.trim_end_matches([',', '.', ';', ':', ')', '`', '*', '"']);
+            let number = name.strip_prefix('R').unwrap_or(name);
+            let is_number = number.starts_with(|c: char| c.is_ascii_digit())
+                && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+            if !is_number {
+                break;
+            }
+            cited.push(name.to_owned());
+            if !word.ends_with(',') {
+                break;
+            }
+        }
+    }
+    cited
+}
+
+fn sections_of_the_design() -> BTreeSet<String> {
+    let headings = DESIGN.lines().filter(|line| line.starts_with("##"));
+    let numbers =
+        headings.filter_map(|line| line.trim_start_matches('#').split_whitespace().next());
+    let sections = numbers.map(|number| number.trim_end_matches('.').to_owned());
+    let requirements = DESIGN.lines().filter_map(|line| line.strip_prefix("| **"));
+    let names = requirements.filter_map(|line| line.split("**").next());
+    sections.chain(names.map(str::to_owned)).collect()
+}
+
+#[test]
+fn citations_are_found_as_they_are_written() {
+    for (text, expected) in [
+        ("(design 4.5).", &["4.5"][..]),
+        ("/// as said (design\n/// section 8).", &["8"]),
+        ("# Design 4.6 asks, design R5 too", &["4.6", "R5"]),
+        ("design 4.3, 4.4: both", &["4.3", "4.4"]),
+        ("design 4.5, row by row", &["4.5"]),
+        ("the design of 2026", &[]),
+    ] {
+        assert_eq!(citations(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn every_section_of_the_design_that_is_cited_is_there() {
+    let sections = sections_of_the_design();
+    for there in ["1", "4.1", "4.7", "5.2", "9", "R1", "R10"] {
+        assert!(sections.contains(there), "{there} is not in {sections:?}");
+    }
+    let mut found = 0;
+    let mut wrong = Vec::new();
+    for (path, text) in tree() {
+        for cited in citations(&text) {
+            found += 1;
+            if !sections.contains(&cited) {
+                wrong.push(format!("{}: design {cited}", path.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(found > 80, "only {found} citations were found");
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let mut found = 0;
+    let mut wrong = Vec::new();
+    let is_document = |(path, _): &(PathBuf, String)| path.extension().is_some_and(|e| e == "md");
+    for (path, text) in tree().into_iter().filter(is_document) {
+        for link in text.split("](").skip(1) {
+            let target = link.split([')', ' ', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            found += 1;
+            if !path.parent().unwrap().join(target).exists() {
+                wrong.push(format!("{}: {target}", path.display()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(found > 30, "only {found} links were found");
 }
