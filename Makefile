@@ -18,7 +18,6 @@ DESTDIR     ?=
 CARGO       ?= cargo
 SECONDS     ?= 60
 HISTORIES   ?= 10000
-SEED        ?= 0
 SCOPE       ?=
 
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
@@ -50,7 +49,7 @@ help:
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make reproducible   builds in two directories, and compares'
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
-	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host, from SEED=$(SEED)'
+	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
@@ -75,12 +74,12 @@ manual:
 # A compile error shows before an engine is started.
 test: root toolchain
 	scripts/install-test-packages
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked --no-run
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) test --locked --workspace --no-run
 	$(MAKE) tools
 	scripts/boot-root >/dev/null
-	scripts/with-engine $(CARGO) test --locked
+	scripts/with-engine $(CARGO) test --locked --workspace
 
 # Two release builds, so no part of `make test`.
 reproducible: toolchain
@@ -91,7 +90,7 @@ advisories: toolchain $(cargo_deny)
 	$(cargo_deny) check advisories
 
 soak-test: toolchain
-	HISTORIES=$(HISTORIES) SEED=$(SEED) $(CARGO) test --locked --profile soak --test histories -- --nocapture soak
+	PROPTEST_CASES=$(HISTORIES) $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner properties
 
 test-engines: root toolchain
 	scripts/install-test-packages

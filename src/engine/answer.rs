@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bollard::models::{ContainerInspectResponse, ImageInspect};
 use chrono::DateTime;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -466,9 +466,8 @@ struct ListedContainer<'a> {
     names: Option<Vec<Option<Text<'a>>>>,
     #[serde(borrow)]
     image: Option<Cow<'a, str>>,
-    /// None where the field is absent: then the list does not say what uses which image.
     #[serde(rename = "ImageID", default, borrow, deserialize_with = "present")]
-    image_id: Option<Option<Cow<'a, str>>>,
+    image_id: Listed<'a>,
     #[serde(borrow)]
     state: Option<Cow<'a, str>>,
     #[serde(default)]
@@ -487,9 +486,23 @@ struct Labels {
     one_off: Loose<String>,
 }
 
+/// What a list says of a container's image.
+#[derive(Default)]
+enum Listed<'a> {
+    /// Nothing: then the list does not say what uses which image.
+    #[default]
+    Absent,
+    /// That there is none: null, or nothing in it.
+    None,
+    Image(Cow<'a, str>),
+}
+
 /// A field that is there, be it null.
-fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Option<Cow<'de, str>>>, D::Error> {
-    Option::<Cow<'de, str>>::deserialize(field).map(Some)
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Listed<'de>, D::Error> {
+    let id = Option::<Cow<'de, str>>::deserialize(field)?;
+    Ok(id
+        .filter(|id| !id.is_empty())
+        .map_or(Listed::None, Listed::Image))
 }
 
 impl TryFrom<ListedContainer<'_>> for Container {
@@ -500,10 +513,11 @@ impl TryFrom<ListedContainer<'_>> for Container {
             .id
             .filter(|id| !id.is_empty())
             .context("the engine listed a container without an id")?;
-        let image = listed
-            .image_id
-            .with_context(|| format!("the engine listed container {id} without its image"))?
-            .filter(|image| !image.is_empty());
+        let image = match listed.image_id {
+            Listed::Absent => bail!("the engine listed container {id} without its image"),
+            Listed::None => None,
+            Listed::Image(image) => Some(image),
+        };
         let names = listed.names.unwrap_or_default();
         let reference = listed
             .image

@@ -124,7 +124,9 @@ fn outsiders_retired(
                     entries.any(|(_, entry)| has_tag(subject, own, &entry.version))
                 })
         };
-        let was_before = record.inherited || record.first_seen_ms < promoted_seen_ms;
+        // What arrived during the soak is nobody's past, though nothing was proven yet when it came.
+        let inherited = record.inherited && record.first_seen_ms <= promoted.began.clock_ms;
+        let was_before = inherited || record.first_seen_ms < promoted_seen_ms;
         let before_upgrade = record.first_seen_ms < promoted.pass_ms;
         if (was_before && !twin_of(true)) || (before_upgrade && twin_of(false)) {
             retired.push(id.clone());

@@ -350,7 +350,10 @@ fn accept_lifts_every_rejection_of_the_version() {
     assert_eq!(rejected(&host), ["v3=c", "v3=d"]);
     assert_eq!(accepted(&host, "v4"), None);
     let nobody = WorkloadName::new("nobody");
-    assert_eq!(accept(&host.state, &nobody, &Version::new("v3"), |_| true), None);
+    assert_eq!(
+        accept(&host.state, &nobody, &Version::new("v3"), |_| true),
+        None
+    );
     host.state = accepted(&host, "v3").unwrap();
     assert!(rejected(&host).is_empty());
     host.minutes(11);

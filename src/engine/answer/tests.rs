@@ -166,7 +166,7 @@ fn what_is_not_read_does_not_matter() {
 
 #[test]
 fn a_container_needs_an_id_and_a_state_that_is_a_word_and_nothing_else() {
-    let bare = container(r#"{"Id":"c"}"#);
+    let bare = container(r#"{"Id":"c","ImageID":""}"#);
     assert_eq!(
         (bare.image, bare.reference, bare.names),
         (None, None, Vec::new())
@@ -188,6 +188,7 @@ fn a_container_needs_an_id_and_a_state_that_is_a_word_and_nothing_else() {
         CONTAINER.replace(r#""Id":"c""#, r#""Id":"""#),
         CONTAINER.replace(r#""Id":"c""#, r#""Id":null"#),
         CONTAINER.replace(r#""running""#, r#"{"Status":"running"}"#),
+        CONTAINER.replace(r#""ImageID":"sha256:aa","#, ""),
     ] {
         assert!(
             parse_containers(format!("[{none}]").as_bytes()).is_err(),
