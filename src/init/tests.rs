@@ -200,6 +200,13 @@ fn what_is_unsure_is_said() {
             host(&["a app:latest r.example/app:v1"], &["app a app:latest", "task-7 a r.example/app:v1"]),
             &[r#"app: repository = "app"; remotes = ["r.example/app"]; container = "app""#],
             &["unsure: no one pattern fits the names of the orchestrator's containers (task-7)"]),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn several_containers_and_odd_names_are_found() {
+    assert_found(&[
         ("local images that nobody upgrades",
             host(&["a docker-fpm:latest docker-fpm:v1", "b busybox:latest", "c lonely:v1"], &["bgp a docker-fpm:latest"]),
             &[], &["#[workload.bgp]", "#repository = \"docker-fpm\"", "# No sign of a workload: busybox."]),

@@ -86,7 +86,15 @@ fn take_times(value: &mut Value) {
             fields.remove("instance");
             // Another pass more or less has seen the upgrade.
             fields.remove("times_pending");
-            // A pass that is killed between a removal and the save that follows loses the count (`Counters`).
+            // A pass that is killed between a removal and the save that follows loses the name that it removed, and the count
+            // (`Counters`).
+            fields.remove("names");
+            // A rollback that is killed between the rejection and the state loses what took the rejected image's place, which
+            // only `explain` tells.
+            fields.remove("replaced");
+            if let Some(Value::Array(past)) = fields.get_mut("history") {
+                past.sort_by_key(|image| image["image"].to_string());
+            }
             if let Some(Value::Object(counters)) = fields.get_mut("counters") {
                 counters.remove("removals");
                 // The rejection is saved before the state that counts it.

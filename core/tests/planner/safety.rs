@@ -48,24 +48,24 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
 /// Deciding again on the saved state and the same observation changes nothing, needs no save and
 /// says nothing.
 ///
-/// An upgrade that is let go of no longer lends its version to its image (4.2), so that what its
-/// containers are beside a local one, or whose it is under a foreign name, may take two decisions
-/// more.
+/// A pending upgrade lends its version to its image (4.2): where another one begins, or none, what
+/// its containers are beside a local one, or whose it is under a foreign name, may take two
+/// decisions more.
 fn check_settled(policy: &Policy, state: &State, observed: &Observation, decision: &Decision) {
     if !queries(policy, &decision.state, observed).is_empty() {
         return; // The next round asks first.
     }
-    let is_let_go = decision.state.workloads.iter().any(|(name, known)| {
+    let is_another = decision.state.workloads.iter().any(|(name, known)| {
         let before = state.workloads.get(name);
         let pending = before.and_then(|before| before.memory.pending.as_ref());
         let parked = before.and_then(|before| before.parked.as_ref());
         let pending = pending.or_else(|| parked.and_then(|parked| parked.pending.as_ref()));
         let now = known.memory.pending.as_ref();
-        pending.is_some_and(|p| now.is_none_or(|now| now.image != p.image))
+        pending.map(|p| &p.image) != now.map(|p| &p.image)
     });
     let mut last = decision.clone();
     let mut again = decide(policy, &last.state, observed);
-    for _ in 0..if is_let_go { 2 } else { 0 } {
+    for _ in 0..if is_another { 2 } else { 0 } {
         last = again;
         if !queries(policy, &last.state, observed).is_empty() {
             return;
