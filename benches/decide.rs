@@ -8,11 +8,11 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use tagkeeper::decide::{decide, inquiries};
-use tagkeeper::image::{ImageId, Reference, Repository};
-use tagkeeper::policy::{EnginePolicy, Policy, Workload, WorkloadName};
-use tagkeeper::state::{Now, Reading, State};
-use tagkeeper::world::{Container, ContainerId, ContainerState, Details, Image, World};
+use tagkeeper_core::model::{
+    Container, ContainerId, ContainerState, Details, Image, ImageId, Now, Observation, Policy,
+    Reading, Reference, Repository, State, Workload, WorkloadName,
+};
+use tagkeeper_core::planner::{decide, queries};
 
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 const REMOTE: &str = "registry.example/bench";
@@ -24,38 +24,19 @@ fn costs(criterion: &mut Criterion) {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
     for size in SIZES {
-        let world = world(size);
-        let (idle, now) = after_promotion(&policy, &world);
-        let decided = decide(&policy, &idle, &world, &now);
+        let (idle, observed) = after_promotion(&policy, listed(size));
+        let decided = decide(&policy, &idle, &observed);
         assert!(!decided.save, "the pass that is measured is idle");
-        assert_eq!(
-            inquiries(&policy, &idle, &world, &now),
-            [],
-            "and asks nothing"
-        );
+        assert_eq!(queries(&policy, &idle, &observed), [], "and asks nothing");
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(BenchmarkId::new("idle", size), |bencher| {
-            bencher.iter(|| {
-                decide(
-                    black_box(&policy),
-                    black_box(&idle),
-                    black_box(&world),
-                    &now,
-                )
-            });
+            bencher.iter(|| decide(black_box(&policy), black_box(&idle), black_box(&observed)));
         });
-        group.bench_function(BenchmarkId::new("inquiries", size), |bencher| {
-            bencher.iter(|| {
-                inquiries(
-                    black_box(&policy),
-                    black_box(&idle),
-                    black_box(&world),
-                    &now,
-                )
-            });
+        group.bench_function(BenchmarkId::new("queries", size), |bencher| {
+            bencher.iter(|| queries(black_box(&policy), black_box(&idle), black_box(&observed)));
         });
         group.bench_function(BenchmarkId::new("first sight", size), |bencher| {
-            bencher.iter(|| decide(black_box(&policy), &State::fresh(), black_box(&world), &now));
+            bencher.iter(|| decide(black_box(&policy), &fresh(), black_box(&observed)));
         });
     }
     group.finish();
@@ -65,7 +46,6 @@ fn policy() -> Policy {
     let mut workload = Workload::new("bench", repository("bench"));
     workload.remotes.push(repository(REMOTE));
     Policy {
-        engine: EnginePolicy::default(),
         workloads: [(WorkloadName::new("bench"), workload)].into(),
         ..Policy::default()
     }
@@ -75,8 +55,16 @@ fn repository(name: &str) -> Repository {
     Repository::parse(name).unwrap_or_else(|error| unreachable!("{name} {error}"))
 }
 
+/// The memory before the first pass.
+fn fresh() -> State {
+    State {
+        instance: "bench".to_owned(),
+        ..State::default()
+    }
+}
+
 /// What `bench/fake` lists: the first image is latest and serves, each other one is used by a container that has ended.
-fn world(size: usize) -> World {
+fn listed(size: usize) -> Observation {
     let local = repository("bench");
     let image = |n: usize| {
         let digest = Reference::parse(&format!("{REMOTE}@{}", image_id(n)));
@@ -111,16 +99,15 @@ fn world(size: usize) -> World {
         one_off: false,
         pin: None,
     };
-    World {
+    Observation {
         images: (0..size).map(image).collect(),
         containers: (0..size).map(container).collect(),
-        ..World::default()
+        ..Observation::default()
     }
 }
 
-/// The state once the serving image is proven, and a moment after that.
-fn after_promotion(policy: &Policy, world: &World) -> (State, Now) {
-    let mut world = world.clone();
+/// The state once the serving image is proven, and what is observed a moment after that.
+fn after_promotion(policy: &Policy, listed: Observation) -> (State, Observation) {
     let details = Details {
         started_at: "2026-11-22T00:00:00Z".to_owned(),
         health: None,
@@ -128,14 +115,25 @@ fn after_promotion(policy: &Policy, world: &World) -> (State, Now) {
         ran_secs: None,
         interactive: false,
     };
-    world.details.insert(container_id(0), details);
-    let mut state = State::fresh();
-    let mut now = moment(&state, 1);
+    let mut state = fresh();
+    let mut inspected = listed.clone();
+    inspected.details.insert(container_id(0), details);
     for minute in [1, 12, 13] {
-        now = moment(&state, minute);
-        state = decide(policy, &state, &world, &now).state;
+        inspected = at(moment(&state, minute), inspected);
+        state = decide(policy, &state, &inspected).state;
     }
-    (state, now)
+    let observed = at(moment(&state, 14), listed);
+    (state, observed)
+}
+
+/// The same, observed at this moment.
+fn at(now: Now, observed: Observation) -> Observation {
+    Observation {
+        pass_ms: now.ms(),
+        from: now.clone(),
+        until: now,
+        ..observed
+    }
 }
 
 fn moment(state: &State, minute: u64) -> Now {
