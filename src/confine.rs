@@ -79,20 +79,19 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     answered.recv().map_err(io::Error::other)?
 }
 
-/// Whether this kernel knows Landlock; for `check` to say.
-pub fn is_supported() -> bool {
-    Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_write(ABI::V1))
-        .and_then(Ruleset::create)
-        .is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::*;
+
+    fn is_supported() -> bool {
+        Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .handle_access(AccessFs::from_write(ABI::V1))
+            .and_then(Ruleset::create)
+            .is_ok()
+    }
 
     /// In a thread of its own, as there is no way back.
     #[test]

@@ -215,7 +215,7 @@ fn error_of_lock(dir: &StateDir, error: LockError) -> CommandError {
         LockError::Held => CommandError::new(
             Exit::Locked,
             anyhow::Error::new(error).context(format!(
-                "nothing was done in '{shown}'; the next pass, or a try when that one has ended, goes on"
+                "nothing was done in '{shown}'; try again when that pass has ended"
             )),
         ),
         LockError::Io(file) => {

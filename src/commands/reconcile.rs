@@ -60,7 +60,7 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
 }
 
 /// Before the engine's first answer: whatever it is, nothing is written but the state and the metrics. What the kernel does not
-/// know of it is missing, and `check` says so.
+/// know of it is missing (SECURITY.md).
 fn confine_writes(settings: &Settings, dir: &StateDir) {
     let runtime = last_pass::directory();
     let metrics = settings.metrics.textfile.as_deref().and_then(Path::parent);
@@ -93,7 +93,9 @@ fn note_pass(dir: &StateDir, clocks: &Clocks, ended: Result<&Exit, &CommandError
         ended_at: reading.wall,
         monotonic_ms: reading.monotonic_ms,
         exit_code: exit.code(),
-        error: error.or_else(|| (exit == Exit::Failed).then(|| "an action failed".to_owned())),
+        error: error.or_else(|| {
+            (exit == Exit::Failed).then(|| "not everything was done; see the journal".to_owned())
+        }),
     };
     if let Err(error) = last_pass::write(dir.path(), pass) {
         report::log::log_warning(None, &format!("{error:#}"));

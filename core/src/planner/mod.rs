@@ -5,7 +5,7 @@
 //!
 //! | stage | from | gives |
 //! |---|---|---|
-//! | `memory::recall` | state, observation | what is known of the disk that the engine shows, and what is on hold |
+//! | `disk::recall` | state, observation | what is known of the disk that the engine shows, and what is on hold |
 //! | 1 `ownership::assign` | policy, recalled, observation | whose each image and container is |
 //! | 2 `serving::of` | inventory | which containers do the work |
 //! | 3 `records::update` | inventory, serving | what was seen, written down |
