@@ -14,8 +14,8 @@ use std::sync::mpsc::{self, Sender, SyncSender};
 use std::thread;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+    path_beneath_rules,
 };
 
 /// What is known here of Landlock: Linux 6.7, with truncation and TCP.
@@ -82,6 +82,8 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use landlock::{CompatLevel, Compatible};
 
     use super::*;
 

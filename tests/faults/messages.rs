@@ -232,7 +232,7 @@ fn of_the_state() {
     flock(&lock, FlockOperation::LockExclusive).expect("nobody else holds it");
     let said = [
         "nothing was done in '",
-        "the next pass",
+        "try again when that pass has ended",
         "another pass holds the lock",
     ];
     assert_said("lock", &host.run_at(0, &["reconcile"]), 75, &said);

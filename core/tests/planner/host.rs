@@ -11,6 +11,7 @@ use tagkeeper_core::model::{
 use tagkeeper_core::planner::{Decision, Query, decide, queries, rounds};
 
 use crate::engine::Applied;
+use crate::outcomes::Witness;
 use crate::safety;
 
 pub(crate) const MINUTE_MS: u64 = 60_000;
@@ -121,6 +122,7 @@ pub(crate) struct Host {
     pub(crate) failed: Vec<String>,
     pub(crate) saves: usize,
     pub(crate) starts: u32,
+    pub(crate) witness: Witness,
 }
 
 impl Host {
@@ -160,6 +162,7 @@ impl Host {
             failed: Vec::new(),
             saves: 0,
             starts: 0,
+            witness: Witness::default(),
         }
     }
 
@@ -296,6 +299,7 @@ impl Host {
 
     /// Time passes without a pass.
     pub(crate) fn later(&mut self, minutes: u64) {
+        self.witness();
         self.uptime_ms += minutes * MINUTE_MS;
     }
 
@@ -341,6 +345,7 @@ impl Host {
             }
             self.asked.extend(open);
         }
+        self.witness();
         self.uptime_ms += self.look_ms;
         observed.until = self.now();
         observed
@@ -430,9 +435,19 @@ impl Host {
 
     fn act(&mut self, workload: &WorkloadName, action: &Action) {
         self.measures &= !matches!(action.kind, ActionKind::RemoveImage { .. });
+        self.witness();
         self.uptime_ms += self.action_ms;
         let said = describe(&action.kind);
-        match self.apply(action) {
+        let had_latest = self.has_latest(workload);
+        let applied = self.apply(action);
+        if applied == Applied::Done {
+            self.judge(workload, action);
+        }
+        assert!(
+            self.has_latest(workload) || !had_latest,
+            "{said}: latest is gone"
+        );
+        match applied {
             Applied::Done => self.acted.push(said),
             Applied::Dropped => self.dropped.push(said),
             Applied::Failed => self.failed.push(said),

@@ -34,6 +34,7 @@ mod host;
 mod latest_moves;
 mod lineage;
 mod memory;
+mod outcomes;
 mod ownership;
 mod pending;
 mod pins;
