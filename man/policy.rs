@@ -189,10 +189,10 @@ fn property(row: &Row, section: Section) -> Value {
     let mut made = value_schema(row.kind);
     made["description"] = row.words.into();
     // What a workload does not set is as [defaults] say.
-    if row.sections.first() == Some(&section)
-        && let Some(default) = row.default.and_then(|text| serde_json::from_str(text).ok())
-    {
-        made["default"] = default;
+    if row.sections.first() == Some(&section) {
+        if let Some(default) = row.default.and_then(|text| serde_json::from_str(text).ok()) {
+            made["default"] = default;
+        }
     }
     made
 }

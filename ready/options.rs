@@ -36,7 +36,7 @@ impl Options {
         let mut arguments = arguments.map(|argument| {
             argument
                 .into_string()
-                .map_err(|argument| Usage(format!("{} is not UTF-8", argument.display())))
+                .map_err(|argument| Usage(format!("{} is not UTF-8", argument.to_string_lossy())))
         });
         while let Some(argument) = arguments.next() {
             let argument = argument?;

@@ -189,14 +189,14 @@ fn check_containers(workloads: &[raw::Workload], findings: &mut Findings) {
                 let clash = clash(span, key, message, help, first_span);
                 findings.list.push(clash);
             };
-            if pattern.value.is_exact()
-                && let Some(first) = exact.claim(text, name, span)
-                && first.value != name
-                && !accused.contains(&first.value.as_str())
-            {
-                report(&first.value, text, first.span);
-                let first = all.iter().find(|t| t.workload == first.value);
-                accused.extend(first.map(|t| t.workload));
+            if pattern.value.is_exact() {
+                if let Some(first) = exact.claim(text, name, span) {
+                    if first.value != name && !accused.contains(&first.value.as_str()) {
+                        report(&first.value, text, first.span);
+                        let first = all.iter().find(|t| t.workload == first.value);
+                        accused.extend(first.map(|t| t.workload));
+                    }
+                }
             }
             let others = all.get(..own).unwrap_or_default();
             for other in others {

@@ -120,17 +120,15 @@ pub(crate) fn observe<E: Engine>(
             }
         }
         // Asked once everything else is known, so that all commands run at the same time.
-        if !answered
-            && !asked_ready
-            && !ready.is_empty()
-            && let Some(answers) = allowed.ready.as_mut()
-        {
-            asked_ready = true;
-            answered = true;
-            for (workload, answer) in answers.answer(&ready) {
-                observed
-                    .readiness
-                    .extend(answer.map(|answer| (workload, answer)));
+        if !answered && !asked_ready && !ready.is_empty() {
+            if let Some(answers) = allowed.ready.as_mut() {
+                asked_ready = true;
+                answered = true;
+                for (workload, answer) in answers.answer(&ready) {
+                    observed
+                        .readiness
+                        .extend(answer.map(|answer| (workload, answer)));
+                }
             }
         }
         if !answered {

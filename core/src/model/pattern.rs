@@ -126,12 +126,12 @@ fn is_in_set(set: &str, character: char) -> bool {
     let mut found = false;
     while let Some(low) = characters.next() {
         let mut ahead = characters.clone();
-        if ahead.next() == Some('-')
-            && let Some(high) = ahead.next()
-        {
-            found |= (low..=high).contains(&character);
-            characters = ahead;
-            continue;
+        if ahead.next() == Some('-') {
+            if let Some(high) = ahead.next() {
+                found |= (low..=high).contains(&character);
+                characters = ahead;
+                continue;
+            }
         }
         found |= low == character;
     }

@@ -66,10 +66,10 @@ pub(super) fn apply<'a>(
             order = select_victims(usage, candidates(subjects, &verdicts, upgrades));
             let victims: BTreeSet<&ImageId> = order.iter().collect();
             for s in subjects {
-                if let Some(own) = verdicts.get_mut(s.name)
-                    && let Some(note) = evict(*s, own, &upgrades[s.name], usage, &victims)
-                {
-                    notes.insert(s.name, note);
+                if let Some(own) = verdicts.get_mut(s.name) {
+                    if let Some(note) = evict(*s, own, &upgrades[s.name], usage, &victims) {
+                        notes.insert(s.name, note);
+                    }
                 }
             }
         }

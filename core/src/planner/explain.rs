@@ -135,10 +135,10 @@ impl<'a> Reporter<'a> {
     fn first_seen(&self, id: &ImageId) -> FirstSeen {
         let since = self.known.since.as_ref();
         let record = self.known.memory.images.get(id);
-        if let (Some(since), Some(record)) = (since, record)
-            && since.clock_ms == record.first_seen_ms
-        {
-            return FirstSeen::Before(since.at.clone());
+        if let (Some(since), Some(record)) = (since, record) {
+            if since.clock_ms == record.first_seen_ms {
+                return FirstSeen::Before(since.at.clone());
+            }
         }
         let past = self.known.past(id);
         if let Some(at) = past.and_then(|past| past.first_seen_at.clone()) {

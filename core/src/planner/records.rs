@@ -93,11 +93,10 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
             arrived.push(id);
             continue;
         };
-        if inherited
-            && !known.inherited
-            && let Some(record) = state.memory.images.get_mut(id)
-        {
-            record.inherited = true;
+        if inherited && !known.inherited {
+            if let Some(record) = state.memory.images.get_mut(id) {
+                record.inherited = true;
+            }
         }
     }
     if any_new || state.repositories.len() != is_new.len() {
@@ -124,10 +123,10 @@ fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadS
     if !unmarked.is_empty() {
         let remote_versions = remote_versions(subject);
         for image in unmarked {
-            if is_rolled_out(subject, image, &remote_versions)
-                && let Some(record) = state.memory.images.get_mut(&image.id)
-            {
-                record.rolled_out = true;
+            if is_rolled_out(subject, image, &remote_versions) {
+                if let Some(record) = state.memory.images.get_mut(&image.id) {
+                    record.rolled_out = true;
+                }
             }
         }
     }

@@ -767,9 +767,9 @@ fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
 fn count_pending(state: &mut WorkloadState, image: &ImageId, times: u8) {
     let times = times.min(2);
     let counted = state.memory.images.get(image).map(|r| r.times_pending);
-    if counted.is_some_and(|counted| counted < times)
-        && let Some(record) = state.memory.images.get_mut(image)
-    {
-        record.times_pending = times;
+    if counted.is_some_and(|counted| counted < times) {
+        if let Some(record) = state.memory.images.get_mut(image) {
+            record.times_pending = times;
+        }
     }
 }
