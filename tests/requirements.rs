@@ -18,7 +18,8 @@ mod survival;
 #[path = "requirements/traps.rs"]
 mod traps;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use serde_json::json;
 
 use engine::{DAY, HOUR, Host, MINUTE, SOAKED};
 use story::{gives_way, names, roll_out, service_starts, ships, soak, upgrade, withdraw};
@@ -68,13 +69,18 @@ fn r1_an_upgrade_that_stopped_is_not_tagged() -> Result<()> {
         host.state(&host.container())?.is_some(),
         "nothing was promoted, so the local container stays"
     );
+    // Stopped, as by a reboot: the upgrade waits, and nothing failed (design 4.3).
     let status = host.status_json(START + HOUR)?;
+    assert_eq!(status["pending"]["version"], "v2", "{status:#}");
+    assert_eq!(status["failures"], json!([]), "{status:#}");
+
+    host.remove(&host.pod("v2"))?;
+    host.pass_at(START + HOUR + MINUTE)?;
+    let status = host.status_json(START + HOUR + MINUTE)?;
     assert!(status["pending"].is_null(), "{status:#}");
-    assert_eq!(status["failures"][0]["version"], "v2");
-    let reason = status["failures"][0]["reason"]
-        .as_str()
-        .context("no reason")?;
-    assert!(reason.starts_with("exited"), "{reason}");
+    assert_eq!(status["failures"][0]["version"], "v2", "{status:#}");
+    assert_eq!(status["failures"][0]["outcome"], "withdrawn", "{status:#}");
+    assert_eq!(host.id("local:latest")?, v1);
     Ok(())
 }
 

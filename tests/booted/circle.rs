@@ -85,14 +85,14 @@ fn r9_the_circle_with_a_reboot_in_the_middle_of_the_soak() -> Result<()> {
 /// A person rolls back, as the refusal tells them to; the service's next start runs what was good before.
 fn the_service_runs_v1_after_a_rollback(machine: &Machine, v1: &str) -> Result<()> {
     let host = &machine.host;
-    let refused = machine.run("tagkeeper rollback telemetry 2>&1 && echo done || true")?;
+    let refused = machine.run("tagkeeper rollback --yes telemetry 2>&1 && echo done || true")?;
     ensure!(
         refused.contains(&format!("systemctl stop {}.service", host.container()))
             && !refused.ends_with("done"),
         "{refused}"
     );
     machine.run("systemctl stop telemetry.service")?;
-    machine.run("tagkeeper rollback telemetry")?;
+    machine.run("tagkeeper rollback --yes telemetry")?;
     machine.run("systemctl start telemetry.service")?;
     assert_eq!(host.image_of(&host.container())?, v1);
     assert_eq!(host.state(&host.container())?.as_deref(), Some("running"));

@@ -22,6 +22,13 @@ fn assert_tells(text: &str, parts: &[&str]) {
     }
 }
 
+/// Without what the wall clock says of times: "(0 s ago)".
+fn without_ages(text: &str) -> String {
+    let parts = text.split(" s ago)");
+    let parts = parts.map(|part| part.trim_end_matches(|c: char| c.is_ascii_digit()));
+    parts.collect::<Vec<_>>().join(" s ago)")
+}
+
 #[test]
 fn an_image_is_found_by_name_version_and_id() {
     let host = promoted();
@@ -29,7 +36,8 @@ fn an_image_is_found_by_name_version_and_id() {
     let whole = id("v1");
     let same = told(&host, 700, "reg.example/app:v1");
     for asked in ["v1", &whole, &whole[7..], &whole[7..12]] {
-        assert_eq!(told(&host, 700, asked), same, "{asked}");
+        let told = told(&host, 700, asked);
+        assert_eq!(without_ages(&told), without_ages(&same), "{asked}");
     }
     assert_tells(
         &same,

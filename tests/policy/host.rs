@@ -394,7 +394,7 @@ fn a_warning_about_a_whole_file_is_printed_without_a_line() {
         warnings[0].to_string(),
         "\
 warning: the engine's socket, '/run/docker.sock', is not a socket
---> /run/docker.sock
- = help: write the path of the engine's unix socket"
+ --> /run/docker.sock
+  = help: write the path of the engine's unix socket"
     );
 }
