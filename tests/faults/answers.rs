@@ -5,7 +5,7 @@ use crate::fake::Fault;
 use crate::host::{Host, Outcome};
 use crate::names::hex_id;
 use crate::requests::Route;
-use crate::scene::{POLICY, RIPE, assert_promoted, id, impatient, soaking};
+use crate::scene::{POLICY, RIPE, assert_promoted, id, soaking};
 
 const OBSERVING: [Route; 3] = [
     Route::ListImages,
@@ -30,7 +30,7 @@ const fn flood(start: &'static str, piece: &'static str, bytes: usize) -> Fault 
 /// promotes.
 #[track_caller]
 fn assert_refused(route: Route, fault: Fault, reason: &str) -> Outcome {
-    let host = soaking(&impatient());
+    let host = soaking(POLICY);
     let state = host.state_bytes();
     host.engine().fail(route, fault);
     let outcome = host.pass_at(RIPE);
