@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::builder::{NonEmptyStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tagkeeper_core::model::{Version, WorkloadName};
 
 /// What `--help` teaches besides the options. Lines of at most 80 columns, so that no terminal breaks them.
@@ -52,6 +52,7 @@ Examples:
 /// fallback, and older ones are removed. A systemd timer runs `tagkeeper reconcile` every minute.
 #[derive(Debug, Parser)]
 #[command(name = "tagkeeper", version, after_help = AFTER_HELP, max_term_width = 80)]
+#[command(mut_args(hidden))]
 pub struct Cli {
     /// Options that are given before the command.
     #[command(flatten)]
@@ -62,18 +63,14 @@ pub struct Cli {
 }
 
 /// Options before the command, which may turn out not to use them. The help of each command shows its own.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Clone, Debug)]
 struct Before {
-    #[arg(long, value_name = "FILE", hide = true)]
-    policy: Option<PathBuf>,
-    #[arg(long, value_name = "DIR", hide = true)]
-    state_dir: Option<PathBuf>,
-    #[arg(long, value_name = "PATH", value_parser = socket_parser(), hide = true)]
-    socket: Option<PathBuf>,
-    #[arg(long, value_enum, value_name = "FORMAT", hide = true)]
-    format: Option<Format>,
-    #[arg(long, value_enum, value_name = "WHEN", hide = true)]
-    color: Option<Color>,
+    #[command(flatten)]
+    places: Places,
+    #[command(flatten)]
+    format: FormatArg,
+    #[command(flatten)]
+    color: ColorArg,
 }
 
 /// The options of a command, with those before it and the defaults filled in.
@@ -91,49 +88,35 @@ pub struct Options {
     pub color: Color,
 }
 
-/// `--policy`.
+/// Where things are. Every command takes these; its help hides what it has no use for.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct PolicyArg {
+pub struct Places {
     /// Read this policy instead of all the files under /usr/lib and /etc.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
-}
-
-/// `--state-dir`.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct StateArg {
     /// Where the state is kept [default: `$STATE_DIRECTORY`, else /var/lib/tagkeeper].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-}
-
-/// `--socket`.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct SocketArg {
     /// The engine's unix socket [default: the policy's, else /run/docker.sock].
     #[arg(long, value_name = "PATH", value_parser = socket_parser())]
     socket: Option<PathBuf>,
 }
 
-/// `--policy`, for a command that has no use for it.
+/// The one workload to show.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct UnusedPolicyArg {
-    #[arg(long, value_name = "FILE", hide = true)]
-    policy: Option<PathBuf>,
+pub struct WorkloadArg {
+    /// Only this workload.
+    #[arg(value_parser = workload_parser())]
+    workload: Option<WorkloadName>,
+    #[arg(long = "workload", value_name = "NAME", value_parser = workload_parser(), hide = true, conflicts_with = "workload")]
+    named: Option<WorkloadName>,
 }
 
-/// `--state-dir`, for a command that has no use for it.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct UnusedStateArg {
-    #[arg(long, value_name = "DIR", hide = true)]
-    state_dir: Option<PathBuf>,
-}
-
-/// `--socket`, for a command that has no use for it.
-#[derive(Args, Clone, Debug, PartialEq, Eq)]
-pub struct UnusedSocketArg {
-    #[arg(long, value_name = "PATH", value_parser = socket_parser(), hide = true)]
-    socket: Option<PathBuf>,
+impl WorkloadArg {
+    /// Its name, however it was given.
+    pub fn name(&self) -> Option<&WorkloadName> {
+        self.workload.as_ref().or(self.named.as_ref())
+    }
 }
 
 /// `--format`.
@@ -190,6 +173,7 @@ pub enum Command {
     /// One line for each, the failing ones first, below when the last pass ended and how. With a workload, or with
     /// --verbose, the details: what is latest and whether it is proven, the fallbacks, which containers serve, how far a
     /// pending upgrade is, what failed and why, what was rejected, what is on the disk. Changes nothing.
+    #[command(mut_arg("workload", |arg| arg.help("Only this workload, in detail")))]
     Status(StatusArgs),
     /// Show the history of one image, and why and until when it is kept.
     ///
@@ -197,12 +181,14 @@ pub enum Command {
     /// Removed images are remembered too: the last 12 that were promoted and the last 12 that were not. Changes nothing.
     Explain(ExplainArgs),
     /// Validate the policy: all errors, plus warnings about this host.
+    #[command(mut_arg("state_dir", hidden))]
     Check(CheckArgs),
     /// Print a starter policy for this host.
     ///
     /// Prints TOML with comments to standard output: each local repository with a latest whose image other repositories
     /// have too, the container that runs it, and what is unsure. Reads no policy and changes nothing. For Podman:
     /// --socket /run/podman/podman.sock.
+    #[command(mut_args(hidden), mut_arg("socket", |arg| arg.hide(false)))]
     Init(InitArgs),
     /// Roll back to the previous proven version; asks first.
     ///
@@ -219,6 +205,7 @@ pub enum Command {
     ///
     /// Waits for that version, or for whatever is pending: 0 once it is proven (at once if nothing is pending), 1 once it
     /// has failed, 3 when the timeout is over.
+    #[command(mut_arg("socket", hidden))]
     Wait(WaitArgs),
 }
 
@@ -239,72 +226,37 @@ fn timeout_parser(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write 15m or 90s"))
 }
 
-macro_rules! options_of {
-    ($args:ty: $($group:ident $field:ident),+) => {
-        impl $args {
-            #[allow(clippy::needless_update, reason = "a command may use all options")]
-            fn given(&self) -> Before {
-                Before { $($field: self.$group.$field.clone(),)+ ..Before::default() }
-            }
-            fn used() -> &'static [&'static str] {
-                &[$(stringify!($field)),+]
-            }
-        }
-    };
+fn hidden(arg: Arg) -> Arg {
+    arg.hide(true)
 }
 
 /// Options of `reconcile`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::struct_field_names,
-    reason = "groups of options, and nothing else"
-)]
 pub struct ReconcileArgs {
     #[command(flatten)]
-    with_policy: PolicyArg,
-    #[command(flatten)]
-    with_state: StateArg,
-    #[command(flatten)]
-    with_socket: SocketArg,
+    places: Places,
 }
-options_of!(ReconcileArgs: with_policy policy, with_state state_dir, with_socket socket);
 
 /// Options of `plan`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct PlanArgs {
-    /// Only this workload.
-    #[arg(value_parser = workload_parser())]
-    workload: Option<WorkloadName>,
-    #[arg(long = "workload", value_name = "NAME", value_parser = workload_parser(), hide = true, conflicts_with = "workload")]
-    named: Option<WorkloadName>,
-    #[command(flatten)]
-    with_policy: PolicyArg,
-    #[command(flatten)]
-    with_state: StateArg,
-    #[command(flatten)]
-    with_socket: SocketArg,
-    #[command(flatten)]
-    with_format: FormatArg,
-    #[command(flatten)]
-    with_color: ColorArg,
-}
-options_of!(PlanArgs: with_policy policy, with_state state_dir, with_socket socket, with_format format, with_color color);
-
-impl PlanArgs {
     /// The one workload to show.
-    pub fn workload(&self) -> Option<&WorkloadName> {
-        self.workload.as_ref().or(self.named.as_ref())
-    }
+    #[command(flatten)]
+    pub workload: WorkloadArg,
+    #[command(flatten)]
+    places: Places,
+    #[command(flatten)]
+    format: FormatArg,
+    #[command(flatten)]
+    color: ColorArg,
 }
 
 /// Options of `status`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct StatusArgs {
-    /// Only this workload, in detail.
-    #[arg(value_parser = workload_parser())]
-    workload: Option<WorkloadName>,
-    #[arg(long = "workload", value_name = "NAME", value_parser = workload_parser(), hide = true, conflicts_with = "workload")]
-    named: Option<WorkloadName>,
+    /// The one workload to show.
+    #[command(flatten)]
+    pub workload: WorkloadArg,
     /// The details of each workload.
     #[arg(long, short)]
     pub verbose: bool,
@@ -315,23 +267,11 @@ pub struct StatusArgs {
     #[arg(long)]
     pub watch: bool,
     #[command(flatten)]
-    with_policy: PolicyArg,
+    places: Places,
     #[command(flatten)]
-    with_state: StateArg,
+    format: FormatArg,
     #[command(flatten)]
-    with_socket: SocketArg,
-    #[command(flatten)]
-    with_format: FormatArg,
-    #[command(flatten)]
-    with_color: ColorArg,
-}
-options_of!(StatusArgs: with_policy policy, with_state state_dir, with_socket socket, with_format format, with_color color);
-
-impl StatusArgs {
-    /// The one workload to show.
-    pub fn workload(&self) -> Option<&WorkloadName> {
-        self.workload.as_ref().or(self.named.as_ref())
-    }
+    color: ColorArg,
 }
 
 /// Options of `explain`.
@@ -341,17 +281,12 @@ pub struct ExplainArgs {
     #[arg(value_name = "[WORKLOAD] IMAGE", num_args = 1..=2, required = true, value_parser = NonEmptyStringValueParser::new())]
     words: Vec<String>,
     #[command(flatten)]
-    with_policy: PolicyArg,
+    places: Places,
     #[command(flatten)]
-    with_state: StateArg,
+    format: FormatArg,
     #[command(flatten)]
-    with_socket: SocketArg,
-    #[command(flatten)]
-    with_format: FormatArg,
-    #[command(flatten)]
-    with_color: ColorArg,
+    color: ColorArg,
 }
-options_of!(ExplainArgs: with_policy policy, with_state state_dir, with_socket socket, with_format format, with_color color);
 
 impl ExplainArgs {
     /// The workload, if one was named, and what was asked for.
@@ -366,35 +301,21 @@ impl ExplainArgs {
 
 /// Options of `check`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::struct_field_names,
-    reason = "groups of options, and nothing else"
-)]
 pub struct CheckArgs {
     #[command(flatten)]
-    with_policy: PolicyArg,
+    places: Places,
     #[command(flatten)]
-    with_socket: SocketArg,
+    format: FormatArg,
     #[command(flatten)]
-    with_format: FormatArg,
-    #[command(flatten)]
-    with_color: ColorArg,
-    #[command(flatten)]
-    unused_state: UnusedStateArg,
+    color: ColorArg,
 }
-options_of!(CheckArgs: with_policy policy, with_socket socket, with_format format, with_color color, unused_state state_dir);
 
 /// Options of `init`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct InitArgs {
     #[command(flatten)]
-    with_socket: SocketArg,
-    #[command(flatten)]
-    unused_policy: UnusedPolicyArg,
-    #[command(flatten)]
-    unused_state: UnusedStateArg,
+    places: Places,
 }
-options_of!(InitArgs: with_socket socket, unused_policy policy, unused_state state_dir);
 
 /// Options of `rollback`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -409,15 +330,10 @@ pub struct RollbackArgs {
     #[arg(long)]
     pub latest: bool,
     #[command(flatten)]
-    with_policy: PolicyArg,
+    places: Places,
     #[command(flatten)]
-    with_state: StateArg,
-    #[command(flatten)]
-    with_socket: SocketArg,
-    #[command(flatten)]
-    with_color: ColorArg,
+    color: ColorArg,
 }
-options_of!(RollbackArgs: with_policy policy, with_state state_dir, with_socket socket, with_color color);
 
 /// Options of `accept`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -429,13 +345,8 @@ pub struct AcceptArgs {
     #[arg(value_parser = version_parser())]
     pub version: Version,
     #[command(flatten)]
-    with_policy: PolicyArg,
-    #[command(flatten)]
-    with_state: StateArg,
-    #[command(flatten)]
-    with_socket: SocketArg,
+    places: Places,
 }
-options_of!(AcceptArgs: with_policy policy, with_state state_dir, with_socket socket);
 
 /// Options of `wait`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
@@ -450,13 +361,25 @@ pub struct WaitArgs {
     #[arg(long, value_name = "DURATION", value_parser = timeout_parser)]
     pub timeout: Option<Duration>,
     #[command(flatten)]
-    with_policy: PolicyArg,
-    #[command(flatten)]
-    with_state: StateArg,
-    #[command(flatten)]
-    unused_socket: UnusedSocketArg,
+    places: Places,
 }
-options_of!(WaitArgs: with_policy policy, with_state state_dir, unused_socket socket);
+
+impl Command {
+    /// Its options: where things are, and how it prints, as far as it does.
+    fn options(&self) -> (&Places, Option<&FormatArg>, Option<&ColorArg>) {
+        match self {
+            Self::Reconcile(args) => (&args.places, None, None),
+            Self::Plan(args) => (&args.places, Some(&args.format), Some(&args.color)),
+            Self::Status(args) => (&args.places, Some(&args.format), Some(&args.color)),
+            Self::Explain(args) => (&args.places, Some(&args.format), Some(&args.color)),
+            Self::Check(args) => (&args.places, Some(&args.format), Some(&args.color)),
+            Self::Init(args) => (&args.places, None, None),
+            Self::Rollback(args) => (&args.places, None, Some(&args.color)),
+            Self::Accept(args) => (&args.places, None, None),
+            Self::Wait(args) => (&args.places, None, None),
+        }
+    }
+}
 
 impl Cli {
     /// The options of the command.
@@ -464,40 +387,30 @@ impl Cli {
     /// # Errors
     /// An option before the command that this one does not use: wrong usage.
     pub fn options(&self) -> Result<Options, clap::Error> {
-        let (given, used) = match &self.command {
-            Command::Reconcile(args) => (args.given(), ReconcileArgs::used()),
-            Command::Plan(args) => (args.given(), PlanArgs::used()),
-            Command::Status(args) => (args.given(), StatusArgs::used()),
-            Command::Explain(args) => (args.given(), ExplainArgs::used()),
-            Command::Check(args) => (args.given(), CheckArgs::used()),
-            Command::Init(args) => (args.given(), InitArgs::used()),
-            Command::Rollback(args) => (args.given(), RollbackArgs::used()),
-            Command::Accept(args) => (args.given(), AcceptArgs::used()),
-            Command::Wait(args) => (args.given(), WaitArgs::used()),
-        };
+        let (places, format, color) = self.command.options();
         let before = &self.before;
-        let present = [
-            ("policy", before.policy.is_some()),
-            ("state_dir", before.state_dir.is_some()),
-            ("socket", before.socket.is_some()),
-            ("format", before.format.is_some()),
-            ("color", before.color.is_some()),
-        ];
-        let unused = present
-            .iter()
-            .find(|(name, given)| *given && !used.contains(name));
-        if let Some((name, _)) = unused {
-            let name = name.replace('_', "-");
-            let message = format!("this command does not use --{name}");
-            return Err(Self::command().error(ErrorKind::UnknownArgument, message));
+        let (format_before, color_before) = (before.format.format, before.color.color);
+        for (name, is_given, is_used) in [
+            ("format", format_before.is_some(), format.is_some()),
+            ("color", color_before.is_some(), color.is_some()),
+        ] {
+            if is_given && !is_used {
+                let message = format!("this command does not use --{name}");
+                return Err(Self::command().error(ErrorKind::UnknownArgument, message));
+            }
         }
-        let before = before.clone();
+        let given = |of: fn(&Places) -> &Option<PathBuf>| {
+            let option = of(places).as_ref().or(of(&before.places).as_ref());
+            option.cloned()
+        };
+        let format = format.and_then(|arg| arg.format).or(format_before);
+        let color = color.and_then(|arg| arg.color).or(color_before);
         Ok(Options {
-            policy: given.policy.or(before.policy),
-            state_dir: given.state_dir.or(before.state_dir),
-            socket: given.socket.or(before.socket),
-            format: given.format.or(before.format).unwrap_or_default(),
-            color: given.color.or(before.color).unwrap_or_default(),
+            policy: given(|places| &places.policy),
+            state_dir: given(|places| &places.state_dir),
+            socket: given(|places| &places.socket),
+            format: format.unwrap_or_default(),
+            color: color.unwrap_or_default(),
         })
     }
 }
@@ -541,7 +454,7 @@ mod tests {
                 panic!("{line}")
             };
             assert_eq!(
-                args.workload(),
+                args.workload.name(),
                 Some(&WorkloadName::new("telemetry")),
                 "{line}"
             );

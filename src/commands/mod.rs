@@ -84,12 +84,13 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
     let ended = match &cli.command {
         Command::Reconcile(_) => reconcile::reconcile(&options, clocks),
         Command::Plan(args) => {
-            let subject = Subject::new(View::Plan, args.workload(), true);
+            let subject = Subject::new(View::Plan, args.workload.name(), true);
             show::show(&options, clocks, &subject)
         }
         Command::Status(args) => {
-            let details = args.verbose || args.all || args.workload().is_some();
-            let subject = Subject::new(View::Status, args.workload(), details).with_all(args.all);
+            let details = args.verbose || args.all || args.workload.name().is_some();
+            let subject =
+                Subject::new(View::Status, args.workload.name(), details).with_all(args.all);
             if args.watch {
                 watch::watch(&options, clocks, &subject)
             } else {
