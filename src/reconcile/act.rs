@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use tagkeeper_core::model::{
-    Action, ActionKind, ContainerId, Detail, Event, EventKind, Guard, Health, Image, ImageId,
-    Incarnation, PinLabel, Reference, WorkloadName,
+    Action, ActionKind, ContainerId, ContainerState, Detail, Event, EventKind, Guard, Health,
+    Image, ImageId, Incarnation, PinLabel, Reference, WorkloadName,
 };
 use tagkeeper_core::planner;
 
@@ -260,7 +260,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             let details = &now.details;
             let healthy = matches!(details.health, None | Some(Health::Healthy));
             let same = details.started_at == member.started_at && now.image.as_ref() == Some(image);
-            let running = now.state == tagkeeper_core::model::ContainerState::Running;
+            let running = now.state == ContainerState::Running;
             if !running || !same || !healthy {
                 let state = now.state.as_str();
                 let why = match (running, same) {

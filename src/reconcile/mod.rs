@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Action, ActionKind, Clock, Counters, Event, ImageId, Now, Plan, Policy, Reading, Reason,
-    RefusedRemoval, Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
+    Action, ActionKind, Clock, Counters, Detail, Event, ImageId, Now, Observation, Plan, Policy,
+    Reading, Reason, Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
 };
 use tagkeeper_core::planner;
 
@@ -26,11 +26,6 @@ pub use rollback::{RollbackPreview, RolledBack, preview, roll_back};
 
 /// A pass that needs more rounds than this is going in circles, which is a bug (design 4.7).
 pub const MAX_ROUNDS: usize = 8;
-
-/// The first wait before a refused removal is tried again; each refusal doubles it (design 4.7).
-const FIRST_RETRY_MS: u64 = 60 * 1000;
-/// The longest wait.
-const LONGEST_RETRY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Who is told what happens, as it happens.
 pub trait EventSink {
@@ -138,11 +133,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         )))
     }
 
-    fn observe(
-        &mut self,
-        state: &State,
-        record: &Record,
-    ) -> Result<tagkeeper_core::model::Observation, PassError> {
+    fn observe(&mut self, state: &State, record: &Record) -> Result<Observation, PassError> {
         let allowed = AllowedQueries {
             ready: Some(&mut self.ready),
             disk: !record.tried_removal,
@@ -174,12 +165,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
 }
 
 /// The particulars of a removal's reason, for the log.
-fn detail_of(
-    plan: &Plan,
-    workload: &WorkloadName,
-    action: &Action,
-) -> tagkeeper_core::model::Detail {
-    use tagkeeper_core::model::Detail;
+fn detail_of(plan: &Plan, workload: &WorkloadName, action: &Action) -> Detail {
     let ActionKind::RemoveImage {
         reference,
         image,
@@ -295,7 +281,7 @@ impl Record {
                     note_deleted(known, action, &answers.names, now);
                 }
                 for (target, reason) in answers.refused {
-                    note_refused(known, target, reason, now);
+                    known.memory.note_refused(target, reason, now);
                 }
             }
         }
@@ -343,25 +329,4 @@ fn note_deleted(
     });
     known.memory.images.remove(image);
     known.memory.retired.remove(image);
-}
-
-fn note_refused(known: &mut WorkloadState, target: String, reason: String, now: &Now) {
-    let times = known.memory.refused.get(&target).map_or(0, |r| r.times);
-    let wait_ms = FIRST_RETRY_MS
-        .checked_shl(times)
-        .unwrap_or(LONGEST_RETRY_MS)
-        .min(LONGEST_RETRY_MS);
-    let refused = known
-        .memory
-        .refused
-        .entry(target)
-        .or_insert_with(|| RefusedRemoval {
-            reason: String::new(),
-            times: 0,
-            retry_ms: 0,
-            at: now.wall.clone(),
-        });
-    refused.reason = reason;
-    refused.times = times.saturating_add(1);
-    refused.retry_ms = now.ms().saturating_add(wait_ms);
 }

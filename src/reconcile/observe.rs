@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use tagkeeper_core::model::{
-    ContainerId, Disk, Now, Observation, Policy, Readiness, State, WorkloadName,
+    ContainerId, Disk, Now, Observation, Policy, Readiness, Reading, State, WorkloadName,
 };
 use tagkeeper_core::planner::{self, Query};
 
@@ -171,7 +171,7 @@ pub fn observe_for<E: Engine>(
     ready: Option<&mut ReadyAnswers<'_>>,
 ) -> anyhow::Result<Observation> {
     let allowed = AllowedQueries { ready, disk: true };
-    let still = tagkeeper_core::model::Reading {
+    let still = Reading {
         monotonic_ms: now.clock.monotonic_ms,
         wall: now.wall.clone(),
     };

@@ -11,7 +11,7 @@ use core::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Clock, ContainerId, ImageHistory, ImageId, Repository, Version, WorkloadName};
+use super::{Clock, ContainerId, ImageHistory, ImageId, Now, Repository, Version, WorkloadName};
 
 /// The whole memory of tagkeeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +116,27 @@ pub struct Memory {
     pub refused: BTreeMap<String, RefusedRemoval>,
 }
 
+/// The first wait before a refused removal is tried again; each refusal doubles it (design 4.7).
+const FIRST_RETRY_MS: u64 = 60 * 1000;
+/// The longest wait.
+const LONGEST_RETRY_MS: u64 = 24 * 60 * 60 * 1000;
+
 impl Memory {
+    /// Writes down that the engine refused a removal, and until when it is not tried again (design 4.7).
+    pub fn note_refused(&mut self, target: String, reason: String, now: &Now) {
+        let refused = self.refused.entry(target);
+        let refused = refused.or_insert_with(|| RefusedRemoval {
+            reason: String::new(),
+            times: 0,
+            retry_ms: 0,
+            at: now.wall.clone(),
+        });
+        let wait_ms = FIRST_RETRY_MS.saturating_mul(2_u64.saturating_pow(refused.times));
+        refused.reason = reason;
+        refused.times = refused.times.saturating_add(1);
+        refused.retry_ms = now.ms().saturating_add(wait_ms.min(LONGEST_RETRY_MS));
+    }
+
     /// The images that are needed by their ids: lineage, pending upgrade, provisional fallback.
     pub fn claimed(&self) -> impl Iterator<Item = &ImageId> {
         let pending = self.pending.iter();

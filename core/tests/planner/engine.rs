@@ -5,13 +5,10 @@ use std::collections::BTreeMap;
 
 use tagkeeper_core::model::{
     Action, ActionKind, Container, ContainerId, ContainerState, Details, Disk, Guard, Health,
-    Image, ImageId, Observation, PinLabel, Reference, RefusedRemoval, WorkloadName,
+    Image, ImageId, Observation, PinLabel, Reference, WorkloadName,
 };
 
-use crate::host::{Host, MINUTE_MS, digit, id, name, short_name};
-
-/// A refused removal is not retried later than this.
-const LONGEST_RETRY_MS: u64 = 24 * 60 * MINUTE_MS;
+use crate::host::{Host, digit, id, name, short_name};
 
 /// What came of an action.
 #[derive(Debug, PartialEq, Eq)]
@@ -401,7 +398,7 @@ impl Host {
         Applied::Done
     }
 
-    /// What the program writes down of a 409: retried after 1, 2, 4 ... minutes, at most a day.
+    /// What the program writes down of a 409.
     pub(crate) fn note_refused(
         &mut self,
         workload: &WorkloadName,
@@ -415,22 +412,7 @@ impl Host {
         let Some(known) = self.state.workloads.get_mut(workload) else {
             return;
         };
-        let refused = &mut known.memory.refused;
-        let before = refused.get(&target);
-        let times = before.map_or(0, |known| known.times) + 1;
-        let at = before.map_or_else(|| now.wall.clone(), |known| known.at.clone());
-        let wait_ms = MINUTE_MS
-            .saturating_mul(1 << (times - 1).min(20))
-            .min(LONGEST_RETRY_MS);
-        refused.insert(
-            target,
-            RefusedRemoval {
-                reason,
-                times,
-                retry_ms: now.ms() + wait_ms,
-                at,
-            },
-        );
+        known.memory.note_refused(target, reason, &now);
         self.state.clock = now.clock;
         self.saves += 1;
     }

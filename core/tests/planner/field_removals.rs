@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{ContainerState, Note, WorkloadName};
 
-use crate::host::{DAY_MINUTES, Host, REMOTE, id};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, REMOTE, id};
 
 #[test]
 fn case_38_a_removal_that_is_refused_for_ever_is_tried_ever_more_seldom() {
@@ -38,6 +38,22 @@ fn case_38_a_removal_that_is_refused_for_ever_is_tried_ever_more_seldom() {
     host.minutes(2);
     assert!(!host.is_on_disk('9'));
     assert!(host.memory().refused.is_empty());
+}
+
+/// Doubled often enough, the wait itself once came to nothing.
+#[test]
+fn case_38_a_removal_that_was_refused_for_months_waits_a_day() {
+    let mut host = Host::with_fallback();
+    for times in 1..=100 {
+        let now = host.now();
+        let memory = host.memory_mut();
+        memory.note_refused("v0".to_owned(), "in use".to_owned(), &now);
+        let wait_ms = memory.refused["v0"].retry_ms - now.ms();
+        assert_eq!(memory.refused["v0"].times, times);
+        if times > 11 {
+            assert_eq!(wait_ms, DAY_MINUTES * MINUTE_MS, "refused {times} times");
+        }
+    }
 }
 
 /// A sibling: what is refused does not stop what is to be removed beside it.
