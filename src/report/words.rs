@@ -4,8 +4,9 @@
 //! texts from outside made harmless. Pure.
 
 use tagkeeper_core::model::{
-    ActionKind, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil, Note, Outcome,
-    Reason, Reference, RemovedBy, RestartCause, TagPurpose, Verdict, Version,
+    ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil,
+    Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose, Verdict,
+    Version,
 };
 use tagkeeper_core::planner::Refusal;
 use unicode_width::UnicodeWidthChar;
@@ -58,6 +59,24 @@ pub(crate) fn span(secs: u64) -> String {
         HOUR..=172_799 => format!("{} h", secs / HOUR),
         _ => count(secs / DAY, "day"),
     }
+}
+
+/// That a local container is in the way of its own removal (R2).
+fn local_runs(container: &str, state: &ContainerState, version: &Version) -> String {
+    format!(
+        "the local container {container} is {} with {version}, not latest: it is removed once it has stopped",
+        state.as_str()
+    )
+}
+
+/// What came of a removal that the engine refused, and when it is tried again.
+pub(crate) fn refused(removal: &RefusedView) -> String {
+    format!(
+        "the engine refused to remove {}: {}; tried again in {}",
+        removal.target,
+        removal.reason,
+        left(removal.retry_in_ms)
+    )
 }
 
 /// What is left of a duration in milliseconds: rounded up, so that it says nothing is left only once nothing is.
@@ -352,10 +371,7 @@ pub fn note(note: &Note) -> String {
             container,
             state,
             version,
-        } => format!(
-            "the local container {container} is {} with {version}, not latest: it is removed once it has stopped",
-            state.as_str()
-        ),
+        } => local_runs(container, state, version),
         Note::LocalStopped { container, version } => format!(
             "the local container {container} is stopped with {version}, not latest: it is removed if it is still stopped in a minute"
         ),
@@ -499,10 +515,7 @@ pub fn event(event: &Event) -> Option<String> {
             state,
             version,
             ..
-        } => format!(
-            "the local container {container} is {} with {version}, not latest: it is removed once it has stopped",
-            state.as_str()
-        ),
+        } => local_runs(container, state, version),
         EventKind::RolledBack { version, to, .. } => match to {
             Some(to) => format!("rolled back from {version} to {to}; {version} is rejected"),
             None => format!("{version} is rejected; latest stays"),

@@ -6,21 +6,7 @@ use tagkeeper_core::model::{
     Container, ContainerId, ContainerState, Detail, Disk, Health, Image, ImageId, Note, Reason,
 };
 
-use crate::host::{DAY_MINUTES, Host, digit, id};
-
-fn states() -> [ContainerState; 9] {
-    [
-        ContainerState::Created,
-        ContainerState::Running,
-        ContainerState::Paused,
-        ContainerState::Restarting,
-        ContainerState::Exited,
-        ContainerState::Removing,
-        ContainerState::Dead,
-        ContainerState::Stopping,
-        ContainerState::Unknown("configured".into()),
-    ]
-}
+use crate::host::{DAY_MINUTES, Host, digit, every_state, id};
 
 /// A container that the engine lists without an image.
 fn without_image(name: &str, state: ContainerState) -> Container {
@@ -39,7 +25,7 @@ fn without_image(name: &str, state: ContainerState) -> Container {
 #[test]
 fn case_17_a_container_without_an_image_changes_nothing() {
     for name in ["somewhere", "telemetry", "pod_telemetry"] {
-        for state in states() {
+        for state in every_state() {
             let mut host = Host::with_head();
             host.containers.push(without_image(name, state));
             host.upgrade('b', "v2");

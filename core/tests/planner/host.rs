@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
-    Action, ActionKind, Container, ContainerId, Details, Event, EventKind, Image, ImageId, Memory,
-    NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy, Readiness, Reading,
-    Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan, WorkloadState,
+    Action, ActionKind, Container, ContainerId, ContainerState, Details, Event, EventKind, Image,
+    ImageId, Memory, NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy,
+    Readiness, Reading, Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan,
+    WorkloadState,
 };
 use tagkeeper_core::planner::{Decision, Query, decide, queries, rounds};
 
@@ -78,6 +79,21 @@ pub(crate) fn pattern(text: &str) -> Pattern {
 
 pub(crate) fn telemetry() -> WorkloadName {
     WorkloadName::new("telemetry")
+}
+
+/// Every state that a container can be in, and one that nobody knows.
+pub(crate) fn every_state() -> [ContainerState; 9] {
+    [
+        ContainerState::Created,
+        ContainerState::Running,
+        ContainerState::Paused,
+        ContainerState::Restarting,
+        ContainerState::Exited,
+        ContainerState::Removing,
+        ContainerState::Dead,
+        ContainerState::Stopping,
+        ContainerState::Unknown("configured".into()),
+    ]
 }
 
 /// The host.

@@ -9,13 +9,7 @@ fn a_latest_moved_by_hand_is_put_back_once_what_serves_has_soaked() {
     let mut host = Host::with_fallback();
     host.tag('a', "local:latest");
     host.minutes(9);
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::MovedByHand { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::MovedByHand { .. });
     host.minutes(1);
     assert_eq!(
         host.disk(),
@@ -77,13 +71,7 @@ fn without_a_proven_head_a_missing_latest_stays_missing() {
     host.image('a', &["remote:v1"]);
     host.minutes(5);
     assert_eq!(host.disk(), ["remote:v1=a"]);
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::LatestMissing { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::LatestMissing { .. });
 }
 
 #[test]

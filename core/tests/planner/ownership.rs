@@ -110,13 +110,7 @@ fn a_foreign_image_under_the_local_name_is_never_promoted() {
         (host.pending(), host.lineage()),
         (None, vec!["v1=a".to_owned()])
     );
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::ForeignLocal { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::ForeignLocal { .. });
 }
 
 /// The engine lists its container by the bare id, because no name leads there any more.

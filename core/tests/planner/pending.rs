@@ -244,13 +244,7 @@ fn a_container_that_is_not_ready_does_not_soak() {
         .insert(telemetry(), Readiness::NotReady("exit 1".to_owned()));
     host.minutes(20);
     assert_eq!(host.lineage(), ["v1=a"]);
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::NotSoaking { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::NotSoaking { .. });
     host.readiness.clear();
     host.minutes(10);
     assert_eq!(host.lineage(), ["v1=a"]);

@@ -109,13 +109,7 @@ fn r2_a_local_container_that_is_not_stopped_is_reported_and_looked_at_again() {
         host.pass();
         assert_eq!(host.lineage()[0], "v2=b");
         assert!(host.told().contains(&"local runs"), "{:?}", host.events);
-        assert!(
-            host.notes()
-                .iter()
-                .any(|n| matches!(n, Note::LocalRuns { .. })),
-            "{:?}",
-            host.plan().notes
-        );
+        assert_note!(host, Note::LocalRuns { .. });
         host.minutes(3);
         assert_eq!(host.container_names(), ["telemetry", "k8s_v2"]);
         host.exit("telemetry", 0);
@@ -129,13 +123,7 @@ fn r2_a_running_local_container_is_never_removed() {
     let mut host = Host::with_fallback();
     host.run("telemetry", "remote:v1");
     host.minutes(5);
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::LocalRuns { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::LocalRuns { .. });
     assert!(host.container_names().contains(&"telemetry".to_owned()));
 }
 

@@ -163,13 +163,7 @@ fn rollback_with_an_upgrade_pending_rejects_that() {
         )
     );
     assert!(host.known().failures.is_empty(), "rejected, not failed");
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::RejectedServes { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::RejectedServes { .. });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{ContainerState, Note, Pattern, Reason};
 
-use crate::host::{Host, telemetry};
+use crate::host::{Host, every_state, telemetry};
 
 #[test]
 fn rule_1_the_local_container_serves_whatever_runs_beside_it() {
@@ -17,16 +17,10 @@ fn rule_1_the_local_container_serves_whatever_runs_beside_it() {
 
 #[test]
 fn rule_1_only_running_is_running() {
-    for state in [
-        ContainerState::Created,
-        ContainerState::Paused,
-        ContainerState::Restarting,
-        ContainerState::Exited,
-        ContainerState::Removing,
-        ContainerState::Dead,
-        ContainerState::Stopping,
-        ContainerState::Unknown("odd".into()),
-    ] {
+    for state in every_state() {
+        if state == ContainerState::Running {
+            continue;
+        }
         let mut host = Host::with_head();
         host.deploy('b', "v2");
         host.run("telemetry", "local:latest");
@@ -60,13 +54,7 @@ fn rule_1_a_dry_run_stays_one_for_as_long_as_its_container_exists() {
         (None, None),
         "the local container has stopped"
     );
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::OnlyDryRuns { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::OnlyDryRuns { .. });
 
     host.remove_container("telemetry");
     host.minutes(20);
@@ -216,13 +204,7 @@ fn rule_3_with_several_images_nobody_serves_and_nothing_soaks() {
     host.run("k8s_v2", "remote:v2");
     host.minutes(20);
     assert_eq!((host.serving(), host.pending()), (None, None));
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::SeveralImages { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::SeveralImages { .. });
     host.remove_container("k8s_v1");
     host.minutes(11);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);

@@ -1,22 +1,12 @@
 //! The verdict table (design 4.5) from `in-use` down: what no promise keeps.
 
-use tagkeeper_core::model::{ContainerState, Detail, Reason, Verdict};
+use tagkeeper_core::model::{Detail, Reason, Verdict};
 
-use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, id, name};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, every_state, id, name};
 
 #[test]
 fn verdict_in_use_in_any_state_before_retired_and_idle() {
-    for state in [
-        ContainerState::Created,
-        ContainerState::Running,
-        ContainerState::Paused,
-        ContainerState::Restarting,
-        ContainerState::Exited,
-        ContainerState::Removing,
-        ContainerState::Dead,
-        ContainerState::Stopping,
-        ContainerState::Unknown("odd".into()),
-    ] {
+    for state in every_state() {
         let mut host = Host::with_fallback();
         host.image('9', &["remote:v0"]);
         host.pass();

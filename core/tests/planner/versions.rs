@@ -97,13 +97,7 @@ fn the_version_of_a_rejected_image_is_the_one_it_was_rejected_by() {
     let mut host = Host::with_fallback();
     roll_back(&mut host, usize::MAX);
     host.tag('b', "remote:a");
-    assert!(
-        host.notes()
-            .iter()
-            .any(|n| matches!(n, Note::RejectedServes { .. })),
-        "{:?}",
-        host.plan().notes
-    );
+    assert_note!(host, Note::RejectedServes { .. });
 }
 
 /// Its tag has moved to another image since; the orchestrated container idles beside it all the same (R7).

@@ -56,12 +56,7 @@ pub(super) fn workload(
         .collect();
     out.extend(after_first_promotion(plan, &removed, page));
     out.extend(plan.refused.iter().map(|refused| {
-        let said = format!(
-            "the engine refused to remove {}: {}; tried again in {}",
-            refused.target,
-            refused.reason,
-            words::left(refused.retry_in_ms)
-        );
+        let said = words::refused(refused);
         page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
     }));
     out

@@ -77,12 +77,7 @@ impl Block<'_> {
         );
         out.push_str(&self.disk());
         out.extend(plan.refused.iter().map(|refused| {
-            let said = format!(
-                "the engine refused to remove {}: {}; tried again in {}",
-                refused.target,
-                refused.reason,
-                words::left(refused.retry_in_ms)
-            );
+            let said = words::refused(refused);
             self.toned_field(Tone::Warning, "refused", said)
         }));
         let is_shown = |name: &&NameVerdict| self.shown.all || name.verdict() != Verdict::Keep;
