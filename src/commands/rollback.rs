@@ -88,16 +88,11 @@ fn preview(
     let deadline = Deadline::after(clocks, PASS_MS);
     let mut engine = connect(options, &settings.engine, deadline)?;
     let now = state.clock.at_most(&reading);
-    let still = || tagkeeper_core::model::Reading {
-        monotonic_ms: now.clock.monotonic_ms,
-        wall: now.wall.clone(),
-    };
-    let clock = Timekeeper::new(now.clock, &still);
     reconcile::preview(
         &mut engine,
         &settings.policy,
         &state,
-        clock,
+        &now,
         &name,
         how.target(),
     )

@@ -171,11 +171,16 @@ pub fn observe_for<E: Engine>(
     ready: Option<&mut ReadyAnswers<'_>>,
 ) -> anyhow::Result<Observation> {
     let allowed = AllowedQueries { ready, disk: true };
-    let still = Reading {
+    let still = standing_at(now);
+    let mut clock = Timekeeper::new(now.clock, &still);
+    observe(engine, policy, state, &mut clock, now, allowed)
+}
+
+/// The clocks of a command that only looks: all that it sees is of one moment.
+pub(super) fn standing_at(now: &Now) -> impl Fn() -> Reading {
+    let reading = Reading {
         monotonic_ms: now.clock.monotonic_ms,
         wall: now.wall.clone(),
     };
-    let read = move || still.clone();
-    let mut clock = Timekeeper::new(now.clock, &read);
-    observe(engine, policy, state, &mut clock, now, allowed)
+    move || reading.clone()
 }

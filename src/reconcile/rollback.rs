@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Action, Detail, Event, ImageId, Observation, Policy, State, Version, WorkloadName,
+    Action, Detail, Event, ImageId, Now, Observation, Policy, State, Version, WorkloadName,
 };
 use tagkeeper_core::planner::{self, Refusal, RollbackPlan, RollbackTarget};
 
@@ -98,10 +98,12 @@ pub fn preview<E: Engine>(
     engine: &mut E,
     policy: &Policy,
     state: &State,
-    mut clock: Timekeeper<'_>,
+    now: &Now,
     name: &WorkloadName,
     what: RollbackTarget,
 ) -> anyhow::Result<Result<RollbackPreview, Refusal>> {
+    let still = observe::standing_at(now);
+    let mut clock = Timekeeper::new(now.clock, &still);
     let prepared = prepare(engine, policy, state, &mut clock, name, what)?;
     Ok(prepared.map(|prepared| prepared.preview(policy, name)))
 }
