@@ -2,7 +2,7 @@
 //! of its errors.
 //!
 //! Every call is in a deadline of its own, its body included, and in the deadline of the pass; bollard's own covers no
-//! body. The paths bear no version, so that each engine speaks its own. Two things are read from their bytes (`answer`):
+//! body. The paths have no version, so that each engine speaks its own. Two things are read from their bytes (`answer`):
 //! the lists, and what bollard's models refuse (a state of Podman's, a word that is yet to come). What cannot be understood
 //! is an error and never a guess, and so is an answer about anything but what was asked for.
 
@@ -425,7 +425,7 @@ impl Engine for Docker {
     }
 }
 
-/// By id it has to be that image; by tag, one that bears the tag. A digest need not be listed as it was asked for: Podman
+/// By id it has to be that image; by tag, one that has the tag. A digest need not be listed as it was asked for: Podman
 /// knows an image by the digest of its index, too.
 fn check_is_asked_for(image: &Image, name: &ImageName) -> anyhow::Result<()> {
     let fits = match name {

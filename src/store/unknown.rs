@@ -11,7 +11,7 @@
 //! - any other object is the one that is found by the same keys.
 //!
 //! A field whose parent has gone is dropped for good. A memory that is parked or restored comes
-//! under another key, and its unknown fields are lost thereby.
+//! under another key, and its unknown fields are lost.
 //!
 //! Unknown fields never change what this version reads: see [`Unknown::write`].
 

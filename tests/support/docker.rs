@@ -81,7 +81,7 @@ pub(crate) struct Docker {
 
 /// What a test does to the host, as the orchestrator, the local service or a person would.
 impl Docker {
-    /// Puts an image on the disk; its id follows from the label. A name that another image bears moves here.
+    /// Puts an image on the disk; its id follows from the label. A name that another image has moves here.
     pub(crate) fn image(&mut self, label: &str, names: &[&str]) -> String {
         let id = format!("sha256:{}", hex_id(label));
         self.images.entry(id.clone()).or_default().size_bytes = 1_000_000;

@@ -91,7 +91,7 @@ impl RemovedBy {
 }
 
 impl WorkloadState {
-    /// Writes down what happened to an image, which comes to the front of the history thereby. `version` is called where
+    /// Writes down what happened to an image, and moves it to the front of the history. `version` is called where
     /// nothing is known of it yet.
     pub fn note(
         &mut self,

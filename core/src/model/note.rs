@@ -145,7 +145,7 @@ pub enum Note {
         /// Why.
         cause: super::RestartCause,
     },
-    /// A dry run bears the local version's tag, but the tag has moved to another build since.
+    /// A dry run has the local version's tag, but the tag has moved to another build since.
     TagMoved {
         /// The container that idles by this rule.
         container: String,

@@ -123,7 +123,7 @@ impl Container {
     }
 }
 
-/// The labels that a pin bears.
+/// The labels of a pin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PinLabel {
     /// The workload that it is for.

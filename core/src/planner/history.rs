@@ -83,7 +83,7 @@ pub(super) fn needed_again(
     note(subject, state, id, |past| past.retired = None)
 }
 
-/// Images that are not seen any more, with the times since when they were idle. Those that bear somebody else's names now have
+/// Images that are not seen any more, with the times since when they were idle. Those that have only foreign names now have
 /// not left the disk, and what the engine has confirmed, the pass has written down already.
 pub(super) fn departures(
     subject: Subject<'_>,

@@ -74,7 +74,7 @@ fn judged_names<'a>(
         .chain(judged.map(Some))
 }
 
-/// R4: the fallback that a remote name of a retired image moves to: the name's tag is its version, and it bears the local name of
+/// R4: the fallback that a remote name of a retired image moves to: the name's tag is its version, and it has the local name of
 /// that version.
 pub(super) fn adopter<'u>(
     subject: Subject<'_>,
@@ -93,7 +93,7 @@ pub(super) fn adopter<'u>(
         .find(|fallback| fallback.version.as_str() == tag && fallback.image == named.id)
 }
 
-/// R4: the local version name of a fallback whose image bears a remote tag of that version too; but not a name that a local
+/// R4: the local version name of a fallback whose image has a remote tag of that version too; but not a name that a local
 /// container was created from, because its service starts that name.
 fn is_renamed(
     subject: Subject<'_>,

@@ -1,6 +1,6 @@
 //! The names that images must have, and the moves of `latest` (design 4.4).
 //!
-//! Each image of the lineage bears a tag other than `latest`, and so does the one that `latest` is about to leave: without one it
+//! Each image of the lineage has a tag other than `latest`, and so does the one that `latest` is about to leave: without one it
 //! is at the mercy of every prune. `latest` moves only in a round that finds it so.
 
 use alloc::string::ToString;

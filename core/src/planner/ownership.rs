@@ -91,7 +91,7 @@ impl<'a> WorkloadInventory<'a> {
         self.refs.get(own.refs.clone()).unwrap_or_default()
     }
 
-    /// Whether an image bears a name of the workload, or no name at all. Others are known by their id alone, and are somebody
+    /// Whether an image has a name of the workload, or no name at all. Others are known by their id alone, and are somebody
     /// else's by now.
     pub(super) fn is_recorded(&self, own: &OwnedImage<'a>) -> bool {
         own.image.is_nameless() || !self.refs(own).is_empty()
@@ -99,8 +99,8 @@ impl<'a> WorkloadInventory<'a> {
 
     /// What a tag in one of the workload's own repositories means.
     pub(super) fn named(&self, tag: &Reference) -> Option<&'a Image> {
-        let bears = |own: &&OwnedImage<'_>| self.refs(own).iter().any(|r| r.reference == tag);
-        self.images.iter().rfind(bears).map(|own| own.image)
+        let has_tag = |own: &&OwnedImage<'_>| self.refs(own).iter().any(|r| r.reference == tag);
+        self.images.iter().rfind(has_tag).map(|own| own.image)
     }
 
     /// The tags that the remotes have on the disk.

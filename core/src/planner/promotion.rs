@@ -142,7 +142,7 @@ fn outsiders_retired(
     state
 }
 
-/// Whether an image bears a version as a tag in one of the workload's repositories.
+/// Whether an image has a version as a tag in one of the workload's repositories.
 pub(super) fn has_tag(subject: Subject<'_>, own: &OwnedImage<'_>, version: &Version) -> bool {
     let mut tags = subject
         .own

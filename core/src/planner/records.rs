@@ -191,7 +191,7 @@ fn idle_times_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadS
     state
 }
 
-/// An image that has left the disk, or bears only names that are not the workload's, is forgotten: when it comes back it is a
+/// An image that has left the disk, or has only names that are not the workload's, is forgotten: when it comes back it is a
 /// new image (design 4.5).
 fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     let is_present = |id: &ImageId| {
@@ -277,7 +277,7 @@ pub(super) fn lineage_cut(
         .memory
         .lineage
         .retain(|proven| !cut.contains(&proven.image));
-    // What is being soaked again is not obsolete; if that fails, it has its grace. And what bears none but foreign names is somebody
+    // What is being soaked again is not obsolete; if that fails, it has its grace. And what has none but foreign names is somebody
     // else's from now on.
     let pending = state.memory.pending.as_ref().map(|p| p.image.clone());
     let is_recorded = |id: &ImageId| {

@@ -200,7 +200,7 @@ pub(super) struct Counters {
     pub(super) rollbacks: u64,
     /// Names of images, and nameless images, that were removed.
     pub(super) removals: u64,
-    /// Sizes of the images that left the disk thereby, in bytes: an upper bound, as `size_bytes` is.
+    /// Sizes of the images that left the disk with them, in bytes: an upper bound, as `size_bytes` is.
     pub(super) reclaimed_bytes: u64,
 }
 
