@@ -106,6 +106,19 @@ fn a_promotion_that_replaced_nothing_retires_and_strikes_nothing() {
     assert!(host.retired().is_empty());
 }
 
+/// Before the first promotion everything is inherited, also what was pulled while it soaked.
+#[test]
+fn what_arrives_during_the_first_soak_outlives_its_promotion() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "remote:v1"]);
+    host.deploy('b', "v2");
+    host.minutes(5);
+    host.image('c', &["remote:v3"]);
+    host.minutes(7);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert!(host.is_on_disk('c'), "{:?}", host.disk());
+}
+
 #[test]
 fn retired_is_what_was_seen_before_the_promoted_image_or_inherited() {
     let mut host = Host::new();
