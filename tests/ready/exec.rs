@@ -95,7 +95,8 @@ fn a_script_that_floods_hangs_or_leaves_a_child_behind_is_not_ready_in_time() ->
     let said = container.script(flood);
     said.expect_not_ready("ended with 3: ...x");
     said.expect_not_ready("x the end\n");
-    Ok(())
+    // What was late still floods in it, and would take a processor for as long as the engine is up.
+    host.remove(&container.name)
 }
 
 #[test]
