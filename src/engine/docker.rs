@@ -31,7 +31,6 @@ use tagkeeper_core::model::{Container, ContainerId, Disk, Image, PinLabel};
 use tagkeeper_core::model::{ImageId, Reference};
 
 use super::answer::{self, FoundContainer, FoundImage};
-use super::names::{full_name, full_repository};
 use super::transport::{MAX_ANSWER_BYTES, MAX_LIST_BYTES, Transport};
 use super::{Answer, Engine, ImageName, Inspected, Lists, PassOver, access, disk};
 
@@ -140,7 +139,7 @@ impl Docker {
     /// One image as it is now; none if there is no such image.
     fn found_image(&mut self, what: &str, name: &ImageName) -> anyhow::Result<Option<FoundImage>> {
         let asked_name = match name {
-            ImageName::Reference(reference) => part(full_name(reference))?,
+            ImageName::Reference(reference) => part(reference.in_full())?,
             ImageName::Id(id) => part(id)?,
         };
         let asked = self.client.inspect_image(&asked_name);
@@ -370,7 +369,7 @@ impl Engine for Docker {
         };
         let what = format!("tag {} as {name}", image.short());
         let options = TagImageOptionsBuilder::default()
-            .repo(&full_repository(name.repository()))
+            .repo(&name.repository().in_full())
             .tag(tag)
             .build();
         let image = part(image)?;
@@ -411,7 +410,7 @@ impl Engine for Docker {
         // `noprune` spares untagged parents: they may be somebody else's (R10).
         let options = RemoveImageOptionsBuilder::default().noprune(true).build();
         let name = match name {
-            ImageName::Reference(reference) => part(full_name(reference))?,
+            ImageName::Reference(reference) => part(reference.in_full())?,
             ImageName::Id(id) => part(id)?,
         };
         let asked = self.client.remove_image(&name, Some(options), None);

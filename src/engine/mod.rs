@@ -9,7 +9,6 @@ mod access;
 mod answer;
 mod disk;
 mod docker;
-mod names;
 mod transport;
 
 use tagkeeper_core::model::{

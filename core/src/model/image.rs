@@ -86,7 +86,7 @@ impl Version {
     }
 
     /// Whether it is a digest in short form: nothing says which version the image is (design 4.2).
-    pub fn is_unknown(&self) -> bool {
+    pub(crate) fn is_unknown(&self) -> bool {
         let digits = self.0.strip_prefix(SHORT_PREFIX);
         digits.is_some_and(|d| d.len() == SHORT_DIGITS && d.bytes().all(|b| b.is_ascii_hexdigit()))
     }
@@ -232,6 +232,13 @@ impl Repository {
         }
     }
 
+    /// The repository in full, `docker.io/library/app`. Podman resolves a short name to whatever repository ends in it, so
+    /// that a bare `app` could mean `registry.example/app` (containers/podman#14294).
+    pub fn in_full(&self) -> String {
+        let (domain, library, path) = self.normalised();
+        alloc::format!("{domain}/{library}{path}")
+    }
+
     /// The reference `repository:tag`.
     pub fn with_tag(&self, tag: &str) -> Reference {
         Reference {
@@ -363,7 +370,7 @@ impl Reference {
     }
 
     /// Whether this is how it is written.
-    pub fn is_written(&self, text: &str) -> bool {
+    pub(crate) fn is_written(&self, text: &str) -> bool {
         self.to_string() == text
     }
 
@@ -380,31 +387,28 @@ impl Reference {
                 || (self.tag.is_some() && self.tag == other.tag))
     }
 
-    /// The reference in full, `docker.io/library/x:tag`, for engines that resolve short names by a rule of their own.
+    /// The reference with its repository in full.
     pub fn in_full(&self) -> String {
-        let (domain, library, path) = self.repository.normalised();
-        let mut text = format!("{domain}/{library}{path}");
-        if let Some(tag) = &self.tag {
-            text.push(':');
-            text.push_str(tag);
-        }
-        if let Some(digest) = &self.digest {
-            text.push('@');
-            text.push_str(digest);
-        }
+        let mut text = self.repository.in_full();
+        // A String takes whatever is written to it.
+        let _ = self.write_behind_repository(&mut text);
         text
+    }
+
+    fn write_behind_repository(&self, out: &mut dyn fmt::Write) -> fmt::Result {
+        if let Some(tag) = &self.tag {
+            write!(out, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(out, "@{digest}"),
+            None => Ok(()),
+        }
     }
 }
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.repository.fmt(f)?;
-        if let Some(tag) = &self.tag {
-            write!(f, ":{tag}")?;
-        }
-        match &self.digest {
-            Some(digest) => write!(f, "@{digest}"),
-            None => Ok(()),
-        }
+        self.write_behind_repository(f)
     }
 }

@@ -1,6 +1,6 @@
 //! Field cases 8 to 16: references and names.
 
-use tagkeeper_core::model::{Note, Reason};
+use tagkeeper_core::model::{Note, Reason, Reference};
 
 use crate::host::{DAY_MINUTES, Host, repository};
 
@@ -291,4 +291,32 @@ fn an_unknown_version_is_told_by_a_ready_command() {
     host.minutes(12);
     assert_eq!(host.latest(), Some('d'));
     assert_eq!(host.reason("remote@d"), Reason::Latest);
+}
+
+/// containers/podman#14294: a short name may mean another repository.
+#[test]
+fn names_are_given_to_the_engine_in_full() {
+    let digest = format!("@sha256:{}", "0".repeat(64));
+    for (written, full) in [
+        ("app", "docker.io/library/app"),
+        ("library/app", "docker.io/library/app"),
+        ("docker.io/app", "docker.io/library/app"),
+        ("docker.io/library/app", "docker.io/library/app"),
+        ("index.docker.io/app", "docker.io/library/app"),
+        ("team/app", "docker.io/team/app"),
+        ("library/team/app", "docker.io/library/team/app"),
+        ("localhost/app", "localhost/app"),
+        ("reg.example/app", "reg.example/app"),
+        ("reg.example/library/app", "reg.example/library/app"),
+        ("reg.example:5000/team/app", "reg.example:5000/team/app"),
+    ] {
+        for rest in [":v1", digest.as_str()] {
+            let name = Reference::parse(&format!("{written}{rest}")).unwrap();
+            assert_eq!(name.in_full(), format!("{full}{rest}"));
+            let again = Reference::parse(&name.in_full()).unwrap();
+            assert_eq!(again, name, "it is the same name");
+        }
+    }
+    let latest = Reference::parse("app").unwrap();
+    assert_eq!(latest.in_full(), "docker.io/library/app:latest");
 }
