@@ -29,10 +29,8 @@ pub use plan::{
     Action, ActionKind, Guard, HeldBy, Latest, Member, NameVerdict, PendingView, Plan, Reason,
     RefusedView, Serving, TagPurpose, Verdict, WorkloadPlan,
 };
-pub use policy::{
-    DEFAULT_FALLBACKS, DEFAULT_GRACE_MS, DEFAULT_SOAK_MS, Hold, LocalFallback, Policy, Ready,
-    Rejection, Workload, WorkloadName,
-};
+pub(crate) use policy::DEFAULT_GRACE_MS;
+pub use policy::{Hold, LocalFallback, Policy, Ready, Rejection, Workload, WorkloadName};
 pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
 pub use state::{
     Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment,

@@ -202,7 +202,7 @@ pub struct NameVerdict {
 
 impl NameVerdict {
     /// By name, the nameless first.
-    pub fn by_name(&self, other: &Self) -> Ordering {
+    pub(crate) fn by_name(&self, other: &Self) -> Ordering {
         (&self.reference, &self.image).cmp(&(&other.reference, &other.image))
     }
 

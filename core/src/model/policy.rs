@@ -12,11 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::{Pattern, Repository};
 
 /// Soak when the policy names none: ten minutes (design R1).
-pub const DEFAULT_SOAK_MS: u64 = 10 * 60 * 1000;
+const DEFAULT_SOAK_MS: u64 = 10 * 60 * 1000;
 /// Proven versions kept behind latest when the policy names no number (design R3).
-pub const DEFAULT_FALLBACKS: usize = 1;
+const DEFAULT_FALLBACKS: usize = 1;
 /// How long an unproven image may stay idle when the policy does not say: a day.
-pub const DEFAULT_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const DEFAULT_GRACE_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The name of a workload in the policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

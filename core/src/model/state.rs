@@ -34,7 +34,7 @@ pub struct State {
 
 impl State {
     /// Whether the two differ in anything but the clock: whether a save is called for (design 5.1).
-    pub fn differs_from(&self, other: &Self) -> bool {
+    pub(crate) fn differs_from(&self, other: &Self) -> bool {
         self.instance != other.instance
             || self.workloads != other.workloads
             || self.holds != other.holds
@@ -154,7 +154,7 @@ impl Memory {
 
     /// Whether a disk with these images is the one that this memory is of: one of the images on record is there.
     /// `is_own` tells the images there that have a name of the workload, or none: others are known by their ids alone.
-    pub fn knows_any(
+    pub(crate) fn knows_any(
         &self,
         is_own: impl Fn(&ImageId) -> bool,
         is_on_disk: impl Fn(&ImageId) -> bool,
@@ -163,7 +163,7 @@ impl Memory {
     }
 
     /// Whether no image is on record.
-    pub fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.images.is_empty() && self.claimed().next().is_none()
     }
 }

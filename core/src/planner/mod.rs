@@ -49,7 +49,7 @@ use ownership::{Inventory, WorkloadInventory};
 
 pub use explain::image_reports;
 pub use pins::is_idle_pin;
-pub use preview::{PlannedRound, apply_action, rounds};
+pub use preview::{PlannedRound, rounds};
 pub use queries::{Query, queries};
 pub use rollback::{
     Refusal, RollbackPlan, RollbackTarget, accept, rollback, rollback_actions, rollback_steps,

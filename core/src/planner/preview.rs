@@ -60,7 +60,7 @@ pub fn rounds(
 }
 
 /// The host once an action has succeeded.
-pub fn apply_action(
+pub(super) fn apply_action(
     host: &mut Observation,
     workload: &WorkloadName,
     action: &ActionKind,
