@@ -51,7 +51,7 @@ pub(super) fn advance<'a>(
 ) -> Upgrade<'a> {
     let committed = record_committed(subject, records.clone());
     let followed = follow(subject, committed, recalled, serving);
-    let soaked = promote_soaked(subject, followed);
+    let soaked = promote_soaked(subject, followed, serving);
     let tags = naming::tags(subject, &soaked.state.memory, soaked.due);
     let Followed {
         mut state,
@@ -676,12 +676,19 @@ fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> E
 }
 
 /// What has soaked is promoted: recorded if `latest` names it already, by hand; else committed to, to be saved before the one
-/// engine call that moves `latest`, in a round that finds the names given that the move needs.
-fn promote_soaked(subject: Subject<'_>, mut followed: Followed) -> Followed {
+/// engine call that moves `latest`, in a round that finds the names given that the move needs. Only what serves at this look is
+/// promoted.
+fn promote_soaked(
+    subject: Subject<'_>,
+    mut followed: Followed,
+    serving: &Serving<'_>,
+) -> Followed {
     let Some(pending) = followed.state.memory.pending.clone() else {
         return followed;
     };
-    let over = pending.soaking_since_ms.is_some()
+    let serves = serving.group().is_some_and(|g| *g.image == pending.image);
+    let over = serves
+        && pending.soaking_since_ms.is_some()
         && soaked_ms(subject, &pending) >= subject.policy.soak_ms
         && !subject.is_unasked()
         && followed.trouble.is_none();

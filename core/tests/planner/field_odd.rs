@@ -80,11 +80,24 @@ fn look_without_names(host: &mut Host) {
 #[test]
 fn case_19_one_look_without_names_changes_nothing() {
     type Arrange = fn() -> Host;
-    let table: [(&str, Arrange); 6] = [
+    let table: [(&str, Arrange); 8] = [
         ("an upgrade soaks", || {
             let mut host = Host::with_head();
             host.deploy('b', "v2");
             host.minutes(5);
+            host
+        }),
+        ("an upgrade has soaked", || {
+            let mut host = Host::with_head();
+            host.deploy('b', "v2");
+            host.minutes(10);
+            host
+        }),
+        ("an upgrade has soaked, and latest was moved by hand", || {
+            let mut host = Host::with_head();
+            host.deploy('b', "v2");
+            host.minutes(10);
+            host.tag('b', "local:latest");
             host
         }),
         ("the local container works, a dry run beside it", || {
