@@ -8,7 +8,9 @@ fuzz_target!(|text: &str| {
     if let Ok(reference) = Reference::parse(text) {
         let again = Reference::parse(&reference.to_string());
         assert_eq!(again.as_ref(), Ok(&reference), "{text}");
-        assert_eq!(reference.is_digest(), reference.tag().is_none(), "{text}");
+        assert!(reference.is_digest() || reference.tag().is_some(), "{text}");
+        let in_full = Reference::parse(&reference.in_full());
+        assert_eq!(in_full.map(|r| r.in_full()), Ok(reference.in_full()), "{text}");
     }
     if let Ok(repository) = Repository::parse(text) {
         let again = Repository::parse(&repository.to_string());

@@ -245,7 +245,7 @@ fn both_names_of_an_image_go_and_it_counts_once() {
 fn what_goes_anyway_counts_first() {
     let mut host = crowded(85);
     fill(&mut host, 951);
-    host.memory_mut().retired.insert(id('7'));
+    host.retire('7');
     host.pass();
     assert_eq!(host.acted, ["rmi remote:v7", "rmi remote:v9"]);
 }

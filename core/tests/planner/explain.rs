@@ -92,13 +92,13 @@ fn when_what_is_not_wanted_goes() {
         ("obsolete", '9', KeptUntil::NextPass, |host| {
             host.image('9', &["remote:v9"]);
             host.pass();
-            host.memory_mut().retired.insert(id('9'));
+            host.retire('9');
         }),
         ("obsolete, and used", '9', unused(true), |host| {
             host.image('9', &["remote:v9"]);
             host.run("debug", "remote:v9");
             host.pass();
-            host.memory_mut().retired.insert(id('9'));
+            host.retire('9');
         }),
         ("used", '9', unused(false), |host| {
             host.image('9', &["remote:v9"]);

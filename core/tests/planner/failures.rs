@@ -152,7 +152,7 @@ fn one_pass_is_one_pass_however_many_rounds_it_has() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(crate::host::id('9'));
+    host.retire('9');
     host.deploy('c', "v3");
     host.pass();
     assert_eq!(host.acted, ["rmi remote:v0"], "a second round");

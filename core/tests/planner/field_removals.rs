@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{ContainerState, Note, WorkloadName};
 
-use crate::host::{DAY_MINUTES, Host, MINUTE_MS, REMOTE, id};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, REMOTE};
 
 #[test]
 fn case_38_a_removal_that_is_refused_for_ever_is_tried_ever_more_seldom() {
@@ -10,7 +10,7 @@ fn case_38_a_removal_that_is_refused_for_ever_is_tried_ever_more_seldom() {
     host.upgrade('c', "v3");
     host.image('9', &["remote:v0"]);
     host.minutes(1);
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     let target = format!("{REMOTE}:v0");
     host.refuses.insert(
         target.clone(),

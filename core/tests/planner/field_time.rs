@@ -10,7 +10,7 @@ fn case_59_what_starts_behind_a_slow_removal_soaks_from_then_on() {
     host.workload().soak_ms = 6_000;
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(crate::host::id('9'));
+    host.retire('9');
     host.action_ms = 4_000;
     host.later(1);
     host.meanwhile = Some(|host| host.deploy('c', "v3"));
@@ -112,7 +112,7 @@ fn case_60_what_changes_between_the_decision_and_a_removal_drops_it() {
         let mut host = Host::with_fallback();
         host.image('9', &["remote:v0"]);
         host.pass();
-        host.memory_mut().retired.insert(crate::host::id('9'));
+        host.retire('9');
         host.meanwhile = Some(change);
         host.later(1);
         host.pass();

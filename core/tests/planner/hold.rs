@@ -66,7 +66,7 @@ fn hold_removes_moves_and_restores_nothing() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     host.tag('a', "local:v1");
     host.run("telemetry", "remote:v1");
     host.exit("telemetry", 0);

@@ -12,8 +12,8 @@ use tagkeeper_core::model::{
 use tagkeeper_core::planner::{Decision, Query, decide, queries, rounds};
 
 use crate::engine::Applied;
-use crate::outcomes::Witness;
 use crate::safety;
+use crate::witness::Witness;
 
 pub(crate) const MINUTE_MS: u64 = 60_000;
 pub(crate) const DAY_MINUTES: u64 = 24 * 60;
@@ -309,6 +309,12 @@ impl Host {
         of_workload.insert(id(digit), rejected);
     }
 
+    /// An image that a promotion made obsolete, in a story that begins behind it.
+    pub(crate) fn retire(&mut self, digit: char) {
+        self.memory_mut().retired.insert(id(digit));
+        self.witness.was_proven.insert(id(digit));
+    }
+
     pub(crate) fn minute(&self) -> u64 {
         self.uptime_ms / MINUTE_MS
     }
@@ -409,6 +415,7 @@ impl Host {
             log.clear();
         }
         self.measures = true;
+        self.witness.is_pressed = false;
         let pass_ms = self.now().ms();
         let mut tried = BTreeSet::new();
         for _ in 0..MAX_ROUNDS {
@@ -419,6 +426,7 @@ impl Host {
                 self.state = decision.state;
                 self.saves += 1;
             }
+            self.witness_pass();
             self.events.extend(decision.events);
             let is_new = |tried: &mut BTreeSet<_>, (name, action): &(&WorkloadName, &Action)| {
                 tried.insert(((*name).clone(), action.kind.clone()))
@@ -431,6 +439,7 @@ impl Host {
                 .map(|(name, action)| (name.clone(), action.clone()))
                 .collect();
             if actions.is_empty() {
+                self.judge_names_at_rest();
                 return;
             }
             if let Some(meanwhile) = self.meanwhile.take() {
@@ -455,9 +464,11 @@ impl Host {
         self.uptime_ms += self.action_ms;
         let said = describe(&action.kind);
         let had_latest = self.has_latest(workload);
+        let before = self.clone();
         let applied = self.apply(action);
         if applied == Applied::Done {
-            self.judge(workload, action);
+            before.judge(workload, action);
+            self.witness_action(workload, action, &before);
         }
         assert!(
             self.has_latest(workload) || !had_latest,

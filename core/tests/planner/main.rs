@@ -48,3 +48,4 @@ mod traps_found;
 mod verdicts;
 mod verdicts_removed;
 mod versions;
+mod witness;

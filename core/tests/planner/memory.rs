@@ -79,7 +79,7 @@ fn an_image_with_none_but_foreign_names_is_forgotten_and_a_nameless_one_is_not()
         let mut host = Host::with_fallback();
         host.image('9', &["remote:v0"]);
         host.pass();
-        host.memory_mut().retired.insert(id('9'));
+        host.retire('9');
         host.untag("remote:v0");
         if foreign {
             host.tag('9', "elsewhere:v0");
@@ -165,7 +165,7 @@ fn an_unmounted_data_disk_forgets_nothing() {
     host.exit("telemetry", 0);
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     let before = host.state.workloads.clone();
     assert_eq!(before[&telemetry()].memory.dry_runs.len(), 2);
 

@@ -1,97 +1,226 @@
-//! What must come of all that the planner does, by what happened on the model host alone: no
-//! record, no state and no rule of the planner is asked (design 9).
-
-use std::collections::BTreeMap;
+//! What must come of all that the planner does: the outcomes (a) to (f) of design 9, judged by what
+//! happened on the model host ([`crate::witness`]) and by nothing that the planner says or knows.
 
 use tagkeeper_core::model::{
-    Action, ActionKind, ContainerId, Health, ImageId, LATEST, TagPurpose, WorkloadName,
+    Action, ActionKind, Image, ImageId, LATEST, TagPurpose, Workload, WorkloadName,
 };
 
-use crate::host::Host;
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, short_name, telemetry};
+use crate::witness::{Certainty, Life, is_own};
 
-/// What the host went through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Witness {
-    /// How long the host has been up in its life, reboots added up.
-    lived_ms: u64,
-    /// Uptime at the last look.
-    uptime_ms: u64,
-    /// The containers that run and are not unhealthy: their start, and since when at least.
-    up: BTreeMap<ContainerId, (String, u64)>,
-    /// Every image that some repository's `latest` has meant.
-    was_latest: Vec<ImageId>,
+/// The names that a workload has for an image.
+fn own_tags<'a>(workload: &'a Workload, image: &'a Image) -> impl Iterator<Item = String> + 'a {
+    let tags = image.tags().filter(|tag| is_own(workload, tag));
+    let others = tags.filter(|tag| tag.tag() != Some(LATEST));
+    others.map(short_name)
 }
 
 impl Host {
-    /// Looks at the host as it is now. Called whenever time passes, and before each action.
-    pub(crate) fn witness(&mut self) {
-        let since_ms = self.witness.uptime_ms;
-        let passed_ms = if self.uptime_ms < since_ms {
-            self.uptime_ms
-        } else {
-            self.uptime_ms - since_ms
+    /// Judges an action that is about to be carried out.
+    pub(crate) fn judge(&self, name: &WorkloadName, action: &Action) {
+        let Some(workload) = self.policy.workloads.get(name) else {
+            return; // Its pins go with it.
         };
-        self.witness.uptime_ms = self.uptime_ms;
-        self.witness.lived_ms += passed_ms;
-        let now_ms = self.witness.lived_ms;
-        let before = std::mem::take(&mut self.witness.up);
-        for container in self.containers.iter().filter(|c| c.is_running()) {
-            let Some(details) = self.details.get(&container.id) else {
-                continue;
-            };
-            if details.health.is_some_and(|h| h != Health::Healthy) {
-                continue;
+        match &action.kind {
+            ActionKind::Tag { image, purpose, .. } => {
+                self.judge_latest(workload, image, *purpose);
+                if *name == telemetry() {
+                    self.judge_name(workload, action);
+                }
             }
-            let known = before.get(&container.id);
-            let known = known.filter(|(started_at, _)| *started_at == details.started_at);
-            let since_ms = known.map_or(now_ms, |(_, since_ms)| *since_ms);
-            let incarnation = (details.started_at.clone(), since_ms);
-            self.witness.up.insert(container.id.clone(), incarnation);
-        }
-        for image in &self.images {
-            let is_latest = image.references.iter().any(|r| r.tag() == Some(LATEST));
-            if is_latest && !self.witness.was_latest.contains(&image.id) {
-                self.witness.was_latest.push(image.id.clone());
+            ActionKind::RemoveImage {
+                reference, image, ..
+            } if *name == telemetry() => {
+                let found = self.images.iter().find(|found| found.id == *image);
+                let mut left = found.unwrap().clone();
+                left.references.retain(|r| Some(r) != reference.as_ref());
+                self.judge_removal(workload, found.unwrap(), &left);
             }
+            _ => {}
         }
     }
 
-    /// (a) Whenever `latest` is promoted, a container of that image has run without a break for
-    /// the soak, and runs now. Whenever it is restored, the image was latest before.
-    pub(crate) fn judge(&self, workload: &WorkloadName, action: &Action) {
-        let ActionKind::Tag { image, purpose, .. } = &action.kind else {
-            return;
-        };
-        let soak_ms = self.policy.workloads[workload].soak_ms;
+    /// (a) Whenever `latest` is promoted, a container of that image has done its work without a
+    /// break for the soak, and does it now. Whenever it is restored, the image was latest before.
+    fn judge_latest(&self, workload: &Workload, image: &ImageId, purpose: TagPurpose) {
         let proved_itself = || {
             self.containers.iter().any(|container| {
                 let up = self.witness.up.get(&container.id);
+                let details = self.details.get(&container.id);
                 container.uses(image)
-                    && up.is_some_and(|(_, since)| since + soak_ms <= self.witness.lived_ms)
+                    && !container.one_off
+                    && details.is_some_and(|details| !details.interactive)
+                    && up.is_some_and(|(_, since_ms)| {
+                        since_ms + workload.soak_ms <= self.witness.lived_ms
+                    })
             })
         };
         match purpose {
             TagPurpose::Promote => assert!(
                 proved_itself(),
-                "{image} becomes latest, and no container of it ran for the soak: {:?} at {}",
+                "(a) {image} becomes latest, and no container of it ran for the soak: {:?} at {}",
                 self.witness.up,
                 self.witness.lived_ms
             ),
             TagPurpose::Restore => assert!(
                 self.witness.was_latest.contains(image),
-                "{image} is restored, and was never latest"
+                "(a) {image} is restored, and was never latest"
             ),
             TagPurpose::KeepName | TagPurpose::Adopt => {}
         }
     }
 
-    /// (f) Nothing that the planner does takes the `latest` of a workload, or its image.
+    /// (c) A name other than `latest` changes its meaning only if a promotion that came after its
+    /// image's arrival made that image obsolete, and nothing uses it.
+    fn judge_name(&self, workload: &Workload, action: &Action) {
+        let ActionKind::Tag {
+            image, reference, ..
+        } = &action.kind
+        else {
+            return;
+        };
+        let mut images = self.images.iter();
+        let before = images.find(|i| i.id != *image && i.references.contains(reference));
+        let Some(before) = before.filter(|_| *reference != workload.repository.latest()) else {
+            return;
+        };
+        let said = format!("{} moves away from {}", short_name(reference), before.id);
+        let is_used = self.containers.iter().any(|c| c.uses(&before.id));
+        assert!(!is_used, "(c) {said}, which a container uses");
+        let life = &self.witness.lives[&before.id];
+        assert!(
+            self.is_obsolete(workload, life) || self.was_proven(&before.id),
+            "(c) {said}, and no promotion made that obsolete"
+        );
+    }
+
+    /// Whether a promotion that replaced something came when the image had been there for a soak.
+    fn is_obsolete(&self, workload: &Workload, life: &Life) -> bool {
+        let soak_ms = workload.soak_ms;
+        let mut promotions = self.witness.promotions.iter();
+        promotions.any(|p| p.has_replaced && life.arrived_ms + soak_ms <= p.at_ms)
+    }
+
+    fn was_proven(&self, id: &ImageId) -> bool {
+        self.witness.was_proven.contains(id)
+    }
+
+    /// The workload is about to take a name from an image, or a nameless image from the disk.
+    fn judge_removal(&self, workload: &Workload, image: &Image, left: &Image) {
+        let is_gone = !left.references.iter().any(|r| is_own(workload, r));
+        let life = &self.witness.lives[&image.id];
+        if is_gone && !self.was_proven(&image.id) {
+            self.judge_grace(workload, image, life);
+            self.judge_inherited(workload, image, life);
+        }
+        let loses_last_tag = own_tags(workload, left).next().is_none()
+            && own_tags(workload, image).next().is_some();
+        if is_gone || loses_last_tag {
+            self.judge_proven(workload, image);
+        }
+    }
+
+    /// (b) An image that has not been idle for the grace period, and was never proven, is removed
+    /// only if a promotion came after its arrival, or the disk is full.
+    fn judge_grace(&self, workload: &Workload, image: &Image, life: &Life) {
+        let is_aged = life.idle_since_ms.is_some_and(|since_ms| {
+            since_ms + workload.grace_ms <= self.witness.lived_ms
+        });
+        assert!(
+            is_aged || self.witness.is_pressed || self.is_obsolete(workload, life),
+            "(b) {} is removed: {life:?} at {}",
+            image.id,
+            self.witness.lived_ms
+        );
+    }
+
+    /// (e) What was here before anything was proven, and never ran, is not removed before the first
+    /// promotion that replaces something. Nothing is proven before the first soak is over.
+    fn judge_inherited(&self, workload: &Workload, image: &Image, life: &Life) {
+        let (Some(first_pass_ms), Some(seen_ms)) = (self.witness.first_pass_ms, life.seen_ms)
+        else {
+            return;
+        };
+        let is_inherited = seen_ms < first_pass_ms + workload.soak_ms && !life.has_run;
+        let has_replaced = self.witness.promotions.iter().any(|p| p.has_replaced);
+        assert!(
+            !is_inherited || has_replaced,
+            "(e) {} is removed, and nothing has been replaced: {life:?} at {}",
+            image.id,
+            self.witness.lived_ms
+        );
+    }
+
+    /// (f) The last proven image and its fallbacks stay, each with a name besides `latest`.
+    fn judge_proven(&self, workload: &Workload, image: &Image) {
+        assert!(
+            !self.is_owed(workload, &image.id),
+            "(f) {} is proven, and loses its name: {:?}",
+            image.id,
+            self.witness.proven
+        );
+    }
+
+    /// Whether an image is among the proven ones that the policy wants.
+    fn is_owed(&self, workload: &Workload, id: &ImageId) -> bool {
+        let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
+        let proven = self.witness.proven.iter().filter(|p| is_on_disk(&p.image));
+        let mut wanted = proven.take(1 + workload.fallbacks);
+        wanted.any(|proof| proof.image == *id && proof.certainty == Certainty::Certain)
+    }
+
+    /// (f) After a whole pass that nothing hindered, every image that is owed a name has one.
+    pub(crate) fn judge_names_at_rest(&self) {
+        let Some(workload) = self.policy.workloads.get(&telemetry()) else {
+            return;
+        };
+        let is_hindered = workload.hold
+            || !self.policy.holds.is_empty()
+            || self.refuses_tags
+            || !self.dropped.is_empty()
+            || self.policy.workloads.len() > 1;
+        if is_hindered {
+            return;
+        }
+        for image in &self.images {
+            assert!(
+                !self.is_owed(workload, &image.id) || own_tags(workload, image).next().is_some(),
+                "(f) {} is proven, and has no name but latest: {:?}",
+                image.id,
+                image.references
+            );
+        }
+    }
+
+    /// (f) Whether the workload has a `latest`. Nothing that the planner does takes it away.
     pub(crate) fn has_latest(&self, workload: &WorkloadName) -> bool {
-        let workload = self.policy.workloads.get(workload);
-        workload.is_some_and(|workload| {
-            let latest = workload.repository.latest();
-            let mut images = self.images.iter();
-            images.any(|image| image.references.contains(&latest))
-        })
+        self.latest_image(workload).is_some()
+    }
+
+    /// (d) After the grace period and a quiet day, what was tried and does not run is gone, but for
+    /// `latest`, the fallbacks, and one.
+    pub(crate) fn judge_after_a_quiet_day(&mut self) {
+        if !self.policy.workloads.contains_key(&telemetry()) {
+            return;
+        }
+        self.workload().hold = false;
+        self.policy.holds.clear();
+        self.refuses.clear();
+        self.refuses_tags = false;
+        self.look_ms = 0;
+        let grace_minutes = self.workload().grace_ms / MINUTE_MS + 1;
+        for minutes in [1, grace_minutes, DAY_MINUTES, 1] {
+            self.pass();
+            self.later(minutes);
+        }
+        let workload = self.policy.workloads[&telemetry()].clone();
+        let is_left = |image: &&Image| {
+            let is_used = self.containers.iter().any(|c| c.uses(&image.id) && c.pin.is_none());
+            let was_tried = self.witness.lives[&image.id].was_tried;
+            was_tried && !is_used && image.references.iter().any(|r| is_own(&workload, r))
+        };
+        let left: Vec<_> = self.images.iter().filter(is_left).map(|i| &i.id).collect();
+        let wanted = 1 + workload.fallbacks + 1;
+        assert!(left.len() <= wanted, "(d) {} images are left: {left:?}", left.len());
     }
 }

@@ -251,6 +251,7 @@ impl History {
             H::Fill(bytes) => host.other_bytes = *bytes,
             H::Measurable(can) => host.disk_bytes = can.then_some(1000),
             H::LoseState => {
+                host.witness.state_is_lost();
                 let rejected = take(&mut host.state.rejected);
                 host.state = Host::new().state;
                 host.state.rejected = rejected;
@@ -274,6 +275,7 @@ impl History {
     }
 
     fn toggle_disk(&mut self, mount: bool) {
+        self.host.witness.doubt();
         if mount {
             if let Some(away) = self.away.take() {
                 self.host.images = away.images;
@@ -299,6 +301,7 @@ impl History {
             return;
         }
         if let H::Leave(leaves) = happening {
+            self.host.witness.doubt();
             match (self.left.take(), leaves) {
                 (None, true) => {
                     self.left = Some(Box::new(self.host.clone()));
@@ -367,6 +370,7 @@ fn govern_workload(host: &mut Host, happening: &Happening) {
         }
         H::RollBack(latest) => roll_back_if_it_may(host, *latest),
         H::Accept(version) => {
+            host.witness.doubt();
             let version = tagkeeper_core::model::Version::new(*version);
             if let Some(state) = accept(&host.state, &telemetry(), &version, |_| true) {
                 host.state = state;
@@ -386,6 +390,8 @@ fn roll_back_if_it_may(host: &mut Host, latest: bool) {
     let current = decide(&host.policy, &host.state, &observed).state;
     let may = rollback(&host.policy, &current, &observed, &telemetry(), what).is_ok();
     if may && !host.refuses_tags {
+        host.witness.doubt();
+        host.witness.has_rejections = true;
         let _ = roll_back_to(host, what, usize::MAX);
     }
 }
@@ -562,6 +568,7 @@ proptest! {
         }
         history.host.later(1);
         history.host.pass();
+        history.host.judge_after_a_quiet_day();
     }
 
     /// Two workloads, each with its own threshold, and images of any age and size.

@@ -92,7 +92,7 @@ fn verdict_pending_before_adopt_and_fallback() {
 fn with_retired_twin() -> Host {
     let mut host = with_local_fallback();
     host.pass();
-    host.memory_mut().retired.insert(id('d'));
+    host.retire('d');
     host
 }
 
@@ -250,7 +250,7 @@ fn verdict_twin_behind_in_use_and_never_of_a_retired_image() {
     host.exit("debug", 0);
     assert_eq!(host.reason("local:v2"), Reason::InUse);
     host.remove_container("debug");
-    host.memory_mut().retired.insert(id('d'));
+    host.retire('d');
     assert_eq!(host.reason("local:v2"), Reason::Retired);
 }
 

@@ -10,7 +10,7 @@ fn verdict_in_use_in_any_state_before_retired_and_idle() {
         let mut host = Host::with_fallback();
         host.image('9', &["remote:v0"]);
         host.pass();
-        host.memory_mut().retired.insert(id('9'));
+        host.retire('9');
         host.run("debug", "remote:v0");
         host.set_state("debug", state.clone());
         assert_eq!(
@@ -49,7 +49,7 @@ fn verdict_in_use_leaves_the_stale_local_container_aside() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     host.run("telemetry", "remote:v0");
     host.exit("telemetry", 0);
     assert_eq!(host.reason("remote:v0"), Reason::Retired);
@@ -64,7 +64,7 @@ fn verdict_retired_before_inherited_and_grace() {
     host.image('9', &["remote:v0"]);
     host.pass();
     assert_eq!(host.reason("remote:v0"), Reason::Grace);
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     assert_eq!(host.reason("remote:v0"), Reason::Retired);
     host.memory_mut()
         .images
@@ -128,7 +128,7 @@ fn verdict_digests_go_with_the_last_tag_of_their_repository() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v0", "remote@9", "local@9"]);
     host.pass();
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     let judged = |host: &Host| -> Vec<_> {
         let images = host.plan().images;
         images
@@ -150,7 +150,7 @@ fn verdict_of_nameless_images_that_the_state_knows() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     host.untag("remote:v0");
     host.untag("remote:v1");
     let verdicts: Vec<_> = host
@@ -172,7 +172,7 @@ fn verdict_by_id_only_without_any_name_at_all() {
     let mut host = Host::with_fallback();
     host.image('9', &["remote:v0"]);
     host.pass();
-    host.memory_mut().retired.insert(id('9'));
+    host.retire('9');
     host.untag("remote:v0");
     host.listed_image('9').foreign_names = 1;
     assert_eq!(host.actions(), [""; 0], "somebody else's name");

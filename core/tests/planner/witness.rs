@@ -1,0 +1,438 @@
+//! What happened on the model host, written down by the host alone: no record, no state and no
+//! rule of the planner is asked. [`crate::outcomes`] judges by it.
+//!
+//! Where the host cannot tell for certain what the planner may know (a disk that was swapped, a
+//! state that was lost), it writes down what permits more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tagkeeper_core::model::{
+    Action, ActionKind, Container, ContainerId, Disk, Health, Image, ImageId, LATEST, Reference, TagPurpose, Workload, WorkloadName,
+};
+
+use crate::host::{Host, telemetry};
+
+/// What the host went through.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Witness {
+    /// How long the host has been up in its life, reboots added up.
+    pub(crate) lived_ms: u64,
+    /// Uptime at the last look.
+    uptime_ms: u64,
+    /// The containers that run and are not unhealthy: their start, and since when at least.
+    pub(crate) up: BTreeMap<ContainerId, (String, u64)>,
+    /// Every image that some repository's `latest` has meant.
+    pub(crate) was_latest: BTreeSet<ImageId>,
+    /// The images on the disk, and what befell them there.
+    pub(crate) lives: BTreeMap<ImageId, Life>,
+    /// When the first pass looked at this disk with this state.
+    pub(crate) first_pass_ms: Option<u64>,
+    /// What the workload's `latest` means, and since when.
+    latest: Option<(ImageId, u64)>,
+    /// What `latest` meant to passes since then.
+    latest_seen: BTreeSet<ImageId>,
+    pub(crate) promotions: Vec<Promotion>,
+    /// Every image that was proven, or may have been.
+    pub(crate) was_proven: BTreeSet<ImageId>,
+    /// Those that are now, newest first, as far as the host can tell.
+    pub(crate) proven: Vec<Proof>,
+    /// What does the work without any doubt, and since which pass.
+    service: Option<(Service, u64)>,
+    /// Containers that ran beside a running local one: they may be dry runs.
+    beside_local: BTreeSet<ContainerId>,
+    /// Whether a person has rejected something.
+    pub(crate) has_rejections: bool,
+    /// Whether a pass found the disk fuller than some workload wants it.
+    pub(crate) is_pressed: bool,
+}
+
+/// An image on the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    /// When it came.
+    pub(crate) arrived_ms: u64,
+    /// Since when no container has used it.
+    pub(crate) idle_since_ms: Option<u64>,
+    /// When a pass first saw it under a name of the workload.
+    pub(crate) seen_ms: Option<u64>,
+    /// Whether a container of it ever ran.
+    pub(crate) has_run: bool,
+    /// Whether a pass saw it do the work, deployed by the orchestrator, while it was not latest.
+    pub(crate) was_tried: bool,
+    /// Whether a pass saw that the orchestrator has deployed it, or holds it.
+    pub(crate) is_rolled_out: bool,
+}
+
+/// `latest` came to mean an image that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Promotion {
+    image: ImageId,
+    /// When at the latest.
+    pub(crate) at_ms: u64,
+    /// Whether `latest` had meant another image.
+    pub(crate) has_replaced: bool,
+}
+
+/// An image of which `latest` has been promoted, or may have been.
+#[derive(Clone, Debug)]
+pub(crate) struct Proof {
+    pub(crate) image: ImageId,
+    pub(crate) certainty: Certainty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    /// The host cannot tell: it takes a place, and is owed nothing.
+    Possible,
+    /// `latest` was moved to it, and no pass has seen that since.
+    Moved,
+    Certain,
+}
+
+/// Which containers of which image do the work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Service {
+    image: ImageId,
+    incarnations: Vec<(ContainerId, String)>,
+    is_local: bool,
+}
+
+pub(crate) fn is_own(workload: &Workload, reference: &Reference) -> bool {
+    let mut repositories = workload.repositories();
+    repositories.any(|repository| repository == reference.repository())
+}
+
+fn is_remote(workload: &Workload, reference: &Reference) -> bool {
+    workload.remotes.contains(reference.repository())
+}
+
+impl Host {
+    /// Looks at the host as it is now. Called whenever time passes, and around each action.
+    pub(crate) fn witness(&mut self) {
+        let since_ms = self.witness.uptime_ms;
+        let passed_ms = if self.uptime_ms < since_ms {
+            self.uptime_ms
+        } else {
+            self.uptime_ms - since_ms
+        };
+        self.witness.uptime_ms = self.uptime_ms;
+        self.witness.lived_ms += passed_ms;
+        self.witness_containers();
+        self.witness_images();
+    }
+
+    fn witness_containers(&mut self) {
+        let now_ms = self.witness.lived_ms;
+        let before = std::mem::take(&mut self.witness.up);
+        for container in self.containers.iter().filter(|c| c.is_running()) {
+            let Some(details) = self.details.get(&container.id) else {
+                continue;
+            };
+            if details.health.is_some_and(|h| h != Health::Healthy) {
+                continue;
+            }
+            let known = before.get(&container.id);
+            let known = known.filter(|(started_at, _)| *started_at == details.started_at);
+            let since_ms = known.map_or(now_ms, |(_, since_ms)| *since_ms);
+            let incarnation = (details.started_at.clone(), since_ms);
+            self.witness.up.insert(container.id.clone(), incarnation);
+        }
+    }
+
+    fn witness_images(&mut self) {
+        let now_ms = self.witness.lived_ms;
+        let latest = self.latest_image(&telemetry()).map(|image| image.id.clone());
+        let known = self.witness.latest.take();
+        self.witness.latest = latest.map(|latest| match known {
+            Some((known, since_ms)) if known == latest => (known, since_ms),
+            _ => (latest, now_ms),
+        });
+        let is_this_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
+        if self.witness.lives.keys().any(is_this_disk) {
+            self.witness.lives.retain(|id, _| is_this_disk(id));
+        }
+        for image in &self.images {
+            if image.references.iter().any(|r| r.tag() == Some(LATEST)) {
+                self.witness.was_latest.insert(image.id.clone());
+            }
+            let life = self.witness.lives.entry(image.id.clone());
+            let life = life.or_insert(Life {
+                arrived_ms: now_ms,
+                idle_since_ms: None,
+                seen_ms: None,
+                has_run: false,
+                was_tried: false,
+                is_rolled_out: false,
+            });
+            let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
+            life.has_run |= users.clone().any(|c| self.witness.up.contains_key(&c.id));
+            life.idle_since_ms = match users.any(|c| c.pin.is_none()) {
+                true => None,
+                false => life.idle_since_ms.or(Some(now_ms)),
+            };
+        }
+    }
+
+    /// The image that a workload's `latest` means.
+    pub(crate) fn latest_image(&self, workload: &WorkloadName) -> Option<&Image> {
+        let latest = self.policy.workloads.get(workload)?.repository.latest();
+        let mut images = self.images.iter();
+        images.find(|image| image.references.contains(&latest))
+    }
+
+    /// What a pass has just seen, and saved.
+    pub(crate) fn witness_pass(&mut self) {
+        let Some(workload) = self.policy.workloads.get(&telemetry()).cloned() else {
+            return;
+        };
+        let now_ms = self.witness.lived_ms;
+        self.witness.first_pass_ms.get_or_insert(now_ms);
+        self.witness_rollouts(&workload);
+        let is_full = |percent: u8| match self.disk_now() {
+            Disk::Measured {
+                used_bytes,
+                available_bytes,
+            } => used_bytes * 100 > (used_bytes + available_bytes) * u64::from(percent),
+            Disk::Unknown(_) => false,
+        };
+        let mut thresholds = self.policy.workloads.values();
+        self.witness.is_pressed |=
+            thresholds.any(|workload| workload.pressure_percent.is_some_and(is_full));
+        self.witness_proofs(&workload);
+    }
+
+    /// The planner has done something.
+    pub(crate) fn witness_action(&mut self, name: &WorkloadName, action: &Action, before: &Self) {
+        self.witness();
+        let ActionKind::Tag {
+            image,
+            purpose: TagPurpose::Promote,
+            ..
+        } = &action.kind
+        else {
+            return;
+        };
+        if *name == telemetry() {
+            let workload = self.policy.workloads[name].clone();
+            let before = before.latest_image(name).map(|image| &image.id);
+            self.witness.moved(image, before, &workload);
+        }
+    }
+
+    fn witness_rollouts(&mut self, workload: &Workload) {
+        let now_ms = self.witness.lived_ms;
+        let listed = self.images.iter().flat_map(|image| &image.references);
+        let created_from = self.containers.iter().filter_map(|c| c.reference.as_ref());
+        let remote_tags: BTreeSet<&str> = listed
+            .chain(created_from)
+            .filter(|reference| is_remote(workload, reference))
+            .filter_map(Reference::version_tag)
+            .collect();
+        for image in &self.images {
+            let life = self.witness.lives.get_mut(&image.id).unwrap();
+            if !image.references.iter().any(|r| is_own(workload, r)) {
+                life.is_rolled_out = false;
+                life.seen_ms = None;
+                continue;
+            }
+            life.seen_ms.get_or_insert(now_ms);
+            life.is_rolled_out |= image.references.iter().any(|reference| {
+                let tag = reference.version_tag();
+                is_remote(workload, reference)
+                    || (is_own(workload, reference) && tag.is_some_and(|t| remote_tags.contains(t)))
+            });
+        }
+    }
+
+    fn witness_proofs(&mut self, workload: &Workload) {
+        let now_ms = self.witness.lived_ms;
+        let latest = self.latest_image(&telemetry()).map(|image| image.id.clone());
+        let may_be_held = workload.hold || !self.policy.holds.is_empty();
+        if let Some(front) = self.witness.proven.first_mut() {
+            if front.certainty == Certainty::Moved && Some(&front.image) != latest.as_ref() {
+                front.certainty = Certainty::Possible;
+            } else if front.certainty == Certainty::Moved && !may_be_held {
+                front.certainty = Certainty::Certain;
+            }
+        }
+        if let Some(latest) = &latest {
+            if self.containers.iter().any(|c| c.is_running() && c.uses(latest)) {
+                self.witness.may_be_proven(latest, now_ms);
+            }
+            self.witness.latest_seen.insert(latest.clone());
+        }
+        let service = self.service(workload);
+        self.witness_service(workload, service, latest.as_ref(), may_be_held);
+        self.cut_proofs(workload);
+    }
+
+    fn witness_service(
+        &mut self,
+        workload: &Workload,
+        service: Option<Service>,
+        latest: Option<&ImageId>,
+        may_be_held: bool,
+    ) {
+        let now_ms = self.witness.lived_ms;
+        let known = self.witness.service.take();
+        let known = known.filter(|(known, _)| Some(known) == service.as_ref());
+        let since_ms = known.map_or(now_ms, |(_, since_ms)| since_ms);
+        let Some(service) = service else { return };
+        let is_trial = !service.is_local && latest != Some(&service.image);
+        let is_doubted = self.witness.has_rejections || !self.policy.rejections.is_empty();
+        if is_trial && !is_doubted {
+            let life = self.witness.lives.get_mut(&service.image).unwrap();
+            life.was_tried = true;
+        }
+        let has_soaked = since_ms + workload.soak_ms + self.look_ms <= now_ms;
+        let is_ready = workload.ready.is_none() || self.readiness.is_empty();
+        if latest == Some(&service.image) && has_soaked && is_ready && !is_doubted && !may_be_held {
+            let front = self.witness.proven.first_mut();
+            if let Some(front) = front.filter(|front| front.image == service.image) {
+                front.certainty = Certainty::Certain;
+            }
+        }
+        self.witness.service = Some((service, since_ms));
+    }
+
+    /// Those behind what the policy wants are owed nothing any more.
+    fn cut_proofs(&mut self, workload: &Workload) {
+        let mut on_disk = 0;
+        let images = &self.images;
+        self.witness.proven.retain_mut(|proof| {
+            if !images.iter().any(|image| image.id == proof.image) {
+                proof.certainty = Certainty::Possible;
+                return true;
+            }
+            on_disk += 1;
+            on_disk <= 1 + workload.fallbacks
+        });
+    }
+
+    /// What does the work, where nobody could see it otherwise: the local containers that run, or
+    /// with no local container at all the orchestrated ones; of one image, all of them healthy.
+    fn service(&mut self, workload: &Workload) -> Option<Service> {
+        let is_local = |c: &Container| c.names.iter().any(|name| workload.is_local_name(name));
+        let image = |id: &ImageId| self.images.iter().find(|image| image.id == *id);
+        let is_of_workload = |image: &Image| image.references.iter().any(|r| is_own(workload, r));
+        let counts = |c: &&Container| {
+            let details = self.details.get(&c.id);
+            c.pin.is_none() && !c.one_off && details.is_some_and(|d| !d.interactive)
+        };
+        let containers: Vec<&Container> = self.containers.iter().filter(counts).collect();
+        let has_local_running = containers.iter().any(|c| is_local(c) && c.is_running());
+        if has_local_running {
+            let beside = containers.iter().filter(|c| !is_local(c));
+            self.witness.beside_local.extend(beside.map(|c| c.id.clone()));
+        }
+        let has_local = self.containers.iter().any(is_local);
+        let does_work = |c: &&&Container| c.is_running() && (is_local(c) || !has_local_running);
+        let working: Vec<&Container> = containers
+            .iter()
+            .filter(|c| is_local(c) || c.image.as_ref().and_then(image).is_some_and(is_of_workload))
+            .filter(does_work)
+            .copied()
+            .collect();
+        let of = working.first()?.image.clone()?;
+        let is_clear = self.policy.workloads.len() == 1
+            && self.containers.iter().all(|c| !c.names.is_empty())
+            && image(&of).is_some_and(is_of_workload)
+            && working.iter().all(|c| c.uses(&of) && self.witness.up.contains_key(&c.id))
+            && self.containers.iter().all(|c| !c.uses(&of) || c.is_running())
+            && has_local == has_local_running
+            && working.iter().all(|c| !self.witness.beside_local.contains(&c.id));
+        let incarnation = |c: &&Container| (c.id.clone(), self.details[&c.id].started_at.clone());
+        is_clear.then(|| Service {
+            image: of,
+            incarnations: working.iter().map(incarnation).collect(),
+            is_local: has_local_running,
+        })
+    }
+}
+
+impl Witness {
+    /// `latest` means an image that runs: sooner or later this may be written down as a promotion.
+    fn may_be_proven(&mut self, latest: &ImageId, now_ms: u64) {
+        let front = self.proven.first();
+        if let Some(front) = front.filter(|front| front.image == *latest) {
+            let is_open = front.certainty == Certainty::Possible;
+            let last = self.promotions.last_mut();
+            if let Some(last) = last.filter(|last| is_open && last.image == *latest) {
+                last.at_ms = now_ms;
+            }
+            return;
+        }
+        self.note_promotion(latest, now_ms);
+        self.put_first(latest, Certainty::Possible);
+    }
+
+    /// The planner has moved `latest`.
+    pub(crate) fn moved(&mut self, image: &ImageId, before: Option<&ImageId>, workload: &Workload) {
+        self.note_promotion(image, self.lived_ms);
+        let is_first = self.proven.is_empty();
+        if let Some(before) = before.filter(|before| is_first && *before != image) {
+            // It was latest when the upgrade began if it was so before the upgrade was here.
+            let arrived_ms = self.lives.get(image).map_or(0, |life| life.arrived_ms);
+            let known = self.latest.as_ref().filter(|(latest, _)| latest == before);
+            let was_latest = known.is_some_and(|(_, since_ms)| *since_ms <= arrived_ms);
+            let is_certain = was_latest && !self.has_rejections;
+            self.put_first(
+                before,
+                match is_certain {
+                    true => Certainty::Certain,
+                    false => Certainty::Possible,
+                },
+            );
+        }
+        // R5 may strike what the orchestrator never deployed.
+        let may_strike = workload.dry_runs && !workload.remotes.is_empty();
+        for proof in &mut self.proven {
+            let life = self.lives.get(&proof.image);
+            if may_strike && !life.is_some_and(|life| life.is_rolled_out) {
+                proof.certainty = Certainty::Possible;
+            }
+        }
+        self.put_first(image, Certainty::Moved);
+    }
+
+    fn note_promotion(&mut self, image: &ImageId, at_ms: u64) {
+        let has_replaced = self.latest_seen.iter().any(|seen| seen != image);
+        self.promotions.push(Promotion {
+            image: image.clone(),
+            at_ms,
+            has_replaced,
+        });
+    }
+
+    fn put_first(&mut self, image: &ImageId, certainty: Certainty) {
+        self.was_proven.insert(image.clone());
+        self.proven.retain(|proof| proof.image != *image);
+        let image = image.clone();
+        self.proven.insert(0, Proof { image, certainty });
+    }
+
+    /// Something came between after which the host cannot tell what the planner knows: a swapped
+    /// disk, a policy without the workload, a person's command.
+    pub(crate) fn doubt(&mut self) {
+        for proof in &mut self.proven {
+            proof.certainty = Certainty::Possible;
+        }
+        self.service = None;
+    }
+
+    /// The state is lost: the next pass finds a host that it does not know.
+    pub(crate) fn state_is_lost(&mut self) {
+        self.doubt();
+        self.proven.clear();
+        self.promotions.clear();
+        self.latest_seen.clear();
+        self.first_pass_ms = None;
+        self.beside_local.clear();
+        for life in self.lives.values_mut() {
+            life.seen_ms = None;
+            life.was_tried = false;
+            life.is_rolled_out = false;
+            life.idle_since_ms = None;
+        }
+    }
+}
