@@ -316,7 +316,7 @@ fn remembered<'a>(policy: &Policy, recalled: &'a Recalled) -> Remembered<'a> {
     for (workload, name) in policy.workloads.keys().enumerate() {
         let known = recalled.workloads.get(name);
         let memory = known.iter().map(|known| &known.memory);
-        let ids = memory.flat_map(|memory| memory.claimed().chain(&memory.retired));
+        let ids = memory.flat_map(|memory| memory.claimed());
         let rejected = recalled
             .rejected
             .get(name)

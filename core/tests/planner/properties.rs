@@ -275,7 +275,7 @@ impl History {
     }
 
     fn toggle_disk(&mut self, mount: bool) {
-        self.host.witness.doubt();
+        self.host.witness.sees_another_disk();
         if mount {
             if let Some(away) = self.away.take() {
                 self.host.images = away.images;

@@ -25,6 +25,8 @@ pub(crate) struct Witness {
     pub(crate) was_latest: BTreeSet<ImageId>,
     /// The images on the disk, and what befell them there.
     pub(crate) lives: BTreeMap<ImageId, Life>,
+    /// The same of another disk, which may come back.
+    away: BTreeMap<ImageId, Life>,
     /// When the first pass looked at this disk with this state.
     pub(crate) first_pass_ms: Option<u64>,
     /// What the workload's `latest` means, and since when.
@@ -147,23 +149,22 @@ impl Host {
             Some((known, since_ms)) if known == latest => (known, since_ms),
             _ => (latest, now_ms),
         });
-        let is_this_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
-        if self.witness.lives.keys().any(is_this_disk) {
-            self.witness.lives.retain(|id, _| is_this_disk(id));
-        }
+        let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
+        self.witness.lives.retain(|id, _| is_on_disk(id));
         for image in &self.images {
             if image.references.iter().any(|r| r.tag() == Some(LATEST)) {
                 self.witness.was_latest.insert(image.id.clone());
             }
+            let away = self.witness.away.remove(&image.id);
             let life = self.witness.lives.entry(image.id.clone());
-            let life = life.or_insert(Life {
+            let life = life.or_insert(away.unwrap_or(Life {
                 arrived_ms: now_ms,
                 idle_since_ms: None,
                 seen_ms: None,
                 has_run: false,
                 was_tried: false,
                 is_rolled_out: false,
-            });
+            }));
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
             life.has_run |= users.clone().any(|c| self.witness.up.contains_key(&c.id));
             life.idle_since_ms = match users.any(|c| c.pin.is_none()) {
@@ -418,6 +419,12 @@ impl Witness {
             proof.certainty = Certainty::Possible;
         }
         self.service = None;
+    }
+
+    /// The engine shows another disk.
+    pub(crate) fn sees_another_disk(&mut self) {
+        self.doubt();
+        self.away.append(&mut self.lives);
     }
 
     /// The state is lost: the next pass finds a host that it does not know.
