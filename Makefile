@@ -17,6 +17,8 @@ FISHDIR     ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR     ?=
 CARGO       ?= cargo
 SECONDS     ?= 60
+DEPTH       ?= 99
+MINUTES     ?= 10
 HISTORIES   ?= 10000
 SCOPE       ?=
 
@@ -40,7 +42,7 @@ release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper
 	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible advisories soak-test exhaustive test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -50,6 +52,7 @@ help:
 	@echo 'make reproducible   builds in two directories, and compares'
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
+	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep or as far as it gets in MINUTES=$(MINUTES)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
@@ -91,6 +94,10 @@ advisories: toolchain $(cargo_deny)
 
 soak-test: toolchain
 	PROPTEST_CASES=$(HISTORIES) $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner properties
+
+exhaustive: toolchain
+	EXHAUSTIVE_DEPTH=$(DEPTH) EXHAUSTIVE_SECS=$$(($(MINUTES) * 60)) $(CARGO) test --locked --profile soak \
+		--package tagkeeper-core --test planner exhaustive -- --nocapture
 
 test-engines: root toolchain
 	scripts/install-test-packages

@@ -9,8 +9,10 @@ fuzz_target!(|text: &str| {
         let again = Reference::parse(&reference.to_string());
         assert_eq!(again.as_ref(), Ok(&reference), "{text}");
         assert!(reference.is_digest() || reference.tag().is_some(), "{text}");
-        let in_full = Reference::parse(&reference.in_full());
-        assert_eq!(in_full.map(|r| r.in_full()), Ok(reference.in_full()), "{text}");
+        // A name at the longest that is allowed may be too long in full.
+        if let Ok(in_full) = Reference::parse(&reference.in_full()) {
+            assert_eq!(in_full.in_full(), reference.in_full(), "{text}");
+        }
     }
     if let Ok(repository) = Repository::parse(text) {
         let again = Repository::parse(&repository.to_string());

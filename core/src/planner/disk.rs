@@ -90,8 +90,12 @@ fn interrupted(mut memory: Memory) -> Memory {
     memory
 }
 
-/// The parked memory, with what was learned meanwhile of images that it does not know.
+/// The parked memory, with what was learned meanwhile of images that it does not know. What comes back may just have been pulled:
+/// it has all of its grace.
 fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) -> bool) -> Memory {
+    for record in parked.images.values_mut() {
+        record.idle_since_ms = None;
+    }
     for (id, record) in current.images.iter() {
         if !parked.images.contains_key(id) && is_on_disk(id) {
             parked.images.insert(id.clone(), record.clone());

@@ -678,11 +678,7 @@ fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> E
 /// What has soaked is promoted: recorded if `latest` names it already, by hand; else committed to, to be saved before the one
 /// engine call that moves `latest`, in a round that finds the names given that the move needs. Only what serves at this look is
 /// promoted.
-fn promote_soaked(
-    subject: Subject<'_>,
-    mut followed: Followed,
-    serving: &Serving<'_>,
-) -> Followed {
+fn promote_soaked(subject: Subject<'_>, mut followed: Followed, serving: &Serving<'_>) -> Followed {
     let Some(pending) = followed.state.memory.pending.clone() else {
         return followed;
     };

@@ -93,13 +93,16 @@ fn case_19_one_look_without_names_changes_nothing() {
             host.minutes(10);
             host
         }),
-        ("an upgrade has soaked, and latest was moved by hand", || {
-            let mut host = Host::with_head();
-            host.deploy('b', "v2");
-            host.minutes(10);
-            host.tag('b', "local:latest");
-            host
-        }),
+        (
+            "an upgrade has soaked, and latest was moved by hand",
+            || {
+                let mut host = Host::with_head();
+                host.deploy('b', "v2");
+                host.minutes(10);
+                host.tag('b', "local:latest");
+                host
+            },
+        ),
         ("the local container works, a dry run beside it", || {
             let mut host = Host::local_head();
             host.image('d', &["remote:v1"]);

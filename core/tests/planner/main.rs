@@ -18,6 +18,7 @@ macro_rules! assert_note {
 mod cases;
 mod engine;
 mod eviction;
+mod exhaustive;
 mod explain;
 mod failures;
 mod field_memory;

@@ -262,6 +262,23 @@ fn before_the_first_promotion_what_appears_takes_the_place_of_what_was() {
     assert_eq!(host.memory().images.keys().collect::<Vec<_>>(), [&id('7')]);
 }
 
+/// The planner removed it itself, and no other was there: that looks like another disk.
+#[test]
+fn the_only_image_that_was_removed_and_is_pulled_again_has_its_grace() {
+    let mut host = Host::new();
+    host.image('9', &["remote:v9"]);
+    host.run("k8s_v9", "remote:v9");
+    host.minutes(1);
+    host.remove_container("k8s_v9");
+    host.minutes(1);
+    host.later(2 * DAY_MINUTES);
+    host.pass();
+    assert_eq!(host.disk(), [""; 0]);
+    host.image('9', &["remote:v9"]);
+    host.minutes(5);
+    assert_eq!(host.reason("remote:v9"), Reason::Grace);
+}
+
 #[test]
 fn an_idle_host_is_not_written_to() {
     let mut host = Host::with_fallback();

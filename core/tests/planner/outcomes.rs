@@ -113,8 +113,8 @@ impl Host {
             self.judge_grace(workload, image, life);
             self.judge_inherited(workload, image, life);
         }
-        let loses_last_tag = own_tags(workload, left).next().is_none()
-            && own_tags(workload, image).next().is_some();
+        let loses_last_tag =
+            own_tags(workload, left).next().is_none() && own_tags(workload, image).next().is_some();
         if is_gone || loses_last_tag {
             self.judge_proven(workload, image);
         }
@@ -123,9 +123,9 @@ impl Host {
     /// (b) An image that has not been idle for the grace period, and was never proven, is removed
     /// only if a promotion came after its arrival, or the disk is full.
     fn judge_grace(&self, workload: &Workload, image: &Image, life: &Life) {
-        let is_aged = life.idle_since_ms.is_some_and(|since_ms| {
-            since_ms + workload.grace_ms <= self.witness.lived_ms
-        });
+        let is_aged = life
+            .idle_since_ms
+            .is_some_and(|since_ms| since_ms + workload.grace_ms <= self.witness.lived_ms);
         assert!(
             is_aged || self.witness.is_pressed || self.is_obsolete(workload, life),
             "(b) {} is removed: {life:?} at {}",
@@ -215,12 +215,19 @@ impl Host {
         }
         let workload = self.policy.workloads[&telemetry()].clone();
         let is_left = |image: &&Image| {
-            let is_used = self.containers.iter().any(|c| c.uses(&image.id) && c.pin.is_none());
+            let is_used = self
+                .containers
+                .iter()
+                .any(|c| c.uses(&image.id) && c.pin.is_none());
             let was_tried = self.witness.lives[&image.id].was_tried;
             was_tried && !is_used && image.references.iter().any(|r| is_own(&workload, r))
         };
         let left: Vec<_> = self.images.iter().filter(is_left).map(|i| &i.id).collect();
         let wanted = 1 + workload.fallbacks + 1;
-        assert!(left.len() <= wanted, "(d) {} images are left: {left:?}", left.len());
+        assert!(
+            left.len() <= wanted,
+            "(d) {} images are left: {left:?}",
+            left.len()
+        );
     }
 }

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
-    Action, ActionKind, Container, ContainerId, Disk, Health, Image, ImageId, LATEST, Reference, TagPurpose, Workload, WorkloadName,
+    Action, ActionKind, Container, ContainerId, Disk, Health, Image, ImageId, LATEST, Reference,
+    TagPurpose, Workload, WorkloadName,
 };
 
 use crate::host::{Host, telemetry};
@@ -143,7 +144,9 @@ impl Host {
 
     fn witness_images(&mut self) {
         let now_ms = self.witness.lived_ms;
-        let latest = self.latest_image(&telemetry()).map(|image| image.id.clone());
+        let latest = self
+            .latest_image(&telemetry())
+            .map(|image| image.id.clone());
         let known = self.witness.latest.take();
         self.witness.latest = latest.map(|latest| match known {
             Some((known, since_ms)) if known == latest => (known, since_ms),
@@ -247,7 +250,9 @@ impl Host {
 
     fn witness_proofs(&mut self, workload: &Workload) {
         let now_ms = self.witness.lived_ms;
-        let latest = self.latest_image(&telemetry()).map(|image| image.id.clone());
+        let latest = self
+            .latest_image(&telemetry())
+            .map(|image| image.id.clone());
         let may_be_held = workload.hold || !self.policy.holds.is_empty();
         if let Some(front) = self.witness.proven.first_mut() {
             if front.certainty == Certainty::Moved && Some(&front.image) != latest.as_ref() {
@@ -257,7 +262,7 @@ impl Host {
             }
         }
         if let Some(latest) = &latest {
-            if self.containers.iter().any(|c| c.is_running() && c.uses(latest)) {
+            if self.witness.lives[latest].has_run {
                 self.witness.may_be_proven(latest, now_ms);
             }
             self.witness.latest_seen.insert(latest.clone());
@@ -286,8 +291,10 @@ impl Host {
             life.was_tried = true;
         }
         let has_soaked = since_ms + workload.soak_ms + self.look_ms <= now_ms;
-        let is_ready = workload.ready.is_none() || self.readiness.is_empty();
-        if latest == Some(&service.image) && has_soaked && is_ready && !is_doubted && !may_be_held {
+        if workload.ready.is_some() && !self.readiness.is_empty() {
+            return; // Its soak begins when it is ready.
+        }
+        if latest == Some(&service.image) && has_soaked && !is_doubted && !may_be_held {
             let front = self.witness.proven.first_mut();
             if let Some(front) = front.filter(|front| front.image == service.image) {
                 front.certainty = Certainty::Certain;
@@ -324,7 +331,9 @@ impl Host {
         let has_local_running = containers.iter().any(|c| is_local(c) && c.is_running());
         if has_local_running {
             let beside = containers.iter().filter(|c| !is_local(c));
-            self.witness.beside_local.extend(beside.map(|c| c.id.clone()));
+            self.witness
+                .beside_local
+                .extend(beside.map(|c| c.id.clone()));
         }
         let has_local = self.containers.iter().any(is_local);
         let does_work = |c: &&&Container| c.is_running() && (is_local(c) || !has_local_running);
@@ -338,10 +347,17 @@ impl Host {
         let is_clear = self.policy.workloads.len() == 1
             && self.containers.iter().all(|c| !c.names.is_empty())
             && image(&of).is_some_and(is_of_workload)
-            && working.iter().all(|c| c.uses(&of) && self.witness.up.contains_key(&c.id))
-            && self.containers.iter().all(|c| !c.uses(&of) || c.is_running())
+            && working
+                .iter()
+                .all(|c| c.uses(&of) && self.witness.up.contains_key(&c.id))
+            && self
+                .containers
+                .iter()
+                .all(|c| !c.uses(&of) || c.is_running())
             && has_local == has_local_running
-            && working.iter().all(|c| !self.witness.beside_local.contains(&c.id));
+            && working
+                .iter()
+                .all(|c| !self.witness.beside_local.contains(&c.id));
         let incarnation = |c: &&Container| (c.id.clone(), self.details[&c.id].started_at.clone());
         is_clear.then(|| Service {
             image: of,
@@ -412,6 +428,76 @@ impl Witness {
         self.proven.insert(0, Proof { image, certainty });
     }
 
+    /// All that later judgements depend on, with times as ages.
+    pub(crate) fn key(
+        &self,
+        name: &mut impl FnMut(&str) -> String,
+        ages: &impl Fn(&BTreeSet<u64>) -> BTreeMap<u64, u64>,
+    ) -> String {
+        let lives = self.lives.values().flat_map(|life| {
+            let times = [Some(life.arrived_ms), life.idle_since_ms, life.seen_ms];
+            times.into_iter().flatten()
+        });
+        let replacing = self.promotions.iter().filter(|p| p.has_replaced);
+        let replaced_ms = replacing.map(|p| p.at_ms).max();
+        let last = self.promotions.last();
+        let times: BTreeSet<u64> = self
+            .up
+            .values()
+            .map(|(_, since_ms)| *since_ms)
+            .chain(lives)
+            .chain(self.first_pass_ms)
+            .chain(self.latest.as_ref().map(|(_, since_ms)| *since_ms))
+            .chain(replaced_ms)
+            .chain(last.map(|p| p.at_ms))
+            .chain(self.service.as_ref().map(|(_, since_ms)| *since_ms))
+            .chain([self.lived_ms])
+            .collect();
+        let ages = ages(&times);
+        let age = |time: Option<u64>| time.map(|time| ages[&time]);
+        let mut out = format!("{:?} {:?} ", age(self.first_pass_ms), age(replaced_ms));
+        for (container, (started_at, since_ms)) in &self.up {
+            let since = age(Some(*since_ms));
+            out += &format!(
+                "{} {} {since:?};",
+                name(&container.to_string()),
+                name(started_at)
+            );
+        }
+        for (image, life) in &self.lives {
+            let times = [Some(life.arrived_ms), life.idle_since_ms, life.seen_ms].map(age);
+            let Life {
+                has_run,
+                was_tried,
+                is_rolled_out,
+                ..
+            } = life;
+            out += &format!("{image} {times:?} {has_run} {was_tried} {is_rolled_out};");
+        }
+        for container in &self.beside_local {
+            out += &name(&container.to_string());
+        }
+        let service = self.service.as_ref();
+        let last = last.map(|p| (&p.image, p.has_replaced, age(Some(p.at_ms))));
+        out += &format!(
+            "{last:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            self.latest
+                .as_ref()
+                .map(|(image, since_ms)| (image, age(Some(*since_ms)))),
+            self.latest_seen,
+            self.was_latest,
+            self.was_proven,
+            self.proven,
+            service.map(|(service, since_ms)| (&service.image, age(Some(*since_ms)))),
+            service.map(|(service, _)| {
+                let incarnations = service.incarnations.iter();
+                let named = incarnations.map(|(id, at)| name(&id.to_string()) + &name(at));
+                named.collect::<Vec<_>>()
+            }),
+        );
+        out
+    }
+
     /// Something came between after which the host cannot tell what the planner knows: a swapped
     /// disk, a policy without the workload, a person's command.
     pub(crate) fn doubt(&mut self) {
@@ -424,6 +510,9 @@ impl Witness {
     /// The engine shows another disk.
     pub(crate) fn sees_another_disk(&mut self) {
         self.doubt();
+        for life in self.lives.values_mut() {
+            life.seen_ms = None;
+        }
         self.away.append(&mut self.lives);
     }
 
