@@ -42,7 +42,7 @@ release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper
 	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible advisories soak-test exhaustive test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible advisories soak-test exhaustive test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -54,6 +54,7 @@ help:
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep or as far as it gets in MINUTES=$(MINUTES)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
+	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (ten minutes)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
 	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'
@@ -103,6 +104,11 @@ test-engines: root toolchain
 	scripts/install-test-packages
 	$(CARGO) test --locked --no-run
 	scripts/test-engines
+
+test-orchestrators: root toolchain
+	scripts/install-test-packages
+	$(CARGO) test --locked --no-run --test orchestrators
+	scripts/test-orchestrators
 
 # The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets this one take them. What was found stays in
 # fuzz/artifacts, and the inputs that were worth keeping in fuzz/corpus.

@@ -4,6 +4,8 @@
 //! loop device.
 #![cfg(test)]
 
+#[path = "support/beside.rs"]
+mod beside;
 #[path = "support/engine.rs"]
 #[allow(
     dead_code,
@@ -23,13 +25,12 @@ mod pinning;
 mod story;
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-/// Set beside the engine: the directory that its data is below.
-const PLACE: &str = "TAGKEEPER_TEST_ALONE";
+use beside::{PLACE, again, beside_an_engine, with_engine};
 
 /// Makes a filesystem of 256 MiB, mounts it where only this script and what it starts see that, and runs the rest there.
 const ON_A_SMALL_DISK: &str = r#"
@@ -42,22 +43,8 @@ const ON_A_SMALL_DISK: &str = r#"
     "$@"
 "#;
 
-fn with_engine() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/with-engine")
-}
-
-/// Runs a test beside an engine of its own, the one that the environment asks for (scripts/test-engines). `name` is the
-/// test's own.
-fn beside_an_engine(name: &str, test: impl FnOnce() -> Result<()>) -> Result<()> {
-    if env::var_os(PLACE).is_some() {
-        return test();
-    }
-    let mut command = Command::new(with_engine());
-    again(command.env(PLACE, "/var/tmp"), name)
-}
-
-/// The same with the machine's own engine, whose data is on a filesystem of 256 MiB. (An engine in a root of its own names a
-/// directory of that root, and there is nothing to see of it from here.)
+/// Runs a test beside an engine of the machine's version, whose data is on a filesystem of 256 MiB. (An engine in a root of
+/// its own names a directory of that root, and there is nothing to see of it from here.)
 fn on_a_small_disk(name: &str, test: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if let Some(place) = env::var_os(PLACE) {
         return test(Path::new(&place));
@@ -75,21 +62,4 @@ fn on_a_small_disk(name: &str, test: impl FnOnce(&Path) -> Result<()>) -> Result
         command.env_remove(format!("TAGKEEPER_ENGINE{variable}"));
     }
     again(&mut command, name)
-}
-
-/// Runs the test once more, by a command that sets its stage.
-fn again(command: &mut Command, name: &str) -> Result<()> {
-    let output = command
-        .arg(env::current_exe()?)
-        .args(["--exact", name, "--nocapture"])
-        .output()?;
-    let (stdout, stderr) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    print!("{stdout}");
-    // A name that matches nothing would pass as well, without having tested anything.
-    let ran = output.status.success() && stdout.contains("1 passed");
-    ensure!(ran, "{}\n{stdout}\n{stderr}", output.status);
-    Ok(())
 }

@@ -17,7 +17,7 @@ struct Example {
     upgraded: &'static str,
 }
 
-const EXAMPLES: [Example; 3] = [
+const EXAMPLES: [Example; 4] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -38,6 +38,13 @@ const EXAMPLES: [Example; 3] = [
         remote: "registry.example/plant/sensor",
         container: "sensor",
         upgraded: "sensor-v2",
+    },
+    Example {
+        policy: include_str!("../../config/examples/swarm.toml"),
+        local: "gateway",
+        remote: "registry.example/edge/gateway",
+        container: "gateway",
+        upgraded: "edge_gateway.peb3fyhwiwwpbhnj2dso8z2lu.x8wl98d5qb1c1gftpik14pkkg",
     },
 ];
 

@@ -20,6 +20,8 @@ pub(crate) struct Image {
     pub(crate) size_bytes: u64,
     /// Paths that the image declares as volumes.
     pub(crate) volumes: Vec<String>,
+    /// The image that it was made from on this host.
+    pub(crate) parent: Option<String>,
 }
 
 impl Image {
@@ -380,7 +382,7 @@ impl Docker {
             image.digests = kept;
             report.extend(gone.into_iter().map(|d: String| json!({"Untagged": d})));
         }
-        if image.references().next().is_none() {
+        if image.references().next().is_none() && !self.has_child(id) {
             self.images.remove(id);
             report.push(json!({"Deleted": id}));
         }
@@ -394,6 +396,10 @@ impl Docker {
         }
         if let Some(user) = self.user_of(id) {
             let text = format!("(must be forced) - image is being used by container {user}");
+            return refusal(409, &format!("conflict: unable to delete {id} {text}"));
+        }
+        if self.has_child(id) {
+            let text = "(cannot be forced) - image has dependent child images";
             return refusal(409, &format!("conflict: unable to delete {id} {text}"));
         }
         let image = self.images.remove(id).unwrap_or_default();
@@ -415,6 +421,12 @@ impl Docker {
         }
         self.containers.retain(|c| c.id != found.id);
         (204, None)
+    }
+
+    fn has_child(&self, id: &str) -> bool {
+        self.images
+            .values()
+            .any(|image| image.parent.as_deref() == Some(id))
     }
 
     /// The short id of a container, in any state, that uses the image.

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
 use crate::model::{
-    Action, Container, Event, EventKind, Failure, ImageId, Memory, Observation, Outcome, Policy,
-    Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Action, Container, ContainerState, Event, EventKind, Failure, ImageId, Memory, Observation,
+    Outcome, Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -142,18 +142,24 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     }
 }
 
-/// An image that has arrived since the last promotion, was pending once and still has a container: too short-lived for an entry
-/// among the failures, and what a person sees crash.
+/// An image that has arrived since the last promotion and still has a container, of which there is no entry among the failures:
+/// it was pending in a single pass; or no pass ever saw it run, and now nothing runs. That is what a crash loop looks like whose
+/// attempts take less than a second.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     let is_new = |first_seen_ms: u64| memory.promoted_ms.is_none_or(|ms| first_seen_ms > ms);
+    let nothing_runs = !subject.own.containers().any(Container::is_running);
+    let was_started = |c: &Container| {
+        !matches!(c.state, ContainerState::Created) && !memory.dry_runs.contains(&c.id)
+    };
     let mut tried = memory.images.iter().filter(|(id, record)| {
-        record.times_pending > 0
-            && is_new(record.first_seen_ms)
+        is_new(record.first_seen_ms)
             && memory.proven(id).is_none()
             && !subject.is_rejected(memory, id)
     });
-    tried.find_map(|(id, _)| {
-        let container = subject.own.containers().find(|c| c.uses(id))?;
+    tried.find_map(|(id, record)| {
+        let mut containers = subject.own.containers().filter(|c| c.uses(id));
+        let container =
+            containers.find(|c| record.times_pending > 0 || (nothing_runs && was_started(c)))?;
         Some((
             version::of(subject, memory, id, Some(container)),
             id.clone(),

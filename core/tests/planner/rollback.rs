@@ -1,6 +1,8 @@
 //! What a person asks for (design 7): `rollback` and `accept`.
 
-use tagkeeper_core::model::{Action, ActionKind, EventKind, Note, Version, WorkloadName};
+use tagkeeper_core::model::{
+    Action, ActionKind, ContainerState, EventKind, Note, Version, WorkloadName,
+};
 use tagkeeper_core::planner::{
     Refusal, RollbackPlan, RollbackTarget, accept, decide, rollback, rollback_actions,
     rollback_steps,
@@ -173,6 +175,33 @@ fn rollback_rejects_an_upgrade_that_no_pass_has_seen_yet() {
     roll_back(&mut host, usize::MAX);
     assert_eq!(rejected(&host), ["v3=c"]);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+/// Each attempt ends in less than a second, and no pass comes in one of them.
+#[test]
+fn rollback_rejects_a_crash_loop_that_no_pass_has_seen_run() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.exit("k8s_v3", 3);
+    host.minutes(3);
+    assert_eq!(host.pending(), None);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(rejected(&host), ["v3=c"]);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.latest(), Some('b'));
+}
+
+#[test]
+fn rollback_goes_back_from_the_head_that_runs_beside_the_rest_of_an_attempt() {
+    for state in [ContainerState::Created, ContainerState::Exited] {
+        let mut host = Host::with_fallback();
+        host.deploy('c', "v3");
+        host.set_state("k8s_v3", state);
+        host.run("k8s_v2", "remote:v2");
+        host.minutes(3);
+        roll_back(&mut host, usize::MAX);
+        assert_eq!(rejected(&host), ["v2=b"]);
+    }
 }
 
 #[test]
