@@ -48,7 +48,7 @@ help:
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make reproducible   builds in two directories, and compares'
-	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
+	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -85,9 +85,10 @@ test: root toolchain
 reproducible: toolchain
 	scripts/reproducible
 
-# Needs the network, and the advisories of the day.
+# Needs the network, for the advisories of the day, and a later Rust than the rest. Licences and sources are in
+# `make test` too (tests/dependencies.rs).
 advisories: toolchain $(cargo_deny)
-	$(cargo_deny) check advisories
+	$(cargo_deny) check
 
 soak-test: toolchain
 	PROPTEST_CASES=$(HISTORIES) $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner properties
