@@ -19,8 +19,16 @@ CARGO       ?= cargo
 SECONDS     ?= 60
 HISTORIES   ?= 10000
 SCOPE       ?=
+# Debian's name of another machine to build for (docs/decisions/0021-packages-for-other-machines.md).
+ARCH        ?=
 
-binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
+targets := amd64=x86_64-unknown-linux-musl arm64=aarch64-unknown-linux-musl armhf=armv7-unknown-linux-gnueabihf
+target := $(patsubst $(ARCH)=%,%,$(filter $(ARCH)=%,$(targets)))
+ifneq ($(ARCH),)
+$(if $(target),,$(error ARCH is amd64, arm64 or armhf))
+endif
+for_target := $(if $(target),--target $(target))
+binary := $(or $(CARGO_TARGET_DIR),target)$(if $(target),/$(target))/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
@@ -37,10 +45,14 @@ fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # Where it was built is not in the binary: builds in two directories are the same, bit for bit
 # (scripts/reproducible).
 release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
-	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
+	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked $(for_target)
+# What links for them: the linker that comes with rustup's toolchain, for it brings musl too; Debian's for glibc.
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-gcc
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test test-engines fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -64,8 +76,12 @@ help:
 
 build: manual release
 
-release:
+release: $(if $(target),target)
 	$(release_build)
+
+# The standard library for another machine, of the toolchain that is used.
+target: toolchain
+	@rustup target list --installed | grep -qx $(target) || rustup target add $(target)
 
 # Not of the release profile: what makes the pages is not what ships.
 manual:
@@ -109,10 +125,10 @@ fuzz: toolchain $(cargo_fuzz)
 	done
 
 deb: build $(cargo_deb)
-	$(cargo_deb) --no-build
+	$(cargo_deb) --no-build $(for_target)
 
 rpm: build $(cargo_generate_rpm)
-	$(cargo_generate_rpm)
+	$(cargo_generate_rpm) $(for_target)
 
 tools: $(cargo_deb) $(cargo_generate_rpm)
 
