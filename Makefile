@@ -19,7 +19,7 @@ CARGO       ?= cargo
 SECONDS     ?= 60
 HISTORIES   ?= 10000
 SCOPE       ?=
-# Debian's name of another machine to build for (docs/decisions/0021-packages-for-other-machines.md).
+# Debian's name of a machine to build for (docs/decisions/0021-packages-for-other-machines.md).
 ARCH        ?=
 
 targets := amd64=x86_64-unknown-linux-musl arm64=aarch64-unknown-linux-musl armhf=armv7-unknown-linux-gnueabihf
@@ -58,8 +58,11 @@ help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
 	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
+	@echo '                both with ARCH=amd64, arm64 or armhf: for switches, below target/ and the name of the target (rustup)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make reproducible   builds in two directories, and compares'
+	@echo 'make test-toolchain   builds everything with the toolchain of Debian 13, in a root of its own (root, Debian)'
+	@echo 'make test-arch ARCH=...   the stories on the fake engine with the program for another machine (root, QEMU)'
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
@@ -100,6 +103,14 @@ test: root toolchain
 # Two release builds, so no part of `make test`.
 reproducible: toolchain
 	scripts/reproducible
+
+# From a minimal Debian 13 on, so no part of `make test`.
+test-toolchain: root
+	scripts/test-toolchain
+
+# By an emulator: some twenty times as slow.
+test-arch: root release
+	scripts/test-arch $(ARCH) $(binary)
 
 # Needs the network, for the advisories of the day, and a later Rust than the rest. Licences and sources are in
 # `make test` too (tests/dependencies.rs).
