@@ -61,7 +61,7 @@ help:
 	@echo '                both with ARCH=amd64, arm64 or armhf: for switches, below target/ and the name of the target (rustup)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make reproducible   builds in two directories, and compares'
-	@echo 'make test-toolchain   builds everything with the toolchain of Debian 13, in a root of its own (root, Debian)'
+	@echo 'make test-toolchain   builds programs and tests with the toolchain of Debian 13, in a root of its own (root, Debian)'
 	@echo 'make test-arch ARCH=...   the stories on the fake engine with the program for another machine (root, QEMU)'
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
