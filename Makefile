@@ -21,8 +21,16 @@ DEPTH       ?= 99
 MINUTES     ?= 10
 HISTORIES   ?= 10000
 SCOPE       ?=
+# Debian's name of a machine to build for (docs/decisions/0021-packages-for-other-machines.md).
+ARCH        ?=
 
-binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
+targets := amd64=x86_64-unknown-linux-musl arm64=aarch64-unknown-linux-musl armhf=armv7-unknown-linux-gnueabihf
+target := $(patsubst $(ARCH)=%,%,$(filter $(ARCH)=%,$(targets)))
+ifneq ($(ARCH),)
+$(if $(target),,$(error ARCH is amd64, arm64 or armhf))
+endif
+for_target := $(if $(target),--target $(target))
+binary := $(or $(CARGO_TARGET_DIR),target)$(if $(target),/$(target))/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec tcp http
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
@@ -39,18 +47,25 @@ fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # Where it was built is not in the binary: builds in two directories are the same, bit for bit
 # (scripts/reproducible).
 release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
-	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked
+	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked $(for_target)
+# What links for them: the linker that comes with rustup's toolchain, for it brings musl too; Debian's for glibc.
+export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-gcc
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible advisories soak-test exhaustive test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
 	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
+	@echo '                both with ARCH=amd64, arm64 or armhf: for switches, below target/ and the name of the target (rustup)'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make reproducible   builds in two directories, and compares'
-	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first)'
+	@echo 'make test-toolchain   builds programs and tests with the toolchain of Debian 13, in a root of its own (root, Debian)'
+	@echo 'make test-arch ARCH=...   the stories on the fake engine with the program for another machine (root, QEMU)'
+	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep or as far as it gets in MINUTES=$(MINUTES)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
@@ -68,8 +83,12 @@ help:
 
 build: manual release
 
-release:
+release: $(if $(target),target)
 	$(release_build)
+
+# The standard library for another machine, of the toolchain that is used.
+target: toolchain
+	@rustup target list --installed | grep -qx $(target) || rustup target add $(target)
 
 # Not of the release profile: what makes the pages is not what ships.
 manual:
@@ -89,9 +108,18 @@ test: root toolchain
 reproducible: toolchain
 	scripts/reproducible
 
-# Needs the network, and the advisories of the day.
+# From a minimal Debian 13 on, so no part of `make test`.
+test-toolchain: root
+	scripts/test-toolchain
+
+# By an emulator: some twenty times as slow.
+test-arch: root release
+	scripts/test-arch $(ARCH) $(binary)
+
+# Needs the network, for the advisories of the day, and a later Rust than the rest. Licences and sources are in
+# `make test` too (tests/dependencies.rs).
 advisories: toolchain $(cargo_deny)
-	$(cargo_deny) check advisories
+	$(cargo_deny) check
 
 soak-test: toolchain
 	PROPTEST_CASES=$(HISTORIES) $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner properties
@@ -121,10 +149,10 @@ fuzz: toolchain $(cargo_fuzz)
 	done
 
 deb: build $(cargo_deb)
-	$(cargo_deb) --no-build
+	$(cargo_deb) --no-build $(for_target)
 
 rpm: build $(cargo_generate_rpm)
-	$(cargo_generate_rpm)
+	$(cargo_generate_rpm) $(for_target)
 
 tools: $(cargo_deb) $(cargo_generate_rpm)
 

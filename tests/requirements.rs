@@ -164,8 +164,11 @@ fn r3_a_promotion_leaves_latest_and_the_previous_latest() -> Result<()> {
     for (from, to) in [("v1", "v2"), ("v2", "v3"), ("v3", "v4")] {
         let (image, promoted) = upgrade(&host, from, to, now + MINUTE)?;
         now = promoted;
-        let (old, new) = (format!("remote:{from}"), format!("remote:{to}"));
-        assert_eq!(host.disk()?, names(["local:latest", &old, &new]));
+        let remotes = [from, to].map(|version| format!("remote:{version}"));
+        assert_eq!(
+            host.disk()?,
+            names(["local:latest", &remotes[0], &remotes[1]])
+        );
         assert_eq!(host.id("local:latest")?, image);
         assert!(host.holds(&previous)?, "the fallback");
         previous = image;

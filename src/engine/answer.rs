@@ -97,8 +97,9 @@ fn read_list<'a, T: Deserialize<'a>>(
             while let Some(item) = items.next_element()? {
                 count += 1;
                 if count > MAX_ITEMS {
-                    let many = format_args!("it lists more than {MAX_ITEMS}, which no host has");
-                    return Err(A::Error::custom(many));
+                    return Err(A::Error::custom(format_args!(
+                        "it lists more than {MAX_ITEMS}, which no host has"
+                    )));
                 }
                 (self.0)(item).map_err(|error| A::Error::custom(format_args!("{error:#}")))?;
             }

@@ -34,7 +34,7 @@ fn percent(place: &Path) -> Result<u64> {
 fn pulls(host: &Host, tag: &str) -> Result<()> {
     let root = tempfile::tempdir()?;
     std::fs::write(root.path().join(tag), vec![tag.as_bytes()[1]; 20 * MIB])?;
-    let mut tar = Command::new("tar")
+    let mut packing = Command::new("tar")
         .arg("-C")
         .arg(root.path())
         .args(["-c", "."])
@@ -43,10 +43,10 @@ fn pulls(host: &Host, tag: &str) -> Result<()> {
     let imported = Command::new("docker")
         .env("DOCKER_HOST", format!("unix://{}", host.socket().display()))
         .args(["import", "-", &host.name(&format!("remote:{tag}"))])
-        .stdin(tar.stdout.take().context("no stdout")?)
+        .stdin(packing.stdout.take().context("no stdout")?)
         .output()?;
     ensure!(
-        tar.wait()?.success() && imported.status.success(),
+        packing.wait()?.success() && imported.status.success(),
         "{imported:?}"
     );
     Ok(())

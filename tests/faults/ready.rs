@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::host::{Host, Outcome, finish};
+use crate::host::{Host, Outcome, finish, program};
 use crate::scene::{POLICY, RIPE, assert_promoted, id, soaking};
 
 /// A ready command that says yes while the file `ready` exists, and writes down that and for whom it was asked.
@@ -192,13 +192,13 @@ fn limited_pass(host: &Host, secs: u64, processes: u32) -> Outcome {
     for path in ["", "state", "docker.sock", "policy.toml"] {
         std::os::unix::fs::chown(host.path(path), Some(user), Some(user)).expect("root may");
     }
-    let program = host.command_on(&host.path("docker.sock"), secs, &["reconcile"]);
-    let words: Vec<_> = program.get_args().collect();
-    let is_program = |word: &&OsStr| *word == env!("CARGO_BIN_EXE_tagkeeper");
+    let command = host.command_on(&host.path("docker.sock"), secs, &["reconcile"]);
+    let words: Vec<_> = command.get_args().collect();
+    let is_program = |word: &&OsStr| *word == program();
     let at = words.iter().position(is_program).expect("it is run");
     let (before, from) = words.split_at(at);
     let user = user.to_string();
-    let mut limited = Command::new(program.get_program());
+    let mut limited = Command::new(command.get_program());
     limited
         .args(before)
         .args([

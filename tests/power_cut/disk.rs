@@ -160,7 +160,7 @@ impl Volatile {
         let disks = subsets.map(|subset| {
             let mut names = self.synced.clone();
             for (nth, change) in self.since.iter().enumerate() {
-                if subset >> nth & 1 == 1 {
+                if (subset >> nth) & 1 == 1 {
                     rename(&mut names, change);
                 }
             }
@@ -179,7 +179,7 @@ impl File {
     fn contents(&self) -> BTreeSet<Vec<u8>> {
         let pieces = Some(self.since.len()).filter(|pieces| *pieces <= MOST_PIECES);
         let subsets = 0..pieces.map_or(0, |pieces| 1_usize << pieces);
-        let by_block = subsets.map(|subset| self.with(|nth| subset >> nth & 1 == 1));
+        let by_block = subsets.map(|subset| self.with(|nth| (subset >> nth) & 1 == 1));
         let sectors = File {
             synced: self.synced.clone(),
             since: self.since.iter().flat_map(Piece::sectors).collect(),

@@ -28,7 +28,7 @@ fn a_port_takes_connections_or_not() {
 fn an_answer_is_a_success_or_not() {
     for status in ["200 OK", "204 No Content", "299 Odd"] {
         let port = port_at(LOOPBACK, Manner::http(status, "")).to_string();
-        ask("http", &[&port, "/ready?full=1"]).expect_ready();
+        ask("http", &[port.as_str(), "/ready?full=1"]).expect_ready();
     }
     for status in ["100 Continue", "301 Moved", "404 Not Found", "503 Not Yet"] {
         let port = port_at(LOOPBACK, Manner::http(status, "")).to_string();

@@ -248,10 +248,9 @@ pub(crate) fn fill(mount: &Path) {
     for attempt in 0..5 {
         for bytes in [1 << 20, 1 << 14, 4096, 1] {
             let path = mount.join(format!("filler-{attempt}-{bytes}"));
-            let mut file = OpenOptions::new().create(true).append(true).open(path);
-            while let Ok(file) = &mut file
-                && file.write_all(&vec![b'x'; bytes]).is_ok()
-            {}
+            if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path) {
+                while file.write_all(&vec![b'x'; bytes]).is_ok() {}
+            }
         }
         // What was freed lately can be had once the journal is written.
         rustix::fs::syncfs(File::open(mount).unwrap()).unwrap();

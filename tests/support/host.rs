@@ -3,6 +3,7 @@
 //! Runs the real program. Its uptime is moved by a time namespace, so nothing here waits for a soak; that needs root, as
 //! `make test` does.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -206,6 +207,12 @@ fn stamp(path: &Path) -> String {
     )
 }
 
+/// The program under test: another build of it if `make test-arch` names one, to run by an emulator.
+pub(crate) fn program() -> OsString {
+    std::env::var_os("TAGKEEPER_TEST_PROGRAM")
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_tagkeeper").into())
+}
+
 /// The program in a time namespace where the host has been up for so many seconds more, with a bare environment.
 pub(crate) fn program_at(secs: u64) -> Command {
     let offset = secs.to_string();
@@ -222,7 +229,7 @@ pub(crate) fn program_at(secs: u64) -> Command {
         "--boottime",
         &offset,
     ]);
-    command.arg(env!("CARGO_BIN_EXE_tagkeeper"));
+    command.arg(program());
     command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

@@ -162,9 +162,8 @@ impl Host {
         let mut names = BTreeSet::new();
         for reference in self.rows()?.into_iter().filter_map(|row| row.reference) {
             for repository in ["local", "remote"] {
-                if let Some(rest) = reference.strip_prefix(&self.name(repository))
-                    && rest.starts_with([':', '@'])
-                {
+                let rest = reference.strip_prefix(&self.name(repository));
+                if let Some(rest) = rest.filter(|rest| rest.starts_with([':', '@'])) {
                     names.insert(format!("{repository}{rest}"));
                 }
             }

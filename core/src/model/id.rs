@@ -83,7 +83,7 @@ fn parse_digits(digits: &str) -> Option<[u8; DIGITS / 2]> {
     }
     let mut bytes = [0; DIGITS / 2];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
     }
     Some(bytes)
 }
