@@ -22,7 +22,7 @@ SCOPE       ?=
 
 binary := $(or $(CARGO_TARGET_DIR),target)/release/tagkeeper
 ready_binary := $(binary)-ready
-ready_commands := sonic exec tcp http
+ready_commands := sonic exec http
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)
