@@ -32,7 +32,7 @@ endif
 for_target := $(if $(target),--target $(target))
 binary := $(or $(CARGO_TARGET_DIR),target)$(if $(target),/$(target))/release/tagkeeper
 ready_binary := $(binary)-ready
-ready_commands := sonic exec tcp http
+ready_commands := sonic exec http
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)

@@ -1,86 +1,72 @@
-//! The engine's API over its unix socket, as far as `exec` and a container's address need it; never anything that changes
-//! more than that.
-//!
-//! Requests are HTTP/1.0: the answer ends where the connection does, and there is nothing to decode.
+//! The engine over its unix socket, as far as `exec` and a container's address need it; never anything that changes
+//! more than that. The calls are bollard's, over the transport of a pass.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerInspectResponse, EndpointSettings};
+use bollard::query_parameters::InspectContainerOptions;
+use tagkeeper::engine::Transport;
 
 use crate::deadline;
 use crate::subject::is_hex;
 use crate::text::tame;
 
 const SOCKET: &str = "/run/docker.sock";
-const HEAD_BYTES: u64 = 16 * 1024;
-/// An inspection of a container with everything in it is some tens of kilobytes.
-const BODY_BYTES: u64 = 1024 * 1024;
 /// How often a container may borrow its network from another: a pod's container does once.
 const BORROWS: usize = 3;
 
 /// The engine at a socket.
 pub(crate) struct Engine<'a> {
+    pub(crate) client: Docker,
     socket: &'a str,
 }
 
-/// The status of an answer, and its body as it comes.
-pub(crate) struct Answer {
-    status: u16,
-    pub(crate) body: BufReader<UnixStream>,
-}
-
 impl<'a> Engine<'a> {
-    pub(crate) fn at(socket: Option<&'a str>) -> Self {
+    pub(crate) fn at(socket: Option<&'a str>) -> Result<Self> {
         let socket = socket.unwrap_or(SOCKET);
         deadline::doing(format!("asking the engine at '{socket}'"));
-        Self { socket }
+        let client = Transport::new(Path::new(socket)).client();
+        let client = client.context("failed to set up the connection to the engine")?;
+        Ok(Self { client, socket })
     }
 
-    /// Asks, and answers what a success brings. Anything else is an error with the engine's words.
-    pub(crate) fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer> {
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let answer = self
-            .exchange(method, path, &body)
-            .with_context(|| format!("failed to ask the engine at '{}'", self.socket))?;
-        if (200..300).contains(&answer.status) {
-            return Ok(answer);
+    /// What the engine answered, or why it did not, in its own words.
+    pub(crate) fn answer<T>(&self, answer: Result<T, Error>) -> Result<T> {
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(Error::DockerResponseServerError {
+                status_code,
+                message,
+            }) => bail!(
+                "the engine answered {status_code}: {}",
+                tame(message.as_bytes())
+            ),
+            Err(error) => {
+                let why = tame(format!("{:#}", anyhow::Error::new(error)).as_bytes());
+                bail!("failed to ask the engine at '{}': {why}", self.socket)
+            }
         }
-        let status = answer.status;
-        let words = read_body(answer).unwrap_or_default();
-        let message: Option<Value> = serde_json::from_slice(&words).ok();
-        let message = message.as_ref().and_then(|m| m.get("message")?.as_str());
-        let words = message.map_or(words.as_slice(), str::as_bytes);
-        bail!("the engine answered {status}: {}", tame(words));
-    }
-
-    /// Asks for a JSON value.
-    pub(crate) fn json(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
-        let bytes = read_body(self.request(method, path, body)?)?;
-        serde_json::from_slice(&bytes).context("the engine's answer is not JSON")
-    }
-
-    fn exchange(&self, method: &str, path: &str, body: &str) -> Result<Answer> {
-        let mut stream = UnixStream::connect(self.socket)?;
-        let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(head.as_bytes())?;
-        let mut body = BufReader::new(stream);
-        let status = read_head(&mut body)?;
-        Ok(Answer { status, body })
     }
 
     /// The address that a container is reached at from the host: loopback, if it has the host's network.
-    pub(crate) fn address_of(&self, container: &str) -> Result<IpAddr> {
+    pub(crate) async fn address_of(&self, container: &str) -> Result<IpAddr> {
         let mut owner = container.to_owned();
         for _ in 0..=BORROWS {
-            let seen = self.json("GET", &format!("/containers/{owner}/json"), None)?;
-            match network_of(&seen)? {
+            let asked = self
+                .client
+                .inspect_container(&owner, None::<InspectContainerOptions>);
+            let seen = self.answer(asked.await)?;
+            ensure!(
+                seen.id.as_ref() == Some(&owner),
+                "the engine answered about container '{}'",
+                tame(seen.id.unwrap_or_default().as_bytes())
+            );
+            match network_of(seen)? {
                 Network::Own(address) => return Ok(address),
                 Network::Borrowed(other) => owner = other,
             }
@@ -97,11 +83,9 @@ enum Network {
     Borrowed(String),
 }
 
-fn network_of(seen: &Value) -> Result<Network> {
-    let mode = seen
-        .pointer("/HostConfig/NetworkMode")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
+fn network_of(seen: ContainerInspectResponse) -> Result<Network> {
+    let mode = seen.host_config.and_then(|host| host.network_mode);
+    let mode = mode.unwrap_or_default();
     if mode == "host" {
         return Ok(Network::Own(IpAddr::from([127, 0, 0, 1])));
     }
@@ -113,18 +97,8 @@ fn network_of(seen: &Value) -> Result<Network> {
         );
         return Ok(Network::Borrowed(other.to_owned()));
     }
-    // By name, so that the same one is taken each time.
-    let mut networks: Vec<_> = seen
-        .pointer("/NetworkSettings/Networks")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .collect();
-    networks.sort_by_key(|(name, _)| name.as_str());
-    networks
-        .iter()
-        .flat_map(|(_, network)| ["IPAddress", "GlobalIPv6Address"].map(|key| network.get(key)))
-        .find_map(|address| address?.as_str()?.parse().ok())
+    let networks = seen.network_settings.and_then(|settings| settings.networks);
+    first_address(networks.unwrap_or_default())
         .map(Network::Own)
         .with_context(|| {
             let mode = tame(mode.as_bytes());
@@ -132,61 +106,29 @@ fn network_of(seen: &Value) -> Result<Network> {
         })
 }
 
-/// Reads the status line and passes over the headers.
-pub(crate) fn read_head(reader: &mut impl BufRead) -> Result<u16> {
-    let mut head = reader.take(HEAD_BYTES);
-    let status = read_status(&mut head)?;
-    loop {
-        let mut line = Vec::new();
-        head.read_until(b'\n', &mut line)?;
-        match line.as_slice() {
-            b"\r\n" | b"\n" => return Ok(status),
-            line if line.ends_with(b"\n") => {}
-            _ => bail!("an answer whose head has no end"),
-        }
-    }
-}
-
-/// Reads the first line of an HTTP answer: its status.
-pub(crate) fn read_status(reader: &mut impl BufRead) -> Result<u16> {
-    let mut line = Vec::new();
-    reader.take(1024).read_until(b'\n', &mut line)?;
-    let text = String::from_utf8_lossy(&line);
-    let mut words = text.split_ascii_whitespace();
-    let is_http = words.next().is_some_and(|word| word.starts_with("HTTP/1."));
-    let status = words
-        .next()
-        .filter(|word| is_http && word.len() == 3)
-        .and_then(|word| word.parse().ok())
-        .filter(|status| (100..600).contains(status));
-    match status {
-        Some(status) if line.ends_with(b"\n") => Ok(status),
-        _ => bail!("an answer that is not HTTP: '{}'", tame(&line)),
-    }
-}
-
-fn read_body(answer: Answer) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    answer.body.take(BODY_BYTES).read_to_end(&mut bytes)?;
-    ensure!(
-        (bytes.len() as u64) < BODY_BYTES,
-        "the engine's answer is longer than {BODY_BYTES} bytes"
-    );
-    Ok(bytes)
+/// By the networks' names, so that the same one is taken each time.
+fn first_address(networks: HashMap<String, EndpointSettings>) -> Option<IpAddr> {
+    let mut networks: Vec<_> = networks.into_iter().collect();
+    networks.sort_by(|(name, _), (other, _)| name.cmp(other));
+    networks
+        .into_iter()
+        .flat_map(|(_, network)| [network.ip_address, network.global_ipv6_address])
+        .find_map(|address| address?.parse().ok())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, from_value, json};
 
     use super::*;
 
     #[test]
     fn a_container_is_reached_where_its_network_is() {
         let on = |mode: &str, networks: Value| {
-            network_of(
-                &json!({"HostConfig": {"NetworkMode": mode}, "NetworkSettings": {"Networks": networks}}),
-            )
+            let seen = json!({
+                "HostConfig": {"NetworkMode": mode}, "NetworkSettings": {"Networks": networks}
+            });
+            network_of(from_value(seen).unwrap())
         };
         let own = |address: &str| Network::Own(address.parse().unwrap());
         let bridge = json!({"bridge": {"IPAddress": "172.17.0.2", "GlobalIPv6Address": ""}});
@@ -207,25 +149,5 @@ mod tests {
         ] {
             assert!(on(mode, networks.clone()).is_err(), "{mode} {networks}");
         }
-    }
-
-    #[test]
-    fn a_status_line_is_read_or_refused() {
-        let read = |text: &str| read_status(&mut text.as_bytes());
-        assert_eq!(read("HTTP/1.1 204 No Content\r\n").unwrap(), 204);
-        assert_eq!(read("HTTP/1.0 503\r\n").unwrap(), 503);
-        let endless = "HTTP/1.1 200 ".to_owned() + &"x".repeat(5000);
-        for text in [
-            "",
-            "HTTP/1.1 200",
-            "SSH-2.0-x\r\n",
-            "HTTP/1.1 +20 OK\r\n",
-            "HTTP/1.1 2000\r\n",
-            &endless,
-        ] {
-            assert!(read(text).is_err(), "{text:.40}");
-        }
-        let unending = "HTTP/1.1 200 OK\r\n".to_owned() + &"x: y\r\n".repeat(20_000);
-        assert!(read_head(&mut unending.as_bytes()).is_err());
     }
 }

@@ -1,14 +1,14 @@
-//! The ready commands that ship with tagkeeper: `sonic`, `exec`, `tcp` and `http` (docs/ready.md).
+//! The ready commands that ship with tagkeeper: `sonic`, `exec` and `http` (docs/ready.md).
 //!
-//! One program under four names, so that a small host carries it once. It stands apart from tagkeeper: it knows the
-//! environment that a `ready` command gets (design 4.3) and nothing else of it. Exit 0 is ready; anything else is not, and
-//! standard error says why. What cannot be asked, read or believed is not ready.
+//! One program under three names, so that a small host carries it once. It stands apart from tagkeeper: it knows the
+//! environment that a `ready` command gets (design 4.3), has the bounded transport to the engine in common with it, and
+//! nothing else. Exit 0 is ready; anything else is not, and standard error says why. What cannot be asked, read or believed
+//! is not ready.
 
 mod deadline;
 mod engine;
 mod exec;
 mod http;
-mod network;
 mod options;
 mod redis;
 mod sonic;
@@ -16,17 +16,19 @@ mod subject;
 mod text;
 
 use std::ffi::OsString;
+use std::future::Future;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use options::{Options, Usage};
 use subject::Subject;
 
 const NOT_READY: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
-/// One of the four: how it is called, which options it takes, what it does.
+/// One of the three: how it is called, which options it takes, what it does.
 struct Command {
     name: &'static str,
     usage: &'static str,
@@ -34,7 +36,7 @@ struct Command {
     ask: fn(&Subject, &Options) -> anyhow::Result<()>,
 }
 
-const COMMANDS: [Command; 4] = [
+const COMMANDS: [Command; 3] = [
     Command {
         name: "sonic",
         usage: sonic::USAGE,
@@ -48,15 +50,9 @@ const COMMANDS: [Command; 4] = [
         ask: exec::ask,
     },
     Command {
-        name: "tcp",
-        usage: network::USAGE,
-        options: network::OPTIONS,
-        ask: network::ask,
-    },
-    Command {
         name: "http",
         usage: http::USAGE,
-        options: network::OPTIONS,
+        options: http::OPTIONS,
         ask: http::ask,
     },
 ];
@@ -88,6 +84,15 @@ fn main() -> ExitCode {
     }
     say(&format!("{label}: {problem:#}"));
     ExitCode::from(NOT_READY)
+}
+
+/// Runs what waits for a peer, on this thread.
+fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to set up the wait for an answer")?
+        .block_on(work)
 }
 
 /// The command of that name, or of the path that ends in it.

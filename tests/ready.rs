@@ -1,5 +1,5 @@
-//! The ready commands that ship: `sonic` against a real Redis server, `exec` in real containers, `tcp` and `http` on loopback
-//! and at a container's address. Whatever answers wrongly, too much or not at all is not ready, and in time.
+//! The ready commands that ship: `sonic` against a real Redis server, `exec` in real containers, `http` on loopback and at a
+//! container's address. Whatever answers wrongly, too much or not at all is not ready, and in time.
 //!
 //! Run by `make test`; without its engine or its Redis server every test that needs one fails.
 
@@ -18,8 +18,8 @@ mod engine;
 mod exec;
 #[path = "support/executable.rs"]
 mod executable;
-#[path = "ready/network.rs"]
-mod network;
+#[path = "ready/http.rs"]
+mod http;
 #[path = "ready/peers.rs"]
 mod peers;
 #[path = "ready/shipped.rs"]

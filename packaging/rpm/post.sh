@@ -1,6 +1,6 @@
-# The four ready commands are one program under four names.
+# The three ready commands are one program under four names.
 mkdir -p /usr/lib/tagkeeper/ready
-for name in exec http sonic tcp; do
+for name in exec http sonic; do
     ln -sfn ../tagkeeper-ready "/usr/lib/tagkeeper/ready/$name"
 done
 

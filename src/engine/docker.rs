@@ -81,15 +81,7 @@ impl Docker {
             Box::pin(tokio::time::sleep(pass_deadline))
         };
         let transport = Transport::new(socket);
-        let way = transport.clone();
-        let client = bollard::Docker::connect_with_custom_transport(
-            move |request| way.clone().send(request),
-            Some("http://localhost"),
-            // The calls have deadlines of their own, which cover the body too.
-            u64::MAX,
-            bollard::API_DEFAULT_VERSION,
-        )
-        .context(FAILED)?;
+        let client = transport.client().context(FAILED)?;
         Ok(Self {
             client,
             transport,

@@ -18,6 +18,7 @@ use tagkeeper_core::model::{ImageId, Reference};
 
 pub use answer::{parse_container, parse_image, parse_lists};
 pub use docker::Docker;
+pub use transport::{Transport, answer_over};
 
 /// The two lists that every observation begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The way to the engine's socket: a connection for each request, and a bound on what comes back.
 //!
-//! bollard sends its requests through here (`Docker::connect_with_custom_transport`), and so do the two lists. An answer
-//! is collected whole before anything looks at it; so the bound is on the bytes that come in from the socket. No
+//! bollard sends its requests through here (`Docker::connect_with_custom_transport`), and so do the two lists; the ready
+//! commands that ship do so too. An answer is collected whole before anything looks at it; so the bound is on the bytes that come in from the socket. No
 //! connection is used twice: whatever an engine or a proxy sends beyond the answer finds no request that it could be taken
 //! for the answer of.
 
@@ -18,8 +18,8 @@ use bollard::BollardRequest;
 use bollard::errors::Error;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, HeaderValue};
-use hyper::{Request, Response, Uri};
+use hyper::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +32,8 @@ use crate::text::clean;
 pub(super) const MAX_LIST_BYTES: u64 = 64 * 1024 * 1024;
 /// The same for every other answer. The largest are inspects, of a few tens of KB; bollard copies them more than once.
 pub(super) const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
+/// The same for what a command in a container writes, which comes on an upgraded connection and is not collected.
+const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 /// What is read of the body of a refusal: enough for any message that is printed.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// The most that the headers may weigh, and what is read at once.
@@ -39,21 +41,41 @@ const BUFFER_BYTES: usize = 128 * 1024;
 
 /// The way to the engine; nothing is opened before a request is sent.
 #[derive(Clone)]
-pub(super) struct Transport {
+pub struct Transport {
     socket: Arc<Path>,
 }
 
 impl Transport {
-    pub(super) fn new(socket: &Path) -> Self {
+    /// The way to the engine behind this socket.
+    pub fn new(socket: &Path) -> Self {
         Self {
             socket: socket.into(),
         }
     }
 
+    /// bollard's client with this way to the engine. It has no deadlines: its own would cover no body.
+    ///
+    /// # Errors
+    /// None that is known: bollard's own signature has one.
+    pub fn client(&self) -> Result<bollard::Docker, Error> {
+        let way = self.clone();
+        bollard::Docker::connect_with_custom_transport(
+            move |request| way.clone().send(request),
+            Some("http://localhost"),
+            u64::MAX,
+            bollard::API_DEFAULT_VERSION,
+        )
+    }
+
     /// Sends a request of bollard's. Any answer but a success is an error: bollard would take 101 and 304 for one, and
     /// hold the body of a refusal in memory several times.
-    pub(super) async fn send(self, request: BollardRequest) -> Result<Response<Incoming>, Error> {
-        self.exchange(request, MAX_ANSWER_BYTES).await
+    async fn send(self, request: BollardRequest) -> Result<Response<Incoming>, Error> {
+        let max_bytes = if is_upgrade(&request) {
+            MAX_OUTPUT_BYTES
+        } else {
+            MAX_ANSWER_BYTES
+        };
+        self.exchange(request, max_bytes).await
     }
 
     /// Reads what is at a path to its end, as the bytes that come.
@@ -77,27 +99,53 @@ impl Transport {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         *request.uri_mut() = path_of(request.uri())?;
+        let upgrades = is_upgrade(&request);
         let headers = request.headers_mut();
         headers.insert(HOST, HeaderValue::from_static("localhost"));
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        if !upgrades {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let stream = Bounded {
             stream: UnixStream::connect(&self.socket).await?,
             left_bytes: max_bytes,
             max_bytes,
         };
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(BUFFER_BYTES)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        // Whoever waits for the answer hears of the connection's errors.
-        tokio::spawn(async move { connection.await.unwrap_or_default() });
-        let response = sender.send_request(request).await?;
-        if response.status().is_success() {
+        let response = answer_over(stream, request).await?;
+        let status = response.status();
+        if status.is_success() || (upgrades && status == StatusCode::SWITCHING_PROTOCOLS) {
             Ok(response)
         } else {
             Err(refusal(response).await)
         }
     }
+}
+
+/// Sends a request over a connection that is made for it alone, and answers as soon as the headers are there.
+///
+/// # Errors
+/// When the connection breaks, or what comes is not HTTP.
+pub async fn answer_over<S, B>(
+    stream: S,
+    request: Request<B>,
+) -> Result<Response<Incoming>, hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(BUFFER_BYTES)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    // Whoever waits for the answer hears of the connection's errors.
+    let connection = connection.with_upgrades();
+    tokio::spawn(async move { connection.await.unwrap_or_default() });
+    sender.send_request(request).await
+}
+
+/// Whether a request asks for the connection itself: only the start of a command in a container does.
+fn is_upgrade<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(UPGRADE)
 }
 
 /// What is sent to a socket: without the scheme and the host that bollard gives each request.

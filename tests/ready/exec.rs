@@ -95,6 +95,9 @@ fn a_script_that_floods_hangs_or_leaves_a_child_behind_is_not_ready_in_time() ->
     let said = container.script(flood);
     said.expect_not_ready("ended with 3: ...x");
     said.expect_not_ready("x the end\n");
+    container
+        .script("cat /dev/zero")
+        .expect_not_ready("larger than 16 MiB");
     // What was late still floods in it, and would take a processor for as long as the engine is up.
     host.remove(&container.name)
 }
@@ -103,24 +106,29 @@ fn a_script_that_floods_hangs_or_leaves_a_child_behind_is_not_ready_in_time() ->
 fn an_engine_that_is_gone_hangs_or_talks_nonsense_is_not_ready_in_time() {
     let asked = |socket: &str| ask("exec", &["--socket", socket, "--timeout", "1s", "/probe"]);
     asked("/nowhere/docker.sock").expect_not_ready("No such file or directory");
-    for manner in [Manner::Hangs, Manner::Drips] {
+    for manner in [Manner::Hangs, Manner::Drips("HTTP/1.1 200 OK\r\nx: ")] {
         asked(&Socket::of(manner).text()).expect_late("asking the engine at");
     }
-    let long = "x".repeat(2_000_000);
+    let long = "x".repeat(5_000_000);
     for (manner, reason) in [
-        (Manner::Answers(String::new()), "not HTTP: ''"),
-        (Manner::Floods("x"), "not HTTP: '...xxx"),
-        (Manner::Floods("HTTP/1.1 200 OK\r\n"), "head has no end"),
-        (Manner::http("201 Created", "<html>"), "is not JSON"),
+        (Manner::Answers(String::new()), "failed to ask the engine"),
+        (Manner::Floods("x"), "failed to ask the engine"),
+        (
+            Manner::Floods("HTTP/1.1 200 OK\r\n"),
+            "failed to ask the engine",
+        ),
+        (
+            Manner::FloodsAfter("HTTP/1.1 200 OK\r\nx: ", "x"),
+            "failed to ask the engine",
+        ),
+        (Manner::http("201 Created", "<html>"), "deserialize JSON"),
         (
             Manner::http("201 Created", r#"{"Id":"../../x"}"#),
             "gave the command no id",
         ),
-        (Manner::http("201 Created", "[]"), "gave the command no id"),
-        (
-            Manner::http("201 Created", &long),
-            "longer than 1048576 bytes",
-        ),
+        (Manner::http("201 Created", "[]"), "deserialize JSON"),
+        (Manner::http("101 Odd", ""), "the engine answered 101"),
+        (Manner::http("201 Created", &long), "larger than 4 MiB"),
         (Manner::http("500 Oops", &long), "the engine answered 500"),
         (
             Manner::http("500 Oops", r#"{"message":"out of\nsorts"}"#),
@@ -129,9 +137,35 @@ fn an_engine_that_is_gone_hangs_or_talks_nonsense_is_not_ready_in_time() {
     ] {
         asked(&Socket::of(manner).text()).expect_not_ready(reason);
     }
-    // Every request gets the answer to the first: a command was made, and its output is in no frame.
+    // Every request gets the answer to the first: a command was made, and its start is no upgrade.
     let made = json!({"Id": ID}).to_string();
-    asked(&Socket::of(Manner::http("201 Created", &made)).text()).expect_not_ready("broke off");
+    asked(&Socket::of(Manner::http("201 Created", &made)).text())
+        .expect_not_ready("failed to ask the engine");
+}
+
+#[test]
+fn output_in_no_frame_or_without_measure_is_not_ready() {
+    let asked = |start: Manner| {
+        let engine = Socket::of(Manner::Runs(Box::new(start)));
+        ask("exec", &["--socket", &engine.text(), "/probe"])
+    };
+    let upgraded = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+    let writes = |output: &str| asked(Manner::Answers(format!("{upgraded}{output}")));
+    writes("").expect_ready();
+    writes("\x01\0\0\0\0\0\0\x05words\x02\0\0\0\0\0\0\0").expect_ready();
+    for output in [
+        "plain text, no frame",
+        "\x03\0\0\0\0\0\0\0",
+        "\x01\0\0",
+        "\x01\0\0\0\0\0\0\x05word",
+    ] {
+        writes(output).expect_not_ready("the engine broke off");
+    }
+    // One frame that says that it holds 2 GiB.
+    let frame =
+        "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n\x01\0\0\0\x7f\0\0\0";
+    asked(Manner::FloodsAfter(frame, "x")).expect_not_ready("larger than 16 MiB");
+    asked(Manner::http("200 OK", "")).expect_not_ready("failed to ask the engine");
 }
 
 #[test]

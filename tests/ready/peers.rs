@@ -6,7 +6,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::thread;
 
+use serde_json::json;
 use tempfile::TempDir;
+
+use crate::asking::ID;
 
 /// What a peer does with a connection, once it has read something from it.
 #[derive(Clone)]
@@ -15,8 +18,12 @@ pub(crate) enum Manner {
     Answers(String),
     /// Answers this again and again, for ever.
     Floods(&'static str),
-    /// Answers a byte now and then, for ever.
-    Drips,
+    /// Answers the first once, then the second again and again, for ever.
+    FloodsAfter(&'static str, &'static str),
+    /// Answers this, then a byte now and then, for ever.
+    Drips(&'static str),
+    /// An engine whose commands all end with 0, and which answers this way when one is started.
+    Runs(Box<Manner>),
     /// Reads, and never answers.
     Hangs,
 }
@@ -31,22 +38,39 @@ impl Manner {
     }
 
     fn treat(&self, mut stream: impl Read + Write) {
-        let _ = stream.read(&mut [0; 4096]);
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap_or_default();
+        self.answer(&String::from_utf8_lossy(&request[..length]), stream);
+    }
+
+    fn answer(&self, request: &str, mut stream: impl Read + Write) {
         match self {
             Self::Answers(text) => drop(stream.write_all(text.as_bytes())),
-            Self::Floods(text) => {
-                let flood = text.repeat(1000);
-                while stream.write_all(flood.as_bytes()).is_ok() {}
+            Self::Floods(text) => flood(stream, text),
+            Self::FloodsAfter(first, text) => {
+                let _ = stream.write_all(first.as_bytes());
+                flood(stream, text);
             }
-            Self::Drips => {
+            Self::Drips(first) => {
+                let _ = stream.write_all(first.as_bytes());
                 while stream.write_all(b"1").is_ok() {
                     thread::sleep(std::time::Duration::from_millis(100));
                 }
+            }
+            Self::Runs(start) if request.contains("/start ") => start.answer(request, stream),
+            Self::Runs(_) => {
+                let seen = json!({"Id": ID, "ID": ID, "Running": false, "ExitCode": 0});
+                Self::http("200 OK", &seen.to_string()).answer(request, stream);
             }
             // Until the other side closes.
             Self::Hangs => while stream.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {},
         }
     }
+}
+
+fn flood(mut stream: impl Write, text: &str) {
+    let text = text.repeat(1000);
+    while stream.write_all(text.as_bytes()).is_ok() {}
 }
 
 /// A unix socket with a peer behind it.

@@ -25,10 +25,10 @@ fn installed_commands_work_under_their_names_and_leave_without_a_trace() {
     let root = tempfile::tempdir().unwrap();
     make("install", root.path());
     let lib = root.path().join("opt/tk/lib/tagkeeper");
-    let port = port_at("127.0.0.1", Manner::Hangs).to_string();
-    let mut tcp = Command::new(lib.join("ready/tcp"));
-    tcp.arg(&port);
-    run(tcp, ID, NAME).expect_ready();
+    let port = port_at("127.0.0.1", Manner::http("200 OK", "")).to_string();
+    let mut http = Command::new(lib.join("ready/http"));
+    http.arg(&port);
+    run(http, ID, NAME).expect_ready();
     for name in ["sonic", "exec", "http"] {
         let mut command = Command::new(lib.join("ready").join(name));
         command.arg("--nonsense");
@@ -50,7 +50,7 @@ fn installed_commands_work_under_their_names_and_leave_without_a_trace() {
 fn called_by_no_name_of_a_command_it_says_which_there_are() {
     let mut command = Command::new(PROGRAM);
     command.arg("ping");
-    run(command, ID, NAME).expect_wrong_usage("sonic|exec|tcp|http");
+    run(command, ID, NAME).expect_wrong_usage("sonic|exec|http");
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn a_server_that_hangs_drips_or_floods_is_not_ready_in_time() {
     late.expect_late("asking the Redis server at");
     redis.ask().expect_ready();
 
-    for manner in [Manner::Hangs, Manner::Drips] {
+    for manner in [Manner::Hangs, Manner::Drips("")] {
         let peer = Socket::of(manner);
         ask("sonic", &["--socket", &peer.text(), "--timeout", "1s"])
             .expect_late("asking the Redis server at");

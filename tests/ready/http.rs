@@ -1,9 +1,9 @@
-//! `ready/tcp` and `ready/http`: on loopback, and at the address of a container.
+//! `ready/http`: on loopback, and at the address of a container.
 
 use anyhow::Result;
 use serde_json::json;
 
-use crate::asking::{ID, PROGRAM, ask, ask_about, run};
+use crate::asking::{ID, PROGRAM, Said, ask, ask_about, run};
 use crate::engine::Host;
 use crate::peers::{Manner, Socket, closed_port, port_at};
 
@@ -16,12 +16,10 @@ fn yes() -> Manner {
 #[test]
 fn a_port_takes_connections_or_not() {
     let port = port_at(LOOPBACK, yes()).to_string();
-    ask("tcp", &[&port]).expect_ready();
-    ask("tcp", &["--host", LOOPBACK, &port]).expect_ready();
-    ask("tcp", &["--host", "127.0.0.2", &port]).expect_not_ready("failed to connect to 127.0.0.2:");
-    let closed = closed_port().to_string();
-    ask("tcp", &[&closed]).expect_not_ready("Connection refused");
-    ask("http", &[&closed]).expect_not_ready("Connection refused");
+    ask("http", &["--host", LOOPBACK, &port]).expect_ready();
+    ask("http", &["--host", "127.0.0.2", &port])
+        .expect_not_ready("failed to connect to 127.0.0.2:");
+    ask("http", &[&closed_port().to_string()]).expect_not_ready("Connection refused");
 }
 
 #[test]
@@ -30,7 +28,7 @@ fn an_answer_is_a_success_or_not() {
         let port = port_at(LOOPBACK, Manner::http(status, "")).to_string();
         ask("http", &[port.as_str(), "/ready?full=1"]).expect_ready();
     }
-    for status in ["100 Continue", "301 Moved", "404 Not Found", "503 Not Yet"] {
+    for status in ["301 Moved", "404 Not Found", "503 Not Yet"] {
         let port = port_at(LOOPBACK, Manner::http(status, "")).to_string();
         let reason = format!("GET http://127.0.0.1:{port}/: it answered {}", &status[..3]);
         ask("http", &[&port]).expect_not_ready(&reason);
@@ -39,32 +37,40 @@ fn an_answer_is_a_success_or_not() {
 
 #[test]
 fn what_is_no_answer_is_not_ready_in_time() {
-    for manner in [Manner::Hangs, Manner::Drips] {
+    for manner in [Manner::Hangs, Manner::Drips("HTTP/1.1 200 OK\r\nx: ")] {
         let port = port_at(LOOPBACK, manner).to_string();
         ask("http", &["--timeout", "1s", &port]).expect_late("GET http://127.0.0.1:");
-        ask("tcp", &["--timeout", "1s", &port]).expect_ready();
     }
     for manner in [
         Manner::Answers(String::new()),
         Manner::Answers("SSH-2.0-OpenSSH\r\n".to_owned()),
         Manner::Answers("HTTP/1.1 200".to_owned()),
+        Manner::Answers("HTTP/1.1 200 OK\r\n".to_owned()),
+        // The answer that this announces does not come.
+        Manner::http("100 Continue", ""),
         Manner::Floods("x"),
+        Manner::Floods("HTTP/1.1 200 OK\r\n"),
     ] {
         let port = port_at(LOOPBACK, manner).to_string();
         ask("http", &[&port]).expect_not_ready("GET http://127.0.0.1:");
     }
-    // Its headers never end, and nobody reads them.
-    let port = port_at(LOOPBACK, Manner::Floods("HTTP/1.1 200 OK\r\n")).to_string();
+    // Its headers are one that does not end, or its body does not, which nobody reads.
+    let header = Manner::FloodsAfter("HTTP/1.1 200 OK\r\nx: ", "x");
+    let port = port_at(LOOPBACK, header).to_string();
+    ask("http", &[&port]).expect_not_ready("GET http://127.0.0.1:");
+    let body = Manner::FloodsAfter("HTTP/1.1 200 OK\r\n\r\n", "x");
+    let port = port_at(LOOPBACK, body).to_string();
     ask("http", &[&port]).expect_ready();
 }
 
 #[test]
 fn wrong_usage_is_said_with_the_right_one() {
-    ask("tcp", &[""; 0]).expect_wrong_usage("one port is wanted");
-    ask("tcp", &["0"]).expect_wrong_usage("'0' is no port");
-    ask("tcp", &["65536"]).expect_wrong_usage("'65536' is no port");
-    ask("tcp", &["--host", "localhost", "80"]).expect_wrong_usage("'--host localhost'");
+    ask("http", &[""; 0]).expect_wrong_usage("a port and a path are wanted");
+    ask("http", &["0"]).expect_wrong_usage("'0' is no port");
+    ask("http", &["65536"]).expect_wrong_usage("'65536' is no port");
+    ask("http", &["--host", "localhost", "80"]).expect_wrong_usage("'--host localhost'");
     ask("http", &["80", "ready"]).expect_wrong_usage("'ready' is no path");
+    ask("http", &["80", "/a<b>"]).expect_wrong_usage("'/a<b>' is no path");
     ask("http", &["80", "/a b\r\nX: y"]).expect_wrong_usage("is no path");
 }
 
@@ -73,46 +79,42 @@ fn wrong_usage_is_said_with_the_right_one() {
 fn without_a_network_nothing_is_reached() {
     let port = port_at(LOOPBACK, yes()).to_string();
     let mut command = std::process::Command::new("unshare");
-    command.args(["--net", "--", PROGRAM, "tcp", &port]);
+    command.args(["--net", "--", PROGRAM, "http", &port]);
     run(command, ID, "telemetry").expect_not_ready("Network is unreachable");
+}
+
+/// Asks with the container's address, which the engine at the socket knows.
+fn ask_at_container(engine: &Socket, more: &[&str]) -> Said {
+    let socket = engine.text();
+    let arguments = [&["--host", "container", "--socket", &socket], more].concat();
+    ask("http", &arguments)
+}
+
+fn inspected(id: &str, mode: &str) -> Socket {
+    let body = json!({"Id": id, "HostConfig": {"NetworkMode": mode},
+        "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "127.0.0.3"}}}});
+    Socket::of(Manner::http("200 OK", &body.to_string()))
 }
 
 #[test]
 fn a_containers_address_is_the_one_that_the_engine_knows() {
-    let inspect = json!({"HostConfig": {"NetworkMode": "bridge"},
-        "NetworkSettings": {"Networks": {"bridge": {"IPAddress": "127.0.0.3"}}}});
-    let engine = Socket::of(Manner::http("200 OK", &inspect.to_string()));
     let port = port_at("127.0.0.3", yes()).to_string();
-    for command in ["tcp", "http"] {
-        ask(
-            command,
-            &["--host", "container", "--socket", &engine.text(), &port],
-        )
-        .expect_ready();
-        ask(command, &[&port]).expect_not_ready("Connection refused");
-    }
+    ask_at_container(&inspected(ID, "bridge"), &[&port]).expect_ready();
+    ask("http", &[&port]).expect_not_ready("Connection refused");
     // A ring of containers that borrow from each other.
-    let ring = json!({"HostConfig": {"NetworkMode": format!("container:{ID}")}});
-    let engine = Socket::of(Manner::http("200 OK", &ring.to_string()));
-    ask(
-        "tcp",
-        &["--host", "container", "--socket", &engine.text(), &port],
-    )
-    .expect_not_ready("belongs to no one within reach");
-    let engine = Socket::of(Manner::Hangs);
-    ask(
-        "tcp",
-        &[
-            "--host",
-            "container",
-            "--socket",
-            &engine.text(),
-            "--timeout",
-            "1s",
-            &port,
-        ],
-    )
-    .expect_late("asking the engine at");
+    ask_at_container(&inspected(ID, &format!("container:{ID}")), &[&port])
+        .expect_not_ready("belongs to no one within reach");
+    ask_at_container(&Socket::of(Manner::Hangs), &["--timeout", "1s", &port])
+        .expect_late("asking the engine at");
+}
+
+#[test]
+fn trap_an_answer_about_another_container_has_no_address() {
+    let port = port_at("127.0.0.3", yes()).to_string();
+    for other in ["", "abc", &"f".repeat(64)] {
+        ask_at_container(&inspected(other, "bridge"), &[&port])
+            .expect_not_ready(&format!("the engine answered about container '{other}'"));
+    }
 }
 
 #[test]
