@@ -125,7 +125,7 @@ soak-test: toolchain
 	PROPTEST_CASES=$(HISTORIES) $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner properties
 
 exhaustive: toolchain
-	EXHAUSTIVE_DEPTH=$(DEPTH) EXHAUSTIVE_SECS=$$(($(MINUTES) * 60)) $(CARGO) test --locked --profile soak \
+	RUST_BACKTRACE=0 EXHAUSTIVE_DEPTH=$(DEPTH) EXHAUSTIVE_SECS=$$(($(MINUTES) * 60)) $(CARGO) test --locked --profile soak \
 		--package tagkeeper-core --test planner exhaustive -- --nocapture
 
 test-engines: root toolchain

@@ -13,8 +13,8 @@ use hashbrown::HashMap;
 use super::Recalled;
 use super::pins;
 use crate::model::{
-    Container, ContainerState, Image, ImageId, LATEST, Observation, Policy, Reference, Repository,
-    Workload, WorkloadName, WorkloadState,
+    Container, ContainerState, Image, ImageId, LATEST, Memory, Observation, Policy, Reference,
+    Repository, Workload, WorkloadName, WorkloadState,
 };
 
 /// What was observed, by workload.
@@ -316,7 +316,7 @@ fn remembered<'a>(policy: &Policy, recalled: &'a Recalled) -> Remembered<'a> {
     for (workload, name) in policy.workloads.keys().enumerate() {
         let known = recalled.workloads.get(name);
         let memory = known.iter().map(|known| &known.memory);
-        let ids = memory.flat_map(|memory| memory.claimed());
+        let ids = memory.flat_map(Memory::claimed);
         let rejected = recalled
             .rejected
             .get(name)

@@ -77,10 +77,11 @@ fn look_without_names(host: &mut Host) {
     }
 }
 
-#[test]
-fn case_19_one_look_without_names_changes_nothing() {
-    type Arrange = fn() -> Host;
-    let table: [(&str, Arrange); 8] = [
+type Arranged = (&'static str, fn() -> Host);
+
+/// Hosts on which something is going on, or nothing.
+fn hosts_in_play() -> [Arranged; 8] {
+    [
         ("an upgrade soaks", || {
             let mut host = Host::with_head();
             host.deploy('b', "v2");
@@ -132,8 +133,12 @@ fn case_19_one_look_without_names_changes_nothing() {
             host.minutes(1);
             host
         }),
-    ];
-    for (case, arrange) in table {
+    ]
+}
+
+#[test]
+fn case_19_one_look_without_names_changes_nothing() {
+    for (case, arrange) in hosts_in_play() {
         let mut host = arrange();
         let before = host.state.workloads.clone();
         look_without_names(&mut host);

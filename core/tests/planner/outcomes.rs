@@ -50,9 +50,7 @@ impl Host {
                 container.uses(image)
                     && !container.one_off
                     && details.is_some_and(|details| !details.interactive)
-                    && up.is_some_and(|(_, since_ms)| {
-                        since_ms + workload.soak_ms <= self.witness.lived_ms
-                    })
+                    && up.is_some_and(|up| up.since_ms + workload.soak_ms <= self.witness.lived_ms)
             })
         };
         match purpose {
@@ -97,8 +95,8 @@ impl Host {
     /// Whether a promotion that replaced something came when the image had been there for a soak.
     fn is_obsolete(&self, workload: &Workload, life: &Life) -> bool {
         let soak_ms = workload.soak_ms;
-        let mut promotions = self.witness.promotions.iter();
-        promotions.any(|p| p.has_replaced && life.arrived_ms + soak_ms <= p.at_ms)
+        let replaced_ms = self.witness.replaced_ms;
+        replaced_ms.is_some_and(|replaced_ms| life.arrived_ms + soak_ms <= replaced_ms)
     }
 
     fn was_proven(&self, id: &ImageId) -> bool {
@@ -142,7 +140,7 @@ impl Host {
             return;
         };
         let is_inherited = seen_ms < first_pass_ms + workload.soak_ms && !life.has_run;
-        let has_replaced = self.witness.promotions.iter().any(|p| p.has_replaced);
+        let has_replaced = self.witness.replaced_ms.is_some();
         assert!(
             !is_inherited || has_replaced,
             "(e) {} is removed, and nothing has been replaced: {life:?} at {}",

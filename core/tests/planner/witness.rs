@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
 use tagkeeper_core::model::{
     Action, ActionKind, Container, ContainerId, Disk, Health, Image, ImageId, LATEST, Reference,
     TagPurpose, Workload, WorkloadName,
@@ -13,15 +14,24 @@ use tagkeeper_core::model::{
 
 use crate::host::{Host, telemetry};
 
-/// What the host went through.
-#[derive(Clone, Debug, Default)]
+/// Something that is so since a time.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Since<T> {
+    pub(crate) what: T,
+    pub(crate) since_ms: u64,
+}
+
+/// What the host went through. What later judgements depend on is serialized, each time by a name
+/// with `_ms` ([`crate::exhaustive`]).
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Witness {
     /// How long the host has been up in its life, reboots added up.
     pub(crate) lived_ms: u64,
     /// Uptime at the last look.
+    #[serde(skip)]
     uptime_ms: u64,
     /// The containers that run and are not unhealthy: their start, and since when at least.
-    pub(crate) up: BTreeMap<ContainerId, (String, u64)>,
+    pub(crate) up: BTreeMap<ContainerId, Since<String>>,
     /// Every image that some repository's `latest` has meant.
     pub(crate) was_latest: BTreeSet<ImageId>,
     /// The images on the disk, and what befell them there.
@@ -31,26 +41,30 @@ pub(crate) struct Witness {
     /// When the first pass looked at this disk with this state.
     pub(crate) first_pass_ms: Option<u64>,
     /// What the workload's `latest` means, and since when.
-    latest: Option<(ImageId, u64)>,
+    latest: Option<Since<ImageId>>,
     /// What `latest` meant to passes since then.
     latest_seen: BTreeSet<ImageId>,
-    pub(crate) promotions: Vec<Promotion>,
+    /// The last promotion.
+    promotion: Option<Promotion>,
+    /// When the last one was, at the latest, that replaced another image.
+    pub(crate) replaced_ms: Option<u64>,
     /// Every image that was proven, or may have been.
     pub(crate) was_proven: BTreeSet<ImageId>,
     /// Those that are now, newest first, as far as the host can tell.
     pub(crate) proven: Vec<Proof>,
     /// What does the work without any doubt, and since which pass.
-    service: Option<(Service, u64)>,
+    service: Option<Since<Service>>,
     /// Containers that ran beside a running local one: they may be dry runs.
     beside_local: BTreeSet<ContainerId>,
     /// Whether a person has rejected something.
     pub(crate) has_rejections: bool,
     /// Whether a pass found the disk fuller than some workload wants it.
+    #[serde(skip)]
     pub(crate) is_pressed: bool,
 }
 
 /// An image on the disk.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Life {
     /// When it came.
     pub(crate) arrived_ms: u64,
@@ -67,23 +81,21 @@ pub(crate) struct Life {
 }
 
 /// `latest` came to mean an image that runs.
-#[derive(Clone, Debug)]
-pub(crate) struct Promotion {
+#[derive(Clone, Debug, Serialize)]
+struct Promotion {
     image: ImageId,
-    /// When at the latest.
-    pub(crate) at_ms: u64,
-    /// Whether `latest` had meant another image.
-    pub(crate) has_replaced: bool,
+    /// Whether it had meant another image.
+    has_replaced: bool,
 }
 
 /// An image of which `latest` has been promoted, or may have been.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Proof {
     pub(crate) image: ImageId,
     pub(crate) certainty: Certainty,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) enum Certainty {
     /// The host cannot tell: it takes a place, and is owed nothing.
     Possible,
@@ -93,7 +105,7 @@ pub(crate) enum Certainty {
 }
 
 /// Which containers of which image do the work.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Service {
     image: ImageId,
     incarnations: Vec<(ContainerId, String)>,
@@ -135,9 +147,11 @@ impl Host {
                 continue;
             }
             let known = before.get(&container.id);
-            let known = known.filter(|(started_at, _)| *started_at == details.started_at);
-            let since_ms = known.map_or(now_ms, |(_, since_ms)| *since_ms);
-            let incarnation = (details.started_at.clone(), since_ms);
+            let known = known.filter(|up| up.what == details.started_at);
+            let incarnation = Since {
+                what: details.started_at.clone(),
+                since_ms: known.map_or(now_ms, |up| up.since_ms),
+            };
             self.witness.up.insert(container.id.clone(), incarnation);
         }
     }
@@ -148,9 +162,12 @@ impl Host {
             .latest_image(&telemetry())
             .map(|image| image.id.clone());
         let known = self.witness.latest.take();
-        self.witness.latest = latest.map(|latest| match known {
-            Some((known, since_ms)) if known == latest => (known, since_ms),
-            _ => (latest, now_ms),
+        self.witness.latest = latest.map(|latest| {
+            let known = known.filter(|known| known.what == latest);
+            known.unwrap_or(Since {
+                what: latest,
+                since_ms: now_ms,
+            })
         });
         let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
         self.witness.lives.retain(|id, _| is_on_disk(id));
@@ -170,10 +187,9 @@ impl Host {
             }));
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
             life.has_run |= users.clone().any(|c| self.witness.up.contains_key(&c.id));
-            life.idle_since_ms = match users.any(|c| c.pin.is_none()) {
-                true => None,
-                false => life.idle_since_ms.or(Some(now_ms)),
-            };
+            let is_used = users.any(|c| c.pin.is_none());
+            let since_ms = life.idle_since_ms.unwrap_or(now_ms);
+            life.idle_since_ms = (!is_used).then_some(since_ms);
         }
     }
 
@@ -249,7 +265,6 @@ impl Host {
     }
 
     fn witness_proofs(&mut self, workload: &Workload) {
-        let now_ms = self.witness.lived_ms;
         let latest = self
             .latest_image(&telemetry())
             .map(|image| image.id.clone());
@@ -263,7 +278,7 @@ impl Host {
         }
         if let Some(latest) = &latest {
             if self.witness.lives[latest].has_run {
-                self.witness.may_be_proven(latest, now_ms);
+                self.witness.may_be_proven(latest, workload);
             }
             self.witness.latest_seen.insert(latest.clone());
         }
@@ -281,8 +296,8 @@ impl Host {
     ) {
         let now_ms = self.witness.lived_ms;
         let known = self.witness.service.take();
-        let known = known.filter(|(known, _)| Some(known) == service.as_ref());
-        let since_ms = known.map_or(now_ms, |(_, since_ms)| since_ms);
+        let known = known.filter(|known| Some(&known.what) == service.as_ref());
+        let since_ms = known.map_or(now_ms, |known| known.since_ms);
         let Some(service) = service else { return };
         let is_trial = !service.is_local && latest != Some(&service.image);
         let is_doubted = self.witness.has_rejections || !self.policy.rejections.is_empty();
@@ -300,7 +315,10 @@ impl Host {
                 front.certainty = Certainty::Certain;
             }
         }
-        self.witness.service = Some((service, since_ms));
+        self.witness.service = Some(Since {
+            what: service,
+            since_ms,
+        });
     }
 
     /// Those behind what the policy wants are owed nothing any more.
@@ -369,17 +387,19 @@ impl Host {
 
 impl Witness {
     /// `latest` means an image that runs: sooner or later this may be written down as a promotion.
-    fn may_be_proven(&mut self, latest: &ImageId, now_ms: u64) {
+    fn may_be_proven(&mut self, latest: &ImageId, workload: &Workload) {
+        let now_ms = self.lived_ms;
         let front = self.proven.first();
         if let Some(front) = front.filter(|front| front.image == *latest) {
+            let last = self.promotion.as_ref();
             let is_open = front.certainty == Certainty::Possible;
-            let last = self.promotions.last_mut();
-            if let Some(last) = last.filter(|last| is_open && last.image == *latest) {
-                last.at_ms = now_ms;
+            if is_open && last.is_some_and(|p| p.image == *latest && p.has_replaced) {
+                self.replaced_ms = Some(now_ms);
             }
             return;
         }
         self.note_promotion(latest, now_ms);
+        self.strike(workload);
         self.put_first(latest, Certainty::Possible);
     }
 
@@ -390,18 +410,22 @@ impl Witness {
         if let Some(before) = before.filter(|before| is_first && *before != image) {
             // It was latest when the upgrade began if it was so before the upgrade was here.
             let arrived_ms = self.lives.get(image).map_or(0, |life| life.arrived_ms);
-            let known = self.latest.as_ref().filter(|(latest, _)| latest == before);
-            let was_latest = known.is_some_and(|(_, since_ms)| *since_ms <= arrived_ms);
+            let known = self.latest.as_ref().filter(|known| known.what == *before);
+            let was_latest = known.is_some_and(|known| known.since_ms <= arrived_ms);
             let is_certain = was_latest && !self.has_rejections;
-            self.put_first(
-                before,
-                match is_certain {
-                    true => Certainty::Certain,
-                    false => Certainty::Possible,
-                },
-            );
+            let certainty = if is_certain {
+                Certainty::Certain
+            } else {
+                Certainty::Possible
+            };
+            self.put_first(before, certainty);
         }
-        // R5 may strike what the orchestrator never deployed.
+        self.strike(workload);
+        self.put_first(image, Certainty::Moved);
+    }
+
+    /// R5 may strike what the orchestrator never deployed.
+    fn strike(&mut self, workload: &Workload) {
         let may_strike = workload.dry_runs && !workload.remotes.is_empty();
         for proof in &mut self.proven {
             let life = self.lives.get(&proof.image);
@@ -409,14 +433,15 @@ impl Witness {
                 proof.certainty = Certainty::Possible;
             }
         }
-        self.put_first(image, Certainty::Moved);
     }
 
     fn note_promotion(&mut self, image: &ImageId, at_ms: u64) {
         let has_replaced = self.latest_seen.iter().any(|seen| seen != image);
-        self.promotions.push(Promotion {
+        if has_replaced {
+            self.replaced_ms = Some(at_ms);
+        }
+        self.promotion = Some(Promotion {
             image: image.clone(),
-            at_ms,
             has_replaced,
         });
     }
@@ -426,76 +451,6 @@ impl Witness {
         self.proven.retain(|proof| proof.image != *image);
         let image = image.clone();
         self.proven.insert(0, Proof { image, certainty });
-    }
-
-    /// All that later judgements depend on, with times as ages.
-    pub(crate) fn key(
-        &self,
-        name: &mut impl FnMut(&str) -> String,
-        ages: &impl Fn(&BTreeSet<u64>) -> BTreeMap<u64, u64>,
-    ) -> String {
-        let lives = self.lives.values().flat_map(|life| {
-            let times = [Some(life.arrived_ms), life.idle_since_ms, life.seen_ms];
-            times.into_iter().flatten()
-        });
-        let replacing = self.promotions.iter().filter(|p| p.has_replaced);
-        let replaced_ms = replacing.map(|p| p.at_ms).max();
-        let last = self.promotions.last();
-        let times: BTreeSet<u64> = self
-            .up
-            .values()
-            .map(|(_, since_ms)| *since_ms)
-            .chain(lives)
-            .chain(self.first_pass_ms)
-            .chain(self.latest.as_ref().map(|(_, since_ms)| *since_ms))
-            .chain(replaced_ms)
-            .chain(last.map(|p| p.at_ms))
-            .chain(self.service.as_ref().map(|(_, since_ms)| *since_ms))
-            .chain([self.lived_ms])
-            .collect();
-        let ages = ages(&times);
-        let age = |time: Option<u64>| time.map(|time| ages[&time]);
-        let mut out = format!("{:?} {:?} ", age(self.first_pass_ms), age(replaced_ms));
-        for (container, (started_at, since_ms)) in &self.up {
-            let since = age(Some(*since_ms));
-            out += &format!(
-                "{} {} {since:?};",
-                name(&container.to_string()),
-                name(started_at)
-            );
-        }
-        for (image, life) in &self.lives {
-            let times = [Some(life.arrived_ms), life.idle_since_ms, life.seen_ms].map(age);
-            let Life {
-                has_run,
-                was_tried,
-                is_rolled_out,
-                ..
-            } = life;
-            out += &format!("{image} {times:?} {has_run} {was_tried} {is_rolled_out};");
-        }
-        for container in &self.beside_local {
-            out += &name(&container.to_string());
-        }
-        let service = self.service.as_ref();
-        let last = last.map(|p| (&p.image, p.has_replaced, age(Some(p.at_ms))));
-        out += &format!(
-            "{last:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
-            self.latest
-                .as_ref()
-                .map(|(image, since_ms)| (image, age(Some(*since_ms)))),
-            self.latest_seen,
-            self.was_latest,
-            self.was_proven,
-            self.proven,
-            service.map(|(service, since_ms)| (&service.image, age(Some(*since_ms)))),
-            service.map(|(service, _)| {
-                let incarnations = service.incarnations.iter();
-                let named = incarnations.map(|(id, at)| name(&id.to_string()) + &name(at));
-                named.collect::<Vec<_>>()
-            }),
-        );
-        out
     }
 
     /// Something came between after which the host cannot tell what the planner knows: a swapped
@@ -520,7 +475,8 @@ impl Witness {
     pub(crate) fn state_is_lost(&mut self) {
         self.doubt();
         self.proven.clear();
-        self.promotions.clear();
+        self.promotion = None;
+        self.replaced_ms = None;
         self.latest_seen.clear();
         self.first_pass_ms = None;
         self.beside_local.clear();
