@@ -17,8 +17,7 @@ FISHDIR     ?= $(PREFIX)/share/fish/vendor_completions.d
 DESTDIR     ?=
 CARGO       ?= cargo
 SECONDS     ?= 60
-DEPTH       ?= 99
-MINUTES     ?= 10
+DEPTH       ?= 7
 HISTORIES   ?= 10000
 SCOPE       ?=
 # Debian's name of a machine to build for (docs/decisions/0021-packages-for-other-machines.md).
@@ -52,6 +51,7 @@ release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
 export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-gcc
+soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
 .PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
@@ -67,7 +67,7 @@ help:
 	@echo 'make test-arch ARCH=...   the stories on the fake engine with the program for another machine (root, QEMU)'
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
-	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep or as far as it gets in MINUTES=$(MINUTES)'
+	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep (6 GiB)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (ten minutes)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -122,11 +122,14 @@ advisories: toolchain $(cargo_deny)
 	$(cargo_deny) check
 
 soak-test: toolchain
-	PROPTEST_CASES=$(HISTORIES) $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner properties
+	$(soak_build) --no-run
+	PROPTEST_CASES=$(HISTORIES) scripts/figure histories '$(HISTORIES) histories of each kind, none in dispute' \
+		$(soak_build) properties
 
 exhaustive: toolchain
-	RUST_BACKTRACE=0 EXHAUSTIVE_DEPTH=$(DEPTH) EXHAUSTIVE_SECS=$$(($(MINUTES) * 60)) $(CARGO) test --locked --profile soak \
-		--package tagkeeper-core --test planner exhaustive -- --nocapture
+	$(soak_build) --no-run
+	RUST_BACKTRACE=0 EXHAUSTIVE_DEPTH=$(DEPTH) scripts/figure worlds '{}' \
+		$(soak_build) exhaustive -- --nocapture
 
 test-engines: root toolchain
 	scripts/install-test-packages

@@ -66,14 +66,14 @@ impl Host {
         self.images.retain(|image| image.id != id(digit));
     }
 
+    /// Where a reference has a digest, the engine looks at that and not at the tag.
     fn named(&self, reference: &Reference) -> Option<&Image> {
-        let by_name = |image: &&Image| image.references.contains(reference);
-        let by_digest = |image: &&Image| {
-            reference.is_digest() && image.references.iter().any(|r| r.names_as(reference))
+        let is_it = |name: &Reference| match reference.digest() {
+            None => name == reference,
+            digest => name.digest() == digest && name.repository() == reference.repository(),
         };
         let mut images = self.images.iter();
-        let found = images.find(by_name);
-        found.or_else(|| self.images.iter().find(by_digest))
+        images.find(|image| image.references.iter().any(is_it))
     }
 
     /// The image that a name means.
@@ -405,7 +405,7 @@ impl Host {
         action: &ActionKind,
         reason: String,
     ) {
-        let now = self.now();
+        let now = self.tick();
         let Some(target) = action.removal_target() else {
             return;
         };

@@ -2,14 +2,13 @@
 //! orchestrator deploys, a tag that moves, one local and two orchestrated containers. Each world is
 //! held to the promises ([`crate::safety`]) and outcomes ([`crate::outcomes`]) on the way to it.
 //!
-//! `make exhaustive` goes as deep as it gets in ten minutes.
+//! `make exhaustive` goes deeper.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -421,20 +420,14 @@ impl Model for SmallWorld {
     }
 }
 
-fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
 #[test]
 fn no_small_world_breaks_a_promise() {
-    let depth = number("EXHAUSTIVE_DEPTH").unwrap_or(DEPTH);
-    let mut checker = SmallWorld { depth }.checker().threads(2);
-    if let Some(secs) = number("EXHAUSTIVE_SECS") {
-        checker = checker.timeout(Duration::from_secs(secs));
-    }
-    let explored = checker.spawn_bfs().join();
+    let wanted = std::env::var("EXHAUSTIVE_DEPTH");
+    let depth = wanted.map_or(DEPTH, |depth| depth.parse().unwrap());
+    // With several threads a world may first be reached by a detour, and not be gone on from.
+    let explored = SmallWorld { depth }.checker().threads(1).spawn_bfs().join();
     println!(
-        "{} worlds, {} steps, up to {} deep",
+        "\nfigure: {} worlds, {} steps, up to {} deep, no promise broken",
         explored.unique_state_count(),
         explored.state_count(),
         explored.max_depth() - 1,

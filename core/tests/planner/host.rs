@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
-    Action, ActionKind, Container, ContainerId, ContainerState, Details, Event, EventKind, Image,
-    ImageId, Memory, NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy,
+    Action, ActionKind, Clock, Container, ContainerId, ContainerState, Details, Event, EventKind,
+    Image, ImageId, Memory, NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy,
     Readiness, Reading, Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan,
     WorkloadState,
 };
@@ -114,6 +114,8 @@ pub(crate) struct Host {
     /// Whether the disk may be measured: until the first removal of a pass.
     pub(crate) measures: bool,
     pub(crate) uptime_ms: u64,
+    /// The clock of the process that runs.
+    clock: Clock,
     /// How long an observation takes.
     pub(crate) look_ms: u64,
     /// How long a change to the engine takes.
@@ -163,6 +165,7 @@ impl Host {
             other_bytes: 0,
             measures: true,
             uptime_ms: 0,
+            clock: Clock::default(),
             look_ms: 0,
             action_ms: 0,
             keeps_references: false,
@@ -335,20 +338,37 @@ impl Host {
     }
 
     pub(crate) fn now(&self) -> Now {
-        self.state.clock.advance(&Reading {
+        self.state.clock.advance(&self.reading())
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
             monotonic_ms: self.uptime_ms,
             wall: format!("minute {}", self.minute()),
-        })
+        }
+    }
+
+    /// The present in a process: each of its readings goes on from the one before.
+    pub(crate) fn tick(&mut self) -> Now {
+        let now = self.clock.advance(&self.reading());
+        self.clock = now.clock;
+        now
+    }
+
+    /// A process begins, and goes on from the clock that was saved.
+    fn begin(&mut self) -> u64 {
+        self.clock = self.state.clock;
+        self.tick().ms()
     }
 
     /// The observation, with the answers to what the decision asks, in a pass of its own.
     pub(crate) fn observe(&mut self) -> Observation {
-        let pass_ms = self.now().ms();
+        let pass_ms = self.begin();
         self.observe_in(pass_ms)
     }
 
     fn observe_in(&mut self, pass_ms: u64) -> Observation {
-        let from = self.now();
+        let from = self.tick();
         let mut observed = Observation {
             pass_ms,
             until: from.clone(),
@@ -369,7 +389,7 @@ impl Host {
         }
         self.witness();
         self.uptime_ms += self.look_ms;
-        observed.until = self.now();
+        observed.until = self.tick();
         observed
     }
 
@@ -416,7 +436,7 @@ impl Host {
         }
         self.measures = true;
         self.witness.is_pressed = false;
-        let pass_ms = self.now().ms();
+        let pass_ms = self.begin();
         let mut tried = BTreeSet::new();
         for _ in 0..MAX_ROUNDS {
             let observed = self.observe_in(pass_ms);

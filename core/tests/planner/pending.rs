@@ -113,6 +113,22 @@ fn the_provisional_fallback_is_what_is_latest_while_no_lineage_is_on_disk() {
     );
 }
 
+/// Or its dry run would have another version as soon as it is on record, and be none any more.
+#[test]
+fn the_provisional_fallback_has_the_version_that_runs() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "remote:stable", "remote:v1"]);
+    host.image('b', &["local:v1"]);
+    host.run("telemetry", "local:v1");
+    host.set_state("telemetry", ContainerState::Paused);
+    host.run("k8s_1", "remote:v1");
+    host.image('c', &["remote:v2"]);
+    host.run("k8s_2", "remote:v2");
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("v2=c"));
+    assert_eq!(host.told(), [""; 0], "in the third pass");
+}
+
 #[test]
 fn there_is_no_provisional_fallback_beside_a_lineage_or_for_itself() {
     let mut host = Host::with_head();

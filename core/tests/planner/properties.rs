@@ -571,6 +571,42 @@ proptest! {
         history.host.judge_after_a_quiet_day();
     }
 
+    /// Upgrades fail, one after the other, each of a version of its own or all of one tag that moves;
+    /// the data disk may be wiped before.
+    #[test]
+    fn failed_upgrades_do_not_pile_up(
+        beginning in 0..4_usize,
+        is_wiped in any::<bool>(),
+        one_tag in any::<bool>(),
+        attempts in vec((pick(&FRESH), 0..3_usize, any::<bool>()), 2..12),
+    ) {
+        let mut host = History::new(beginning).host;
+        if is_wiped {
+            host.witness.sees_another_disk();
+            host.images.clear();
+            host.containers.clear();
+            host.minutes(1);
+        }
+        for (digit, passes, crashes) in attempts {
+            let version = if one_tag { "stable".to_owned() } else { format!("v{digit}") };
+            host.deploy(digit, &version);
+            for _ in 0..passes {
+                host.later(1);
+                host.pass();
+            }
+            let container = format!("k8s_{version}");
+            if crashes {
+                host.exit(&container, 1);
+            } else {
+                host.remove_container(&container);
+            }
+            host.later(30);
+            host.pass();
+        }
+        host.containers.retain(Container::is_running);
+        host.judge_after_a_quiet_day();
+    }
+
     /// Two workloads, each with its own threshold, and images of any age and size.
     #[test]
     fn no_full_disk_breaks_a_promise(

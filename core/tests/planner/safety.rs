@@ -48,9 +48,9 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
 /// Deciding again on the saved state and the same observation changes nothing, needs no save and
 /// says nothing.
 ///
-/// A pending upgrade lends its version to its image (4.2): where another one begins, or none, what
-/// its containers are beside a local one, or whose it is under a foreign name, may take two
-/// decisions more.
+/// A pending upgrade and an entry of the lineage lend their version to their image (4.2): where
+/// another upgrade begins, or none, or an entry is cut, what its containers are beside a local one,
+/// or whose it is under a foreign name, may take two decisions more.
 fn check_settled(policy: &Policy, state: &State, observed: &Observation, decision: &Decision) {
     if !queries(policy, &decision.state, observed).is_empty() {
         return; // The next round asks first.
@@ -61,7 +61,12 @@ fn check_settled(policy: &Policy, state: &State, observed: &Observation, decisio
         let parked = before.and_then(|before| before.parked.as_ref());
         let pending = pending.or_else(|| parked.and_then(|parked| parked.pending.as_ref()));
         let now = known.memory.pending.as_ref();
+        let is_cut = |memory: &Memory| {
+            let mut lineage = memory.lineage.iter();
+            lineage.any(|proven| known.memory.proven(&proven.image).is_none())
+        };
         pending.map(|p| &p.image) != now.map(|p| &p.image)
+            || before.is_some_and(|before| is_cut(&before.memory))
     });
     let mut last = decision.clone();
     let mut again = decide(policy, &last.state, observed);

@@ -68,7 +68,7 @@ pub(crate) struct Witness {
 pub(crate) struct Life {
     /// When it came.
     pub(crate) arrived_ms: u64,
-    /// Since when no container has used it.
+    /// Since when no pass has seen a container use it.
     pub(crate) idle_since_ms: Option<u64>,
     /// When a pass first saw it under a name of the workload.
     pub(crate) seen_ms: Option<u64>,
@@ -175,21 +175,22 @@ impl Host {
             if image.references.iter().any(|r| r.tag() == Some(LATEST)) {
                 self.witness.was_latest.insert(image.id.clone());
             }
+            let is_back = self.witness.proven.iter().any(|p| p.image == image.id);
+            if is_back && !self.witness.lives.contains_key(&image.id) {
+                self.witness.doubt(); // It takes its old place again.
+            }
             let away = self.witness.away.remove(&image.id);
             let life = self.witness.lives.entry(image.id.clone());
             let life = life.or_insert(away.unwrap_or(Life {
                 arrived_ms: now_ms,
-                idle_since_ms: None,
+                idle_since_ms: Some(now_ms),
                 seen_ms: None,
                 has_run: false,
                 was_tried: false,
                 is_rolled_out: false,
             }));
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
-            life.has_run |= users.clone().any(|c| self.witness.up.contains_key(&c.id));
-            let is_used = users.any(|c| c.pin.is_none());
-            let since_ms = life.idle_since_ms.unwrap_or(now_ms);
-            life.idle_since_ms = (!is_used).then_some(since_ms);
+            life.has_run |= users.any(|c| self.witness.up.contains_key(&c.id));
         }
     }
 
@@ -202,6 +203,7 @@ impl Host {
 
     /// What a pass has just seen, and saved.
     pub(crate) fn witness_pass(&mut self) {
+        self.witness();
         let Some(workload) = self.policy.workloads.get(&telemetry()).cloned() else {
             return;
         };
@@ -250,6 +252,10 @@ impl Host {
             .collect();
         for image in &self.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
+            let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
+            let is_used = users.any(|c| c.pin.is_none());
+            let since_ms = life.idle_since_ms.unwrap_or(now_ms);
+            life.idle_since_ms = (!is_used).then_some(since_ms);
             if !image.references.iter().any(|r| is_own(workload, r)) {
                 life.is_rolled_out = false;
                 life.seen_ms = None;
@@ -362,7 +368,11 @@ impl Host {
             .copied()
             .collect();
         let of = working.first()?.image.clone()?;
+        // An image without a name of the workload may be known to it by its id.
+        let is_known =
+            |c: &&Container| c.image.as_ref().and_then(image).is_some_and(is_of_workload);
         let is_clear = self.policy.workloads.len() == 1
+            && containers.iter().filter(|c| c.is_running()).all(is_known)
             && self.containers.iter().all(|c| !c.names.is_empty())
             && image(&of).is_some_and(is_of_workload)
             && working
