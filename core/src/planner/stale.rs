@@ -74,7 +74,12 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
                     found.stopped.insert(container.id.clone(), seen);
                     false
                 }
-                (_, None) => false,
+                // Not inspected in this round: what is known of it stays known.
+                (known, None) => {
+                    let known = known.map(|known| (container.id.clone(), known.clone()));
+                    found.stopped.extend(known);
+                    false
+                }
             };
         if !may_go {
             found.notes.push(Note::LocalStopped {
@@ -115,14 +120,19 @@ pub(super) fn to_inspect<'a, 'm>(
         .map(|(container, _)| container)
 }
 
-/// The local containers whose image is not the proven latest, aside from those of a service that does not start `latest` at all.
+/// The local containers whose image is not the proven latest, or the one that this round records as such, aside from those of a
+/// service that does not start `latest` at all.
 fn outdated<'a, 'm>(
     subject: Subject<'a>,
     memory: &'m Memory,
 ) -> impl Iterator<Item = (&'a Container, &'a ImageId)> + use<'a, 'm> {
+    let is_committed = |latest: &ImageId| {
+        let pending = memory.pending.as_ref();
+        pending.is_some_and(|pending| pending.promoting && pending.image == *latest)
+    };
     let latest = subject
         .latest()
-        .filter(|latest| subject.is_proven(memory, latest));
+        .filter(|latest| subject.is_proven(memory, latest) || is_committed(latest));
     let locals = subject.own.locals.iter().copied();
     locals.filter_map(move |container| {
         let (latest, image) = (latest?, container.image.as_ref()?);

@@ -282,11 +282,10 @@ fn provisional_fallback(
     if known.as_ref().is_some_and(|known| known.image == latest.id) {
         return known;
     }
-    // By what runs of it, as containers have their versions: or what is a dry run beside them would change with the record.
-    let users = subject.own.containers().filter(|c| c.uses(&latest.id));
-    let newest = users.max_by_key(|c| c.created_secs);
+    // As its containers have it: or what is a dry run beside them would change once it is on record.
+    let user = containers_of(subject, &latest.id).next();
     Some(Proven {
-        version: version::of(subject, &state.memory, &latest.id, newest),
+        version: version::of(subject, &state.memory, &latest.id, user),
         image: latest.id.clone(),
         rolled_out: state
             .memory

@@ -119,6 +119,23 @@ fn r2_second_look() {
     assert!(host.has_container("telemetry"), "another incarnation");
 }
 
+/// The pass that promotes looks at the local container too: it has been stopped for long enough.
+#[test]
+fn r2_second_look_in_the_pass_of_a_promotion() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(9);
+    host.image('d', &["remote:v4"]);
+    host.create("telemetry", "remote:v4");
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+    assert!(
+        host.acted.contains(&"rm telemetry".to_owned()),
+        "{:?}",
+        host.acted
+    );
+}
+
 #[test]
 fn case_29_an_interrupted_recreation_is_named_and_not_removed() {
     let mut host = Host::with_fallback();

@@ -127,6 +127,10 @@ fn the_provisional_fallback_has_the_version_that_runs() {
     host.minutes(3);
     assert_eq!(host.pending().as_deref(), Some("v2=c"));
     assert_eq!(host.told(), [""; 0], "in the third pass");
+    host.run("one_off", "remote:stable");
+    host.container("one_off").one_off = true;
+    host.minutes(3);
+    assert_eq!(host.told(), [""; 0], "beside a one-off container");
 }
 
 #[test]

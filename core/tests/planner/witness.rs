@@ -190,7 +190,7 @@ impl Host {
                 is_rolled_out: false,
             }));
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
-            life.has_run |= users.any(|c| self.witness.up.contains_key(&c.id));
+            life.has_run |= users.any(Container::is_running);
         }
     }
 
