@@ -14,8 +14,8 @@ use std::sync::mpsc::{self, Sender, SyncSender};
 use std::thread;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
-    path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
 };
 
 /// What is known here of Landlock: Linux 6.7, with truncation and TCP.
@@ -64,6 +64,15 @@ pub fn to_writing_below(directories: &[&Path], spawns: bool) -> io::Result<bool>
     Ok(confined.ruleset != RulesetStatus::NotEnforced)
 }
 
+/// Whether the kernel has Landlock, and it is on.
+pub fn is_possible() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_write(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
 /// Starts a program outside of the confinement.
 ///
 /// # Errors
@@ -83,25 +92,12 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
 mod tests {
     use std::fs;
 
-    use landlock::{CompatLevel, Compatible};
-
     use super::*;
-
-    fn is_supported() -> bool {
-        Ruleset::default()
-            .set_compatibility(CompatLevel::HardRequirement)
-            .handle_access(AccessFs::from_write(ABI::V1))
-            .and_then(Ruleset::create)
-            .is_ok()
-    }
 
     /// In a thread of its own, as there is no way back.
     #[test]
     fn it_writes_below_the_directories_and_nowhere_else_but_what_it_starts_may() {
-        if !is_supported() {
-            eprintln!("this kernel has no Landlock");
-            return;
-        }
+        assert!(is_possible(), "this kernel has no Landlock");
         let (mine, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(other.path().join("there"), "x").unwrap();
         let confined = thread::spawn({

@@ -22,8 +22,10 @@ mod requests;
 mod scene;
 
 use std::fs;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Output};
 
+use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
 
 #[test]
@@ -34,17 +36,8 @@ fn a_pass_is_confined_before_it_reaches_the_engine_and_its_hooks_are_not() {
         "{POLICY}ready = [\"/bin/sh\", \"-c\", \"echo asked >>{0}\"]\n[hooks]\npromoted = [\"/bin/sh\", \"-c\", \"echo told >>{0}\"]\n",
         elsewhere.display()
     ));
-    let pass = host.command_on(&host.path("docker.sock"), RIPE, &["reconcile"]);
-    let output = Command::new("strace")
-        .args(["-f", "-e", "trace=landlock_restrict_self,connect,read"])
-        .args(["-o", &trace.display().to_string()])
-        .arg(pass.get_program())
-        .args(pass.get_args())
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .output()
-        .unwrap_or_else(|e| panic!("strace: {e}; run `make test`"));
-    assert!(output.status.success(), "{output:?}");
+    let traced = "trace=landlock_restrict_self,connect,read";
+    traced_run(&host, &trace, traced, &["reconcile"]);
     assert_promoted(&host);
     let told = fs::read_to_string(elsewhere).expect("both ran, and could write");
     assert_eq!(told, "asked\ntold\n");
@@ -55,4 +48,42 @@ fn a_pass_is_confined_before_it_reaches_the_engine_and_its_hooks_are_not() {
     assert!(line.ends_with("= 0"), "{line}: this kernel has no Landlock");
     let connected = trace.find("docker.sock").expect("the engine was asked");
     assert!(confined < connected, "{trace}");
+}
+
+#[test]
+fn without_landlock_a_pass_does_its_work_and_check_says_so() {
+    let host = soaking(POLICY);
+    let trace = host.path("trace");
+    let is_missing = "inject=landlock_create_ruleset:error=EOPNOTSUPP";
+
+    let checked = traced_run(&host, &trace, is_missing, &["check"]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(said.contains("no Landlock, or it is off"), "{said}");
+    let checked = traced_run(&host, &trace, is_missing, &["check", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    let warned = json["warnings"].to_string();
+    assert!(warned.contains("no Landlock, or it is off"), "{warned}");
+
+    let pass = traced_run(&host, &trace, is_missing, &["reconcile"]);
+    assert_promoted(&host);
+    let said = String::from_utf8_lossy(&pass.stderr).into_owned();
+    assert!(
+        !said.contains("Landlock"),
+        "once, and not each minute: {said}"
+    );
+}
+
+/// Runs the program under `strace`, which counts or changes its system calls.
+fn traced_run(host: &Host, trace: &Path, what: &str, arguments: &[&str]) -> Output {
+    let command = host.command_on(&host.path("docker.sock"), RIPE, arguments);
+    let output = Command::new("strace")
+        .args(["-f", "-e", what, "-o", &trace.display().to_string()])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .unwrap_or_else(|e| panic!("strace: {e}; run `make test`"));
+    assert!(output.status.success(), "{output:?}");
+    output
 }

@@ -7,6 +7,7 @@ use tagkeeper_core::model::Observation;
 
 use super::{Clocks, CommandError, PASS_MS, connect, operators_file, print, terminal};
 use crate::cli::{Format, Options};
+use crate::confine;
 use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::exit::Exit;
@@ -33,26 +34,27 @@ pub(super) fn check(options: &Options, clocks: &Clocks) -> Result<Exit, CommandE
         &service,
         &policy_file::System,
     ));
-    let unseen = match observed(options, &checked, Deadline::after(clocks, PASS_MS)) {
-        Ok(observed) => {
-            warnings
-                .extend(observed.map_or_else(Vec::new, |o| policy_file::of_engine(&checked, &o)));
-            None
-        }
-        Err(error) => Some(error),
-    };
+    let mut remarks = Vec::new();
+    match observed(options, &checked, Deadline::after(clocks, PASS_MS)) {
+        Ok(Some(observed)) => warnings.extend(policy_file::of_engine(&checked, &observed)),
+        Ok(None) => {}
+        Err(error) => remarks.push(report::unseen_engine(&error)),
+    }
+    if !confine::is_possible() {
+        remarks.push(report::NO_LANDLOCK.to_owned());
+    }
     let policy = &checked.settings.policy;
     match options.format {
         Format::Text => {
             let colors = terminal::errors_have_colors(options);
             report::log::log_policy_warnings(&warnings, colors);
-            if let Some(error) = &unseen {
-                report::log::log_unseen_engine(error);
+            for remark in &remarks {
+                report::log::log_warning(None, remark);
             }
             let preface = Preface::new(operators_file(options));
             print(&report::text::check(policy, &preface))?;
         }
-        Format::Json => print(&report::json::check(policy, &warnings, unseen.as_ref()))?,
+        Format::Json => print(&report::json::check(policy, &warnings, &remarks))?,
     }
     Ok(Exit::Done)
 }

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::Registry;
 
-use super::{UNSEEN, words};
+use super::words;
 use crate::policy_file::{Diagnostic, Refused};
 use tagkeeper_core::model::{ActionKind, Event, EventKind, ImageId, WorkloadName};
 
@@ -183,11 +183,6 @@ pub fn log_policy_warnings(warnings: &[Diagnostic], colors: bool) {
         // The level's word is the log's to say.
         tracing::warn!("{}", text.strip_prefix("warning: ").unwrap_or(&text));
     }
-}
-
-/// Says that `check` has not seen the engine, and why.
-pub fn log_unseen_engine(error: &anyhow::Error) {
-    tracing::warn!("{UNSEEN}: {}", in_words(error));
 }
 
 /// Says, beside the policy that `init` prints, that it has no workload in it.

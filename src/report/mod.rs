@@ -20,8 +20,17 @@ pub use crate::last_pass::LastPass;
 pub use layout::Page;
 pub use status_line::status_line;
 
-/// How `check` begins to say that the engine could not be observed.
-const UNSEEN: &str = "engine not reachable, repositories not checked";
+/// What `check` says on a kernel that has no Landlock.
+pub const NO_LANDLOCK: &str = "this kernel has no Landlock, or it is off: a pass is confined by the unit alone; the \
+                               drop-in strict.conf takes its place (SECURITY.md)";
+
+/// What `check` says if it could not observe the engine.
+pub fn unseen_engine(error: &anyhow::Error) -> String {
+    format!(
+        "engine not reachable, repositories not checked: {}",
+        log::in_words(error)
+    )
+}
 
 /// What plan and status say beside the workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]

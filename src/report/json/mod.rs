@@ -10,7 +10,7 @@ use tagkeeper_core::model::{
     self, ActionKind, EventKind, Now, Plan, Policy, WorkloadName, WorkloadPlan,
 };
 
-use super::{Preface, UNSEEN, words};
+use super::{Preface, words};
 use crate::policy_file::{Diagnostic, Problem, Refused};
 
 mod explain;
@@ -63,11 +63,11 @@ pub fn status(plan: &Plan, preface: &Preface) -> String {
     })
 }
 
-/// What `check --format json` prints of a valid policy: its workloads, and warnings. `unseen` is why the engine could not be
-/// observed. Ends with one newline.
-pub fn check(policy: &Policy, warnings: &[Diagnostic], unseen: Option<&anyhow::Error>) -> String {
+/// What `check --format json` prints of a valid policy: its workloads, and warnings. `remarks` are those that belong to no place
+/// of the policy. Ends with one newline.
+pub fn check(policy: &Policy, warnings: &[Diagnostic], remarks: &[String]) -> String {
     let mut all: Vec<_> = warnings.iter().map(placed).collect();
-    all.extend(unseen.map(|error| unplaced(format!("{UNSEEN}: {error:#}"))));
+    all.extend(remarks.iter().cloned().map(unplaced));
     print(&Check {
         schema: SCHEMA,
         ok: true,
