@@ -1,0 +1,111 @@
+//! The containers of an upgrade that have ended, and how.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+
+use crate::model::{Container, ContainerId, ContainerState, End, ImageId, Pending};
+use crate::planner::{Subject, serving};
+
+/// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a restart of the engine leaves.
+const STOP_CODES: [i64; 4] = [0, 128 + 9, 128 + 15, 255];
+
+/// The containers of an image that could serve: local ones, and orchestrated services.
+pub(super) fn containers_of<'a>(
+    subject: Subject<'a>,
+    image: &'a ImageId,
+) -> impl Iterator<Item = &'a Container> {
+    let locals = subject.own.locals.iter().copied();
+    locals
+        .chain(serving::services(subject))
+        .filter(move |c| c.uses(image))
+}
+
+pub(super) fn is_member(pending: &Pending, container: &Container) -> bool {
+    pending
+        .members
+        .iter()
+        .any(|member| member.id == container.id)
+}
+
+/// The containers of the upgrade that do not run now and have run since the last look, or were not there then.
+pub(super) fn ended_since<'a>(
+    subject: Subject<'a>,
+    pending: &'a Pending,
+) -> impl Iterator<Item = &'a Container> {
+    containers_of(subject, &pending.image).filter(move |c| {
+        !c.is_running() && c.state != ContainerState::Created && is_news(subject, pending, c)
+    })
+}
+
+/// Whether a container that does not run is another incarnation than the one that was known to have ended.
+fn is_news(subject: Subject<'_>, pending: &Pending, container: &Container) -> bool {
+    let Some(known) = pending.ended.get(&container.id) else {
+        return true;
+    };
+    let details = serving::details(subject, container);
+    !known.is_empty() && details.is_some_and(|details| details.started_at != *known)
+}
+
+/// The ended containers of the upgrade that must be inspected: those that are new, and local ones, which their service starts again
+/// and again.
+pub(in crate::planner) fn ended_to_inspect<'a>(
+    subject: Subject<'a>,
+    pending: &'a Pending,
+) -> impl Iterator<Item = &'a Container> {
+    let is_local = move |c: &Container| subject.own.locals.iter().any(|local| local.id == c.id);
+    containers_of(subject, &pending.image).filter(move |c| {
+        (has_ended(c) || loops(c)) && (!pending.ended.contains_key(&c.id) || is_local(c))
+    })
+}
+
+/// The containers of an image that have ended, with their incarnations as far as they are known.
+pub(super) fn ended_containers(
+    subject: Subject<'_>,
+    image: &ImageId,
+    known: &BTreeMap<ContainerId, String>,
+) -> BTreeMap<ContainerId, String> {
+    let incarnation = |c: &Container| {
+        let inspected = serving::details(subject, c).map(|details| &details.started_at);
+        inspected.or_else(|| known.get(&c.id)).cloned()
+    };
+    let ended = containers_of(subject, image).filter(|c| has_ended(c) || loops(c));
+    ended
+        .map(|c| (c.id.clone(), incarnation(c).unwrap_or_default()))
+        .collect()
+}
+
+pub(super) fn has_ended(container: &Container) -> bool {
+    matches!(
+        container.state,
+        ContainerState::Exited | ContainerState::Dead
+    )
+}
+
+/// Whether a container waits for its restart policy to start it again.
+pub(super) fn loops(container: &Container) -> bool {
+    container.state == ContainerState::Restarting
+}
+
+/// How a container ended by itself: with an exit code that is not a stop, or in the loop of its restart policy.
+pub(super) fn own_end(subject: Subject<'_>, container: &Container) -> Option<End> {
+    let details = serving::details(subject, container)?;
+    let failed = has_ended(container)
+        && details
+            .exit_code
+            .is_some_and(|code| !STOP_CODES.contains(&code));
+    (loops(container) || failed).then(|| End {
+        exit_code: details.exit_code,
+        ran_secs: details.ran_secs.unwrap_or_default(),
+    })
+}
+
+/// Whether a container was stopped, removed or is about to be: that breaks no run.
+pub(super) fn is_plain_stop(subject: Subject<'_>, container: &Container) -> bool {
+    let leaves = matches!(
+        container.state,
+        ContainerState::Removing | ContainerState::Dead | ContainerState::Stopping
+    );
+    let stopped =
+        container.state == ContainerState::Exited && serving::details(subject, container).is_some();
+    leaves || stopped
+}

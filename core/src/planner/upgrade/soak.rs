@@ -1,0 +1,328 @@
+//! The pending upgrade while it lasts: it begins, whatever breaks its run begins the soak again, and it waits while its containers are
+//! stopped.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::Followed;
+use super::ended::{
+    containers_of, ended_containers, ended_since, has_ended, is_member, is_plain_stop, loops,
+    own_end,
+};
+use crate::model::{
+    Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Outcome,
+    Pending, Proven, Readiness, RestartCause, WorkloadState,
+};
+use crate::planner::serving::{self, Group, Serving, WhyNone};
+use crate::planner::{Subject, history, version};
+
+pub(super) fn begin(
+    subject: Subject<'_>,
+    before: Followed,
+    group: &Group<'_>,
+    serving: &Serving<'_>,
+    known_provisional: Option<Proven>,
+) -> Followed {
+    let Followed {
+        mut state,
+        mut events,
+        ..
+    } = before;
+    let image = group.image;
+    // What was latest when the upgrade began has its version written down: it is not guessed again (design 4.2).
+    let version = match &known_provisional {
+        Some(known) if known.image == *image => known.version.clone(),
+        _ => version::of(subject, &state.memory, image, group.newest()),
+    };
+    let trouble = trouble(subject, group);
+    let failed_before = state
+        .failures
+        .iter()
+        .any(|f| f.image == *image && f.outcome == Outcome::Failed);
+    if !failed_before {
+        events.push(EventKind::Pending {
+            version: version.clone(),
+            image: image.clone(),
+            container: newest_name(group),
+            soak_ms: subject.policy.soak_ms,
+        });
+    }
+    if state.memory.retired.remove(image) {
+        state = history::needed_again(subject, state, image);
+    }
+    let times = state
+        .memory
+        .images
+        .get(image)
+        .map_or(0, |r| r.times_pending);
+    count_pending(&mut state, image, times.saturating_add(1));
+    let provisional_fallback = provisional_fallback(subject, &state, image, known_provisional);
+    let soaks = trouble.is_none() && !subject.is_unasked();
+    state.memory.pending = Some(Pending {
+        version,
+        image: image.clone(),
+        members: incarnations(subject, group),
+        ended: ended_containers(subject, image, &BTreeMap::new()),
+        orchestrated: serving.is_orchestrated(),
+        began: subject.observed().until.moment(),
+        pass_ms: subject.observed().pass_ms,
+        soaking_since_ms: soaks.then(|| subject.until_ms()),
+        restarts: 0,
+        soaked: false,
+        promoting: false,
+        own_end: None,
+        provisional_fallback,
+    });
+    Followed {
+        state,
+        events,
+        trouble,
+        due: false,
+    }
+}
+
+/// What is latest now, to become the fallback in place of a lineage that is not on the disk. What is known of it from the upgrade
+/// that this one replaces stays known.
+fn provisional_fallback(
+    subject: Subject<'_>,
+    state: &WorkloadState,
+    upgrade: &ImageId,
+    known: Option<Proven>,
+) -> Option<Proven> {
+    let nothing_proven = subject.head(&state.memory).is_none();
+    let latest = subject
+        .own
+        .latest
+        .filter(|image| image.id != *upgrade && nothing_proven)?;
+    if known.as_ref().is_some_and(|known| known.image == latest.id) {
+        return known;
+    }
+    // As its containers have it: or what is a dry run beside them would change once it is on record.
+    let user = containers_of(subject, &latest.id).next();
+    Some(Proven {
+        version: version::of(subject, &state.memory, &latest.id, user),
+        image: latest.id.clone(),
+        rolled_out: state
+            .memory
+            .images
+            .get(&latest.id)
+            .is_some_and(|r| r.rolled_out),
+        promoted_at: None,
+    })
+}
+
+/// The same image still serves. Whatever breaks the run begins the soak again.
+pub(super) fn go_on(
+    subject: Subject<'_>,
+    before: Followed,
+    mut pending: Pending,
+    group: &Group<'_>,
+    serving: &Serving<'_>,
+) -> Followed {
+    let Followed {
+        mut state,
+        mut events,
+        ..
+    } = before;
+    if subject.observed().pass_ms > pending.pass_ms {
+        count_pending(&mut state, &pending.image, 2);
+    }
+    let broken = interruption(subject, &pending, group);
+    let trouble = trouble(subject, group);
+    if let Some(end) = broken.own_end {
+        pending.own_end = Some(end);
+    }
+    let up_ms = soaked_ms(subject, &pending);
+    if let Some(cause) = broken.cause {
+        events.push(restarted(&pending, cause, up_ms));
+        state.counters.restarts = state.counters.restarts.saturating_add(1);
+        pending.restarts = pending.restarts.saturating_add(1);
+        pending.soaking_since_ms = None;
+        pending.soaked = false;
+    } else if let (Some(cause), Some(_)) = (&trouble, pending.soaking_since_ms) {
+        events.push(restarted(&pending, cause.clone(), up_ms));
+    }
+    if trouble.is_some() {
+        pending.soaking_since_ms = None;
+        pending.soaked = false;
+    } else if !subject.is_unasked() {
+        pending.soaking_since_ms.get_or_insert(subject.until_ms());
+    }
+    pending.members = incarnations(subject, group);
+    pending.ended = ended_containers(subject, &pending.image, &pending.ended);
+    pending.orchestrated = serving.is_orchestrated();
+    state.memory.pending = Some(pending);
+    Followed {
+        state,
+        events,
+        trouble,
+        due: false,
+    }
+}
+
+/// What broke the run of a group since the last look.
+#[derive(Default)]
+struct Interruption {
+    cause: Option<RestartCause>,
+    /// An end that was no stop.
+    own_end: Option<End>,
+}
+
+fn interruption(subject: Subject<'_>, pending: &Pending, group: &Group<'_>) -> Interruption {
+    let mut found = Interruption::default();
+    for container in ended_since(subject, pending) {
+        if let Some(end) = own_end(subject, container) {
+            found.cause.get_or_insert(RestartCause::Ended(end.clone()));
+            found.own_end = Some(end);
+        } else if !is_plain_stop(subject, container) && is_member(pending, container) {
+            found
+                .cause
+                .get_or_insert(RestartCause::NotRunning(container.state.clone()));
+        }
+    }
+    for container in &group.members {
+        let started_at = serving::details(subject, container).map(|d| &d.started_at);
+        let known = pending.members.iter().find(|m| m.id == container.id);
+        let cause = match known {
+            Some(known) if Some(&known.started_at) == started_at => continue,
+            Some(_) => RestartCause::Restarted,
+            None => RestartCause::Joined,
+        };
+        found.cause.get_or_insert(cause);
+    }
+    found
+}
+
+/// Why an upgrade whose image does not serve at this look has not ended: its containers are still there.
+pub(super) fn waits(
+    subject: Subject<'_>,
+    state: &WorkloadState,
+    pending: &Pending,
+    serving: &Serving<'_>,
+) -> Option<RestartCause> {
+    if subject.is_rejected(&state.memory, &pending.image)
+        || subject.is_proven(&state.memory, &pending.image)
+    {
+        return None;
+    }
+    let mut left = containers_of(subject, &pending.image)
+        .filter(|c| c.is_running() || is_member(pending, c) || !pending.ended.contains_key(&c.id))
+        .filter(|c| !matches!(c.state, ContainerState::Removing | ContainerState::Dead))
+        .peekable();
+    left.peek()?;
+    match serving {
+        Serving::None(WhyNone::NothingRuns) => {
+            let failed = |c: &Container| own_end(subject, c).is_some();
+            let mut paused = None;
+            for container in left {
+                if failed(container) {
+                    return None;
+                }
+                if !has_ended(container) {
+                    paused = Some(container.state.clone());
+                }
+            }
+            Some(paused.map_or(RestartCause::Stopped, RestartCause::NotRunning))
+        }
+        // Not inspected yet, or it became a dry run.
+        Serving::Local(group) | Serving::Orchestrated(group) => {
+            (*group.image == pending.image).then_some(RestartCause::Unclear)
+        }
+        // Another image runs too, or in its place, or what runs is a dry run: the image no longer serves.
+        Serving::None(_) => None,
+    }
+}
+
+pub(super) fn wait(
+    subject: Subject<'_>,
+    before: Followed,
+    mut pending: Pending,
+    cause: RestartCause,
+) -> Followed {
+    let Followed {
+        mut state,
+        mut events,
+        ..
+    } = before;
+    if pending.soaking_since_ms.is_some() {
+        let up_ms = soaked_ms(subject, &pending);
+        events.push(restarted(&pending, cause.clone(), up_ms));
+    }
+    pending.soaking_since_ms = None;
+    pending.soaked = false;
+    state.memory.pending = Some(pending);
+    Followed {
+        state,
+        events,
+        trouble: Some(cause),
+        due: false,
+    }
+}
+
+/// How long the group has certainly soaked, in milliseconds.
+pub(in crate::planner) fn soaked_ms(subject: Subject<'_>, pending: &Pending) -> u64 {
+    pending
+        .soaking_since_ms
+        .map_or(0, |since_ms| subject.lasted_ms(since_ms))
+}
+
+/// What keeps a group from soaking although it runs.
+pub(super) fn trouble(subject: Subject<'_>, group: &Group<'_>) -> Option<RestartCause> {
+    let health = |c: &&Container| serving::details(subject, c).and_then(|d: &Details| d.health);
+    let reported: Vec<Health> = group.members.iter().filter_map(health).collect();
+    if reported.contains(&Health::Unhealthy) {
+        return Some(RestartCause::Unhealthy);
+    }
+    if reported.contains(&Health::Starting) {
+        return Some(RestartCause::NotHealthyYet);
+    }
+    // For as long as it does: the look that found it began the soak again once.
+    if let Some(looping) = containers_of(subject, group.image).find(|c| loops(c)) {
+        return Some(RestartCause::NotRunning(looping.state.clone()));
+    }
+    match subject.readiness() {
+        Some(Readiness::NotReady(why)) if subject.policy.ready.is_some() => {
+            Some(RestartCause::NotReady(why.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn incarnations(subject: Subject<'_>, group: &Group<'_>) -> Vec<Incarnation> {
+    let incarnation = |c: &&Container| {
+        let details = serving::details(subject, c)?;
+        Some(Incarnation {
+            id: c.id.clone(),
+            name: c.name().into_owned(),
+            started_at: details.started_at.clone(),
+        })
+    };
+    group.members.iter().filter_map(incarnation).collect()
+}
+
+fn newest_name(group: &Group<'_>) -> String {
+    group
+        .newest()
+        .map_or_else(Default::default, |c| c.name().into_owned())
+}
+
+fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
+    EventKind::Restarted {
+        version: pending.version.clone(),
+        image: pending.image.clone(),
+        cause,
+        up_ms,
+    }
+}
+
+/// So many passes have seen the image pending; more than two are not told apart.
+fn count_pending(state: &mut WorkloadState, image: &ImageId, times: u8) {
+    let times = times.min(2);
+    let counted = state.memory.images.get(image).map(|r| r.times_pending);
+    if counted.is_some_and(|counted| counted < times) {
+        if let Some(record) = state.memory.images.get_mut(image) {
+            record.times_pending = times;
+        }
+    }
+}
