@@ -54,7 +54,7 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -68,11 +68,13 @@ help:
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep (6 GiB)'
+	@echo 'make kill-points   counts what make test kills and cuts, and writes docs/reliability.md (three minutes)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (ten minutes)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
 	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'
+	@echo 'make recording  the demo, recorded in docs/demo.svg'
 	@echo 'make operating  plays the situations of docs/operating.md and writes their output into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and other tools (root, Debian; seven minutes)'
@@ -131,6 +133,12 @@ exhaustive: toolchain
 	RUST_BACKTRACE=0 EXHAUSTIVE_DEPTH=$(DEPTH) scripts/figure worlds '{}' \
 		$(soak_build) exhaustive -- --nocapture
 
+kill-points: root toolchain
+	scripts/install-test-packages
+	$(CARGO) test --locked --test kill --test power_cut --no-run
+	scripts/figure kills '{}' $(CARGO) test --locked --test kill -- --nocapture
+	scripts/figure cuts '{}' $(CARGO) test --locked --test power_cut -- --nocapture
+
 test-engines: root toolchain
 	scripts/install-test-packages
 	$(CARGO) test --locked --no-run
@@ -188,6 +196,11 @@ demo: root toolchain
 	scripts/install-test-packages
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
+
+recording: root toolchain
+	scripts/install-test-packages
+	$(release_build)
+	TAGKEEPER=$(abspath $(binary)) scripts/with-engine scripts/recording
 
 size: build
 	scripts/size $(binary)

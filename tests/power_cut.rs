@@ -162,8 +162,8 @@ fn survives(name: &str, ops: &[Op], at_least: usize) {
     let verdict = cut_everywhere(ops);
     // Past the harness, which would keep it to itself when all is well.
     let _ = writeln!(
-        io::stderr(),
-        "power cuts: {name}: {} cuts, {} disks",
+        io::stdout(),
+        "\npower cuts: {name}\nfigure: {} cuts, {} disks",
         verdict.cuts,
         verdict.disks
     );

@@ -25,7 +25,6 @@ const THREADS: usize = 3;
 const STRIDE: usize = 7;
 
 /// Points killed at, in all stories so far.
-static KILLED: AtomicUsize = AtomicUsize::new(0);
 
 /// What happens to a host, and what tagkeeper is asked to do then.
 pub(crate) struct Step {
@@ -106,13 +105,16 @@ pub(crate) fn kill_everywhere(
         .iter()
         .filter(|(_, point)| matches!(point, Point::Request(..)))
         .count();
-    let so_far = KILLED.fetch_add(cases.len(), Ordering::Relaxed) + cases.len();
+    let again = match kills {
+        Kills::Once => String::new(),
+        Kills::Twice => format!(", {} of them followed by a second kill", cases.len()),
+    };
     // Past the harness, which would keep it to itself when all is well.
     let _ = writeln!(
-        io::stderr(),
-        "kill points: {name}: {} ({requests} at engine calls, {} at the state), {so_far} in all so far",
-        cases.len(),
-        cases.len() - requests
+        io::stdout(),
+        "\nkill points: {name}: {requests} at engine calls, {} at the state\nfigure: {} kill points{again}",
+        cases.len() - requests,
+        cases.len()
     );
     assert!(
         cases.len() >= at_least,
