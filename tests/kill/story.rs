@@ -24,8 +24,6 @@ const THREADS: usize = 3;
 /// From one second kill to the next: a prime, so that each point of the pass that follows has its turn.
 const STRIDE: usize = 7;
 
-/// Points killed at, in all stories so far.
-
 /// What happens to a host, and what tagkeeper is asked to do then.
 pub(crate) struct Step {
     /// Uptime in seconds.
