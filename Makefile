@@ -170,12 +170,12 @@ tools: $(cargo_deb) $(cargo_generate_rpm)
 $(cargo_fuzz):
 	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --root target/tools
 
-# Unoptimised: they are built in a third of the time, and what they do takes a second or two either way.
+# The last versions that Rust 1.85 builds. Unoptimised: they are built in a third of the time, and what they do takes a second or two either way.
 $(cargo_deb):
-	$(CARGO) install cargo-deb --version 3.8.0 --locked --debug --root target/tools
+	$(CARGO) install cargo-deb --version 3.6.3 --locked --debug --root target/tools
 
 $(cargo_generate_rpm):
-	$(CARGO) install cargo-generate-rpm --version 0.21.1 --locked --debug --root target/tools
+	$(CARGO) install cargo-generate-rpm --version 0.20.0 --locked --debug --root target/tools
 
 $(cargo_deny):
 	$(CARGO) install cargo-deny --version 0.20.2 --locked --debug --root target/tools
