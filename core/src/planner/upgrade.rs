@@ -7,6 +7,7 @@ mod ended;
 mod ending;
 mod soak;
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
@@ -60,7 +61,12 @@ pub(super) fn advance<'a>(
         trouble,
         ..
     } = soaked;
-    let found = stale::find(subject, &state.memory, !tags.is_empty());
+    let mut found = stale::find(subject, &state.memory, !tags.is_empty());
+    // While its removal is put off, it uses its image like any other container.
+    found.stale.retain(|stale| {
+        let target = stale.container.id.to_string();
+        !subject.is_put_off(&state.memory, &target)
+    });
     let promoted_now = events
         .iter()
         .any(|e| matches!(e, EventKind::Promoted { .. }));
