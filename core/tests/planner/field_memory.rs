@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use tagkeeper_core::model::{Outcome, Reason, State};
+use tagkeeper_core::model::{LocalFallback, Outcome, Reason, State};
 use tagkeeper_core::planner::{RollbackTarget, image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
@@ -427,6 +427,32 @@ fn what_the_policy_rejects_while_it_soaks_is_not_promoted() {
         (vec!["v1=a".to_owned()], None)
     );
     assert!(host.known().failures.is_empty(), "rejected, not failed");
+}
+
+/// A sibling: the pass that moved `latest` died before it recorded the promotion.
+#[test]
+fn what_the_policy_rejects_between_the_tag_and_its_record_is_not_promoted() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(1);
+    assert_eq!(host.latest(), Some('b'));
+    host.reject("v2");
+    host.later(1);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_eq!(host.latest(), Some('a'));
+    // Where there is nothing to go back to, the promotion stands, and what was latest before is its fallback.
+    let mut host = Host::shipped();
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(1);
+    host.reject("v2");
+    host.later(1);
+    host.workload().local_fallback = LocalFallback::Keep;
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
 
 /// "From now on": what was proven before stays what it is.
