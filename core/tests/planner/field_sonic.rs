@@ -261,6 +261,27 @@ fn case_46_local_v1_ran_and_was_stopped_and_kubes_v1_starts() {
     assert_note!(host, Note::OnlyDryRuns { .. });
 }
 
+/// A sibling: while v2 soaks beside the dry run of v1, its container is restarted. A dry run serves nothing: v2 waits.
+#[test]
+fn case_46_a_restart_beside_a_dry_run_is_no_end_of_the_upgrade() {
+    for code in [0, 137, 143, 255] {
+        let mut host = Host::local_head();
+        host.exit("telemetry", 0);
+        host.image('d', &["remote:v1"]);
+        host.run("dry_v1", "remote:v1");
+        host.minutes(2);
+        host.deploy('b', "v2");
+        host.minutes(5);
+        host.exit("k8s_v2", code);
+        host.minutes(2);
+        assert_eq!(host.pending().as_deref(), Some("v2=b"), "exit {code}");
+        host.start("k8s_v2");
+        host.minutes(11);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "exit {code}");
+        assert!(host.known().failures.is_empty(), "exit {code}");
+    }
+}
+
 /// Local `telemetry`, `telemetry0` and `telemetry1`, of v1.
 fn multi_asic() -> Host {
     let mut host = Host::new();

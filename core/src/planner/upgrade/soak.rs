@@ -212,7 +212,10 @@ pub(super) fn waits(
         .peekable();
     left.peek()?;
     match serving {
-        Serving::None(WhyNone::NothingRuns) => {
+        // A dry run serves nothing either. One of this very image is none of the upgrade's containers any more.
+        Serving::None(WhyNone::NothingRuns | WhyNone::OnlyDryRuns(_)) => {
+            let mut left = left.filter(|c| !c.is_running()).peekable();
+            left.peek()?;
             let failed = |c: &Container| own_end(subject, c).is_some();
             let mut paused = None;
             for container in left {
@@ -229,7 +232,7 @@ pub(super) fn waits(
         Serving::Local(group) | Serving::Orchestrated(group) => {
             (*group.image == pending.image).then_some(RestartCause::Unclear)
         }
-        // Another image runs too, or in its place, or what runs is a dry run: the image no longer serves.
+        // Another image runs too, or in its place: the image no longer serves.
         Serving::None(_) => None,
     }
 }
