@@ -505,6 +505,33 @@ fn case_51_another_system_image_and_back() {
     assert!(host.is_on_disk('b'));
 }
 
+/// A sibling: the other system image is shipped with v7, and the orchestrator takes over with a version that the first one knows.
+/// What was latest here is its fallback, and not an image that nobody needs.
+#[test]
+fn case_51_a_version_that_comes_back_keeps_what_was_latest_on_this_disk() {
+    let mut host = Host::with_fallback();
+    host.images.clear();
+    host.containers.clear();
+    host.reboot();
+    host.image('7', &["local:latest", "local:v7"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(5);
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(5);
+    assert_eq!(host.reason("local:v7"), Reason::Latest);
+    host.minutes(8);
+    assert_eq!(host.lineage(), ["v2=b", "v7=7"]);
+    host.later(7 * DAY_MINUTES);
+    host.minutes(3);
+    assert!(host.is_on_disk('7'));
+    host.upgrade('c', "v3");
+    assert_eq!(
+        host.disk(),
+        ["local:latest=c", "remote:v2=b", "remote:v3=c"]
+    );
+}
+
 /// `sonic-installer upgrade-docker`, a pass after each of its steps.
 #[test]
 fn case_52_an_upgrade_by_hand_step_by_step() {

@@ -90,11 +90,19 @@ fn provisional_fallback(
     upgrade: &ImageId,
     known: Option<Proven>,
 ) -> Option<Proven> {
-    let nothing_proven = subject.head(&state.memory).is_none();
-    let latest = subject
-        .own
-        .latest
-        .filter(|image| image.id != *upgrade && nothing_proven)?;
+    let latest = subject.own.latest.filter(|image| image.id != *upgrade)?;
+    let mut proven = subject
+        .lineage(&state.memory)
+        .filter(|p| p.image != *upgrade);
+    if proven.next().is_some() {
+        return None;
+    }
+    // A head that comes back to a disk has no fallback there; what was `latest` there before anything was proven is one. What
+    // somebody moved `latest` to later is not.
+    let is_inherited = |id: &ImageId| state.memory.images.get(id).is_some_and(|r| r.inherited);
+    if subject.head(&state.memory).is_some() && !is_inherited(&latest.id) {
+        return None;
+    }
     if known.as_ref().is_some_and(|known| known.image == latest.id) {
         return known;
     }
