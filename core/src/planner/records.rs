@@ -145,18 +145,22 @@ fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadS
     state
 }
 
-/// The versions that the orchestrator shows: the remotes' tags on the disk, and those that containers were created from, also
-/// where a digest follows the tag.
+/// The versions that the orchestrator shows: the remotes' tags on the disk, those that containers were created from, also where a
+/// digest follows the tag, and the labels of images from the remotes.
 fn remote_versions(subject: Subject<'_>) -> BTreeSet<&str> {
     let containers = subject
         .own
         .containers()
         .filter_map(|c| c.reference.as_ref());
     let remote = containers.filter(|r| subject.policy.remotes.contains(r.repository()));
+    let images = subject.own.images.iter();
+    let from_remotes =
+        images.filter(|own| subject.own.refs(own).iter().any(|name| name.is_remote()));
     subject
         .own
         .remote_tags()
         .chain(remote.filter_map(Reference::version_tag))
+        .chain(from_remotes.filter_map(|own| version::label(subject, own.image)))
         .collect()
 }
 
@@ -168,7 +172,8 @@ fn is_rolled_out(subject: Subject<'_>, image: &Image, remote_versions: &BTreeSet
         || image
             .tags()
             .filter_map(Reference::version_tag)
-            .any(|tag| remote_versions.contains(tag))
+            .chain(version::label(subject, image))
+            .any(|version| remote_versions.contains(version))
 }
 
 /// Since when each image is idle, for the grace period.

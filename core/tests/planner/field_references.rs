@@ -238,6 +238,37 @@ fn the_version_of_an_image_without_tags_is_its_label() {
     assert_eq!(host.meaning("local:2.0"), Some('b'));
 }
 
+/// kubelet pulls by digest and gives the engine a bare id: that v1 was rolled out is known by its label alone.
+#[test]
+fn case_09_a_dry_run_that_is_known_by_its_label_is_evidence_of_roll_out() {
+    let version = |host: &mut Host, digit: char, version: &str| {
+        let labels = &mut host.listed_image(digit).labels;
+        labels.insert("version".to_owned(), version.to_owned());
+    };
+    for has_local_label in [true, false] {
+        let mut host = Host::new();
+        host.workload().version_label = Some("version".to_owned());
+        host.image('a', &["local:latest", "local:v1"]);
+        if has_local_label {
+            version(&mut host, 'a', "v1");
+        }
+        host.run("telemetry", "local:latest");
+        host.minutes(12);
+        host.image('d', &["remote@d"]);
+        version(&mut host, 'd', "v1");
+        host.run("k8s_v1", "remote@d");
+        host.minutes(5);
+        host.exit("telemetry", 0);
+        host.remove_container("k8s_v1");
+        host.image('b', &["remote@b"]);
+        version(&mut host, 'b', "v2");
+        host.run("k8s_v2", "remote@b");
+        host.minutes(13);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{has_local_label}");
+        assert!(!host.is_on_disk('d'));
+    }
+}
+
 /// A label is text of an image's author: it need not be a tag, nor a version.
 #[test]
 fn a_label_that_is_no_tag_names_no_image() {
