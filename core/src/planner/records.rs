@@ -7,14 +7,16 @@ use super::history;
 use super::ownership::OwnedImage;
 use super::{Subject, serving, version};
 use crate::model::{
-    Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
+    Container, ContainerId, ContainerState, Image, ImageId, ImageRecord, Memory, Reference,
+    Version, WorkloadState,
 };
 
 /// The memory brought up to the observation, before anything is decided from it.
 pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> WorkloadState {
     let held = hold_noted(subject, recalled.clone());
     let arrived = arrivals_noted(subject, held);
-    let rolled_out = rolled_out_noted(subject, arrived);
+    let tried = tried_noted(subject, arrived);
+    let rolled_out = rolled_out_noted(subject, tried);
     let idle = idle_times_noted(subject, rolled_out);
     let present = forgotten(subject, idle);
     let dry = dry_runs_noted(subject, present);
@@ -103,6 +105,36 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
         state.repositories = subject.policy.repositories().cloned().collect();
     }
     history::arrivals(subject, state, &arrived)
+}
+
+/// While nothing is proven: what came after the first pass, and of which a container has ended here, was tried here. It is not
+/// inherited, also if it ran too short for any pass to see that; or upgrades that crash at once would pile up.
+fn tried_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let since_ms = state.since.as_ref().map_or(0, |since| since.clock_ms);
+    let came_later = |r: &ImageRecord| r.inherited && r.first_seen_ms > since_ms;
+    let nothing_proven = subject.head(&state.memory).is_none();
+    if !nothing_proven || !state.memory.images.values().any(came_later) {
+        return state;
+    }
+    let locals = subject.own.locals.iter().copied();
+    let has_ended = |c: &&Container| {
+        matches!(
+            c.state,
+            ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting
+        )
+    };
+    let ended = locals.chain(serving::services(subject)).filter(has_ended);
+    let images = ended.filter_map(|c| c.image.as_ref());
+    let tried: Vec<&ImageId> = images
+        .filter(|id| subject.latest() != Some(*id))
+        .filter(|id| state.memory.images.get(*id).is_some_and(came_later))
+        .collect();
+    for id in tried {
+        if let Some(record) = state.memory.images.get_mut(id) {
+            record.inherited = false;
+        }
+    }
+    state
 }
 
 /// Marks what the orchestrator is known to have deployed or to hold. Never withdrawn (design 4.4).

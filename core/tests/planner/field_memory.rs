@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use tagkeeper_core::model::{LocalFallback, Outcome, Reason, State};
+use tagkeeper_core::model::{ContainerState, LocalFallback, Outcome, Reason, State};
 use tagkeeper_core::planner::{RollbackTarget, image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
@@ -25,6 +25,40 @@ fn case_66_after_a_wipe_failed_upgrades_do_not_pile_up() {
             host.minutes(2);
         }
         assert!(host.images.len() <= 3, "{:?}", host.disk());
+    }
+}
+
+/// A sibling: they crash so early that no pass sees one run.
+#[test]
+fn case_66_upgrades_that_crash_at_once_do_not_pile_up_either() {
+    type End = fn(&mut Host, &str);
+    let ends: [(&str, End); 3] = [
+        ("exited", |host, pod| host.exit(pod, 1)),
+        ("removed", |host, pod| host.exit(pod, 1)),
+        ("restarting", |host, pod| {
+            host.set_state(pod, ContainerState::Restarting);
+        }),
+    ];
+    for (case, end) in ends {
+        let mut host = Host::new();
+        host.workload().grace_ms = 60 * MINUTE_MS;
+        host.minutes(2);
+        // Pulled, and never deployed: it was here before anything was proven.
+        host.image('f', &["remote:unused"]);
+        for digit in "0123456789cd".chars() {
+            host.deploy(digit, &format!("w{digit}"));
+            host.later(0);
+            let pod = format!("k8s_w{digit}");
+            end(&mut host, &pod);
+            host.minutes(3);
+            if case == "removed" {
+                host.remove_container(&pod);
+            }
+            host.later(120);
+            host.minutes(2);
+        }
+        assert!(host.images.len() <= 3, "{case}: {:?}", host.disk());
+        assert!(host.is_on_disk('f'), "{case}");
     }
 }
 
