@@ -218,6 +218,50 @@ fn case_43_a_pass_right_after_the_reboot_sees_stopped_containers() {
     }
 }
 
+/// A sibling: it is the local container that soaks, of a new version or of the fallback, and its service is slow to start. R2 does
+/// not take it away meanwhile, or the service would go back to latest.
+#[test]
+fn case_43_a_reboot_in_minute_five_only_delays_a_local_upgrade_too() {
+    for (digit, version) in [('c', "v3"), ('a', "v1")] {
+        let reference = format!("remote:{version}");
+        let mut host = Host::with_fallback();
+        host.remove_container("k8s_v2");
+        host.image(digit, &[&reference]);
+        host.run("telemetry", &reference);
+        host.minutes(5);
+        host.reboot_stopped(137);
+        host.minutes(10);
+        assert!(host.has_container("telemetry"), "{version}");
+        assert_note!(host, Note::NotSoaking { .. });
+        host.start("telemetry");
+        host.minutes(11);
+        assert_eq!(
+            host.lineage(),
+            [format!("{version}={digit}"), "v2=b".to_owned()]
+        );
+        assert!(host.known().failures.is_empty(), "{version}");
+    }
+}
+
+/// It does once the upgrade is over: it failed, or another version works.
+#[test]
+fn case_43_what_is_left_of_a_local_upgrade_that_is_over_is_removed() {
+    for fails in [true, false] {
+        let mut host = Host::with_fallback();
+        host.remove_container("k8s_v2");
+        host.image('c', &["remote:v3"]);
+        host.run("telemetry", "remote:v3");
+        host.minutes(5);
+        host.exit("telemetry", i64::from(fails));
+        host.minutes(3);
+        assert_eq!(host.has_container("telemetry"), !fails);
+        host.run("k8s_v2", "remote:v2");
+        host.minutes(3);
+        assert!(!host.has_container("telemetry"));
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    }
+}
+
 #[test]
 fn case_44_a_local_container_that_was_only_created_makes_no_dry_run() {
     let mut host = taken_over();
@@ -341,6 +385,25 @@ fn case_47_local_containers_of_different_images_soak_nothing() {
     }
     host.minutes(12);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+/// A sibling: they are created together and started one after the other.
+#[test]
+fn case_47_one_that_is_started_minutes_later_is_there_when_it_is_started() {
+    let mut host = multi_asic();
+    host.image('b', &["local:v2"]);
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.remove_container(name);
+        host.create(name, "local:v2");
+        host.container(name).reference = None;
+    }
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.start(name);
+        host.minutes(4);
+    }
+    host.minutes(7);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.container_names().len(), 3);
 }
 
 /// (4.3) One of three crash-loops under systemd: the same container, down at most looks.
