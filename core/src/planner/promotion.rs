@@ -64,8 +64,8 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
     Promoted { state, event }
 }
 
-/// What the new head comes before: the lineage on this disk, and where that has no other image, the provisional fallback unless it
-/// is rejected or gone.
+/// What the new head comes before: the lineage on this disk, and where that has no other image, the provisional fallback unless
+/// it is rejected or gone.
 fn behind(subject: Subject<'_>, memory: &Memory, promoted: &Pending) -> Vec<Proven> {
     let mut lineage: Vec<Proven> = subject.lineage(memory).cloned().collect();
     if lineage.iter().all(|proven| proven.image == promoted.image) {

@@ -93,8 +93,8 @@ fn case_39_a_removal_that_fails_is_tried_once_a_pass_and_others_go_on() {
     assert!(!host.has_container("telemetry"));
 }
 
-/// A sibling: the engine refuses it (409). Until the next try it is a container like any other: it uses its image, and
-/// nothing is tried each minute.
+/// A sibling: the engine refuses it (409). Until the next try it is a container like any other: it
+/// uses its image, and nothing is tried each minute.
 #[test]
 fn case_39_a_stale_container_whose_removal_is_put_off_keeps_its_image() {
     let mut host = Host::local_head();
