@@ -18,6 +18,24 @@ fn case_08_upgrades_by_tag_and_digest_are_upgrades_of_versions() {
     assert_eq!(host.meaning("local:v2"), Some('c'), "{:?}", host.disk());
 }
 
+/// A sibling: the tag is given while the image soaks already. What is promoted is that version, and a dry run of it is one.
+#[test]
+fn case_08_a_tag_that_comes_during_the_soak_is_the_version() {
+    let mut host = Host::local_head();
+    host.remove_container("telemetry");
+    host.image('b', &["local:latest"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("sha256-bbbbbbbbbbbb=b"));
+    host.tag('b', "local:v2");
+    host.minutes(9);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.exit("telemetry", 0);
+    host.deploy('d', "v2");
+    host.minutes(13);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"], "a dry run");
+}
+
 #[test]
 fn case_09_a_dry_run_by_digest_is_evidence_of_roll_out() {
     let mut host = Host::local_head();
