@@ -213,7 +213,7 @@ pub struct Pending {
     /// The last end of one of its containers that was no stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_end: Option<End>,
-    /// What was `latest` when the upgrade began; only while no image of the lineage was on disk.
+    /// What was `latest` when the upgrade began; only while no other image of the lineage was on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisional_fallback: Option<Proven>,
 }

@@ -59,11 +59,9 @@ pub(super) fn derive(
         .collect()
 }
 
-/// Whether the engine refused a removal, and its time has not come again.
 fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, action: &ActionKind) -> bool {
     let target = action.removal_target();
-    let refused = target.and_then(|target| upgrade.state.memory.refused.get(&target));
-    refused.is_some_and(|refused| refused.retry_ms > subject.observed().from.ms())
+    target.is_some_and(|target| subject.is_put_off(&upgrade.state.memory, &target))
 }
 
 fn adoption(name: &NameVerdict) -> Option<Action> {

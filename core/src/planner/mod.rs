@@ -302,6 +302,12 @@ impl<'a> Subject<'a> {
         self.lineage(memory).skip(1)
     }
 
+    /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
+    fn is_put_off(self, memory: &Memory, target: &str) -> bool {
+        let refused = memory.refused.get(target);
+        refused.is_some_and(|refused| refused.retry_ms > self.observed().from.ms())
+    }
+
     /// Whether an image is proven: the head of the lineage and `repository:latest` (design 4.3).
     fn is_proven(self, memory: &Memory, id: &ImageId) -> bool {
         self.latest() == Some(id) && self.head(memory).is_some_and(|head| head.image == *id)

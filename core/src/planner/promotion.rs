@@ -64,16 +64,17 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
     Promoted { state, event }
 }
 
-/// What the new head comes before: the lineage on this disk, else the provisional fallback unless it is rejected or gone.
+/// What the new head comes before: the lineage on this disk, and where that has no other image, the provisional fallback unless
+/// it is rejected or gone.
 fn behind(subject: Subject<'_>, memory: &Memory, promoted: &Pending) -> Vec<Proven> {
-    let lineage: Vec<Proven> = subject.lineage(memory).cloned().collect();
-    if !lineage.is_empty() {
-        return lineage;
+    let mut lineage: Vec<Proven> = subject.lineage(memory).cloned().collect();
+    if lineage.iter().all(|proven| proven.image == promoted.image) {
+        let provisional = promoted.provisional_fallback.iter();
+        let usable =
+            |p: &&Proven| subject.is_on_disk(&p.image) && !subject.is_rejected(memory, &p.image);
+        lineage.extend(provisional.filter(usable).cloned());
     }
-    let provisional = promoted.provisional_fallback.iter();
-    let usable =
-        |p: &&Proven| subject.is_on_disk(&p.image) && !subject.is_rejected(memory, &p.image);
-    provisional.filter(usable).cloned().collect()
+    lineage
 }
 
 fn new_lineage(

@@ -7,14 +7,16 @@ use super::history;
 use super::ownership::OwnedImage;
 use super::{Subject, serving, version};
 use crate::model::{
-    Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
+    Container, ContainerId, ContainerState, Image, ImageId, ImageRecord, Memory, Reference,
+    Version, WorkloadState,
 };
 
 /// The memory brought up to the observation, before anything is decided from it.
 pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> WorkloadState {
     let held = hold_noted(subject, recalled.clone());
     let arrived = arrivals_noted(subject, held);
-    let rolled_out = rolled_out_noted(subject, arrived);
+    let tried = tried_noted(subject, arrived);
+    let rolled_out = rolled_out_noted(subject, tried);
     let idle = idle_times_noted(subject, rolled_out);
     let present = forgotten(subject, idle);
     let dry = dry_runs_noted(subject, present);
@@ -105,6 +107,36 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
     history::arrivals(subject, state, &arrived)
 }
 
+/// While nothing is proven: what came after the first pass, and of which a container has ended here, was tried here. It is not
+/// inherited, also if it ran too short for any pass to see that; or upgrades that crash at once would pile up.
+fn tried_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    let since_ms = state.since.as_ref().map_or(0, |since| since.clock_ms);
+    let came_later = |r: &ImageRecord| r.inherited && r.first_seen_ms > since_ms;
+    let nothing_proven = subject.head(&state.memory).is_none();
+    if !nothing_proven || !state.memory.images.values().any(came_later) {
+        return state;
+    }
+    let locals = subject.own.locals.iter().copied();
+    let has_ended = |c: &&Container| {
+        matches!(
+            c.state,
+            ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting
+        )
+    };
+    let ended = locals.chain(serving::services(subject)).filter(has_ended);
+    let images = ended.filter_map(|c| c.image.as_ref());
+    let tried: Vec<&ImageId> = images
+        .filter(|id| subject.latest() != Some(*id))
+        .filter(|id| state.memory.images.get(*id).is_some_and(came_later))
+        .collect();
+    for id in tried {
+        if let Some(record) = state.memory.images.get_mut(id) {
+            record.inherited = false;
+        }
+    }
+    state
+}
+
 /// Marks what the orchestrator is known to have deployed or to hold. Never withdrawn (design 4.4).
 fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     let unmarked: Vec<&Image> = subject
@@ -145,18 +177,22 @@ fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadS
     state
 }
 
-/// The versions that the orchestrator shows: the remotes' tags on the disk, and those that containers were created from, also
-/// where a digest follows the tag.
+/// The versions that the orchestrator shows: the remotes' tags on the disk, those that containers were created from, also where a
+/// digest follows the tag, and the labels of images from the remotes.
 fn remote_versions(subject: Subject<'_>) -> BTreeSet<&str> {
     let containers = subject
         .own
         .containers()
         .filter_map(|c| c.reference.as_ref());
     let remote = containers.filter(|r| subject.policy.remotes.contains(r.repository()));
+    let images = subject.own.images.iter();
+    let from_remotes =
+        images.filter(|own| subject.own.refs(own).iter().any(|name| name.is_remote()));
     subject
         .own
         .remote_tags()
         .chain(remote.filter_map(Reference::version_tag))
+        .chain(from_remotes.filter_map(|own| version::label(subject, own.image)))
         .collect()
 }
 
@@ -168,7 +204,8 @@ fn is_rolled_out(subject: Subject<'_>, image: &Image, remote_versions: &BTreeSet
         || image
             .tags()
             .filter_map(Reference::version_tag)
-            .any(|tag| remote_versions.contains(tag))
+            .chain(version::label(subject, image))
+            .any(|version| remote_versions.contains(version))
 }
 
 /// Since when each image is idle, for the grace period.

@@ -58,6 +58,9 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
             found.running.push((container, image, version));
             continue;
         }
+        if is_pending(memory, image) {
+            continue;
+        }
         let details = serving::details(subject, container);
         let started_at = details.map(|details| details.started_at.clone());
         let may_go = is_obsolete(subject, memory, image)
@@ -115,9 +118,20 @@ pub(super) fn to_inspect<'a, 'm>(
     subject: Subject<'a>,
     memory: &'m Memory,
 ) -> impl Iterator<Item = &'a Container> + use<'a, 'm> {
+    let is_looked_at = move |(container, image): &(&Container, &ImageId)| {
+        container.state.is_stopped()
+            && !is_pending(memory, image)
+            && !is_obsolete(subject, memory, image)
+    };
     outdated(subject, memory)
-        .filter(move |(c, image)| c.state.is_stopped() && !is_obsolete(subject, memory, image))
+        .filter(is_looked_at)
         .map(|(container, _)| container)
+}
+
+/// Whether the image is the pending upgrade's: while that waits for its containers, after a reboot, say, they are not removed.
+fn is_pending(memory: &Memory, image: &ImageId) -> bool {
+    let pending = memory.pending.as_ref();
+    pending.is_some_and(|pending| pending.image == *image)
 }
 
 /// The local containers whose image is not the proven latest, or the one that this round records as such, aside from those of a

@@ -7,6 +7,7 @@ mod ended;
 mod ending;
 mod soak;
 
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
@@ -60,7 +61,12 @@ pub(super) fn advance<'a>(
         trouble,
         ..
     } = soaked;
-    let found = stale::find(subject, &state.memory, !tags.is_empty());
+    let mut found = stale::find(subject, &state.memory, !tags.is_empty());
+    // While its removal is put off, it uses its image like any other container.
+    found.stale.retain(|stale| {
+        let target = stale.container.id.to_string();
+        !subject.is_put_off(&state.memory, &target)
+    });
     let promoted_now = events
         .iter()
         .any(|e| matches!(e, EventKind::Promoted { .. }));
@@ -85,7 +91,7 @@ pub(super) fn advance<'a>(
 }
 
 /// A promotion that was committed to is recorded once `latest` names its image, whether or not the candidate still serves; a
-/// look that does not find it so withdraws the note.
+/// look that does not find it so withdraws the note, and so does a rejection while there is a head to go back to.
 fn record_committed(subject: Subject<'_>, mut state: WorkloadState) -> Followed {
     let committed = state
         .memory
@@ -95,7 +101,9 @@ fn record_committed(subject: Subject<'_>, mut state: WorkloadState) -> Followed 
     let Some(pending) = committed else {
         return Followed::quiet(state);
     };
-    if subject.latest() != Some(&pending.image) {
+    let is_unwanted =
+        subject.is_rejected(&state.memory, &pending.image) && subject.head(&state.memory).is_some();
+    if subject.latest() != Some(&pending.image) || is_unwanted {
         if let Some(pending) = &mut state.memory.pending {
             pending.promoting = false;
         }

@@ -50,7 +50,6 @@ fn unrecorded(subject: Subject<'_>, image: &Image) -> Version {
         tags.filter_map(Reference::version_tag).min()
     };
     let policy = subject.policy;
-    let label = || image.labels.get(policy.version_label.as_ref()?);
     let digest = || {
         image
             .references
@@ -61,9 +60,15 @@ fn unrecorded(subject: Subject<'_>, image: &Image) -> Version {
     first_tag(&|repository| policy.remotes.contains(repository))
         .or_else(|| first_tag(&|repository| *repository == policy.repository))
         .map(Version::new)
-        .or_else(|| label().map(Version::new))
+        .or_else(|| label(subject, image).map(Version::new))
         .or_else(digest)
         .unwrap_or_else(|| image.id.short_version())
+}
+
+/// The label of an image that the policy names.
+pub(super) fn label<'a>(subject: Subject<'a>, image: &'a Image) -> Option<&'a str> {
+    let label = image.labels.get(subject.policy.version_label.as_ref()?);
+    label.map(alloc::string::String::as_str)
 }
 
 /// The version that was written down; it is not guessed again.

@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use tagkeeper_core::model::{Outcome, Reason, State};
+use tagkeeper_core::model::{ContainerState, LocalFallback, Outcome, Reason, State, WorkloadName};
 use tagkeeper_core::planner::{RollbackTarget, image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
@@ -25,6 +25,40 @@ fn case_66_after_a_wipe_failed_upgrades_do_not_pile_up() {
             host.minutes(2);
         }
         assert!(host.images.len() <= 3, "{:?}", host.disk());
+    }
+}
+
+/// A sibling: they crash so early that no pass sees one run.
+#[test]
+fn case_66_upgrades_that_crash_at_once_do_not_pile_up_either() {
+    type End = fn(&mut Host, &str);
+    let ends: [(&str, End); 3] = [
+        ("exited", |host, pod| host.exit(pod, 1)),
+        ("removed", |host, pod| host.exit(pod, 1)),
+        ("restarting", |host, pod| {
+            host.set_state(pod, ContainerState::Restarting);
+        }),
+    ];
+    for (case, end) in ends {
+        let mut host = Host::new();
+        host.workload().grace_ms = 60 * MINUTE_MS;
+        host.minutes(2);
+        // Pulled, and never deployed: it was here before anything was proven.
+        host.image('f', &["remote:unused"]);
+        for digit in "0123456789cd".chars() {
+            host.deploy(digit, &format!("w{digit}"));
+            host.later(0);
+            let pod = format!("k8s_w{digit}");
+            end(&mut host, &pod);
+            host.minutes(3);
+            if case == "removed" {
+                host.remove_container(&pod);
+            }
+            host.later(120);
+            host.minutes(2);
+        }
+        assert!(host.images.len() <= 3, "{case}: {:?}", host.disk());
+        assert!(host.is_on_disk('f'), "{case}");
     }
 }
 
@@ -75,6 +109,39 @@ fn case_68_a_soak_begins_again_after_the_drop_in_is_back() {
     assert_eq!(host.lineage(), ["v1=a"], "it restarted meanwhile");
     host.minutes(1);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+/// A sibling: the image of the workload that is missing is shared with another one, which is
+/// upgraded twice meanwhile.
+#[test]
+fn case_68_what_is_shared_with_a_missing_workload_stays() {
+    let gnmi = WorkloadName::new("gnmi");
+    let mut host = Host::new();
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    host.image(
+        'a',
+        &[
+            "local:latest",
+            "remote:v1",
+            "docker-gnmi:latest",
+            "docker-gnmi:v1",
+        ],
+    );
+    host.run("k8s_v1", "remote:v1");
+    host.run("gnmi", "docker-gnmi:latest");
+    host.minutes(12);
+    let left = host.policy.workloads.remove(&gnmi).unwrap();
+    host.remove_container("gnmi");
+    host.upgrade('b', "v2");
+    host.upgrade('c', "v3");
+    host.later(3 * DAY_MINUTES);
+    host.minutes(2);
+    assert_eq!(host.meaning("remote:v1"), None);
+    host.policy.workloads.insert(gnmi.clone(), left);
+    host.minutes(2);
+    assert_eq!(host.lineage_of(&gnmi), ["v1=a"]);
+    assert_eq!(host.meaning("docker-gnmi:latest"), Some('a'));
+    assert!(host.plan_of(&gnmi).latest.unwrap().proven);
 }
 
 #[test]
@@ -263,6 +330,40 @@ fn case_75_on_hold_a_replaced_upgrade_has_not_failed() {
     assert_eq!(host.known().counters.failures, 0);
 }
 
+/// Siblings: the hold comes between the save of a promotion and its act, or between the act and its
+/// record.
+#[test]
+fn case_75_a_hold_in_the_middle_of_a_promotion() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(0);
+    host.workload().hold = true;
+    host.later(1);
+    host.minutes(3);
+    host.deploy('c', "v3");
+    host.minutes(12);
+    assert_eq!(host.latest(), Some('a'));
+    host.workload().hold = false;
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v3=c", "v1=a"]);
+
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(1);
+    host.workload().hold = true;
+    host.later(1);
+    host.deploy('c', "v3");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.workload().hold = false;
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.minutes(10);
+    assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+}
+
 #[test]
 fn case_75_an_idle_image_on_hold_is_shown_and_kept() {
     let mut host = Host::with_fallback();
@@ -404,7 +505,8 @@ fn what_the_policy_rejects_is_never_promoted() {
     }
 }
 
-/// A sibling: the version is known from its container alone, because the image was pulled by digest.
+/// A sibling: the version is known from its container alone, because the image was pulled by
+/// digest.
 #[test]
 fn what_the_policy_rejects_by_version_is_rejected_by_digest_too() {
     let mut host = Host::with_head();
@@ -427,6 +529,33 @@ fn what_the_policy_rejects_while_it_soaks_is_not_promoted() {
         (vec!["v1=a".to_owned()], None)
     );
     assert!(host.known().failures.is_empty(), "rejected, not failed");
+}
+
+/// A sibling: the pass that moved `latest` died before it recorded the promotion.
+#[test]
+fn what_the_policy_rejects_between_the_tag_and_its_record_is_not_promoted() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(1);
+    assert_eq!(host.latest(), Some('b'));
+    host.reject("v2");
+    host.later(1);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_eq!(host.latest(), Some('a'));
+    // Where there is nothing to go back to, the promotion stands, and what was latest before is its
+    // fallback.
+    let mut host = Host::shipped();
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(10);
+    host.pass_killed_after(1);
+    host.reject("v2");
+    host.later(1);
+    host.workload().local_fallback = LocalFallback::Keep;
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
 
 /// "From now on": what was proven before stays what it is.

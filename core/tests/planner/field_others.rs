@@ -366,6 +366,46 @@ fn case_36_two_workloads_share_an_image_and_patterns_tell_them_apart() {
     assert!(host.is_on_disk('a'));
 }
 
+/// A sibling: the two share every image, each under its own names, and go the same way; then one
+/// goes on alone.
+#[test]
+fn case_36_two_workloads_share_every_image_for_a_while() {
+    let gnmi = WorkloadName::new("gnmi");
+    let remote = "registry.example:5000/docker-gnmi";
+    let mut host = Host::new();
+    host.add_workload("gnmi", "docker-gnmi", remote);
+    let local = [
+        "local:latest",
+        "local:v1",
+        "docker-gnmi:latest",
+        "docker-gnmi:v1",
+    ];
+    host.image('a', &local);
+    host.run("telemetry", "local:latest");
+    host.run("gnmi", "docker-gnmi:latest");
+    host.minutes(12);
+    for name in ["telemetry", "gnmi"] {
+        host.exit(name, 0);
+    }
+    for (digit, version) in [('b', "v2"), ('c', "v3"), ('d', "v4")] {
+        host.deploy(digit, version);
+        let reference = format!("{remote}:{version}");
+        host.image(digit, &[&reference]);
+        host.remove_container("pod_gnmi");
+        host.run("pod_gnmi", &reference);
+        host.minutes(13);
+    }
+    assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
+    assert_eq!(host.lineage_of(&gnmi), ["v4=d", "v3=c"]);
+    assert_eq!(host.images.len(), 2, "{:?}", host.disk());
+    host.upgrade('e', "v5");
+    host.upgrade('f', "v6");
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v6=f", "v5=e"]);
+    assert_eq!(host.lineage_of(&gnmi), ["v4=d", "v3=c"]);
+    assert_eq!(host.images.len(), 4, "{:?}", host.disk());
+}
+
 #[test]
 fn case_36_without_patterns_nothing_is_guessed() {
     let gnmi = WorkloadName::new("gnmi");
@@ -392,6 +432,27 @@ fn case_37_a_container_that_is_never_healthy_is_said_and_not_written_each_minute
         assert_eq!(host.lineage(), ["v1=a"]);
         assert_note!(host, Note::NotSoaking { .. });
     }
+}
+
+/// A sibling: of two containers one becomes healthy late, and the other one ill.
+#[test]
+fn case_37_a_group_is_as_healthy_as_each_of_its_members() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.run("second", "remote:v2");
+    host.set_health("k8s_v2", Health::Healthy);
+    host.set_health("second", Health::Starting);
+    host.minutes(5);
+    host.set_health("second", Health::Healthy);
+    host.minutes(10);
+    host.set_health("k8s_v2", Health::Unhealthy);
+    host.minutes(1);
+    assert_eq!(host.lineage(), ["v1=a"], "at the last look");
+    host.remove_container("k8s_v2");
+    host.minutes(10);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.minutes(1);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
 
 /// A sibling: the reason why it is not ready has the time of day in it.

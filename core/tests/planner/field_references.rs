@@ -18,6 +18,24 @@ fn case_08_upgrades_by_tag_and_digest_are_upgrades_of_versions() {
     assert_eq!(host.meaning("local:v2"), Some('c'), "{:?}", host.disk());
 }
 
+/// A sibling: the tag is given while the image soaks already. What is promoted is that version, and a dry run of it is one.
+#[test]
+fn case_08_a_tag_that_comes_during_the_soak_is_the_version() {
+    let mut host = Host::local_head();
+    host.remove_container("telemetry");
+    host.image('b', &["local:latest"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("sha256-bbbbbbbbbbbb=b"));
+    host.tag('b', "local:v2");
+    host.minutes(9);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.exit("telemetry", 0);
+    host.deploy('d', "v2");
+    host.minutes(13);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"], "a dry run");
+}
+
 #[test]
 fn case_09_a_dry_run_by_digest_is_evidence_of_roll_out() {
     let mut host = Host::local_head();
@@ -120,6 +138,35 @@ fn case_13_r4_with_odd_names() {
     }
 }
 
+/// R4 with two remotes, which have one build of v1, or two.
+#[test]
+fn case_13_r4_moves_the_names_of_every_remote() {
+    for mirrored in ['d', 'e'] {
+        let mut host = Host::local_head();
+        host.workload()
+            .remotes
+            .push(repository("mirror.example/app"));
+        host.minutes(1);
+        host.image('d', &["remote:v1"]);
+        host.image(mirrored, &["mirror.example/app:v1"]);
+        host.run("k8s_v1", "remote:v1");
+        host.minutes(3);
+        host.exit("telemetry", 0);
+        host.deploy('b', "v2");
+        host.minutes(12);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+        assert_eq!(
+            host.disk(),
+            [
+                "local:latest=b",
+                "mirror.example/app:v1=a",
+                "remote:v1=a",
+                "remote:v2=b"
+            ]
+        );
+    }
+}
+
 #[test]
 fn case_12_one_repository_however_it_is_written() {
     for written in [
@@ -164,6 +211,24 @@ fn case_15_a_prune_that_takes_every_name_of_what_soaks() {
         assert_eq!(host.meaning("local:v2"), Some('b'), "at minute {minute}");
         assert_eq!(host.latest(), Some('b'));
     }
+}
+
+/// Siblings: it takes every name of the head, or of what was shipped and has not soaked yet.
+#[test]
+fn case_15_a_prune_that_takes_every_name_of_what_works() {
+    let mut host = Host::with_fallback();
+    host.untag("remote:v2");
+    host.untag("local:latest");
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.disk(), ["local:latest=b", "local:v2=b", "remote:v1=a"]);
+
+    let mut host = Host::shipped();
+    host.untag("local:latest");
+    host.untag("local:v1");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    assert_eq!(host.disk(), ["local:latest=a", "local:v1=a"]);
 }
 
 #[test]
@@ -236,6 +301,64 @@ fn the_version_of_an_image_without_tags_is_its_label() {
     host.minutes(12);
     assert_eq!(host.lineage(), ["2.0=b", "v1=a"]);
     assert_eq!(host.meaning("local:2.0"), Some('b'));
+}
+
+/// A sibling: two pods idle; the local container is removed, and they go on idling while v2 is
+/// proven beside them.
+#[test]
+fn case_09_two_dry_runs_by_digest_idle_for_as_long_as_they_exist() {
+    let mut host = Host::local_head();
+    host.image('d', &["remote@d"]);
+    for pod in ["pod_1", "pod_2"] {
+        host.run(pod, "remote:v1@d");
+    }
+    host.minutes(3);
+    host.exit("telemetry", 0);
+    host.minutes(15);
+    host.remove_container("telemetry");
+    host.minutes(15);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.deploy_by_digest('b', "v2");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert!(host.is_on_disk('d'), "they use it");
+    for pod in ["pod_1", "pod_2"] {
+        host.remove_container(pod);
+    }
+    host.minutes(2);
+    assert!(!host.is_on_disk('d') && host.is_on_disk('a'));
+}
+
+/// kubelet pulls by digest and gives the engine a bare id: that v1 was rolled out is known by its
+/// label alone.
+#[test]
+fn case_09_a_dry_run_that_is_known_by_its_label_is_evidence_of_roll_out() {
+    let version = |host: &mut Host, digit: char, version: &str| {
+        let labels = &mut host.listed_image(digit).labels;
+        labels.insert("version".to_owned(), version.to_owned());
+    };
+    for has_local_label in [true, false] {
+        let mut host = Host::new();
+        host.workload().version_label = Some("version".to_owned());
+        host.image('a', &["local:latest", "local:v1"]);
+        if has_local_label {
+            version(&mut host, 'a', "v1");
+        }
+        host.run("telemetry", "local:latest");
+        host.minutes(12);
+        host.image('d', &["remote@d"]);
+        version(&mut host, 'd', "v1");
+        host.run("k8s_v1", "remote@d");
+        host.minutes(5);
+        host.exit("telemetry", 0);
+        host.remove_container("k8s_v1");
+        host.image('b', &["remote@b"]);
+        version(&mut host, 'b', "v2");
+        host.run("k8s_v2", "remote@b");
+        host.minutes(13);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{has_local_label}");
+        assert!(!host.is_on_disk('d'));
+    }
 }
 
 /// A label is text of an image's author: it need not be a tag, nor a version.

@@ -1,6 +1,6 @@
 //! Field cases 38 to 41: removals that the engine refuses.
 
-use tagkeeper_core::model::{ContainerState, Note, WorkloadName};
+use tagkeeper_core::model::{ContainerState, Note, Reason, WorkloadName};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, REMOTE};
 
@@ -91,6 +91,32 @@ fn case_39_a_removal_that_fails_is_tried_once_a_pass_and_others_go_on() {
     host.fails.clear();
     host.minutes(1);
     assert!(!host.has_container("telemetry"));
+}
+
+/// A sibling: the engine refuses it (409). Until the next try it is a container like any other: it
+/// uses its image, and nothing is tried each minute.
+#[test]
+fn case_39_a_stale_container_whose_removal_is_put_off_keeps_its_image() {
+    let mut host = Host::local_head();
+    host.workload().fallbacks = 0;
+    host.exit("telemetry", 0);
+    let stale = host.container("telemetry").id.to_string();
+    host.refuses
+        .insert(stale, "driver failed to remove root filesystem".to_owned());
+    host.upgrade('b', "v2");
+    let mut tries = 0;
+    for _ in 0..60 {
+        host.minutes(1);
+        let is_tried = !host.refused.is_empty();
+        assert!(is_tried || host.dropped.is_empty(), "{:?}", host.dropped);
+        tries += host.refused.len();
+    }
+    assert!((1..=6).contains(&tries), "{tries} tries");
+    assert_eq!(host.reason("local:v1"), Reason::InUse);
+    host.refuses.clear();
+    host.later(DAY_MINUTES);
+    host.minutes(2);
+    assert!(!host.has_container("telemetry") && !host.is_on_disk('a'));
 }
 
 #[test]

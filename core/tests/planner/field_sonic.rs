@@ -4,7 +4,7 @@ use std::mem::take;
 
 use tagkeeper_core::model::{ContainerState, Note, Reason, WorkloadName};
 
-use crate::host::{DAY_MINUTES, Host, pattern, repository};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, every_state, pattern, repository};
 
 /// Shipped v1 has run for an hour; the orchestrator's v2 takes over.
 fn taken_over() -> Host {
@@ -218,6 +218,51 @@ fn case_43_a_pass_right_after_the_reboot_sees_stopped_containers() {
     }
 }
 
+/// A sibling: it is the local container that soaks, of a new version or of the fallback, and its
+/// service is slow to start. R2 does not take it away meanwhile, or the service would go back to
+/// latest.
+#[test]
+fn case_43_a_reboot_in_minute_five_only_delays_a_local_upgrade_too() {
+    for (digit, version) in [('c', "v3"), ('a', "v1")] {
+        let reference = format!("remote:{version}");
+        let mut host = Host::with_fallback();
+        host.remove_container("k8s_v2");
+        host.image(digit, &[&reference]);
+        host.run("telemetry", &reference);
+        host.minutes(5);
+        host.reboot_stopped(137);
+        host.minutes(10);
+        assert!(host.has_container("telemetry"), "{version}");
+        assert_note!(host, Note::NotSoaking { .. });
+        host.start("telemetry");
+        host.minutes(11);
+        assert_eq!(
+            host.lineage(),
+            [format!("{version}={digit}"), "v2=b".to_owned()]
+        );
+        assert!(host.known().failures.is_empty(), "{version}");
+    }
+}
+
+/// It does once the upgrade is over: it failed, or another version works.
+#[test]
+fn case_43_what_is_left_of_a_local_upgrade_that_is_over_is_removed() {
+    for fails in [true, false] {
+        let mut host = Host::with_fallback();
+        host.remove_container("k8s_v2");
+        host.image('c', &["remote:v3"]);
+        host.run("telemetry", "remote:v3");
+        host.minutes(5);
+        host.exit("telemetry", i64::from(fails));
+        host.minutes(3);
+        assert_eq!(host.has_container("telemetry"), !fails);
+        host.run("k8s_v2", "remote:v2");
+        host.minutes(3);
+        assert!(!host.has_container("telemetry"));
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    }
+}
+
 #[test]
 fn case_44_a_local_container_that_was_only_created_makes_no_dry_run() {
     let mut host = taken_over();
@@ -259,6 +304,56 @@ fn case_46_local_v1_ran_and_was_stopped_and_kubes_v1_starts() {
     assert_eq!(host.latest(), Some('a'));
     assert_eq!(host.lineage(), ["v1=a"]);
     assert_note!(host, Note::OnlyDryRuns { .. });
+}
+
+/// Siblings: the local container is in any state when kube's v1 or v2 starts. What was only
+/// created, or runs, is another story.
+#[test]
+fn case_46_a_local_container_that_has_run_makes_dry_runs_in_any_state() {
+    let other = [ContainerState::Created, ContainerState::Running];
+    for state in every_state().into_iter().filter(|s| !other.contains(s)) {
+        let word = state.as_str().to_owned();
+        let mut host = Host::local_head();
+        host.set_state("telemetry", state.clone());
+        host.deploy('d', "v1");
+        host.minutes(14);
+        assert_eq!(host.lineage(), ["v1=a"], "{word}");
+        host.deploy('b', "v2");
+        host.minutes(12);
+        assert_eq!(host.latest(), Some('b'), "{word}");
+        assert_eq!(
+            host.lineage(),
+            ["v2=b", "v1=a"],
+            "v1 was rolled out, {word}"
+        );
+        assert_eq!(
+            host.has_container("telemetry"),
+            !state.is_stopped(),
+            "{word}"
+        );
+    }
+}
+
+/// A sibling: while v2 soaks beside the dry run of v1, its container is restarted. A dry run serves
+/// nothing: v2 waits.
+#[test]
+fn case_46_a_restart_beside_a_dry_run_is_no_end_of_the_upgrade() {
+    for code in [0, 137, 143, 255] {
+        let mut host = Host::local_head();
+        host.exit("telemetry", 0);
+        host.image('d', &["remote:v1"]);
+        host.run("dry_v1", "remote:v1");
+        host.minutes(2);
+        host.deploy('b', "v2");
+        host.minutes(5);
+        host.exit("k8s_v2", code);
+        host.minutes(2);
+        assert_eq!(host.pending().as_deref(), Some("v2=b"), "exit {code}");
+        host.start("k8s_v2");
+        host.minutes(11);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "exit {code}");
+        assert!(host.known().failures.is_empty(), "exit {code}");
+    }
 }
 
 /// Local `telemetry`, `telemetry0` and `telemetry1`, of v1.
@@ -320,6 +415,48 @@ fn case_47_local_containers_of_different_images_soak_nothing() {
     }
     host.minutes(12);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+/// A sibling of case 45: three were created and never started; or one of them has run.
+#[test]
+fn case_47_what_was_only_created_makes_no_dry_run_three_times_over() {
+    for has_run in [false, true] {
+        let mut host = Host::new();
+        host.workload().containers = vec![pattern("telemetry"), pattern("telemetry[0-9]*")];
+        host.image('a', &["local:latest", "local:v1"]);
+        for name in ["telemetry", "telemetry0", "telemetry1"] {
+            host.create(name, "local:latest");
+        }
+        if has_run {
+            host.start("telemetry1");
+            host.exit("telemetry1", 0);
+        }
+        host.image('d', &["remote:v1"]);
+        host.run("k8s_v1", "remote:v1");
+        host.minutes(13);
+        let wanted = if has_run { 'a' } else { 'd' };
+        assert_eq!(host.latest(), Some(wanted));
+        assert_eq!(host.containers.len(), if has_run { 4 } else { 1 });
+    }
+}
+
+/// A sibling: they are created together and started one after the other.
+#[test]
+fn case_47_one_that_is_started_minutes_later_is_there_when_it_is_started() {
+    let mut host = multi_asic();
+    host.image('b', &["local:v2"]);
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.remove_container(name);
+        host.create(name, "local:v2");
+        host.container(name).reference = None;
+    }
+    for name in ["telemetry", "telemetry0", "telemetry1"] {
+        host.start(name);
+        host.minutes(4);
+    }
+    host.minutes(7);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.container_names().len(), 3);
 }
 
 /// (4.3) One of three crash-loops under systemd: the same container, down at most looks.
@@ -484,6 +621,34 @@ fn case_51_another_system_image_and_back() {
     assert!(host.is_on_disk('b'));
 }
 
+/// A sibling: the other system image is shipped with v7, and the orchestrator takes over with a
+/// version that the first one knows. What was latest here is its fallback, and not an image that
+/// nobody needs.
+#[test]
+fn case_51_a_version_that_comes_back_keeps_what_was_latest_on_this_disk() {
+    let mut host = Host::with_fallback();
+    host.images.clear();
+    host.containers.clear();
+    host.reboot();
+    host.image('7', &["local:latest", "local:v7"]);
+    host.run("telemetry", "local:latest");
+    host.minutes(5);
+    host.exit("telemetry", 0);
+    host.deploy('b', "v2");
+    host.minutes(5);
+    assert_eq!(host.reason("local:v7"), Reason::Latest);
+    host.minutes(8);
+    assert_eq!(host.lineage(), ["v2=b", "v7=7"]);
+    host.later(7 * DAY_MINUTES);
+    host.minutes(3);
+    assert!(host.is_on_disk('7'));
+    host.upgrade('c', "v3");
+    assert_eq!(
+        host.disk(),
+        ["local:latest=c", "remote:v2=b", "remote:v3=c"]
+    );
+}
+
 /// `sonic-installer upgrade-docker`, a pass after each of its steps.
 #[test]
 fn case_52_an_upgrade_by_hand_step_by_step() {
@@ -629,6 +794,30 @@ fn case_56_a_debug_builds_names_stay_and_three_names_can_be_said() {
     );
 }
 
+/// A sibling of case 49: of two local containers one was created from latest, the other one from a
+/// version.
+#[test]
+fn case_49_beside_one_of_latest() {
+    let mut host = Host::new();
+    host.workload().containers = vec![pattern("telemetry"), pattern("telemetry[0-9]*")];
+    host.image('a', &["local:latest", "local:1.0.0", "remote:1.0.0"]);
+    host.run("telemetry", "local:latest");
+    host.run("telemetry0", "local:1.0.0");
+    host.minutes(12);
+    for name in ["telemetry", "telemetry0"] {
+        host.exit(name, 0);
+    }
+    for (digit, version) in [('b', "2.0.0"), ('c', "3.0.0")] {
+        host.upgrade(digit, version);
+        host.minutes(2);
+        assert!(!host.has_container("telemetry") && host.has_container("telemetry0"));
+        assert_eq!(host.meaning("local:1.0.0"), Some('a'));
+    }
+    host.remove_container("telemetry0");
+    host.minutes(2);
+    assert!(!host.is_on_disk('a'));
+}
+
 /// A sibling of case 56: the debug build is the same image, under a name more.
 #[test]
 fn case_56_a_foreign_name_of_a_retired_image_stays() {
@@ -679,6 +868,75 @@ fn r4_then_back_to_the_orchestrators_own_build() {
         host.disk(),
         ["local:latest=d", "remote:v1=d", "remote:v2=b"]
     );
+}
+
+/// R4 by a pass that dies after any of its steps, with any number of fallbacks, pinned or not; then
+/// the host reboots, on hold for half an hour or not.
+#[test]
+fn r4_is_finished_after_a_kill_and_a_reboot() {
+    for (fallbacks, pin, is_held) in [
+        (0, false, false),
+        (0, true, true),
+        (1, false, true),
+        (1, true, false),
+        (2, true, true),
+    ] {
+        for changes in 0..8 {
+            let mut host = Host::local_head();
+            host.workload().fallbacks = fallbacks;
+            host.workload().pin = pin;
+            host.image('d', &["remote:v1", "remote@d"]);
+            host.run("k8s_v1", "remote:v1");
+            host.minutes(3);
+            host.exit("telemetry", 0);
+            host.deploy('b', "v2");
+            host.minutes(10);
+            host.pass_killed_after(changes);
+            if is_held {
+                host.hold_all(Some(30 * MINUTE_MS));
+            }
+            host.reboot();
+            host.minutes(if is_held { 45 } else { 13 });
+            let mut wanted = vec!["local:latest=b", "remote:v1=a", "remote:v2=b"];
+            if fallbacks == 0 {
+                wanted.remove(1);
+            }
+            assert_eq!(host.disk(), wanted, "{fallbacks} {pin} {changes}");
+            assert!(!host.has_container("telemetry"));
+        }
+    }
+}
+
+/// The state is lost anywhere in R4. Nothing is lost, and the next upgrade is as ever.
+#[test]
+fn r4_after_a_lost_state() {
+    for minute in [3, 10, 14] {
+        let mut host = Host::local_head();
+        host.image('d', &["remote:v1"]);
+        host.run("k8s_v1", "remote:v1");
+        host.minutes(3);
+        host.exit("telemetry", 0);
+        host.deploy('b', "v2");
+        host.minutes(minute);
+        host.state = tagkeeper_core::model::State {
+            instance: "another".to_owned(),
+            ..Default::default()
+        };
+        host.reboot();
+        host.minutes(13);
+        assert_eq!(
+            host.disk(),
+            ["local:latest=b", "remote:v1=a", "remote:v2=b"],
+            "{minute}"
+        );
+        host.upgrade('c', "v3");
+        assert_eq!(host.lineage(), ["v3=c", "v2=b"], "{minute}");
+        assert_eq!(
+            host.disk(),
+            ["local:latest=c", "remote:v2=b", "remote:v3=c"],
+            "{minute}"
+        );
+    }
 }
 
 /// A sibling of R9: the orchestrator comes and goes ten times, with a version or none in between.

@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{LocalFallback, Note, Reason};
 
-use crate::host::{DAY_MINUTES, Host, id};
+use crate::host::{DAY_MINUTES, Host, digit, id};
 
 /// The tag of a remote is pulled anew: another image, with a digest or without.
 fn pull(host: &mut Host, digit: char, tag: &str, with_digest: bool) {
@@ -176,6 +176,32 @@ fn case_05_a_rebuild_in_use_keeps_its_name() {
     assert!(!host.is_on_disk('d'));
 }
 
+/// A sibling: while the first build of v2 soaks, a second is pulled and deployed, and then a third,
+/// which is not.
+#[test]
+fn case_05_rebuilds_of_the_version_that_soaks() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(4);
+    host.image('e', &["remote:v2"]);
+    host.minutes(2);
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    host.deploy('e', "v2");
+    host.minutes(5);
+    host.image('f', &["remote:v2"]);
+    host.minutes(9);
+    assert_eq!(host.lineage(), ["v2=e", "v1=a"]);
+    assert_eq!(host.meaning("local:v2"), Some('e'));
+    host.later(2 * DAY_MINUTES);
+    host.minutes(2);
+    assert!(!host.is_on_disk('b'));
+    assert_eq!(host.meaning("remote:v2"), Some('f'));
+    host.deploy('f', "v2");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v2=f", "v2=e"]);
+    assert_eq!(host.disk(), ["local:latest=f", "local:v2=e", "remote:v2=f"]);
+}
+
 #[test]
 fn case_06_what_is_retired_loses_all_of_its_names() {
     for deployed_as in ["number", "edge"] {
@@ -244,4 +270,43 @@ fn case_07_the_head_gets_a_name_beside_latest_too() {
     host.minutes(2);
     assert_eq!(host.meaning("local:v2"), Some('b'));
     assert_eq!(host.latest(), Some('b'));
+}
+
+/// A sibling: every version of the lineage is pulled anew, under its remote and its local name.
+#[test]
+fn case_07_a_lineage_whose_names_are_all_taken() {
+    let mut host = Host::with_fallback();
+    host.workload().fallbacks = 2;
+    host.upgrade('c', "v3");
+    for (digit, version) in [('7', "v1"), ('8', "v2"), ('9', "v3")] {
+        host.image(
+            digit,
+            &[&format!("remote:{version}"), &format!("local:{version}")],
+        );
+    }
+    host.minutes(2);
+    for digit in ['a', 'b', 'c'] {
+        assert!(lasting_names(&host, digit) > 0, "{:?}", host.disk());
+    }
+    host.upgrade('d', "v4");
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v4=d", "v3=c", "v2=b"]);
+    let mut left: Vec<char> = host.images.iter().map(|i| digit(&i.id)).collect();
+    left.sort_unstable();
+    assert_eq!(left, ['b', 'c', 'd'], "{:?}", host.disk());
+}
+
+/// The next release is the same image under another tag.
+#[test]
+fn a_version_of_the_image_that_is_latest_already_changes_nothing() {
+    let mut host = Host::with_fallback();
+    host.deploy('b', "v3");
+    host.minutes(13);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.pending(), None);
+    host.upgrade('c', "v4");
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v4=c", "v2=b"]);
+    assert_eq!(host.meaning("remote:v3"), Some('b'));
+    assert!(!host.is_on_disk('a'));
 }

@@ -100,6 +100,9 @@ enum Happening {
     Slow(u64),
     RefuseTags(bool),
     Refuse(&'static str, bool),
+    RefuseContainer(&'static str, bool),
+    Label(char, &'static str),
+    VersionLabel(bool),
     /// What else is on a disk of a thousand bytes; images have one byte each.
     Fill(u64),
     Measurable(bool),
@@ -162,6 +165,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         any::<bool>().prop_map(H::Leave),
         any::<bool>().prop_map(H::RefuseTags),
         (pick(&NAMES), any::<bool>()).prop_map(|(n, r)| H::Refuse(n, r)),
+        (pick(&CONTAINERS), any::<bool>()).prop_map(|(c, r)| H::RefuseContainer(c, r)),
+        (pick(&DIGITS), pick(&["v1", "v2", "v3", "", "latest"])).prop_map(|(d, l)| H::Label(d, l)),
+        any::<bool>().prop_map(H::VersionLabel),
         any::<bool>().prop_map(H::Measurable),
         any::<bool>().prop_map(H::Pin),
         (pick(&NAMES), pick(&DIGITS), any::<bool>()).prop_map(|(n, d, l)| H::Forge(n, d, l)),
@@ -241,12 +247,10 @@ impl History {
             H::Slow(ms) => host.look_ms = *ms,
             H::Reboot => host.reboot(),
             H::RefuseTags(refuses) => host.refuses_tags = *refuses,
-            H::Refuse(text, refuses) => {
-                let target = name(text).to_string();
-                host.refuses.remove(&target);
-                if *refuses {
-                    host.refuses.insert(target, "no".to_owned());
-                }
+            H::Refuse(text, refuses) => refuse(host, name(text).to_string(), *refuses),
+            H::Label(digit, label) if host.is_on_disk(*digit) => {
+                let labels = &mut host.listed_image(*digit).labels;
+                labels.insert("version".to_owned(), (*label).to_owned());
             }
             H::Fill(bytes) => host.other_bytes = *bytes,
             H::Measurable(can) => host.disk_bytes = can.then_some(1000),
@@ -269,6 +273,7 @@ impl History {
             | H::LoseImageOf(_)
             | H::Health(..)
             | H::Forge(..)
+            | H::RefuseContainer(..)
             | H::PruneContainers => happen_to_containers(host, happening),
             other => self.govern(other),
         }
@@ -345,6 +350,9 @@ fn govern_workload(host: &mut Host, happening: &Happening) {
             }
         }
         H::Pin(pin) => host.workload().pin = *pin,
+        H::VersionLabel(is_on) => {
+            host.workload().version_label = is_on.then(|| "version".to_owned());
+        }
         H::DryRuns(dry_runs) => host.workload().dry_runs = *dry_runs,
         H::Pressure(percent) => host.workload().pressure_percent = *percent,
         H::Fallbacks(fallbacks) => host.workload().fallbacks = *fallbacks,
@@ -377,6 +385,14 @@ fn govern_workload(host: &mut Host, happening: &Happening) {
             }
         }
         _ => {}
+    }
+}
+
+/// From now on the engine refuses to remove this, or does no more.
+fn refuse(host: &mut Host, target: String, refuses: bool) {
+    host.refuses.remove(&target);
+    if refuses {
+        host.refuses.insert(target, "no".to_owned());
     }
 }
 
@@ -432,6 +448,10 @@ fn happen_to_containers(host: &mut Host, happening: &Happening) {
         }
         H::PruneContainers => host.containers.retain(Container::is_running),
         H::Remove(container) => host.remove_container(container),
+        H::RefuseContainer(container, refuses) if host.has_container(container) => {
+            let target = host.container(container).id.to_string();
+            refuse(host, target, *refuses);
+        }
         H::Start(container)
         | H::State(container, _)
         | H::Exit(container, _)
@@ -569,6 +589,11 @@ proptest! {
         history.host.later(1);
         history.host.pass();
         history.host.judge_after_a_quiet_day();
+        history.host.later(1);
+        history.host.pass();
+        let host = &history.host;
+        prop_assert!(host.acted.is_empty() && host.dropped.is_empty(), "it does not come to rest");
+        prop_assert!(host.events.is_empty(), "{:?}", host.events);
     }
 
     /// Upgrades fail, one after the other, each of a version of its own or all of one tag that moves;

@@ -90,11 +90,19 @@ fn provisional_fallback(
     upgrade: &ImageId,
     known: Option<Proven>,
 ) -> Option<Proven> {
-    let nothing_proven = subject.head(&state.memory).is_none();
-    let latest = subject
-        .own
-        .latest
-        .filter(|image| image.id != *upgrade && nothing_proven)?;
+    let latest = subject.own.latest.filter(|image| image.id != *upgrade)?;
+    let mut proven = subject
+        .lineage(&state.memory)
+        .filter(|p| p.image != *upgrade);
+    if proven.next().is_some() {
+        return None;
+    }
+    // A head that comes back to a disk has no fallback there; what was `latest` there before anything was proven is one. What
+    // somebody moved `latest` to later is not.
+    let is_inherited = |id: &ImageId| state.memory.images.get(id).is_some_and(|r| r.inherited);
+    if subject.head(&state.memory).is_some() && !is_inherited(&latest.id) {
+        return None;
+    }
     if known.as_ref().is_some_and(|known| known.image == latest.id) {
         return known;
     }
@@ -148,6 +156,11 @@ pub(super) fn go_on(
         pending.soaked = false;
     } else if !subject.is_unasked() {
         pending.soaking_since_ms.get_or_insert(subject.until_ms());
+    }
+    // A digest in short form is no version: a tag that came later is one.
+    if pending.version.is_unknown() {
+        let newest = group.newest();
+        pending.version = version::of(subject, &state.memory, &pending.image, newest);
     }
     pending.members = incarnations(subject, group);
     pending.ended = ended_containers(subject, &pending.image, &pending.ended);
@@ -212,7 +225,10 @@ pub(super) fn waits(
         .peekable();
     left.peek()?;
     match serving {
-        Serving::None(WhyNone::NothingRuns) => {
+        // A dry run serves nothing either. One of this very image is none of the upgrade's containers any more.
+        Serving::None(WhyNone::NothingRuns | WhyNone::OnlyDryRuns(_)) => {
+            let mut left = left.filter(|c| !c.is_running()).peekable();
+            left.peek()?;
             let failed = |c: &Container| own_end(subject, c).is_some();
             let mut paused = None;
             for container in left {
@@ -229,7 +245,7 @@ pub(super) fn waits(
         Serving::Local(group) | Serving::Orchestrated(group) => {
             (*group.image == pending.image).then_some(RestartCause::Unclear)
         }
-        // Another image runs too, or in its place, or what runs is a dry run: the image no longer serves.
+        // Another image runs too, or in its place: the image no longer serves.
         Serving::None(_) => None,
     }
 }
