@@ -22,6 +22,8 @@ mod executable;
 mod http;
 #[path = "ready/peers.rs"]
 mod peers;
+#[path = "support/redis.rs"]
+mod redis;
 #[path = "ready/shipped.rs"]
 mod shipped;
 #[path = "ready/sonic.rs"]
