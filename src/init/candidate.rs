@@ -74,7 +74,7 @@ pub(super) fn find(seen: &Observation) -> Candidates<'_> {
     let repositories = repositories(seen);
     let locals = locals(&repositories, seen);
     let (remotes, mut unsure) = remotes(&repositories, &locals);
-    let containers = Containers::find(seen, &repositories, &locals);
+    let containers = Containers::find(seen, &repositories, &locals, &remotes);
 
     let mut candidates = Candidates::default();
     let mut names = Names::of(seen);

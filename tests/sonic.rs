@@ -1,0 +1,27 @@
+//! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
+//! several ASICs.
+//!
+//! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
+
+#![cfg(test)]
+
+#[path = "support/docker.rs"]
+#[allow(dead_code, reason = "shared with the faults, which use all of it")]
+mod docker;
+#[path = "support/executable.rs"]
+mod executable;
+#[path = "support/fake.rs"]
+#[allow(dead_code, reason = "shared with the faults, which use all of it")]
+mod fake;
+#[path = "support/host.rs"]
+#[allow(dead_code, reason = "shared with the faults, which use all of it")]
+mod host;
+#[path = "sonic/multi_asic.rs"]
+mod multi_asic;
+#[path = "support/names.rs"]
+mod names;
+#[path = "support/requests.rs"]
+#[allow(dead_code, reason = "shared with the faults, which use all of it")]
+mod requests;
+#[path = "sonic/switch.rs"]
+mod switch;
