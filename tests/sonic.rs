@@ -1,5 +1,5 @@
 //! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
-//! several ASICs.
+//! several ASICs, `hook` the way back to SONiC's own daemon.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
@@ -13,6 +13,8 @@ mod executable;
 #[path = "support/fake.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod fake;
+#[path = "sonic/hook.rs"]
+mod hook;
 #[path = "support/host.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod host;
@@ -20,6 +22,12 @@ mod host;
 mod multi_asic;
 #[path = "support/names.rs"]
 mod names;
+#[path = "support/redis.rs"]
+#[allow(
+    dead_code,
+    reason = "shared with the ready commands, which use all of it"
+)]
+mod redis;
 #[path = "support/requests.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod requests;
