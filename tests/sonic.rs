@@ -1,5 +1,6 @@
 //! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
-//! several ASICs, `hook` the way back to SONiC's own daemon.
+//! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
+//! the features of sonic-package-manager and debug images.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
@@ -22,6 +23,8 @@ mod host;
 mod multi_asic;
 #[path = "support/names.rs"]
 mod names;
+#[path = "sonic/packages.rs"]
+mod packages;
 #[path = "support/redis.rs"]
 #[allow(
     dead_code,
