@@ -1,6 +1,6 @@
 //! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
 //! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
-//! the features of sonic-package-manager and debug images.
+//! the features of sonic-package-manager and debug images, `kube` what runs in pods for good.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
@@ -19,6 +19,8 @@ mod hook;
 #[path = "support/host.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod host;
+#[path = "sonic/kube.rs"]
+mod kube;
 #[path = "sonic/multi_asic.rs"]
 mod multi_asic;
 #[path = "support/names.rs"]

@@ -10,7 +10,7 @@ use crate::policy_file::is_name;
 
 /// How Kubernetes names the containers that it makes on Docker:
 /// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
-const KUBERNETES: &str = "k8s_";
+pub(super) const KUBERNETES: &str = "k8s_";
 /// The container of each pod that only holds its network.
 const POD_SANDBOX: &str = "POD";
 
@@ -288,7 +288,7 @@ fn unlikeliness<'c>(container: &'c Container, repository: &Repository) -> (bool,
 }
 
 /// `telemetry` of `k8s_telemetry_pod_namespace_uid_0`.
-fn name_in_pod(container: &Container) -> Option<&str> {
+pub(super) fn name_in_pod(container: &Container) -> Option<&str> {
     let plain = |name: &&str| is_name(name) && *name != POD_SANDBOX && !name.contains('_');
     container
         .names

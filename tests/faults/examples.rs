@@ -19,7 +19,7 @@ struct Example {
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 4] = [
+const EXAMPLES: [Example; 5] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -31,6 +31,14 @@ const EXAMPLES: [Example; 4] = [
             "registry.example/docker-lldp",
             &["lldp", "lldp0", "lldp1"],
         )),
+    },
+    Example {
+        policy: include_str!("../../config/examples/sonic-kube.toml"),
+        local: "docker-sonic-telemetry",
+        remote: "registry.example/docker-sonic-telemetry",
+        container: "telemetry",
+        upgraded: "k8s_telemetry_telemetry-ds-4x7kq_sonic_0f5c2d1e_0",
+        beside: None,
     },
     Example {
         policy: include_str!("../../config/examples/compose.toml"),
@@ -146,7 +154,7 @@ fn an_example_promotes_what_it_says() {
 #[test]
 fn a_container_that_is_not_ready_is_never_latest_however_long_it_is_up() {
     let careful = || EXAMPLES.iter().filter(|e| e.policy.contains("\nready = "));
-    assert_eq!(careful().count(), 2, "SONiC and Compose");
+    assert_eq!(careful().count(), 3, "SONiC, KubeSonic and Compose");
     for example in careful() {
         let host = example.host();
         host.pass_at(0).expect_code(0);

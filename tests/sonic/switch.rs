@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::executable;
-use crate::host::{Host, Outcome};
+use crate::host::{Host, Outcome, finish, program_at};
 use crate::names::hex_id;
 
 pub(crate) const SONIC: &str = include_str!("../../config/examples/sonic.toml");
@@ -18,7 +18,7 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// With this policy, whose ready commands say yes as long as no file `is-frozen` is there.
+    /// With this policy, whose ready commands say yes but for [`freeze`](Self::freeze).
     pub(crate) fn new(policy: &str) -> Self {
         let host = Host::new("");
         let ready = host.path("ready.sh");
@@ -40,6 +40,16 @@ impl Switch {
             host,
             secs: 0,
             said: String::new(),
+        }
+    }
+
+    /// What runs is up, and not at work, from now on; or at work again.
+    pub(crate) fn freeze(&self, is_frozen: bool) {
+        let flag = self.host.path("is-frozen");
+        if is_frozen {
+            fs::write(flag, "").expect("writable");
+        } else {
+            fs::remove_file(flag).expect("it was frozen");
         }
     }
 
@@ -92,6 +102,16 @@ impl Switch {
     /// Any command, now.
     pub(crate) fn tagkeeper(&self, arguments: &[&str]) -> Outcome {
         self.host.run_at(self.secs, arguments)
+    }
+
+    /// A command that takes no policy.
+    pub(crate) fn tagkeeper_without_policy(&self, arguments: &[&str]) -> Outcome {
+        let mut command = program_at(self.secs);
+        command
+            .args(arguments)
+            .arg("--socket")
+            .arg(self.host.path("docker.sock"));
+        finish(&mut command)
     }
 
     /// What the passes have said since the last call.
