@@ -1,6 +1,7 @@
 //! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
 //! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
-//! the features of sonic-package-manager and debug images, `kube` what runs in pods for good.
+//! the features of sonic-package-manager and debug images, `kube` what runs in pods for good, `upstream` the rows
+//! of SONiC's own tests.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
@@ -38,3 +39,5 @@ mod redis;
 mod requests;
 #[path = "sonic/switch.rs"]
 mod switch;
+#[path = "sonic/upstream.rs"]
+mod upstream;

@@ -94,6 +94,16 @@ impl Switch {
         }
     }
 
+    /// Time passes, with passes that fail.
+    #[track_caller]
+    pub(crate) fn failing_minutes(&mut self, minutes: u64) {
+        for _ in 0..minutes {
+            self.secs += 60;
+            let pass = self.host.pass_at(self.secs);
+            assert_ne!(pass.code, 0, "{pass:#?}");
+        }
+    }
+
     /// Time passes without a pass.
     pub(crate) fn later(&mut self, minutes: u64) {
         self.secs += 60 * minutes;
