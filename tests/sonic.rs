@@ -1,12 +1,15 @@
 //! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
 //! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
 //! the features of sonic-package-manager and debug images, `kube` what runs in pods for good, `upstream` the rows
-//! of SONiC's own tests.
+//! of SONiC's own tests, `migration` the way to the next SONiC image, `by_hand`
+//! what an operator types.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
 #![cfg(test)]
 
+#[path = "sonic/by_hand.rs"]
+mod by_hand;
 #[path = "support/docker.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod docker;
@@ -22,6 +25,8 @@ mod hook;
 mod host;
 #[path = "sonic/kube.rs"]
 mod kube;
+#[path = "sonic/migration.rs"]
+mod migration;
 #[path = "sonic/multi_asic.rs"]
 mod multi_asic;
 #[path = "support/names.rs"]
