@@ -10,11 +10,11 @@
 //! `container_startup.py`, 086b03b). Then the version that the container wrote must be this container's too.
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tagkeeper::redis::Redis;
 
 use crate::deadline;
 use crate::engine::Engine;
 use crate::options::{Options, Usage};
-use crate::redis;
 use crate::subject::{Subject, is_hex};
 use crate::text::tame;
 use crate::wait_for;
@@ -52,7 +52,8 @@ pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
     let (id, name) = (subject.container_id()?, subject.container_name()?);
     let key = format!("FEATURE|{}", row(feature, name));
     deadline::doing(format!("asking the Redis server at '{socket}' for {key}"));
-    let fields = redis::read_fields(socket, db, &key, FIELDS)?;
+    // The command has one deadline for all that it waits for.
+    let fields = Redis::connect(socket, db, None)?.fields(&key, FIELDS)?;
     let Naming::ByVersion(version) = judge(&key, &fields, id, name)? else {
         return Ok(());
     };

@@ -2,7 +2,7 @@
 //! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
 //! the features of sonic-package-manager and debug images, `kube` what runs in pods for good, `upstream` the rows
 //! of SONiC's own tests, `migration` the way to the next SONiC image, `by_hand`
-//! what an operator types.
+//! what an operator types, `init` the first policy.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
@@ -23,6 +23,8 @@ mod hook;
 #[path = "support/host.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod host;
+#[path = "sonic/init.rs"]
+mod init;
 #[path = "sonic/kube.rs"]
 mod kube;
 #[path = "sonic/migration.rs"]

@@ -189,7 +189,7 @@ fn kube_only_section(found: &KubeOnly) -> String {
     format!("[workload.{}]\n{}", key_name(&found.name), beside(&lines))
 }
 
-fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+pub(super) fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     let texts: Vec<String> = texts.map(quoted).collect();
     format!("[{}]", texts.join(", "))
 }
@@ -216,11 +216,12 @@ fn local_in_words(local: Option<&Container>) -> String {
 
 /// Settings with their comments, all of which begin at one column; above the setting where there is
 /// no room beside it.
-fn beside(lines: &[(String, String)]) -> String {
+pub(super) fn beside(lines: &[(String, String)]) -> String {
     let columns = |text: &str| text.chars().count();
     let has_room =
         |(setting, why): &&(String, String)| columns(setting) + columns(why) <= WIDTH - 4;
-    let widths = lines.iter().filter(has_room).map(|(s, _)| columns(s));
+    let commented = lines.iter().filter(|(_, why)| !why.is_empty());
+    let widths = commented.filter(has_room).map(|(s, _)| columns(s));
     let width = widths.max().unwrap_or_default();
     let mut out = String::new();
     for line in lines {
