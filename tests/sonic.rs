@@ -2,7 +2,8 @@
 //! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
 //! the features of sonic-package-manager and debug images, `kube` what runs in pods for good, `upstream` the rows
 //! of SONiC's own tests, `migration` the way to the next SONiC image, `by_hand`
-//! what an operator types, `init` the first policy.
+//! what an operator types, `init` the first policy, `ways` the way in and the
+//! way back.
 //!
 //! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
 
@@ -48,3 +49,5 @@ mod requests;
 mod switch;
 #[path = "sonic/upstream.rs"]
 mod upstream;
+#[path = "sonic/ways.rs"]
+mod ways;

@@ -43,6 +43,11 @@ impl Switch {
         }
     }
 
+    /// The policy as it was written.
+    pub(crate) fn policy(&self) -> String {
+        fs::read_to_string(self.host.path("policy.toml")).expect("it was written")
+    }
+
     /// What runs is up, and not at work, from now on; or at work again.
     pub(crate) fn freeze(&self, is_frozen: bool) {
         let flag = self.host.path("is-frozen");
