@@ -14,6 +14,8 @@ mod asking;
     reason = "shared with the stories, which use all of it"
 )]
 mod engine;
+#[path = "ready/examples.rs"]
+mod examples;
 #[path = "ready/exec.rs"]
 mod exec;
 #[path = "support/executable.rs"]
