@@ -32,6 +32,8 @@ for_target := $(if $(target),--target $(target))
 binary := $(or $(CARGO_TARGET_DIR),target)$(if $(target),/$(target))/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec http
+hooks := sonic webhook
+migration := pre-migration post-migration
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
 manual := target/manual
 docs := $(shell find docs -type f)
@@ -239,7 +241,10 @@ install:
 		to=$(DESTDIR)$(LIBDIR)/dropins/$${dropin##*/}; \
 		sed 's|/usr/lib/tagkeeper|$(LIBDIR)|g' $$dropin >$$to && chmod 644 $$to || exit 1; \
 	done
-	install -D -m 755 hooks/webhook $(DESTDIR)$(LIBDIR)/hooks/webhook
+	install -d -m 755 $(DESTDIR)$(LIBDIR)/hooks
+	install -m 755 $(addprefix hooks/,$(hooks)) $(DESTDIR)$(LIBDIR)/hooks
+	install -d -m 755 $(DESTDIR)$(DATADIR)/sonic
+	install -m 755 $(addprefix packaging/sonic/,$(migration)) $(DESTDIR)$(DATADIR)/sonic
 	install -d -m 755 $(DESTDIR)$(UNITDIR)
 	sed 's|/usr/bin/tagkeeper|$(BINDIR)/tagkeeper|g' units/tagkeeper.service >$(DESTDIR)$(UNITDIR)/tagkeeper.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/tagkeeper.service
@@ -274,7 +279,8 @@ uninstall:
 		$(DESTDIR)$(PRESETDIR)/90-tagkeeper.preset $(DESTDIR)$(SYSUSERSDIR)/tagkeeper.conf \
 		$(DESTDIR)$(TMPFILESDIR)/tagkeeper.conf $(DESTDIR)$(DATADIR)/policy.toml \
 		$(DESTDIR)$(LIBDIR)/tagkeeper-ready $(addprefix $(DESTDIR)$(LIBDIR)/ready/,$(ready_commands)) \
-		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(DESTDIR)$(LIBDIR)/hooks/webhook \
+		$(addprefix $(DESTDIR)$(LIBDIR)/dropins/,$(notdir $(dropins))) $(addprefix $(DESTDIR)$(LIBDIR)/hooks/,$(hooks)) \
+		$(addprefix $(DESTDIR)$(DATADIR)/sonic/,$(migration)) \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
 		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md SECURITY.md third-party.txt tagkeeper.cdx.json) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \

@@ -1,5 +1,5 @@
-//! The engine over its unix socket, as far as `exec` and a container's address need it; never anything that changes
-//! more than that. The calls are bollard's, over the transport of a pass.
+//! The engine over its unix socket, as far as `exec` and what a container's address and environment need it; never anything
+//! that changes more than that. The calls are bollard's, over the transport of a pass.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -57,21 +57,31 @@ impl<'a> Engine<'a> {
     pub(crate) async fn address_of(&self, container: &str) -> Result<IpAddr> {
         let mut owner = container.to_owned();
         for _ in 0..=BORROWS {
-            let asked = self
-                .client
-                .inspect_container(&owner, None::<InspectContainerOptions>);
-            let seen = self.answer(asked.await)?;
-            ensure!(
-                seen.id.as_ref() == Some(&owner),
-                "the engine answered about container '{}'",
-                tame(seen.id.unwrap_or_default().as_bytes())
-            );
-            match network_of(seen)? {
+            match network_of(self.inspect(&owner).await?)? {
                 Network::Own(address) => return Ok(address),
                 Network::Borrowed(other) => owner = other,
             }
         }
         bail!("the container's network belongs to no one within reach")
+    }
+
+    /// The environment that a container was created with, `NAME=value`.
+    pub(crate) async fn environment_of(&self, container: &str) -> Result<Vec<String>> {
+        let config = self.inspect(container).await?.config;
+        Ok(config.and_then(|config| config.env).unwrap_or_default())
+    }
+
+    async fn inspect(&self, container: &str) -> Result<ContainerInspectResponse> {
+        let asked = self
+            .client
+            .inspect_container(container, None::<InspectContainerOptions>);
+        let seen = self.answer(asked.await)?;
+        ensure!(
+            seen.id.as_deref() == Some(container),
+            "the engine answered about container '{}'",
+            tame(seen.id.unwrap_or_default().as_bytes())
+        );
+        Ok(seen)
     }
 }
 

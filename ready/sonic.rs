@@ -1,28 +1,44 @@
 //! `ready/sonic`: whether SONiC's `STATE_DB` names this container as the one that does the feature's work.
 //!
 //! What SONiC writes into `FEATURE|<feature>`: a local container is `current_owner` "local" with the container's *name* as
-//! `container_id` and nothing remote going on; one of Kubernetes' becomes "kube", `remote_state` "running" and the first
-//! twelve digits of its id, written by itself, and only once it may work. A container that has to wait (the
+//! `container_id` and nothing remote going on; one of Kubernetes' becomes "kube", `remote_state` "running" and twelve
+//! characters of its control group's name, written by itself, and only once it may work. A container that has to wait (the
 //! version runs locally, or the local container is still stopping) is up, and leaves the fields to others.
+//!
+//! Those twelve characters are its id only where the engine uses control groups v1 and the cgroupfs driver. With the systemd
+//! driver they are `docker-` and five digits; with control groups v2 there are none (`get_docker_id` in sonic-buildimage's
+//! `container_startup.py`, 086b03b). Then the version that the container wrote must be this container's too.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use tagkeeper::redis::Redis;
 
 use crate::deadline;
+use crate::engine::Engine;
 use crate::options::{Options, Usage};
-use crate::redis;
 use crate::subject::{Subject, is_hex};
 use crate::text::tame;
+use crate::wait_for;
 
-pub(crate) const USAGE: &str = "sonic [--socket PATH] [--db NUMBER] [--timeout TIME] [FEATURE]";
-pub(crate) const OPTIONS: &[&str] = &["socket", "db", "timeout"];
+pub(crate) const USAGE: &str =
+    "sonic [--socket PATH] [--db NUMBER] [--engine PATH] [--timeout TIME] [FEATURE]";
+pub(crate) const OPTIONS: &[&str] = &["socket", "db", "engine", "timeout"];
 
 const SOCKET: &str = "/var/run/redis/redis.sock";
 /// The number of `STATE_DB` in SONiC's `database_config.json`.
 const STATE_DB: u32 = 6;
 /// A shorter prefix of an id is no identity. It is what SONiC writes, and what engines print.
 const SHORT_ID: usize = 12;
+/// What the systemd driver calls a container's group: this and the id.
+const SCOPE_PREFIX: &str = "docker-";
+/// SONiC's images have their version in this variable, and give it to `container_startup.py`.
+const VERSION_VARIABLE: &str = "IMAGE_VERSION=";
 
-const FIELDS: [&str; 3] = ["current_owner", "remote_state", "container_id"];
+const FIELDS: [&str; 4] = [
+    "current_owner",
+    "remote_state",
+    "container_id",
+    "container_version",
+];
 
 /// Content if `STATE_DB` names this container. The feature is the workload, unless it is given.
 pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
@@ -34,24 +50,55 @@ pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
     let socket = options.text("socket").unwrap_or(SOCKET);
     let db = options.value("db", "6")?.unwrap_or(STATE_DB);
     let (id, name) = (subject.container_id()?, subject.container_name()?);
-    let key = format!("FEATURE|{feature}");
+    let key = format!("FEATURE|{}", row(feature, name));
     deadline::doing(format!("asking the Redis server at '{socket}' for {key}"));
-    let fields = redis::read_fields(socket, db, &key, FIELDS)?;
-    judge(&key, &fields, id, name)
+    // The command has one deadline for all that it waits for.
+    let fields = Redis::connect(socket, db, None)?.fields(&key, FIELDS)?;
+    let Naming::ByVersion(version) = judge(&key, &fields, id, name)? else {
+        return Ok(());
+    };
+    // The tag of a SONiC image is its version, as a rule. Where it is not, the container itself has the answer.
+    if subject.version() == Some(version.as_str()) {
+        return Ok(());
+    }
+    let own = wait_for(own_version(id, options))?;
+    ensure!(
+        own == version,
+        "{key} has container_version '{}', and the container has '{}'",
+        tame(version.as_bytes()),
+        tame(own.as_bytes())
+    );
+    Ok(())
+}
+
+/// Whose row of `FEATURE` tells of the container. On a switch with several ASICs a feature has instances, `lldp0` beside
+/// `lldp`, and SONiC's `container` keeps a row for each.
+fn row<'a>(feature: &'a str, container: &'a str) -> &'a str {
+    let number = container.strip_prefix(feature).unwrap_or("");
+    let is_instance = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if is_instance { container } else { feature }
+}
+
+/// How the fields name the container.
+#[derive(Debug, PartialEq)]
+enum Naming {
+    /// By its name, or by enough of its id.
+    Fully,
+    /// By no id, or by too little of it: only if this is its version.
+    ByVersion(String),
 }
 
 /// Whether these fields name the container. A missing field is what SONiC's own readers take it for.
-fn judge(key: &str, fields: &[Option<String>; 3], id: &str, name: &str) -> Result<()> {
-    if fields.iter().all(Option::is_none) {
+fn judge(key: &str, fields: &[Option<String>; 4], id: &str, name: &str) -> Result<Naming> {
+    if fields[..3].iter().all(Option::is_none) {
         bail!("STATE_DB says nothing of {key}");
     }
-    let [owner, remote, named] = fields;
-    let owner = owner.as_deref().unwrap_or("none");
-    let remote = remote.as_deref().unwrap_or("none");
-    let named = named.as_deref().unwrap_or("");
-    let (wanted, is_named) = match owner {
-        "local" => ("none", named == name),
-        "kube" => ("running", names_id(named, id)),
+    let [owner, remote, named, version] = fields.each_ref().map(|field| field.as_deref());
+    let (owner, remote) = (owner.unwrap_or("none"), remote.unwrap_or("none"));
+    let named = named.unwrap_or("");
+    let (wanted, naming) = match owner {
+        "local" => ("none", (named == name).then_some(Naming::Fully)),
+        "kube" => ("running", naming(named, version.unwrap_or(""), id)),
         _ => bail!("{key} has current_owner '{}'", tame(owner.as_bytes())),
     };
     ensure!(
@@ -59,19 +106,39 @@ fn judge(key: &str, fields: &[Option<String>; 3], id: &str, name: &str) -> Resul
         "{key} has current_owner '{owner}' with remote_state '{}', not '{wanted}'",
         tame(remote.as_bytes())
     );
-    ensure!(
-        is_named,
-        "{key} has current_owner '{owner}' with container_id '{}', which does not name '{}' ({})",
-        tame(named.as_bytes()),
-        tame(name.as_bytes()),
-        id.get(..SHORT_ID).unwrap_or(id)
-    );
-    Ok(())
+    naming.with_context(|| {
+        format!(
+            "{key} has current_owner '{owner}' with container_id '{}', which does not name '{}' ({})",
+            tame(named.as_bytes()),
+            tame(name.as_bytes()),
+            id.get(..SHORT_ID).unwrap_or(id)
+        )
+    })
 }
 
-/// Whether a field holds this id, whole or shortened, and by no fewer digits than a short id has.
-fn names_id(field: &str, id: &str) -> bool {
-    field.len() >= SHORT_ID && is_hex(field) && id.starts_with(field)
+/// How `container_id` and `container_version` name the container of Kubernetes with this id, if they do.
+fn naming(named: &str, version: &str, id: &str) -> Option<Naming> {
+    if named.len() >= SHORT_ID && is_hex(named) {
+        return id.starts_with(named).then_some(Naming::Fully);
+    }
+    let digits = match named {
+        "" => "",
+        scope => scope.strip_prefix(SCOPE_PREFIX)?,
+    };
+    let may_be = is_hex(digits) && id.starts_with(digits) && !version.is_empty();
+    may_be.then(|| Naming::ByVersion(version.to_owned()))
+}
+
+/// The version that the container's image was built with, from its environment.
+async fn own_version(id: &str, options: &Options) -> Result<String> {
+    let engine = Engine::at(options.text("engine"))?;
+    let environment = engine.environment_of(id).await?;
+    let version = environment
+        .iter()
+        .find_map(|variable| variable.strip_prefix(VERSION_VARIABLE));
+    version
+        .map(str::to_owned)
+        .context("STATE_DB has no usable container_id, and the container has no IMAGE_VERSION")
 }
 
 #[cfg(test)]
@@ -80,9 +147,46 @@ mod tests {
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
+    fn naming_of(owner: Option<&str>, remote: Option<&str>, named: Option<&str>) -> Option<Naming> {
+        let fields = [owner, remote, named, Some("v2")].map(|field| field.map(str::to_owned));
+        judge("FEATURE|telemetry", &fields, ID, "telemetry").ok()
+    }
+
     fn is_content(owner: Option<&str>, remote: Option<&str>, named: Option<&str>) -> bool {
-        let fields = [owner, remote, named].map(|field| field.map(str::to_owned));
-        judge("FEATURE|telemetry", &fields, ID, "telemetry").is_ok()
+        naming_of(owner, remote, named) == Some(Naming::Fully)
+    }
+
+    #[test]
+    fn an_instance_has_the_row_of_its_own_name() {
+        assert_eq!(row("lldp", "lldp"), "lldp");
+        assert_eq!(row("lldp", "lldp11"), "lldp11");
+        assert_eq!(row("lldp", "lldp-0"), "lldp");
+        assert_eq!(row("lldp", "k8s_lldp0_1"), "lldp");
+    }
+
+    #[test]
+    fn an_id_that_identifies_nothing_leaves_it_to_the_version() {
+        let by_version = || Some(Naming::ByVersion("v2".to_owned()));
+        let kube = |named| naming_of(Some("kube"), Some("running"), named);
+        for named in [None, Some(""), Some("docker-01234"), Some("docker-")] {
+            assert_eq!(kube(named), by_version(), "{named:?}");
+        }
+        for named in [
+            "docker-01235",
+            "docker-0123x",
+            "docker0",
+            "cri-containe",
+            "/",
+        ] {
+            assert_eq!(kube(Some(named)), None, "{named}");
+        }
+        for remote in ["none", "pending", "ready", "stopped", ""] {
+            assert_eq!(naming_of(Some("kube"), Some(remote), Some("")), None);
+        }
+        assert_eq!(naming_of(Some("local"), Some("none"), Some("")), None);
+        for version in [None, Some("")] {
+            assert_eq!(naming("", version.unwrap_or(""), ID), None);
+        }
     }
 
     #[test]
@@ -95,11 +199,9 @@ mod tests {
         }
         let longer = format!("{ID}0");
         for named in [
-            "",
             &ID[..11],
             "0123456789ac",
             "0123456789AB",
-            "docker-01234",
             "telemetry",
             &longer,
         ] {
@@ -115,7 +217,6 @@ mod tests {
             );
         }
         assert!(!is_content(Some("kube"), None, Some(ID)));
-        assert!(!is_content(Some("kube"), Some("running"), None));
     }
 
     #[test]

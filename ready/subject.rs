@@ -9,6 +9,7 @@ pub(crate) struct Subject {
     workload: Option<String>,
     container_id: Option<String>,
     container_name: Option<String>,
+    version: Option<String>,
 }
 
 impl Subject {
@@ -18,6 +19,7 @@ impl Subject {
             workload: read("TAGKEEPER_WORKLOAD"),
             container_id: read("TAGKEEPER_CONTAINER_ID"),
             container_name: read("TAGKEEPER_CONTAINER_NAME"),
+            version: read("TAGKEEPER_VERSION"),
         }
     }
 
@@ -32,6 +34,11 @@ impl Subject {
 
     pub(crate) fn container_name(&self) -> Result<&str> {
         required(self.container_name.as_deref(), "TAGKEEPER_CONTAINER_NAME")
+    }
+
+    /// The version, as tagkeeper labels it.
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
     }
 
     /// The whole id, 64 hexadecimal digits: nothing else goes into a request or a comparison.

@@ -188,7 +188,11 @@ pub enum Command {
     /// Prints TOML with comments to standard output: each local repository with a latest whose image other repositories
     /// have too, the container that runs it, and what is unsure. Reads no policy and changes nothing. For Podman:
     /// --socket /run/podman/podman.sock.
-    #[command(mut_args(hidden), mut_arg("socket", |arg| arg.hide(false)))]
+    #[command(
+        mut_args(hidden),
+        mut_arg("socket", |arg| arg.hide(false)),
+        mut_arg("sonic", |arg| arg.hide(false))
+    )]
     Init(InitArgs),
     /// Roll back to the previous proven version; asks first.
     ///
@@ -313,6 +317,11 @@ pub struct CheckArgs {
 /// Options of `init`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct InitArgs {
+    /// On a SONiC switch: a drop-in for each feature that Kubernetes owns, from its configuration, all on hold. The Redis server's
+    /// socket is /var/run/redis/redis.sock unless it is given.
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true,
+        default_missing_value = "/var/run/redis/redis.sock")]
+    pub sonic: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
 }

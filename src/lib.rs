@@ -16,7 +16,8 @@
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' `ready` commands; `hooks`: who is
 //!   notified; `process` runs the commands of both; [`deadline`]: until when something may wait.
 //! - [`reconcile`]: rounds of observe, decide, save, act; the operator's `rollback`.
-//! - [`init`]: a starter policy, guessed from what the engine has. Pure.
+//! - [`init`]: a starter policy, guessed from what the engine has. Pure. [`redis`]: what SONiC's database says, for it and for
+//!   the `ready` commands.
 //! - [`report`]: plan and status as text and JSON, the status line, the log; `textfile`: where metrics are written;
 //!   `last_pass`: when the last pass ended. [`confine`]: what the program may still write once it reads the engine's answers.
 //! - [`duration`], [`text`], [`suggest`]: durations for people, texts from outside, did-you-mean.
@@ -38,6 +39,7 @@ pub mod policy_file;
 mod process;
 pub mod ready;
 pub mod reconcile;
+pub mod redis;
 pub mod report;
 pub mod store;
 pub mod suggest;

@@ -66,6 +66,7 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
         "/usr/bin/tagkeeper",
         "/usr/lib/tagkeeper/ready/sonic",
         "/usr/lib/tagkeeper/dropins/sonic.conf",
+        "/usr/lib/tagkeeper/hooks/sonic",
         "/usr/lib/systemd/system/tagkeeper.service",
         "/usr/lib/systemd/system/tagkeeper.timer",
         "/usr/lib/systemd/system-preset/90-tagkeeper.preset",

@@ -14,6 +14,8 @@ mod asking;
     reason = "shared with the stories, which use all of it"
 )]
 mod engine;
+#[path = "ready/examples.rs"]
+mod examples;
 #[path = "ready/exec.rs"]
 mod exec;
 #[path = "support/executable.rs"]
@@ -22,6 +24,8 @@ mod executable;
 mod http;
 #[path = "ready/peers.rs"]
 mod peers;
+#[path = "support/redis.rs"]
+mod redis;
 #[path = "ready/shipped.rs"]
 mod shipped;
 #[path = "ready/sonic.rs"]

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs them by `sh`.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     ".ci",
     "bench",
     "demo",
     "hooks",
     "packaging/debian",
     "packaging/rpm",
+    "packaging/sonic",
     "ready",
     "scripts",
 ];

@@ -99,7 +99,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
         }
         Command::Explain(args) => explain::explain(&options, clocks, args.subject()),
         Command::Check(_) => check::check(&options, clocks),
-        Command::Init(_) => init::init(&options, clocks),
+        Command::Init(args) => init::init(&options, clocks, args.sonic.as_deref()),
         Command::Rollback(args) => {
             let how = rollback::How {
                 yes: args.yes,

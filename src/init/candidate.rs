@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{Container, Image, ImageId, LATEST, Observation, Pattern, Repository};
 
-use super::containers::{Containers, is_kubernetes};
+use super::containers::{Containers, is_kubernetes, name_in_pod};
 use super::text::listed;
 
 /// What the host seems to have.
@@ -17,6 +17,8 @@ pub(super) struct Candidates<'w> {
     pub(super) workloads: Vec<Candidate<'w>>,
     /// Repositories that may be workloads whose remotes have left no trace here.
     pub(super) without_remotes: Vec<Candidate<'w>>,
+    /// Repositories without a `latest` anywhere, whose containers are all of Kubernetes'.
+    pub(super) kube_only: Vec<KubeOnly<'w>>,
     /// Repositories with a `latest` and no sign of being a workload.
     pub(super) left: Vec<&'w Repository>,
 }
@@ -40,6 +42,24 @@ pub(super) struct Candidate<'w> {
     pub(super) moving_tag: Option<String>,
     /// What a person should look at.
     pub(super) unsure: Vec<String>,
+}
+
+/// What only Kubernetes runs: a sidecar, a watchdog.
+#[derive(Debug)]
+pub(super) struct KubeOnly<'w> {
+    pub(super) name: String,
+    pub(super) remote: &'w Repository,
+    /// Where the local name of its `latest` would be.
+    pub(super) repository: String,
+    pub(super) container: String,
+    pub(super) running: &'w Container,
+}
+
+impl KubeOnly<'_> {
+    /// The container's name in the template of the pod.
+    pub(super) fn pod_name(&self) -> &str {
+        name_in_pod(self.running).unwrap_or(&self.name)
+    }
 }
 
 /// A repository that the orchestrator seems to pull a workload's image from.
@@ -74,7 +94,7 @@ pub(super) fn find(seen: &Observation) -> Candidates<'_> {
     let repositories = repositories(seen);
     let locals = locals(&repositories, seen);
     let (remotes, mut unsure) = remotes(&repositories, &locals);
-    let containers = Containers::find(seen, &repositories, &locals);
+    let containers = Containers::find(seen, &repositories, &locals, &remotes);
 
     let mut candidates = Candidates::default();
     let mut names = Names::of(seen);
@@ -108,12 +128,64 @@ pub(super) fn find(seen: &Observation) -> Candidates<'_> {
             candidates.workloads.push(candidate);
         }
     }
+    let known: BTreeSet<&Repository> = remotes
+        .iter()
+        .map(|(_, remote)| remote.repository)
+        .collect();
+    candidates.kube_only = kube_only(seen, &repositories, &locals, &known, &mut names);
     candidates.workloads.sort_by(|a, b| a.name.cmp(&b.name));
     candidates
         .without_remotes
         .sort_by(|a, b| a.name.cmp(&b.name));
     candidates.left.sort_unstable();
     candidates
+}
+
+/// The repositories that nothing but pods runs images of, with the name of their containers.
+fn kube_only<'w>(
+    seen: &'w Observation,
+    repositories: &ImagesByRepository<'w>,
+    locals: &[&'w Repository],
+    known: &BTreeSet<&'w Repository>,
+    names: &mut Names<'w>,
+) -> Vec<KubeOnly<'w>> {
+    let mut found = Vec::new();
+    for (&remote, images) in repositories {
+        let last = remote.path().rsplit('/').next().unwrap_or_default();
+        let is_taken = known.contains(remote)
+            || images.latest.is_some()
+            || is_written_locally(remote)
+            || images.versions.is_empty()
+            || locals.iter().any(|local| local.as_str() == last);
+        let mut users = seen
+            .containers
+            .iter()
+            .filter(|c| {
+                c.image
+                    .as_ref()
+                    .is_some_and(|image| images.images.contains(image))
+            })
+            .peekable();
+        let Some(name) = users.peek().and_then(|running| name_in_pod(running)) else {
+            continue;
+        };
+        let mut users: Vec<&Container> = users.collect();
+        let is_one = users.iter().all(|c| name_in_pod(c) == Some(name));
+        let repository = last.to_owned();
+        let has_room = !found
+            .iter()
+            .any(|other: &KubeOnly| other.repository == repository);
+        if let (Some(running), false, true, true) = (users.pop(), is_taken, is_one, has_room) {
+            found.push(KubeOnly {
+                name: names.take_workload(name),
+                remote,
+                repository,
+                container: names.take_container(name),
+                running,
+            });
+        }
+    }
+    found
 }
 
 fn repositories(seen: &Observation) -> ImagesByRepository<'_> {

@@ -10,7 +10,7 @@ use crate::policy_file::is_name;
 
 /// How Kubernetes names the containers that it makes on Docker:
 /// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
-const KUBERNETES: &str = "k8s_";
+pub(super) const KUBERNETES: &str = "k8s_";
 /// The container of each pod that only holds its network.
 const POD_SANDBOX: &str = "POD";
 
@@ -39,6 +39,7 @@ impl<'w> Containers<'w> {
         seen: &'w Observation,
         repositories: &ImagesByRepository<'w>,
         locals: &[&'w Repository],
+        remotes: &[(&'w Repository, Remote<'w>)],
     ) -> Self {
         let mut found = Self {
             seen,
@@ -62,11 +63,42 @@ impl<'w> Containers<'w> {
                     .collect();
                 candidates.sort_by_key(|c| unlikeliness(c, repository));
                 if let Some((first, others)) = candidates.split_first() {
-                    found.locals.insert(repository, (first, others.to_vec()));
+                    let mut others = others.to_vec();
+                    let carriers: Vec<&Repository> = remotes
+                        .iter()
+                        .filter(|(local, _)| *local == repository)
+                        .map(|(_, remote)| remote.repository)
+                        .chain([repository])
+                        .collect();
+                    others.extend(found.stale_siblings(first, &carriers, repositories));
+                    found.locals.insert(repository, (first, others));
                 }
             }
         }
         found
+    }
+
+    /// The siblings of a container whose reference the engine has forgotten, with an image of one of these
+    /// repositories: after a promotion, those that still run the version before it.
+    fn stale_siblings(
+        &self,
+        container: &'w Container,
+        carriers: &[&Repository],
+        repositories: &ImagesByRepository<'w>,
+    ) -> Vec<&'w Container> {
+        let own = valid_name(container).unwrap_or_default();
+        let is_stale = |c: &&Container| {
+            let is_sibling =
+                valid_name(c).is_some_and(|name| siblings(own, &[own, name]).is_some());
+            let is_forgotten = c.reference.is_none() && container.reference.is_some();
+            is_forgotten
+                && is_sibling
+                && carriers
+                    .iter()
+                    .any(|carrier| uses_an_image_of(c, carrier, repositories))
+                && self.is_free(c)
+        };
+        self.seen.containers.iter().filter(is_stale).collect()
     }
 
     /// Whether it has a name that a policy can have, and nobody else has that name.
@@ -103,7 +135,8 @@ impl<'w> Containers<'w> {
             }
         };
         let (name, containers) = if let Some((container, others)) = local {
-            let (wanted, containers) = local_names(container, others, names, &mut unsure);
+            let (wanted, containers) =
+                local_names((container, others), of_pods, names, &mut unsure);
             (names.take_workload(wanted), containers)
         } else {
             let name = names.take_workload(of_pods.unwrap_or_else(|| short_name(repository)));
@@ -168,10 +201,10 @@ fn uses_an_image_of(
 }
 
 /// What to call the workload of a local container, and the names or patterns of all its local
-/// containers.
+/// containers, seen and to come.
 fn local_names<'w>(
-    container: &'w Container,
-    others: &[&'w Container],
+    (container, others): (&'w Container, &[&'w Container]),
+    of_pods: Option<&str>,
     names: &mut Names<'w>,
     unsure: &mut Vec<String>,
 ) -> (&'w str, Vec<String>) {
@@ -179,11 +212,15 @@ fn local_names<'w>(
     let all: Vec<&str> = all.filter_map(valid_name).collect();
     let own = valid_name(container).unwrap_or_default();
     let siblings = siblings(own, &all).filter(|siblings| {
-        let mut patterns = siblings.patterns();
+        let mut patterns = siblings.patterns(of_pods);
         patterns.all(|pattern| names.is_free(&pattern, &siblings.members))
     });
     let (name, containers, members) = match siblings {
-        Some(siblings) => (siblings.name(own), siblings.texts(), siblings.members),
+        Some(siblings) => (
+            siblings.name(own),
+            siblings.texts(of_pods),
+            siblings.members,
+        ),
         None => (own, vec![own.to_owned()], vec![own]),
     };
     let others = listed(all.iter().filter(|name| !members.contains(name)));
@@ -217,18 +254,17 @@ fn siblings<'w>(own: &'w str, all: &[&'w str]) -> Option<Siblings<'w>> {
 }
 
 impl<'w> Siblings<'w> {
-    /// What `container` has to say for all of them.
-    fn texts(&self) -> Vec<String> {
-        let plain = self
-            .members
-            .contains(&self.base)
-            .then(|| self.base.to_owned());
+    /// What `container` has to say for all of them. The one without a number is there, or is to be expected:
+    /// its work is done by a pod's container of that name.
+    fn texts(&self, of_pods: Option<&str>) -> Vec<String> {
+        let has_plain = self.members.contains(&self.base) || of_pods == Some(self.base);
+        let plain = has_plain.then(|| self.base.to_owned());
         let numbered = format!("{}[0-9]*", self.base);
         plain.into_iter().chain([numbered]).collect()
     }
 
-    fn patterns(&self) -> impl Iterator<Item = Pattern> {
-        self.texts()
+    fn patterns(&self, of_pods: Option<&str>) -> impl Iterator<Item = Pattern> {
+        self.texts(of_pods)
             .into_iter()
             .filter_map(|text| Pattern::parse(&text).ok())
     }
@@ -252,7 +288,7 @@ fn unlikeliness<'c>(container: &'c Container, repository: &Repository) -> (bool,
 }
 
 /// `telemetry` of `k8s_telemetry_pod_namespace_uid_0`.
-fn name_in_pod(container: &Container) -> Option<&str> {
+pub(super) fn name_in_pod(container: &Container) -> Option<&str> {
     let plain = |name: &&str| is_name(name) && *name != POD_SANDBOX && !name.contains('_');
     container
         .names

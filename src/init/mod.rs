@@ -2,7 +2,8 @@
 //! person to edit.
 //!
 //! Pure: `candidate` reads an [`Observation`] and says which workloads there seem to be and what is
-//! unsure about each, `containers` says who runs them, and `text` writes that down. What is printed
+//! unsure about each, `containers` says who runs them, and `text` writes that down; `sonic` does for the
+//! features of a switch. What is printed
 //! is a valid policy, whatever the host (a property test), and where a guess could cost an image,
 //! it is on hold or commented out: a person decides.
 
@@ -12,9 +13,12 @@ use tagkeeper_core::model::Observation;
 
 mod candidate;
 mod containers;
+mod sonic;
 #[cfg(test)]
 mod tests;
 mod text;
+
+pub use sonic::{Feature, sonic_policy};
 
 /// A starter policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,11 +32,16 @@ pub struct StarterPolicy {
 /// The starter policy of a host. Pins that were left behind say nothing of who runs what. `socket`
 /// is where its engine was found; the policy names it if it is not the default.
 pub fn starter_policy(seen: &Observation, socket: &Path) -> StarterPolicy {
-    let mut seen = seen.clone();
-    seen.containers.retain(|container| container.pin.is_none());
+    let seen = without_pins(seen);
     let candidates = candidate::find(&seen);
     StarterPolicy {
         text: text::write(&candidates, &seen, socket),
         workloads: candidates.workloads.len(),
     }
+}
+
+fn without_pins(seen: &Observation) -> Observation {
+    let mut seen = seen.clone();
+    seen.containers.retain(|container| container.pin.is_none());
+    seen
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use tagkeeper_core::model::{Container, Image, ImageId, Observation, Reference};
 
-use super::candidate::{Candidate, Candidates};
+use super::candidate::{Candidate, Candidates, KubeOnly};
+use super::containers::KUBERNETES;
 use crate::policy_file::{DEFAULT_SOCKET, key_name, printable, quoted};
 
 /// A line with its comment has no more columns, but where others of its section are longer.
@@ -31,6 +32,11 @@ const NOTHING: &str = "
 const WITHOUT_REMOTES: &str = "
 # These have a latest, and versions or a container, but no other repository here has their images. If an
 # orchestrator upgrades one of them, remove the \"#\" and write where it pulls from.
+";
+
+const KUBE_ONLY: &str = "
+# Only pods run these, and no local service does. If their old versions are to be removed by tagkeeper,
+# remove the \"#\". The local repository comes into being with the first promotion.
 ";
 
 pub(super) fn write(candidates: &Candidates, seen: &Observation, socket: &Path) -> String {
@@ -65,6 +71,15 @@ pub(super) fn write(candidates: &Candidates, seen: &Observation, socket: &Path) 
         for line in section(candidate).lines() {
             let mark = if line.starts_with('#') { "" } else { "#" };
             let _ = writeln!(out, "{mark}{line}");
+        }
+    }
+    if !candidates.kube_only.is_empty() {
+        out.push_str(KUBE_ONLY);
+    }
+    for found in &candidates.kube_only {
+        out.push_str("#\n");
+        for line in kube_only_section(found).lines() {
+            let _ = writeln!(out, "#{line}");
         }
     }
     if !candidates.left.is_empty() {
@@ -151,7 +166,30 @@ fn section(candidate: &Candidate) -> String {
     out + &beside(&lines)
 }
 
-fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+fn kube_only_section(found: &KubeOnly) -> String {
+    let line = |key: &str, value: &str, why: &str| (format!("{key} = {value}"), printable(why));
+    let mut lines = vec![
+        line("repository", &quoted(&found.repository), "not there yet"),
+        line("remotes", &list([found.remote.as_str()].into_iter()), ""),
+    ];
+    if found.container != found.name {
+        lines.push(line("container", &quoted(&found.container), "a guess"));
+    }
+    let pattern = format!("{KUBERNETES}{}_*", found.pod_name());
+    lines.push(line(
+        "orchestrated",
+        &quoted(&pattern),
+        &found.running.name(),
+    ));
+    lines.push(line(
+        "dry_runs",
+        "false",
+        "no local container does its work",
+    ));
+    format!("[workload.{}]\n{}", key_name(&found.name), beside(&lines))
+}
+
+pub(super) fn list<'t>(texts: impl Iterator<Item = &'t str>) -> String {
     let texts: Vec<String> = texts.map(quoted).collect();
     format!("[{}]", texts.join(", "))
 }
@@ -178,11 +216,12 @@ fn local_in_words(local: Option<&Container>) -> String {
 
 /// Settings with their comments, all of which begin at one column; above the setting where there is
 /// no room beside it.
-fn beside(lines: &[(String, String)]) -> String {
+pub(super) fn beside(lines: &[(String, String)]) -> String {
     let columns = |text: &str| text.chars().count();
     let has_room =
         |(setting, why): &&(String, String)| columns(setting) + columns(why) <= WIDTH - 4;
-    let widths = lines.iter().filter(has_room).map(|(s, _)| columns(s));
+    let commented = lines.iter().filter(|(_, why)| !why.is_empty());
+    let widths = commented.filter(has_room).map(|(s, _)| columns(s));
     let width = widths.max().unwrap_or_default();
     let mut out = String::new();
     for line in lines {

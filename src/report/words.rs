@@ -457,6 +457,12 @@ pub fn event(event: &Event) -> Option<String> {
         EventKind::Restarted {
             version,
             cause,
+            up_ms: 0,
+            ..
+        } => format!("{version} {}: not soaking yet", self::cause(cause)),
+        EventKind::Restarted {
+            version,
+            cause,
             up_ms,
             ..
         } => format!(

@@ -15,15 +15,30 @@ struct Example {
     container: &'static str,
     /// The container of v2, beside the local one or in its place.
     upgraded: &'static str,
+    /// Another workload of the example: its local and its remote repository, and its containers, of which nothing is upgraded.
+    beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 4] = [
+const EXAMPLES: [Example; 5] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
         remote: "registry.example/docker-sonic-telemetry",
         container: "telemetry",
         upgraded: "k8s_telemetry_telemetry-ds-4x7kq_sonic_0f5c2d1e_0",
+        beside: Some((
+            "docker-lldp",
+            "registry.example/docker-lldp",
+            &["lldp", "lldp0", "lldp1"],
+        )),
+    },
+    Example {
+        policy: include_str!("../../config/examples/sonic-kube.toml"),
+        local: "docker-sonic-telemetry",
+        remote: "registry.example/docker-sonic-telemetry",
+        container: "telemetry",
+        upgraded: "k8s_telemetry_telemetry-ds-4x7kq_sonic_0f5c2d1e_0",
+        beside: None,
     },
     Example {
         policy: include_str!("../../config/examples/compose.toml"),
@@ -31,6 +46,7 @@ const EXAMPLES: [Example; 4] = [
         remote: "registry.example/shop/web",
         container: "shop-web",
         upgraded: "shop-web",
+        beside: None,
     },
     Example {
         policy: include_str!("../../config/examples/podman.toml"),
@@ -38,6 +54,7 @@ const EXAMPLES: [Example; 4] = [
         remote: "registry.example/plant/sensor",
         container: "sensor",
         upgraded: "sensor-v2",
+        beside: None,
     },
     Example {
         policy: include_str!("../../config/examples/swarm.toml"),
@@ -45,6 +62,7 @@ const EXAMPLES: [Example; 4] = [
         remote: "registry.example/edge/gateway",
         container: "gateway",
         upgraded: "edge_gateway.peb3fyhwiwwpbhnj2dso8z2lu.x8wl98d5qb1c1gftpik14pkkg",
+        beside: None,
     },
 ];
 
@@ -70,6 +88,15 @@ impl Example {
         let latest = format!("{}:latest", self.local);
         engine.docker.image("v1", &[&v1, &latest]);
         engine.docker.run(self.container, &latest);
+        if let Some((local, remote, containers)) = self.beside {
+            let latest = format!("{local}:latest");
+            engine
+                .docker
+                .image(local, &[&format!("{remote}:v1"), &latest]);
+            for container in containers {
+                engine.docker.run(container, &latest);
+            }
+        }
         drop(engine);
         host
     }
@@ -127,7 +154,7 @@ fn an_example_promotes_what_it_says() {
 #[test]
 fn a_container_that_is_not_ready_is_never_latest_however_long_it_is_up() {
     let careful = || EXAMPLES.iter().filter(|e| e.policy.contains("\nready = "));
-    assert_eq!(careful().count(), 2, "SONiC and Compose");
+    assert_eq!(careful().count(), 3, "SONiC, KubeSonic and Compose");
     for example in careful() {
         let host = example.host();
         host.pass_at(0).expect_code(0);

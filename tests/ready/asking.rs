@@ -40,7 +40,12 @@ pub(crate) fn ask_about<A: AsRef<OsStr>>(
 }
 
 /// Runs a command with the environment of a ready command, and nothing else in it.
-pub(crate) fn run(mut command: Command, id: &str, container: &str) -> Said {
+pub(crate) fn run(command: Command, id: &str, container: &str) -> Said {
+    run_version(command, id, container, "v2")
+}
+
+/// The same about a container of this version.
+pub(crate) fn run_version(mut command: Command, id: &str, container: &str, version: &str) -> Said {
     let path = std::env::var_os("PATH").unwrap_or_default();
     command
         .env_clear()
@@ -48,6 +53,7 @@ pub(crate) fn run(mut command: Command, id: &str, container: &str) -> Said {
         .env("TAGKEEPER_WORKLOAD", "telemetry")
         .env("TAGKEEPER_CONTAINER_ID", id)
         .env("TAGKEEPER_CONTAINER_NAME", container)
+        .env("TAGKEEPER_VERSION", version)
         .stdin(Stdio::null());
     let begun = now();
     let output = command.output().unwrap();

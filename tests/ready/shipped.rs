@@ -40,7 +40,8 @@ fn installed_commands_work_under_their_names_and_leave_without_a_trace() {
         "{dropin}"
     );
 
-    assert!(lib.join("hooks/webhook").is_file() && lib.join("dropins/network.conf").is_file());
+    assert!(lib.join("hooks/sonic").is_file() && lib.join("hooks/webhook").is_file());
+    assert!(lib.join("dropins/network.conf").is_file());
 
     make("uninstall", root.path());
     assert!(!lib.exists(), "{:?}", fs::read_dir(&lib));

@@ -3,75 +3,22 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
 use anyhow::Result;
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
+use rustix::process::Signal;
 
-use crate::asking::{ID, NAME, PROGRAM, Said, ask, ask_about, run};
+use crate::asking::{ID, NAME, PROGRAM, Said, ask, ask_about, run, run_version};
 use crate::engine::{Host, MINUTE, SOAKED};
 use crate::executable;
 use crate::peers::{Manner, Socket};
+use crate::redis::Redis;
 use crate::story::{gives_way, roll_out, ships};
 
 const KEY: &str = "FEATURE|telemetry";
 
-/// A Redis server of the test's own.
-struct Redis {
-    dir: TempDir,
-    server: Child,
-}
-
 impl Redis {
-    fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("redis.sock");
-        let server = Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no"])
-            .arg("--unixsocket")
-            .arg(&socket)
-            .arg("--dir")
-            .arg(dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("'redis-server' is missing: run `make test`");
-        let redis = Self { dir, server };
-        // It binds the socket last of all.
-        for _ in 0..600 {
-            if socket.exists() && redis.try_cli(&["PING"]).trim() == "PONG" {
-                return redis;
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
-        panic!("the Redis server does not answer");
-    }
-
-    fn socket(&self) -> String {
-        self.dir.path().join("redis.sock").display().to_string()
-    }
-
-    fn try_cli(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["-s", &self.socket(), "-n", "6"])
-            .args(arguments)
-            .output()
-            .expect("'redis-cli' is missing: run `make test`");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn cli(&self, arguments: &[&str]) {
-        let answer = self.try_cli(arguments);
-        assert!(
-            !answer.to_lowercase().contains("err"),
-            "{arguments:?}: {answer}"
-        );
-    }
-
-    /// Writes the three fields, and beside them what else SONiC keeps there.
+    /// Writes the fields that count, and beside them what else SONiC keeps there.
     fn write(&self, owner: &str, remote: &str, named: &str) {
         self.cli(&[
             "HSET",
@@ -85,7 +32,7 @@ impl Redis {
             "system_state",
             "up",
             "container_version",
-            "1.2",
+            "v2",
             "update_time",
             "2026-01-01 00:00:00",
         ]);
@@ -97,18 +44,6 @@ impl Redis {
 
     fn ask(&self) -> Said {
         self.ask_about(ID, NAME)
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.server);
-        kill_process(pid, signal).unwrap();
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }
 
@@ -141,6 +76,122 @@ fn an_upgrade_by_kubernetes_is_ready_when_the_new_container_says_that_it_works()
             }
         }
     }
+}
+
+/// What `container_startup.py` writes as id: its control group's name, cut after twelve characters, or nothing where control
+/// groups v2 hide it.
+#[test]
+fn where_no_id_is_written_owner_state_and_version_name_the_container() {
+    let redis = Redis::start();
+    let pod = "ab".repeat(32);
+    let socket = redis.socket();
+    // No engine: it is asked only where the tag is not the version that STATE_DB has.
+    let asked = |id: &str, version: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args([
+            "sonic",
+            "--socket",
+            &socket,
+            "--engine",
+            "/nowhere/docker.sock",
+        ]);
+        run_version(command, id, "k8s_telemetry_1", version)
+    };
+    for written in ["", "docker-ababa"] {
+        redis.write("kube", "running", written);
+        asked(&pod, "v2").expect_ready();
+        asked(&pod, "v1").expect_not_ready("failed to ask the engine at '/nowhere/docker.sock'");
+        for remote in ["none", "pending", "ready", "stopped"] {
+            redis.write("kube", remote, written);
+            asked(&pod, "v2").expect_not_ready(&format!("remote_state '{remote}', not 'running'"));
+        }
+        redis.write("none", "running", written);
+        asked(&pod, "v2").expect_not_ready("current_owner 'none'");
+        redis.write("local", "none", written);
+        asked(&pod, "v2").expect_not_ready("which does not name");
+    }
+    redis.write("kube", "running", "docker-babab");
+    asked(&pod, "v2").expect_not_ready("container_id 'docker-babab', which does not name");
+    redis.write("kube", "running", "");
+    redis.cli(&["HDEL", KEY, "container_version"]);
+    asked(&pod, "v2").expect_not_ready("container_id '', which does not name");
+}
+
+/// A pod whose version may not run sleeps in `container_startup.py` before it has written anything: what is written is of the
+/// container that works, and the frozen one has another version.
+#[test]
+fn a_frozen_pod_is_not_ready_beside_the_one_that_works() -> Result<()> {
+    let redis = Redis::start();
+    let host = Host::new("frozen")?;
+    host.import("local:v1", "works")?;
+    let engine = host.socket().display().to_string();
+    let started = |name: &str, version: &str| {
+        let image = host.name("local:v1");
+        let variable = format!("IMAGE_VERSION={version}");
+        host.docker(&[
+            "run",
+            "--detach",
+            "--network",
+            "none",
+            "--env",
+            &variable,
+            "--name",
+            name,
+            &image,
+        ])
+    };
+    let (working, frozen) = (host.pod("works"), host.pod("frozen"));
+    let (working_id, frozen_id) = (started(&working, "v2")?, started(&frozen, "v3")?);
+    let asked = |id: &str, name: &str, tag: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args(["sonic", "--socket", &redis.socket(), "--engine", &engine]);
+        run_version(command, id, name, tag)
+    };
+    redis.write("kube", "running", "");
+    // By its tag, and by what its image was built as where kubelet pulled it by digest.
+    for tag in ["v2", "sha256-0123456789ab"] {
+        asked(&working_id, &working, tag).expect_ready();
+    }
+    for tag in ["v3", "sha256-ba9876543210"] {
+        asked(&frozen_id, &frozen, tag)
+            .expect_not_ready("has container_version 'v2', and the container has 'v3'");
+    }
+    let nameless = host.docker(&["create", "--network", "none", &host.name("local:v1")])?;
+    asked(&nameless, "x", "v3").expect_not_ready("the container has no IMAGE_VERSION");
+    host.docker(&["rm", &nameless])?;
+
+    redis.write("kube", "running", &format!("docker-{}", &working_id[..5]));
+    asked(&working_id, &working, "v2").expect_ready();
+    // Five digits of one id are not the other's, save once in a million.
+    if frozen_id[..5] != working_id[..5] {
+        asked(&frozen_id, &frozen, "v2").expect_not_ready("which does not name");
+    }
+    host.remove(&working)?;
+    host.remove(&frozen)
+}
+
+/// On a multi-ASIC switch the host's `STATE_DB` has a row for each local instance: `container start lldp0` writes
+/// `FEATURE|lldp0`.
+#[test]
+fn an_instance_of_a_feature_has_a_row_of_its_own() {
+    let redis = Redis::start();
+    redis.write("kube", "running", "");
+    redis.cli(&[
+        "HSET",
+        "FEATURE|telemetry0",
+        "current_owner",
+        "local",
+        "container_id",
+        "telemetry0",
+    ]);
+    redis.ask_about(ID, "telemetry0").expect_ready();
+    redis
+        .ask_about(ID, "telemetry1")
+        .expect_not_ready("STATE_DB says nothing of FEATURE|telemetry1");
+    redis.cli(&["HSET", "FEATURE|telemetry0", "remote_state", "pending"]);
+    redis
+        .ask_about(ID, "telemetry0")
+        .expect_not_ready("FEATURE|telemetry0 has current_owner 'local'");
 }
 
 #[test]
@@ -235,9 +286,9 @@ fn without_a_network_the_group_of_the_drop_in_is_enough_and_needed() {
     let (socket, group) = (redis.socket(), 60_379);
     std::os::unix::fs::chown(&socket, None, Some(group)).unwrap();
     fs::set_permissions(&socket, Permissions::from_mode(0o760)).unwrap();
-    fs::set_permissions(redis.dir.path(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(redis.dir(), Permissions::from_mode(0o755)).unwrap();
     // Where the user can reach it, wherever this is built.
-    let program = redis.dir.path().join("tagkeeper-ready");
+    let program = redis.dir().join("tagkeeper-ready");
     executable::copy(PROGRAM, &program);
     let asked = |groups: &str| {
         let mut command = Command::new("unshare");
@@ -254,9 +305,58 @@ fn without_a_network_the_group_of_the_drop_in_is_enough_and_needed() {
     asked(&format!("--groups={group}")).expect_ready();
 }
 
+/// The script that SONiC's images have for kubelet, and one that asks both.
+#[test]
+fn the_readiness_probe_of_the_image_can_be_asked_instead_or_as_well() -> Result<()> {
+    let redis = Redis::start();
+    let host = Host::new("probe")?;
+    let probe = host.path("both");
+    let engine = host.socket().display().to_string();
+    let script = format!(
+        "#!/bin/sh\nset -eu\n{PROGRAM} sonic --socket {} --engine {engine}\n\
+         exec {PROGRAM} exec --socket {engine} test -e /ready\n",
+        redis.socket()
+    );
+    fs::write(host.path("script"), script)?;
+    executable::copy(host.path("script"), &probe);
+    let probe = probe.display().to_string();
+    host.set_policy(&format!("ready = [{probe:?}]"))?;
+    let v1 = ships(&host, "v1")?;
+    gives_way(&host)?;
+    let v2 = roll_out(&host, "v2")?;
+    redis.write("kube", "running", "");
+    host.pass_at(1000)?;
+    host.pass_at(1000 + SOAKED)?;
+    assert_eq!(host.id("local:latest")?, v1, "its own probe says no");
+
+    host.docker(&["exec", &host.pod("v2"), "touch", "/ready"])?;
+    redis.write("kube", "pending", "");
+    host.pass_at(3000)?;
+    host.pass_at(3000 + SOAKED)?;
+    assert_eq!(host.id("local:latest")?, v1, "STATE_DB says no");
+
+    redis.write("kube", "running", "");
+    host.pass_at(5000)?;
+    host.pass_at(5000 + SOAKED)?;
+    assert_eq!(host.id("local:latest")?, v2);
+    Ok(())
+}
+
 /// The story of design R1 with `ready`: what idles beside the work of others never becomes latest.
 #[test]
 fn an_upgrade_soaks_only_from_when_state_db_names_its_container() -> Result<()> {
+    for written in [
+        // Control groups v1 and cgroupfs, systemd, and control groups v2.
+        |id: &str| id[..12].to_owned(),
+        |id: &str| format!("docker-{}", &id[..5]),
+        |_: &str| String::new(),
+    ] {
+        upgrades_with_id_written(written)?;
+    }
+    Ok(())
+}
+
+fn upgrades_with_id_written(written: fn(&str) -> String) -> Result<()> {
     const START: u64 = 1000;
     let redis = Redis::start();
     let host = Host::new("sonic")?;
@@ -280,7 +380,7 @@ fn an_upgrade_soaks_only_from_when_state_db_names_its_container() -> Result<()> 
     );
 
     let id = host.docker(&["inspect", "--format", "{{.Id}}", &host.pod("v2")])?;
-    redis.write("kube", "running", &id[..12]);
+    redis.write("kube", "running", &written(&id));
     let begun = START + SOAKED + MINUTE;
     host.pass_at(begun)?;
     host.pass_at(begun + 9 * MINUTE)?;

@@ -471,6 +471,42 @@ fn case_37_nor_when_the_reason_is_another_one_each_minute() {
     assert_eq!(host.saves, saves);
 }
 
+/// What an hour of passes says.
+fn told_in_an_hour(host: &mut Host) -> Vec<&'static str> {
+    let mut told = Vec::new();
+    for _ in 0..60 {
+        host.minutes(1);
+        told.extend(host.told());
+    }
+    told
+}
+
+/// Whoever reads the journal learns why an upgrade does not soak, from its first minute on, and once.
+#[test]
+fn case_37_what_is_not_ready_from_the_start_is_said_once() {
+    let mut host = Host::with_head();
+    host.ask_ready();
+    host.not_ready("frozen");
+    host.deploy('b', "v2");
+    assert_eq!(told_in_an_hour(&mut host), ["pending", "restarted"]);
+
+    host.readiness.clear();
+    host.minutes(5);
+    host.not_ready("frozen");
+    host.start("k8s_v2");
+    assert_eq!(
+        told_in_an_hour(&mut host),
+        ["restarted", "restarted"],
+        "it was restarted, and is not ready"
+    );
+    host.start("k8s_v2");
+    assert_eq!(
+        told_in_an_hour(&mut host),
+        ["restarted"],
+        "it was not ready before"
+    );
+}
+
 /// What the outcome of a crash loop with a shell beside it is.
 #[test]
 fn a_crash_loop_beside_a_shell_is_a_failure_of_the_service() {

@@ -59,7 +59,7 @@ pub(super) fn begin(
     count_pending(&mut state, image, times.saturating_add(1));
     let provisional_fallback = provisional_fallback(subject, &state, image, known_provisional);
     let soaks = trouble.is_none() && !subject.is_unasked();
-    state.memory.pending = Some(Pending {
+    let pending = Pending {
         version,
         image: image.clone(),
         members: incarnations(subject, group),
@@ -73,7 +73,12 @@ pub(super) fn begin(
         promoting: false,
         own_end: None,
         provisional_fallback,
-    });
+    };
+    // It may never be ready, so that no later look has a soak to begin again.
+    if let (Some(cause @ RestartCause::NotReady(_)), false) = (&trouble, failed_before) {
+        events.push(restarted(&pending, cause.clone(), 0));
+    }
+    state.memory.pending = Some(pending);
     Followed {
         state,
         events,
@@ -142,13 +147,17 @@ pub(super) fn go_on(
         pending.own_end = Some(end);
     }
     let up_ms = soaked_ms(subject, &pending);
+    let soaked = pending.soaking_since_ms.is_some();
     if let Some(cause) = broken.cause {
         events.push(restarted(&pending, cause, up_ms));
         state.counters.restarts = state.counters.restarts.saturating_add(1);
         pending.restarts = pending.restarts.saturating_add(1);
         pending.soaking_since_ms = None;
         pending.soaked = false;
-    } else if let (Some(cause), Some(_)) = (&trouble, pending.soaking_since_ms) {
+        if let (Some(cause @ RestartCause::NotReady(_)), true) = (&trouble, soaked) {
+            events.push(restarted(&pending, cause.clone(), 0));
+        }
+    } else if let (Some(cause), true) = (&trouble, soaked) {
         events.push(restarted(&pending, cause.clone(), up_ms));
     }
     if trouble.is_some() {
