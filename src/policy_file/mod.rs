@@ -43,6 +43,8 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 20 * 1000;
 pub const DEFAULT_READY_TIMEOUT_MS: u64 = 10 * 1000;
 /// Deadline of a hook when the policy names none.
 pub const DEFAULT_HOOK_TIMEOUT_MS: u64 = 10 * 1000;
+/// Longest random wait before hooks run when the policy names none.
+pub const DEFAULT_HOOK_SPREAD_MS: u64 = 10 * 1000;
 /// The engine's socket when neither policy nor command line names one.
 pub const DEFAULT_SOCKET: &str = "/run/docker.sock";
 
@@ -96,6 +98,8 @@ pub struct Hooks {
     pub rolled_back: Option<Vec<String>>,
     /// Deadline of each, in milliseconds.
     pub timeout_ms: u64,
+    /// The longest random wait before a pass runs hooks, in milliseconds; of more than a minute, a minute counts.
+    pub spread_ms: u64,
 }
 
 impl Default for Hooks {
@@ -105,6 +109,7 @@ impl Default for Hooks {
             failed: None,
             rolled_back: None,
             timeout_ms: DEFAULT_HOOK_TIMEOUT_MS,
+            spread_ms: DEFAULT_HOOK_SPREAD_MS,
         }
     }
 }

@@ -11,7 +11,9 @@ use core::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Clock, ContainerId, ImageHistory, ImageId, Now, Repository, Version, WorkloadName};
+use super::{
+    Clock, ContainerId, ImageHistory, ImageId, Now, Repository, Undelivered, Version, WorkloadName,
+};
 
 /// The whole memory of tagkeeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct State {
     /// The workloads, those that left the policy included.
     #[serde(default)]
     pub workloads: BTreeMap<WorkloadName, WorkloadState>,
+    /// Events that hooks have not been notified of yet, the oldest first. No decision depends on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<Undelivered>,
     /// What `rollback` rejected. Kept in a file of its own, which no pass writes.
     #[serde(skip)]
     pub rejected: BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>,

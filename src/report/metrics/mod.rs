@@ -34,6 +34,8 @@ pub struct Pass<'a> {
     pub duration_ms: u64,
     /// The clock that decisions use; none if the state could not be read.
     pub clock_ms: Option<u64>,
+    /// The events that waited for their hooks when it began; none if the state could not be read.
+    pub events_waiting: Option<usize>,
     /// When a pass before this one was done, in seconds since 1970, if that is known.
     pub success_before: Option<f64>,
     /// What the operator wants.
@@ -100,6 +102,11 @@ fn of_pass(pass: &Pass<'_>) -> Vec<Family> {
             "tagkeeper_clock_seconds",
             "Host uptime added up over reboots: the clock that decisions use",
             pass.clock_ms.map(seconds),
+        ),
+        family(
+            "tagkeeper_hook_events_waiting",
+            "Events whose hooks have not succeeded yet, as the last pass began",
+            pass.events_waiting.map(|n| (Labels::new(), count(n))),
         ),
     ]
 }
