@@ -42,6 +42,9 @@ fn command<'h>(hooks: &'h Hooks, event: &Event) -> Option<&'h Vec<String>> {
         | EventKind::Ended { .. }
         | EventKind::PutBack { .. }
         | EventKind::LocalRuns { .. }
+        | EventKind::Held(_)
+        | EventKind::Released
+        | EventKind::RejectedServes { .. }
         | EventKind::Done { .. }
         | EventKind::Dropped { .. }
         | EventKind::Refused { .. } => None,

@@ -143,6 +143,8 @@ fn telemetry_of_v1() -> WorkloadState {
         since: Some(moment(60_000, "2026-11-21T22:18:00Z")),
         left_ms: None,
         held_since_ms: Some(89_900_000),
+        held_at: None,
+        rejected_serves: None,
         repositories: BTreeSet::from([
             parse("docker-sonic-telemetry"),
             parse("registry.example:5000/docker-sonic-telemetry"),
@@ -337,6 +339,8 @@ fn full() -> State {
         promoted_ms: Some(60_000),
         ..Memory::default()
     }));
+    workload.held_at = Some("2026-11-22T23:15:00Z".to_owned());
+    workload.rejected_serves = Some(image('5'));
     workload.failures[0].ended_ms = 80_000_000;
     workload.failures[1].outcome = Outcome::Superseded;
     let memory = &mut workload.memory;

@@ -5,7 +5,7 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionKind, ContainerState, Detail, End, EndedBy, ImageId, Moment, Outcome, Version,
+    ActionKind, ContainerState, Detail, End, EndedBy, HeldBy, ImageId, Moment, Outcome, Version,
     WorkloadName,
 };
 
@@ -119,6 +119,22 @@ pub enum EventKind {
         image: ImageId,
         /// What latest moves to; none where it stays.
         to: Option<Version>,
+    },
+    /// A hold began.
+    #[serde(skip)]
+    Held(HeldBy),
+    /// The hold is over, or was taken out of the policy.
+    #[serde(skip)]
+    Released,
+    /// An image serves that is rejected.
+    #[serde(skip)]
+    RejectedServes {
+        /// Its version.
+        version: Version,
+        /// The image.
+        image: ImageId,
+        /// Whether the policy rejects it, and not `rollback`.
+        by_policy: bool,
     },
     /// An action changed the engine.
     #[serde(skip)]

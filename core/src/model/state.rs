@@ -72,6 +72,12 @@ pub struct WorkloadState {
     /// Since when the workload is on hold; time on hold does not count as idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since_ms: Option<u64>,
+    /// The same, RFC 3339; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<String>,
+    /// The image that serves although it is rejected, once that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_serves: Option<ImageId>,
     /// The repositories that the last pass knew the workload by.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub repositories: BTreeSet<Repository>,

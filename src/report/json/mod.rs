@@ -96,7 +96,7 @@ pub fn event(waiting: &model::Undelivered) -> String {
         event: words::event_word(&event.kind),
         workload: event.workload.as_str(),
         version: version.as_deref(),
-        image: Some(super::log::image_of(&event.kind).to_string()),
+        image: super::log::image_of(&event.kind).map(ToString::to_string),
         previous: previous.map(model::Version::as_str),
         back_to: back_to.map(model::Version::as_str),
         message: words::event(event).unwrap_or_default(),
