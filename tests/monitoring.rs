@@ -23,6 +23,8 @@ mod requests;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 mod scene;
 
+#[path = "monitoring/fleet.rs"]
+mod fleet;
 #[path = "monitoring/scrape.rs"]
 mod scrape;
 #[path = "monitoring/shipped.rs"]

@@ -195,6 +195,7 @@ fn write_metrics(
         events_waiting: began.map(|began| began.events_waiting),
         success_before: if exit == Exit::Done { None } else { before() },
         policy: &settings.policy,
+        policy_hash: settings.hash,
         counters: began.map_or(&BTreeMap::new(), |began| &began.counters),
         plan: ended.ok().map(|(plan, _)| plan),
     });

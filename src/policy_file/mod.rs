@@ -59,6 +59,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// Which commands to notify.
     pub hooks: Hooks,
+    /// CRC-32 of the files' texts, in the order of their precedence: hosts with the same policy have the same.
+    pub hash: u32,
 }
 
 /// `[engine]`.
@@ -131,6 +133,14 @@ pub fn check_sources(sources: &[Source]) -> Result<CheckedPolicy, Refused> {
     examine(sources.to_vec(), Vec::new())
 }
 
+fn hash(sources: &[Source]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for source in sources {
+        hasher.update(source.text.as_bytes());
+    }
+    hasher.finalize()
+}
+
 /// Reads the files whole, beside the problems that there are with others.
 fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPolicy, Refused> {
     let mut findings = Findings::default();
@@ -138,7 +148,8 @@ fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPo
     let files = numbered.map(|(number, source)| raw::read_file(number, source, &mut findings));
     let merged = Merged::new(files.collect::<Vec<_>>());
     let mentions = merged.mentions();
-    let settings = validated::validate(merged, &mut findings);
+    let mut settings = validated::validate(merged, &mut findings);
+    settings.hash = hash(&sources);
     let Findings { mut list, spans } = findings;
     if problems.is_empty() && list.is_empty() {
         return Ok(CheckedPolicy::new(settings, sources, spans, &mentions));

@@ -63,6 +63,7 @@ pub(super) fn validate(merged: Merged, findings: &mut Findings) -> Settings {
             timeout_ms: hooks.timeout_ms.unwrap_or(builtin.hooks.timeout_ms),
             spread_ms: hooks.spread_ms.unwrap_or(builtin.hooks.spread_ms),
         },
+        hash: builtin.hash,
     }
 }
 

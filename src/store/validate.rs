@@ -274,6 +274,7 @@ mod tests {
             dry_runs: BTreeSet::from([ContainerId::new("x")]),
             stopped: [(ContainerId::new("y"), stopped)].into(),
             refused: [("z".to_owned(), refused)].into(),
+            no_fallback: None,
         }
     }
 

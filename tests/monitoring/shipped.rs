@@ -6,13 +6,15 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::host::Host;
-use crate::scene::{POLICY, RIPE, soaking};
-
 const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/monitoring");
 pub(crate) const RULES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/docs/monitoring/tagkeeper.rules.yml"
+);
+
+pub(crate) const FLEET_RULES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/docs/monitoring/tagkeeper.fleet.rules.yml"
 );
 
 /// The names of tagkeeper's metrics in a text.
@@ -35,33 +37,6 @@ pub(crate) fn dashboard_queries() -> Vec<String> {
         query.replace("$instance", ".*").replace("$workload", ".*")
     });
     queries.collect()
-}
-
-/// Every metric that there is: those of a host where something soaks, something is proven, and
-/// something has failed.
-fn every_metric() -> BTreeSet<String> {
-    let host = soaking(POLICY);
-    let of = |host: &Host, secs| {
-        host.pass_at(secs).expect_code(0);
-        metrics_in(&fs::read_to_string(host.path("t.prom")).expect("it was written"))
-    };
-    host.set_policy(&format!(
-        "{POLICY}\n[metrics]\ntextfile = \"{}\"\n",
-        host.path("t.prom").display()
-    ));
-    let mut all = of(&host, 300);
-    all.extend(of(&host, RIPE));
-    {
-        let docker = &mut host.engine().docker;
-        docker.image("v3", &["reg.example/app:v3"]);
-        docker.exit("k8s_app_1", 0);
-        docker.run("k8s_app_2", "reg.example/app:v3");
-    }
-    all.extend(of(&host, RIPE + 60));
-    all.extend(of(&host, RIPE + 120));
-    host.engine().docker.exit("k8s_app_2", 3);
-    all.extend(of(&host, RIPE + 180));
-    all
 }
 
 #[test]
@@ -170,7 +145,7 @@ fn what_ships_looks_for_lines_by_identifier() {
 
 #[test]
 fn queries_and_the_page_name_the_metrics_that_there_are() {
-    let there = every_metric();
+    let there = crate::fleet::every_metric();
     assert!(there.len() > 25, "{there:#?}");
     let rules = fs::read_to_string(RULES).expect("it ships");
     let dashboard = fs::read_to_string(format!("{DIR}/grafana-dashboard.json")).expect("it ships");

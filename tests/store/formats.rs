@@ -8,7 +8,7 @@ use std::fs;
 use tagkeeper::store::{Loaded, StateDir, state_document};
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Event, EventKind, Failure, ImageHistory,
-    ImageRecord, ImageRecords, Incarnation, Memory, Moment, Outcome, Pending, Proven,
+    ImageRecord, ImageRecords, Incarnation, Memory, Moment, NoFallback, Outcome, Pending, Proven,
     RefusedRemoval, Rejected, Removed, RemovedBy, Replaced, Repository, RetiredBy, State, Stopped,
     Undelivered, Version, WorkloadName, WorkloadState,
 };
@@ -345,6 +345,7 @@ fn full() -> State {
     workload.failures[1].outcome = Outcome::Superseded;
     let memory = &mut workload.memory;
     memory.promoted_ms = Some(70_000_000);
+    memory.no_fallback = Some(NoFallback::Struck);
     let stopped = Stopped {
         started_at: "2026-11-22T22:00:00Z".to_owned(),
         since_ms: 89_000_000,

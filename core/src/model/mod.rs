@@ -34,5 +34,5 @@ pub use policy::{Hold, LocalFallback, Policy, Ready, Rejection, Workload, Worklo
 pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
 pub use state::{
     Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment,
-    Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
+    NoFallback, Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
 };

@@ -125,6 +125,35 @@ pub struct Memory {
     /// Removals that the engine refused, by what was to be removed: a reference, an image id or a container id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, RefusedRemoval>,
+    /// Why there is nothing behind the head, if that is known; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_fallback: Option<NoFallback>,
+}
+
+/// Why a workload has no fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoFallback {
+    /// Nothing was proven before latest, or the policy wanted no fallback then.
+    First,
+    /// The version before latest was never rolled out here, so it was removed (R5).
+    Struck,
+    /// It left the disk, and tagkeeper did not remove it.
+    Lost,
+    /// The version that was latest is rejected, and this was its fallback.
+    Rejected,
+}
+
+impl NoFallback {
+    /// The word for it in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Struck => "struck",
+            Self::Lost => "lost",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
 /// The first wait before a refused removal is tried again; each refusal doubles it (design 4.7).

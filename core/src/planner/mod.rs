@@ -144,6 +144,7 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
     let plan = Plan {
         departed: pins::of_departed(policy, &inventory),
         workloads: subjects.iter().map(shown).collect(),
+        disk: observed.disk.clone(),
     };
     let of_policy = upgrades
         .iter()
