@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::host::Host;
 use crate::scrape::Prometheus;
-use crate::shipped::metrics_in;
+use crate::shipped::{dashboard_queries, metrics_in};
 
 pub(crate) const PAGE: &str = include_str!("../../docs/fleet.md");
 
@@ -142,6 +142,17 @@ impl Fleet {
         }
     }
 
+    /// Copies what each host has written to where `bench/fleet` wants it.
+    fn export(&self) {
+        let Some(to) = std::env::var_os("TAGKEEPER_WRITE_TEXTFILES") else {
+            return;
+        };
+        for name in NAMES.iter().filter(|name| **name != "silent") {
+            let to = Path::new(&to).join(name);
+            fs::copy(self.textfile(name), to).expect("writable");
+        }
+    }
+
     /// Each host comes to the state that its name says.
     fn play(&self) {
         for (name, label) in [("done", "v3"), ("rebuilt", "v3-rebuilt")] {
@@ -246,6 +257,7 @@ fn ten_hosts_in_ten_states_answer_the_sixteen_questions() {
     let fleet = Fleet::new();
     fleet.play();
     fleet.report();
+    fleet.export();
     let targets: Vec<(&Path, &str, &str)> = NAMES
         .iter()
         .map(|name| (fleet.dir.path(), *name, ring(name)))
@@ -270,4 +282,23 @@ fn ten_hosts_in_ten_states_answer_the_sixteen_questions() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_dashboard_finds(&prometheus);
+}
+
+/// What the rules record of these hosts, and the panels of the dashboard.
+fn assert_dashboard_finds(prometheus: &Prometheus) {
+    let failed = "ring_site_workload_version:tagkeeper_failed:count";
+    prometheus.expect(&format!("{failed}{{ring=\"canary\",version=\"v3\"}}"), 1.0);
+    prometheus.expect("sum(ring_site:tagkeeper_hosts:count)", 9.0);
+    let fires = "ALERTS{alertname=\"TagkeeperVersionFails\",ring=\"canary\",version=\"v3\"}";
+    prometheus.expect(fires, 1.0);
+    let queries = dashboard_queries("grafana-fleet-dashboard.json");
+    assert!(queries.len() > 15, "{queries:#?}");
+    for query in queries {
+        let found = prometheus.query(&query);
+        let found = found.unwrap_or_else(|| panic!("Prometheus does not take {query}"));
+        // No counter has risen while Prometheus looked.
+        let is_quiet = query.contains("increase(");
+        assert_eq!(found.is_empty(), is_quiet, "{query}: {found:#?}");
+    }
 }

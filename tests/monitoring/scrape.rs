@@ -19,7 +19,7 @@ use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
 use crate::shipped::{FLEET_RULES, RULES, dashboard_queries, metrics_in};
 
 /// A service of this test, ended with it.
-struct Service(Child);
+pub(crate) struct Service(Child);
 
 impl Drop for Service {
     fn drop(&mut self) {
@@ -28,7 +28,7 @@ impl Drop for Service {
     }
 }
 
-fn start(program: &str, args: &[String], log: &Path) -> Service {
+pub(crate) fn start(program: &str, args: &[String], log: &Path) -> Service {
     let log = fs::File::create(log).expect("writable");
     let child = Command::new(program)
         .args(args)
@@ -39,7 +39,7 @@ fn start(program: &str, args: &[String], log: &Path) -> Service {
     Service(child.unwrap_or_else(|e| panic!("{program}: {e}; run `make test`")))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }
@@ -252,7 +252,7 @@ fn assert_shipped_queries_work(prometheus: &Prometheus, host: &Host) {
     }
     let text = fs::read_to_string(host.path("tagkeeper.prom")).expect("it was written");
     let there = metrics_in(&text);
-    for query in dashboard_queries() {
+    for query in dashboard_queries("grafana-dashboard.json") {
         let found = prometheus.query(&query);
         let found = found.unwrap_or_else(|| panic!("Prometheus does not take {query}"));
         // Nothing is being soaked at this moment, nothing has failed, and no host is silent; all the rest is there.
