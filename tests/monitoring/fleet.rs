@@ -257,7 +257,6 @@ fn ten_hosts_in_ten_states_answer_the_sixteen_questions() {
     let fleet = Fleet::new();
     fleet.play();
     fleet.report();
-    fleet.export();
     let targets: Vec<(&Path, &str, &str)> = NAMES
         .iter()
         .map(|name| (fleet.dir.path(), *name, ring(name)))
@@ -267,6 +266,7 @@ fn ten_hosts_in_ten_states_answer_the_sixteen_questions() {
     prometheus.expect("count(tagkeeper_build_info)", 9.0);
     // A report that changes, so that only the silent host is silent.
     fleet.report();
+    fleet.export();
     prometheus.expect("count(changes(node_textfile_mtime_seconds[15m]) > 0)", 9.0);
     let asked = questions();
     assert_eq!(asked.len(), ANSWERS.len(), "{asked:#?}");
