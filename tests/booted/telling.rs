@@ -37,6 +37,9 @@ fn metrics_and_hooks_work_inside_of_the_sandbox() -> Result<()> {
             told.starts_with("tagkeeper\n{") && told.contains(&image),
             "{told}"
         );
+        // A confined pass may still take the lock again, and write the state.
+        let state = machine.run("cat /var/lib/tagkeeper/state.json")?;
+        ensure!(!state.contains("undelivered"), "{state}");
         Ok(())
     })
 }

@@ -292,6 +292,8 @@ fn assert_dashboard_finds(prometheus: &Prometheus) {
     prometheus.expect("sum(ring_site:tagkeeper_hosts:count)", 9.0);
     let fires = "ALERTS{alertname=\"TagkeeperVersionFails\",ring=\"canary\",version=\"v3\"}";
     prometheus.expect(fires, 1.0);
+    let healthy = prometheus.query("ALERTS{instance=\"done\"}");
+    assert_eq!(healthy, Some(Vec::new()), "no alert stands for it");
     let queries = dashboard_queries("grafana-fleet-dashboard.json");
     assert!(queries.len() > 15, "{queries:#?}");
     for query in queries {
