@@ -56,7 +56,7 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -81,6 +81,7 @@ help:
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and other tools (root, Debian; seven minutes)'
 	@echo 'make bench-unit   of that, what a minute of the installed unit costs, directive by directive (three minutes)'
+	@echo 'make bench-fleet   Prometheus over ten thousand hosts: questions, rules, dashboard; writes docs/fleet.md (ten minutes)'
 	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
 	@echo '                (and others: the head of the Makefile)'
 	@echo 'make uninstall  removes what install put there; policy and state are kept'
@@ -221,6 +222,14 @@ bench-unit: root toolchain
 	scripts/boot-root >/dev/null
 	$(release_build)
 	scripts/with-engine bench/units.py $(binary)
+
+# Each of its hosts is a copy of one that the test has played.
+bench-fleet: root toolchain
+	scripts/install-test-packages
+	rm -rf target/fleet
+	mkdir -p target/fleet
+	TAGKEEPER_WRITE_TEXTFILES=$(CURDIR)/target/fleet $(CARGO) test --locked --test monitoring ten_hosts
+	bench/fleet target/fleet
 
 root:
 	@test "$$(id -u)" = 0 || { echo 'make: the tests start a container engine: run this as root' >&2; exit 1; }

@@ -19,7 +19,7 @@ pub(crate) fn of_reason(reason: Reason) -> String {
 }
 
 /// The values of `EVENT=`, and what each means.
-pub(crate) const EVENTS: [(&str, &str); 13] = [
+pub(crate) const EVENTS: [(&str, &str); 16] = [
     ("pending", "An upgrade began to soak."),
     ("restarted", "Its soak began again."),
     (
@@ -45,4 +45,10 @@ pub(crate) const EVENTS: [(&str, &str); 13] = [
     ("deferred", "Something was left for a later pass."),
     ("refused", "The engine refused a removal."),
     ("rolled-back", "An operator rolled back."),
+    ("held", "A hold began; nothing is changed while it lasts."),
+    (
+        "released",
+        "The hold is over, or was taken out of the policy.",
+    ),
+    ("rejected", "A version that is rejected began to serve."),
 ];

@@ -14,7 +14,7 @@
 //! - [`policy_file`]: what the operator wants, from TOML.
 //! - [`store`]: what is remembered between passes; locked, versioned, durably saved.
 //! - [`engine`]: the one module that knows the container engine; [`ready`]: the workloads' `ready` commands; `hooks`: who is
-//!   notified; `process` runs the commands of both; [`deadline`]: until when something may wait.
+//!   notified, and what waits for it; `process` runs the commands of both; [`deadline`]: until when something may wait.
 //! - [`reconcile`]: rounds of observe, decide, save, act; the operator's `rollback`.
 //! - [`init`]: a starter policy, guessed from what the engine has. Pure. [`redis`]: what SONiC's database says, for it and for
 //!   the `ready` commands.
@@ -37,6 +37,7 @@ mod last_pass;
 pub mod notify;
 pub mod policy_file;
 mod process;
+mod random;
 pub mod ready;
 pub mod reconcile;
 pub mod redis;

@@ -33,7 +33,7 @@ fn a_pass_is_confined_before_it_reaches_the_engine_and_its_hooks_are_not() {
     let host = soaking(POLICY);
     let (elsewhere, trace) = (host.path("elsewhere"), host.path("trace"));
     host.set_policy(&format!(
-        "{POLICY}ready = [\"/bin/sh\", \"-c\", \"echo asked >>{0}\"]\n[hooks]\npromoted = [\"/bin/sh\", \"-c\", \"echo told >>{0}\"]\n",
+        "{POLICY}ready = [\"/bin/sh\", \"-c\", \"echo asked >>{0}\"]\n[hooks]\nspread = \"0s\"\npromoted = [\"/bin/sh\", \"-c\", \"echo told >>{0}\"]\n",
         elsewhere.display()
     ));
     let traced = "trace=landlock_restrict_self,connect,read";

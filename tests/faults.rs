@@ -48,6 +48,9 @@ mod fake_itself;
 #[path = "faults/files.rs"]
 mod files;
 #[cfg(test)]
+#[path = "faults/from_outside.rs"]
+mod from_outside;
+#[cfg(test)]
 #[path = "faults/hooks.rs"]
 mod hooks;
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Metrics where they are read: the real program, Debian's node_exporter and Prometheus on loopback, and what ships for them,
-//! the alerts and the dashboard.
+//! Metrics where they are read: the real program, Debian's node_exporter, Prometheus and Alertmanager on loopback, and what
+//! ships for them: rules, an example, dashboards.
 //!
-//! `make test` installs both; without them every test that needs one fails.
+//! `make test` installs them; without them every test that needs one fails.
 
 #![cfg(test)]
 
@@ -23,6 +23,10 @@ mod requests;
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 mod scene;
 
+#[path = "monitoring/alertmanager.rs"]
+mod alertmanager;
+#[path = "monitoring/fleet.rs"]
+mod fleet;
 #[path = "monitoring/scrape.rs"]
 mod scrape;
 #[path = "monitoring/shipped.rs"]

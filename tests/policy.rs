@@ -288,6 +288,7 @@ fn every_key_of_metrics_and_hooks_is_read() {
         failed = ["/bin/cry"]
         rolled_back = ["/bin/note"]
         timeout = "4s"
+        spread = "3s"
         "#,
     )
     .unwrap();
@@ -303,6 +304,7 @@ fn every_key_of_metrics_and_hooks_is_read() {
             failed: Some(words(&["/bin/cry"])),
             rolled_back: Some(words(&["/bin/note"])),
             timeout_ms: 4000,
+            spread_ms: 3000,
         }
     );
 }

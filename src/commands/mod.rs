@@ -16,12 +16,13 @@ mod timer;
 mod wait;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use tagkeeper_core::model::{Event, Now, Reading, State, WorkloadName};
+use tagkeeper_core::model::{Event, Now, Reading, State, Undelivered, WorkloadName};
 
 use crate::cli::{Cli, Command, Options};
 use crate::deadline::Deadline;
@@ -30,6 +31,7 @@ use crate::exit::Exit;
 use crate::hooks;
 use crate::notify;
 use crate::policy_file::{self, EngineSettings, Refused, Settings};
+use crate::random;
 use crate::reconcile::{EventSink, PassError};
 use crate::report;
 use crate::store::{LoadError, Loaded, Lock, LockError, StateDir};
@@ -42,6 +44,8 @@ const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
 /// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design 3). Shorter than the
 /// unit's, so that the pass can say what happened.
 const PASS_MS: u64 = 5 * 60 * 1000;
+/// Bytes of the id of an event: receivers tell repeats by it, over all hosts and for ever.
+const EVENT_ID_BYTES: usize = 16;
 /// How long a person's command waits for the lock (design 7).
 const LOCK_WAIT_MS: u64 = 30 * 1000;
 
@@ -281,12 +285,14 @@ fn error_of_pass(error: PassError) -> CommandError {
     }
 }
 
-/// What a real pass tells: the log, and systemd's start timeout.
+/// What a real pass tells: the log, the hooks, and systemd's start timeout.
 struct Log<'a> {
     call_timeout_ms: u64,
     hooks: &'a policy_file::Hooks,
-    /// What hooks are notified of, once that is over.
-    for_hooks: Vec<Event>,
+    /// What hooks are to be notified of, once it is saved.
+    spooled: Vec<Undelivered>,
+    /// What is saved, and claimed by this process.
+    for_hooks: Vec<Undelivered>,
 }
 
 impl<'a> Log<'a> {
@@ -294,22 +300,70 @@ impl<'a> Log<'a> {
         Self {
             call_timeout_ms: settings.engine.timeout_ms,
             hooks: &settings.hooks,
+            spooled: Vec::new(),
             for_hooks: Vec::new(),
         }
     }
 
-    /// Notifies the hooks of what happened.
-    fn notify_hooks(&self, now: &Now, clocks: &Clocks) {
-        hooks::notify(self.hooks, &self.for_hooks, now, clocks);
+    /// Runs the hooks for what happened. Takes the lock, once they have ended, to note which of them succeeded.
+    fn run_hooks(&self, dir: &StateDir, clocks: &Clocks) {
+        if self.for_hooks.is_empty() {
+            return;
+        }
+        let delivered = hooks::notify(self.hooks, &self.for_hooks, clocks);
+        if delivered.is_empty() {
+            return;
+        }
+        if let Err(failed) = settle(dir, &delivered, clocks) {
+            let why = report::log::in_words(&failed.error);
+            let message =
+                format!("failed to note that hooks were run; they will be run again: {why}");
+            report::log::log_warning(None, &message);
+        }
     }
 }
 
+/// Takes the events that were delivered out of the state.
+fn settle(
+    dir: &StateDir,
+    delivered: &BTreeSet<String>,
+    clocks: &Clocks,
+) -> Result<(), CommandError> {
+    let mut lock = lock_patiently(dir, clocks)?;
+    let mut state = load_or_fresh(dir, Some(&mut lock))?;
+    hooks::outbox::settle(&mut state, delivered);
+    state.clock = state.clock.advance(&clocks()).clock;
+    lock.save(&state).map_err(CommandError::failed)
+}
+
 impl EventSink for Log<'_> {
+    fn spool(&mut self, state: &mut State, events: &[Event], now: &Now) -> bool {
+        let mut concerned = Vec::new();
+        for event in events {
+            if hooks::concerns(self.hooks, event) {
+                match random::hex_digits::<EVENT_ID_BYTES>() {
+                    Ok(id) => concerned.push((id, event.clone())),
+                    Err(error) => {
+                        let error = anyhow::Error::new(error);
+                        self.failure(
+                            Some(&event.workload),
+                            &error.context("no random id, so no hook"),
+                        );
+                    }
+                }
+            }
+        }
+        let (spooled, dropped) = hooks::outbox::spool(state, concerned, self.hooks, now);
+        hooks::warn_of_lost(&dropped, "too many events wait for their hooks");
+        self.spooled = spooled;
+        !self.spooled.is_empty()
+    }
+
     fn event(&mut self, event: &Event) {
         report::log::log_event(event);
-        if hooks::concerns(self.hooks, event) {
-            self.for_hooks.push(event.clone());
-        }
+        let spooled = self.spooled.iter().position(|s| s.event == *event);
+        self.for_hooks
+            .extend(spooled.map(|at| self.spooled.swap_remove(at)));
     }
 
     fn failure(&mut self, workload: Option<&WorkloadName>, error: &anyhow::Error) {

@@ -14,6 +14,7 @@ use crate::cli::Options;
 use crate::confine;
 use crate::deadline::Deadline;
 use crate::exit::Exit;
+use crate::hooks;
 use crate::last_pass::{self, LastPass};
 use crate::notify;
 use crate::policy_file::Settings;
@@ -40,8 +41,9 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
     confine_writes(&settings, dir);
     let mut sink = Log::new(&settings);
     let mut began = None;
-    let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(state, set_aside)| {
+    let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(mut state, set_aside)| {
         began = Some(Began::new(&state, &reading));
+        claim_waiting(&mut lock, &mut sink, &mut state, &reading);
         let run = Run {
             options,
             settings: &settings,
@@ -53,9 +55,10 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
     });
     write_metrics(&settings, &reading, clocks, began.as_ref(), ended.as_ref());
     drop(lock);
-    if let Some(began) = &began {
-        sink.notify_hooks(&began.now, clocks);
+    if !sink.for_hooks.is_empty() {
+        hooks::wait(&settings.hooks);
     }
+    sink.run_hooks(dir, clocks);
     ended.map(|(_, exit)| exit)
 }
 
@@ -106,6 +109,7 @@ fn note_pass(dir: &StateDir, clocks: &Clocks, ended: Result<&Exit, &CommandError
 struct Began {
     now: Now,
     counters: BTreeMap<WorkloadName, Counters>,
+    events_waiting: usize,
 }
 
 impl Began {
@@ -116,6 +120,7 @@ impl Began {
             counters: workloads
                 .map(|(name, w)| (name.clone(), w.counters))
                 .collect(),
+            events_waiting: state.undelivered.len(),
         }
     }
 }
@@ -187,8 +192,10 @@ fn write_metrics(
         began_at: &reading.wall,
         duration_ms: ended_ms.saturating_sub(reading.monotonic_ms),
         clock_ms: began.map(|began| began.now.ms()),
+        events_waiting: began.map(|began| began.events_waiting),
         success_before: if exit == Exit::Done { None } else { before() },
         policy: &settings.policy,
+        policy_hash: settings.hash,
         counters: began.map_or(&BTreeMap::new(), |began| &began.counters),
         plan: ended.ok().map(|(plan, _)| plan),
     });
@@ -197,6 +204,29 @@ fn write_metrics(
     if let Err(error) = written {
         report::log::log_warning(None, &format!("{error:#}"));
     }
+}
+
+/// Claims the events of earlier passes whose hooks are due again, whatever becomes of this pass. What cannot be noted is not
+/// claimed: it would be sent every minute.
+fn claim_waiting(lock: &mut Lock, sink: &mut Log<'_>, state: &mut State, reading: &Reading) {
+    if state.undelivered.is_empty() {
+        return;
+    }
+    let now = state.clock.advance(reading);
+    let mut next = state.clone();
+    let claimed = hooks::outbox::claim(&mut next, sink.hooks, &now);
+    if next == *state {
+        return;
+    }
+    next.clock = now.clock;
+    if let Err(error) = lock.save(&next) {
+        let error = anyhow::Error::new(error).context("hooks wait until the state can be saved");
+        report::log::log_error(None, &error);
+        return;
+    }
+    *state = next;
+    hooks::warn_of_lost(&claimed.expired, "its hook has failed for a day");
+    sink.for_hooks.extend(claimed.due);
 }
 
 /// Saves a state of an earlier format, or one that a rejection has taken something out of, in the present form.

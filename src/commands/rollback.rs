@@ -119,8 +119,7 @@ fn roll_back(
     let deadline = Deadline::after(clocks, PASS_MS);
     let mut engine = connect(options, &settings.engine, deadline)?;
     let mut sink = Log::new(&settings);
-    let mut clock = Timekeeper::new(state.clock, clocks);
-    let now = clock.now();
+    let clock = Timekeeper::new(state.clock, clocks);
     let mut ask = |_: &[planner::Query]| Vec::new();
     let mut pass = Pass {
         policy: &settings.policy,
@@ -132,7 +131,7 @@ fn roll_back(
     };
     let ended = reconcile::roll_back(&mut pass, &state, &name, how.target(), agreed);
     drop(lock);
-    sink.notify_hooks(&now, clocks);
+    sink.run_hooks(&dir, clocks);
     let done = ended
         .map_err(error_of_pass)?
         .map_err(|refusal| refused(&refusal))?;

@@ -412,6 +412,15 @@ pub(super) const HOOK_TIMEOUT: Key<u64> = Key {
     example: "\"10s\"",
     words: "How long each hook may take before it is killed. All hooks of a pass share one minute.",
 };
+pub(super) const SPREAD: Key<u64> = Key {
+    name: "spread",
+    sections: HOOKS,
+    reader: duration(Least::Zero),
+    default: Some("\"10s\""),
+    example: "\"10s\"",
+    words: "The longest random wait of a pass before it runs hooks, so that the hosts of a fleet do not all post in one second. \
+            At most one minute. \"tagkeeper rollback\" does not wait.",
+};
 pub(super) const REPOSITORY: Key<Repository> = Key {
     name: "repository",
     sections: WORKLOAD,
@@ -517,7 +526,7 @@ pub(super) const REJECTED: Key<Vec<Rejection>> = Key {
 };
 
 /// Every key, in the order in which they are explained.
-pub const TABLE: [Row; 26] = [
+pub const TABLE: [Row; 27] = [
     SOAK.row(),
     FALLBACKS.row(),
     GRACE.row(),
@@ -532,6 +541,7 @@ pub const TABLE: [Row; 26] = [
     FAILED.row(),
     ROLLED_BACK.row(),
     HOOK_TIMEOUT.row(),
+    SPREAD.row(),
     REPOSITORY.row(),
     REMOTES.row(),
     CONTAINER.row(),

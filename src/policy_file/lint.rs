@@ -218,6 +218,17 @@ impl CheckedPolicy {
                 "write \"1m\" or less, and let the hook start what takes longer",
             ));
         }
+        let spread = self.settings.hooks.spread_ms;
+        if spread > MINUTE_MS {
+            found.push(self.warning(
+                &["hooks.spread".to_owned()],
+                format!(
+                    "a hook spread of {} is not used in full: a pass waits for a minute at most",
+                    precisely(spread)
+                ),
+                "write \"1m\" or less",
+            ));
+        }
         let timeout = self.settings.engine.timeout_ms;
         if timeout >= PASS_MS {
             found.push(self.warning(

@@ -58,6 +58,7 @@ impl Merged {
                 failed: hooks.failed.or(self.hooks.failed),
                 rolled_back: hooks.rolled_back.or(self.hooks.rolled_back),
                 timeout_ms: hooks.timeout_ms.or(self.hooks.timeout_ms),
+                spread_ms: hooks.spread_ms.or(self.hooks.spread_ms),
             },
             ..self
         }

@@ -43,6 +43,8 @@ pub const DEFAULT_TIMEOUT_MS: u64 = 20 * 1000;
 pub const DEFAULT_READY_TIMEOUT_MS: u64 = 10 * 1000;
 /// Deadline of a hook when the policy names none.
 pub const DEFAULT_HOOK_TIMEOUT_MS: u64 = 10 * 1000;
+/// Longest random wait before hooks run when the policy names none.
+pub const DEFAULT_HOOK_SPREAD_MS: u64 = 10 * 1000;
 /// The engine's socket when neither policy nor command line names one.
 pub const DEFAULT_SOCKET: &str = "/run/docker.sock";
 
@@ -57,6 +59,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// Which commands to notify.
     pub hooks: Hooks,
+    /// CRC-32 of the files' texts, in the order of their precedence: hosts with the same policy have the same.
+    pub hash: u32,
 }
 
 /// `[engine]`.
@@ -96,6 +100,8 @@ pub struct Hooks {
     pub rolled_back: Option<Vec<String>>,
     /// Deadline of each, in milliseconds.
     pub timeout_ms: u64,
+    /// The longest random wait before a pass runs hooks, in milliseconds; of more than a minute, a minute counts.
+    pub spread_ms: u64,
 }
 
 impl Default for Hooks {
@@ -105,6 +111,7 @@ impl Default for Hooks {
             failed: None,
             rolled_back: None,
             timeout_ms: DEFAULT_HOOK_TIMEOUT_MS,
+            spread_ms: DEFAULT_HOOK_SPREAD_MS,
         }
     }
 }
@@ -126,6 +133,14 @@ pub fn check_sources(sources: &[Source]) -> Result<CheckedPolicy, Refused> {
     examine(sources.to_vec(), Vec::new())
 }
 
+fn hash(sources: &[Source]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for source in sources {
+        hasher.update(source.text.as_bytes());
+    }
+    hasher.finalize()
+}
+
 /// Reads the files whole, beside the problems that there are with others.
 fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPolicy, Refused> {
     let mut findings = Findings::default();
@@ -133,7 +148,8 @@ fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPo
     let files = numbered.map(|(number, source)| raw::read_file(number, source, &mut findings));
     let merged = Merged::new(files.collect::<Vec<_>>());
     let mentions = merged.mentions();
-    let settings = validated::validate(merged, &mut findings);
+    let mut settings = validated::validate(merged, &mut findings);
+    settings.hash = hash(&sources);
     let Findings { mut list, spans } = findings;
     if problems.is_empty() && list.is_empty() {
         return Ok(CheckedPolicy::new(settings, sources, spans, &mentions));

@@ -66,6 +66,7 @@ pub(super) struct Hooks {
     pub(super) failed: Option<Vec<String>>,
     pub(super) rolled_back: Option<Vec<String>>,
     pub(super) timeout_ms: Option<u64>,
+    pub(super) spread_ms: Option<u64>,
 }
 
 /// `[workload.NAME]`.
@@ -403,6 +404,7 @@ impl Table<'_> {
             failed: self.value_of(&keys::FAILED),
             rolled_back: self.value_of(&keys::ROLLED_BACK),
             timeout_ms: self.value_of(&keys::HOOK_TIMEOUT),
+            spread_ms: self.value_of(&keys::SPREAD),
         }
     }
 

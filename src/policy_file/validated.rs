@@ -61,7 +61,9 @@ pub(super) fn validate(merged: Merged, findings: &mut Findings) -> Settings {
             failed: hooks.failed,
             rolled_back: hooks.rolled_back,
             timeout_ms: hooks.timeout_ms.unwrap_or(builtin.hooks.timeout_ms),
+            spread_ms: hooks.spread_ms.unwrap_or(builtin.hooks.spread_ms),
         },
+        hash: builtin.hash,
     }
 }
 

@@ -29,6 +29,12 @@ pub const MAX_ROUNDS: usize = 8;
 
 /// Who is told what happens, as it happens.
 pub trait EventSink {
+    /// Puts what hooks are to be notified of into the state that is saved next. Whether there was anything. Of what could not be
+    /// saved then, [`event`](Self::event) is not called.
+    fn spool(&mut self, state: &mut State, events: &[Event], now: &Now) -> bool {
+        let _ = (state, events, now);
+        false
+    }
     /// Something changed.
     fn event(&mut self, event: &Event);
     /// Something went wrong; the pass goes on. `workload` is none where it concerns them all.
@@ -103,8 +109,11 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         for _ in 0..MAX_ROUNDS {
             let observed = self.observe(&state, &record)?;
             let noted = record.note_in(&mut state, &observed.until);
-            let decision = planner::decide(self.policy, &state, &observed);
-            if decision.save || noted {
+            let mut decision = planner::decide(self.policy, &state, &observed);
+            let spooled = self
+                .sink
+                .spool(&mut decision.state, &decision.events, &observed.until);
+            if decision.save || noted || spooled {
                 match self.store.save(&decision.state) {
                     Ok(()) => state = decision.state,
                     Err(error) => {

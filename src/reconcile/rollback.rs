@@ -134,17 +134,12 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
     }
     let Prepared {
         mut observed,
-        events,
-        rollback,
+        mut events,
+        mut rollback,
     } = prepared;
-    let saved = pass.store.save_rejected(&rollback.state.rejected);
-    saved
-        .and_then(|()| pass.store.save(&rollback.state))
-        .map_err(PassError::Broken)?;
-    let own_events = events.iter().filter(|e| e.workload == *name);
-    for event in own_events.chain([&rollback.event]) {
-        pass.sink.event(event);
-    }
+    events.retain(|event| event.workload == *name);
+    events.push(rollback.event.clone());
+    record_it(pass, &mut rollback, &events, &observed.until).map_err(PassError::Broken)?;
 
     let target = rollback.target.as_ref().map(|(_, image)| image);
     for _ in 0..MAX_ROUNDS {
@@ -180,6 +175,22 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
     Err(PassError::Broken(anyhow!(
         "the rollback did not finish within {MAX_ROUNDS} rounds, which is a bug: please report it with the output of `tagkeeper plan`"
     )))
+}
+
+/// Saves the rejection, and then the state with what hooks are to be notified of.
+fn record_it<E, S: Store, W: EventSink>(
+    pass: &mut Pass<'_, E, S, W>,
+    rollback: &mut RollbackPlan,
+    events: &[Event],
+    now: &Now,
+) -> anyhow::Result<()> {
+    pass.sink.spool(&mut rollback.state, events, now);
+    pass.store.save_rejected(&rollback.state.rejected)?;
+    pass.store.save(&rollback.state)?;
+    for event in events {
+        pass.sink.event(event);
+    }
+    Ok(())
 }
 
 /// Whether what would be done is what was agreed to. The clock has moved on since, and guards are for the moment of acting.

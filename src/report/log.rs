@@ -62,7 +62,8 @@ pub fn log_event(event: &Event) {
     let kind = words::event_word(&event.kind);
     let version = version_of(&event.kind);
     let version = version.as_deref();
-    let image = image_of(&event.kind).to_string();
+    let image = image_of(&event.kind).map(ToString::to_string);
+    let image = image.as_deref();
     if words::is_warning(&event.kind) {
         tracing::warn!(
             workload,
@@ -91,7 +92,9 @@ pub(crate) fn version_of(kind: &EventKind) -> Option<String> {
         | EventKind::Promoted { version, .. }
         | EventKind::PutBack { version, .. }
         | EventKind::LocalRuns { version, .. }
+        | EventKind::RejectedServes { version, .. }
         | EventKind::RolledBack { version, .. } => Some(version.to_string()),
+        EventKind::Held(_) | EventKind::Released => None,
         EventKind::Done { action, .. }
         | EventKind::Dropped { action, .. }
         | EventKind::Refused { action, .. } => match action {
@@ -108,8 +111,8 @@ pub(crate) fn version_of(kind: &EventKind) -> Option<String> {
     }
 }
 
-/// The image that an event concerns.
-pub(crate) fn image_of(kind: &EventKind) -> &ImageId {
+/// The image that an event concerns, if it concerns one.
+pub(crate) fn image_of(kind: &EventKind) -> Option<&ImageId> {
     match kind {
         EventKind::Pending { image, .. }
         | EventKind::Restarted { image, .. }
@@ -117,10 +120,12 @@ pub(crate) fn image_of(kind: &EventKind) -> &ImageId {
         | EventKind::Promoted { image, .. }
         | EventKind::PutBack { image, .. }
         | EventKind::LocalRuns { image, .. }
-        | EventKind::RolledBack { image, .. } => image,
+        | EventKind::RejectedServes { image, .. }
+        | EventKind::RolledBack { image, .. } => Some(image),
+        EventKind::Held(_) | EventKind::Released => None,
         EventKind::Done { action, .. }
         | EventKind::Dropped { action, .. }
-        | EventKind::Refused { action, .. } => action.image(),
+        | EventKind::Refused { action, .. } => Some(action.image()),
     }
 }
 

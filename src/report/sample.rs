@@ -81,6 +81,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         head: Some(proven("v2", 'b', at)),
         fallbacks: vec![proven("v1", 'a', "2026-10-01T08:00:00Z")],
         pins: BTreeMap::new(),
+        no_fallback: None,
         serving: Some(Serving {
             members: vec![member(container)],
             image: id('b'),
@@ -98,6 +99,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         }),
         counters: Counters::default(),
         held: None,
+        held_at: None,
         images: vec![
             verdict("app:latest", 'b', Reason::Latest, Detail::None),
             verdict(
@@ -141,6 +143,7 @@ pub(crate) fn soaking(container: &str, up_ms: u64) -> WorkloadPlan {
             soaking: true,
             restarts: 1,
             began_at: "2026-11-28T11:55:00Z".to_owned(),
+            age_ms: 700_000,
         }),
         images: vec![
             verdict("app:latest", 'a', Reason::Latest, Detail::None),
@@ -290,6 +293,7 @@ pub(crate) fn promotion() -> WorkloadPlan {
             soaking: true,
             restarts: 0,
             began_at: "2026-11-28T11:49:40Z".to_owned(),
+            age_ms: 700_000,
         }),
         images: vec![
             verdict(latest, 'e', Reason::Latest, Detail::None),

@@ -311,12 +311,25 @@ pub fn held(held: &HeldBy) -> String {
     }
 }
 
+fn no_changes(by: &HeldBy) -> String {
+    format!("{}; no changes are made", held(by))
+}
+
+fn rejected_serves(version: &Version, by_policy: bool) -> String {
+    let lift = if by_policy {
+        "the policy's [reject] names it".to_owned()
+    } else {
+        format!("`tagkeeper accept` allows {version} again")
+    };
+    format!("{version} is running although it is rejected; {lift}")
+}
+
 /// What a person should know of a workload.
 #[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 pub fn note(note: &Note) -> String {
     let runs = |(container, version): &(String, Version)| format!("{container} runs {version}");
     match note {
-        Note::Held(by) => format!("{}; no changes are made", held(by)),
+        Note::Held(by) => no_changes(by),
         Note::OtherDisk => "the engine shows another disk: none of the images on record is on it. What was known is kept until they are back, or a promotion on this disk".to_owned(),
         Note::NothingRuns => "no container of this workload is running".to_owned(),
         Note::OnlyDryRuns { container, version } => {
@@ -343,14 +356,7 @@ pub fn note(note: &Note) -> String {
         Note::NamelessContainer { container } => format!(
             "the engine lists container {container:.12} without a name; nothing is decided until it has one"
         ),
-        Note::RejectedServes { version, by_policy } => {
-            let lift = if *by_policy {
-                "the policy's [reject] names it".to_owned()
-            } else {
-                format!("`tagkeeper accept` allows {version} again")
-            };
-            format!("{version} is running although it is rejected; {lift}")
-        }
+        Note::RejectedServes { version, by_policy } => rejected_serves(version, *by_policy),
         Note::LatestMissing {
             repository,
             restored,
@@ -426,6 +432,9 @@ pub fn event_word(kind: &EventKind) -> &'static str {
         EventKind::LocalRuns { .. } | EventKind::Dropped { .. } => "deferred",
         EventKind::Refused { .. } => "refused",
         EventKind::RolledBack { .. } => "rolled-back",
+        EventKind::Held(_) => "held",
+        EventKind::Released => "released",
+        EventKind::RejectedServes { .. } => "rejected",
         EventKind::Done { action, .. } => match action {
             ActionKind::Tag { purpose, .. } => match purpose {
                 TagPurpose::Promote => "promoted",
@@ -526,6 +535,11 @@ pub fn event(event: &Event) -> Option<String> {
             Some(to) => format!("rolled back from {version} to {to}; {version} is rejected"),
             None => format!("{version} is rejected; latest stays"),
         },
+        EventKind::Held(by) => no_changes(by),
+        EventKind::Released => "no longer on hold".to_owned(),
+        EventKind::RejectedServes {
+            version, by_policy, ..
+        } => rejected_serves(version, *by_policy),
         EventKind::Done { action, detail } => return done(action, detail),
         EventKind::Dropped { action, why } => format!("did not {}: {why}", self::action(action)),
         EventKind::Refused { action, reason } => format!(
@@ -577,7 +591,10 @@ fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
 pub fn is_warning(kind: &EventKind) -> bool {
     match kind {
         EventKind::Ended { outcome, .. } => *outcome == Outcome::Failed,
-        EventKind::PutBack { .. } | EventKind::LocalRuns { .. } | EventKind::Refused { .. } => true,
+        EventKind::PutBack { .. }
+        | EventKind::LocalRuns { .. }
+        | EventKind::Refused { .. }
+        | EventKind::RejectedServes { .. } => true,
         EventKind::Done { action, .. } => matches!(
             action,
             ActionKind::Tag {
@@ -589,6 +606,8 @@ pub fn is_warning(kind: &EventKind) -> bool {
         | EventKind::Restarted { .. }
         | EventKind::Promoted { .. }
         | EventKind::RolledBack { .. }
+        | EventKind::Held(_)
+        | EventKind::Released
         | EventKind::Dropped { .. } => false,
     }
 }

@@ -20,7 +20,6 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use rustix::rand::GetRandomFlags;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +35,7 @@ use super::save::{REJECTED, STATE};
 use super::unknown::Unknown;
 use super::validate::{Dropped, enforce_rejections, validate};
 use super::{FORMAT_VERSION, Store};
+use crate::random;
 
 /// Bytes of the id of a memory.
 const INSTANCE_BYTES: usize = 8;
@@ -244,7 +244,7 @@ impl Held {
 
     fn make_instance(&mut self) -> Result<(), SaveError> {
         if self.instance.is_empty() {
-            self.instance = fresh_instance()
+            self.instance = random::hex_digits::<INSTANCE_BYTES>()
                 .map_err(|e| SaveError::Io(FileError::new("read", "/dev/urandom", e)))?;
         }
         Ok(())
@@ -289,22 +289,6 @@ impl Kept {
 pub fn state_document(state: &State) -> Result<Vec<u8>, SaveError> {
     validate(state).map_err(refused)?;
     document::seal(FORMAT_VERSION, state).map_err(refused)
-}
-
-/// From the kernel's generator: a seed or a clock could repeat on hosts that are copies of one
-/// image.
-fn fresh_instance() -> rustix::io::Result<String> {
-    use std::fmt::Write;
-
-    let mut bytes = [0; INSTANCE_BYTES];
-    // So few bytes come at once or not at all.
-    rustix::io::retry_on_intr(|| rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()))?;
-    let mut digits = String::new();
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-    }
-    Ok(digits)
 }
 
 fn refused(why: impl Into<String>) -> SaveError {
@@ -364,15 +348,5 @@ mod tests {
             state_document(&state),
             Err(SaveError::Refused { .. })
         ));
-    }
-
-    #[test]
-    fn no_two_memories_have_the_same_instance() {
-        let (one, other) = (fresh_instance().unwrap(), fresh_instance().unwrap());
-        assert_ne!(one, other);
-        for instance in [one, other] {
-            assert_eq!(instance.len(), 16);
-            assert!(instance.bytes().all(|b| b.is_ascii_hexdigit()));
-        }
     }
 }

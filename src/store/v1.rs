@@ -130,6 +130,8 @@ impl WorkloadV1 {
             since: self.came_in,
             left_ms,
             held_since_ms: self.held_since_ms,
+            held_at: None,
+            rejected_serves: None,
             repositories: self.repositories,
             memory: Memory {
                 lineage: self.lineage,

@@ -72,6 +72,9 @@ pub(super) fn validate(state: &State) -> Result<(), String> {
     for (key, &since_ms) in &state.holds {
         times.check(&format!("the beginning of hold '{key}'"), since_ms)?;
     }
+    for waiting in &state.undelivered {
+        times.check(&format!("event {}", waiting.id), waiting.since.clock_ms)?;
+    }
     for (name, workload) in &state.workloads {
         check_workload(state, name, workload, times)
             .map_err(|why| format!("workload '{name}': {why}"))?;
@@ -192,8 +195,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tagkeeper_core::model::{
-        Clock, ContainerId, EndedBy, Failure, ImageRecord, Incarnation, Moment, Outcome, Proven,
-        RefusedRemoval, Rejected, Stopped,
+        Clock, ContainerId, EndedBy, Event, EventKind, Failure, ImageRecord, Incarnation, Moment,
+        Outcome, Proven, RefusedRemoval, Rejected, Stopped, Undelivered,
     };
 
     use super::*;
@@ -271,6 +274,24 @@ mod tests {
             dry_runs: BTreeSet::from([ContainerId::new("x")]),
             stopped: [(ContainerId::new("y"), stopped)].into(),
             refused: [("z".to_owned(), refused)].into(),
+            no_fallback: None,
+        }
+    }
+
+    fn undelivered(since_ms: u64) -> Undelivered {
+        Undelivered {
+            id: "late".to_owned(),
+            since: moment(since_ms),
+            attempts: 1,
+            retry_ms: LATE_MS,
+            event: Event {
+                workload: name(),
+                kind: EventKind::RolledBack {
+                    version: Version::new("v"),
+                    image: ImageId::new("e"),
+                    to: None,
+                },
+            },
         }
     }
 
@@ -303,6 +324,7 @@ mod tests {
             },
             holds: [("telemetry".to_owned(), NOW_MS)].into(),
             workloads: [(name(), workload)].into(),
+            undelivered: vec![undelivered(NOW_MS)],
             ..State::default()
         };
         reject(&mut state, "e");
@@ -416,6 +438,10 @@ mod tests {
         state.holds.insert("late".to_owned(), LATE_MS);
         let why = validate(&state).unwrap_err();
         assert!(why.starts_with("the beginning of hold 'late'"), "{why}");
+        let mut state = sound();
+        state.undelivered.push(undelivered(LATE_MS));
+        let why = validate(&state).unwrap_err();
+        assert!(why.starts_with("event late (1001 ms) is ahead"), "{why}");
     }
 
     fn assert_refused(state: &State, expected: &str) {

@@ -15,7 +15,7 @@ fn metrics_and_hooks_work_inside_of_the_sandbox() -> Result<()> {
         machine.run("chmod 755 /usr/local/bin/hook")?;
         machine.write(
             "/etc/tagkeeper/policy.d/telling.toml",
-            &format!("[metrics]\ntextfile = \"{TEXTFILE}\"\n[hooks]\npromoted = [\"/usr/local/bin/hook\"]\n"),
+            &format!("[metrics]\ntextfile = \"{TEXTFILE}\"\n[hooks]\npromoted = [\"/usr/local/bin/hook\"]\nspread = \"1s\"\n"),
         )?;
         let image = machine.host.import("local:v1", "shipped v1")?;
         machine.host.tag("local:v1", "local:latest")?;
@@ -37,6 +37,9 @@ fn metrics_and_hooks_work_inside_of_the_sandbox() -> Result<()> {
             told.starts_with("tagkeeper\n{") && told.contains(&image),
             "{told}"
         );
+        // A confined pass may still take the lock again, and write the state.
+        let state = machine.run("cat /var/lib/tagkeeper/state.json")?;
+        ensure!(!state.contains("undelivered"), "{state}");
         Ok(())
     })
 }

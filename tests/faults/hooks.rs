@@ -1,10 +1,11 @@
-//! Hooks: told once of what was saved, and unable to stop anything.
+//! Hooks: notified of what was saved until they succeed, and unable to stop anything.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -21,13 +22,18 @@ fn hooked(host: &Host, script: &str) -> String {
     let (file, dir) = (file.display(), host.path("").display().to_string());
     let hook = format!("[\"/bin/sh\", \"{file}\", \"{dir}\"]");
     format!(
-        "{POLICY}\n[hooks]\npromoted = {hook}\nfailed = {hook}\nrolled_back = {hook}\ntimeout = \"1s\"\n"
+        "{POLICY}\n[hooks]\npromoted = {hook}\nfailed = {hook}\nrolled_back = {hook}\ntimeout = \"1s\"\nspread = \"0s\"\n"
     )
 }
 
 /// Writes down what it is told.
-const SCRIBE: &str =
-    "cat >>$1/told; echo \"$TAGKEEPER_EVENT $TAGKEEPER_WORKLOAD $TAGKEEPER_VERSION\" >>$1/env\n";
+const SCRIBE: &str = "cat >>$1/told; echo \"$TAGKEEPER_EVENT $TAGKEEPER_WORKLOAD $TAGKEEPER_VERSION\" >>$1/env; echo $TAGKEEPER_EVENT_ID >>$1/ids\n";
+
+/// The ids in the environments of the hooks, each time they ran.
+fn ids(host: &Host) -> Vec<String> {
+    let text = fs::read_to_string(host.path("ids")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
 
 /// What the hooks were told since the last call, without what differs from run to run.
 fn told(host: &Host) -> Vec<Value> {
@@ -42,6 +48,8 @@ fn told(host: &Host) -> Vec<Value> {
             let at = fields.remove("at").expect("a time");
             assert!(at.as_str().is_some_and(|at| at.ends_with('Z')), "{at}");
             fields.remove("message").expect("a sentence");
+            let event_id = fields.remove("id").expect("an id");
+            assert!(ids(host).iter().any(|id| event_id == *id), "{event_id}");
             let clock = fields.remove("clock_secs").expect("a clock");
             assert!(clock.as_u64().is_some_and(|secs| secs > RIPE), "{clock}");
             document
@@ -57,7 +65,7 @@ fn deploys_v3(host: &Host) {
 }
 
 #[test]
-fn a_promotion_is_told_once() {
+fn a_promotion_is_told_once_if_the_hook_succeeds() {
     let host = soaking(POLICY);
     host.set_policy(&hooked(&host, SCRIBE));
     host.pass_at(RIPE).expect_code(0);
@@ -72,8 +80,12 @@ fn a_promotion_is_told_once() {
         fs::read_to_string(host.path("env")).expect("told"),
         "promoted app v2\n"
     );
-    host.pass_at(RIPE + 60).expect_code(0);
-    assert_eq!(told(&host), [Value::Null; 0], "once");
+    let stamps = host.state_stamps();
+    for secs in [RIPE + 60, RIPE + 200, RIPE + 90_000] {
+        host.pass_at(secs).expect_code(0);
+        assert_eq!(told(&host), [Value::Null; 0], "once");
+        assert_eq!(host.state_stamps(), stamps, "nothing waits");
+    }
 }
 
 #[test]
@@ -153,9 +165,19 @@ fn what_a_hook_started_ends_with_it_at_the_deadline() {
     host.set_policy(&hooked(&host, "sleep 60 & echo $! >$1/pid; wait\n"));
     host.pass_at(RIPE).expect_code(0);
     let pid = fs::read_to_string(host.path("pid")).expect("it ran");
-    let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    // Where nobody has reaped it yet, it is a zombie.
-    assert!(status.is_empty() || status.contains(") Z "), "{status}");
+    let status = || fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    // What was killed is gone once the kernel has had its turn. Where nobody has reaped it yet, it is a zombie.
+    let is_gone = || {
+        let status = status();
+        status.is_empty() || status.contains(") Z ")
+    };
+    for _ in 0..500 {
+        if is_gone() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{}", status());
 }
 
 #[test]
@@ -179,34 +201,189 @@ fn a_pass_that_fails_afterwards_tells_what_it_saved() {
     );
 }
 
-/// An endpoint that takes one request and answers with a status. What it was sent: the head, then the body.
-fn endpoint(status: &'static str) -> (u16, JoinHandle<(String, String)>) {
+/// The first time the hook fails, and then it is a scribe.
+const LATE_SCRIBE: &str = "test -e $1/failed || { touch $1/failed; exit 1; }\n";
+
+#[test]
+fn an_event_is_sent_again_after_growing_waits_under_the_same_id() {
+    let host = soaking(POLICY);
+    let script = format!("echo $TAGKEEPER_EVENT_ID >>$1/tries; test -e $1/up || exit 1\n{SCRIBE}");
+    let metrics = host.path("metrics.prom");
+    let policy = hooked(&host, &script);
+    host.set_policy(&format!(
+        "{policy}[metrics]\ntextfile = \"{}\"\n",
+        metrics.display()
+    ));
+    let assert_waiting = |count: u32| {
+        let text = fs::read_to_string(&metrics).expect("it is written");
+        let sample = format!("\ntagkeeper_hook_events_waiting {count}");
+        assert!(text.contains(&sample), "{text}");
+    };
+    let tries = || {
+        let text = fs::read_to_string(host.path("tries")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    host.pass_at(RIPE).expect_code(0);
+    assert_promoted(&host);
+    assert_eq!(tries().len(), 1);
+    // The waits are 2 and 4 minutes; passes take some seconds at most.
+    for (secs, expected) in [(60, 1), (110, 1), (140, 2), (200, 2), (370, 2), (400, 3)] {
+        let stamps = host.state_stamps();
+        let pass = host.pass_at(RIPE + secs).expect_code(0);
+        assert_eq!(tries().len(), expected, "at {secs} s");
+        let is_tried = pass.stderr.contains("the hook for 'promoted' failed");
+        assert_eq!(host.state_stamps() != stamps, is_tried, "at {secs} s");
+        assert_eq!(pass.requests.len(), 2, "{:#?}", pass.requests);
+        assert_waiting(1);
+    }
+    fs::write(host.path("up"), "").expect("writable");
+    host.pass_at(RIPE + 1_000).expect_code(0);
+    let told = told(&host);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0]["version"], "v2");
+    let tries = tries();
+    assert_eq!(tries.len(), 4);
+    assert!(tries.iter().all(|id| *id == tries[0]), "{tries:?}");
+    let stamps = host.state_stamps();
+    host.pass_at(RIPE + 10_000).expect_code(0);
+    assert_eq!(ids(&host).len(), 1, "delivered");
+    assert_eq!(host.state_stamps(), stamps, "and forgotten");
+    assert_waiting(0);
+}
+
+#[test]
+fn a_pass_that_is_killed_by_its_hook_loses_no_event() {
+    let host = soaking(POLICY);
+    let script =
+        format!("test -e $1/killed || {{ touch $1/killed; kill -9 $PPID; exit 1; }}\n{SCRIBE}");
+    host.set_policy(&hooked(&host, &script));
+    let socket = host.path("docker.sock");
+    let mut pass = host.command_on(&socket, RIPE, &["reconcile"]);
+    let killed = pass.output().expect("it starts").status;
+    assert!(!killed.success(), "{killed}");
+    host.pass_at(RIPE + 180).expect_code(0);
+    let told = told(&host);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(told[0]["event"], "promoted");
+}
+
+#[test]
+fn what_waits_is_sent_while_the_engine_is_away_and_on_another_boot() {
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, &format!("{LATE_SCRIBE}{SCRIBE}")));
+    host.pass_at(RIPE).expect_code(0);
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(500, "no disk"));
+    // A reboot: the uptime starts again, and adds to what was saved.
+    host.pass_at(130).expect_code(69);
+    assert_eq!(told(&host).len(), 1);
+}
+
+#[test]
+fn an_event_is_given_up_after_a_day() {
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, "exit 1\n"));
+    host.pass_at(RIPE).expect_code(0);
+    let before = host.pass_at(RIPE + 86_300).expect_code(0);
+    assert!(before.stderr.contains("the hook for 'promoted' failed"));
+    let after = host.pass_at(RIPE + 90_000).expect_code(0);
+    assert!(
+        after.stderr.contains("warning: app: 'promoted' of 20")
+            && after
+                .stderr
+                .contains("Z was not delivered: its hook has failed for a day\n"),
+        "{}",
+        after.stderr
+    );
+    let stamps = host.state_stamps();
+    assert_eq!(host.pass_at(RIPE + 100_000).expect_code(0).stderr, "");
+    assert_eq!(host.state_stamps(), stamps, "nothing waits");
+}
+
+#[test]
+fn without_the_hook_nothing_waits_for_it() {
+    let host = soaking(POLICY);
+    host.set_policy(&hooked(&host, "exit 1\n"));
+    host.pass_at(RIPE).expect_code(0);
+    host.set_policy(POLICY);
+    assert_eq!(host.pass_at(RIPE + 130).expect_code(0).stderr, "");
+    let state = fs::read_to_string(host.state_file()).expect("there is a state");
+    assert!(!state.contains("undelivered"), "{state}");
+}
+
+#[test]
+fn a_person_waits_for_no_spread() {
+    let host = promoted();
+    // A wait of up to a minute would be taken for a hang.
+    host.set_policy(&hooked(&host, SCRIBE).replace("\"0s\"", "\"1m\""));
+    host.run_at(1_100, &["rollback", "app", "--latest", "--yes"])
+        .expect_code(0);
+    assert_eq!(told(&host).len(), 1);
+}
+
+/// An endpoint that answers a request with each of these statuses. What it was sent: the heads and the bodies.
+fn endpoint(statuses: &[&'static str]) -> (u16, JoinHandle<Vec<(String, String)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();
+    let statuses = statuses.to_vec();
     let served = thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a client");
-        let mut reader = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            let read = reader.read_line(&mut head).expect("text");
-            assert_ne!(read, 0, "half a request: {head}");
-        }
-        let head = head.to_ascii_lowercase();
-        let length = head.split_once("content-length: ").expect("a length").1;
-        let length = length.lines().next().and_then(|n| n.parse().ok());
-        let mut body = vec![0; length.expect("a number")];
-        reader.read_exact(&mut body).expect("the whole of it");
-        // Where an answer redirects to, nobody listens.
-        let answer = format!(
-            "HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno"
-        );
-        reader
-            .get_mut()
-            .write_all(answer.as_bytes())
-            .expect("it reads");
-        (head, String::from_utf8(body).expect("UTF-8"))
+        let answered = statuses.iter().map(|status| answer(&listener, status));
+        answered.collect()
     });
     (port, served)
+}
+
+fn answer(listener: &TcpListener, status: &str) -> (String, String) {
+    let (stream, _) = listener.accept().expect("a client");
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let read = reader.read_line(&mut head).expect("text");
+        assert_ne!(read, 0, "half a request: {head}");
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.split_once("content-length: ").expect("a length").1;
+    let length = length.lines().next().and_then(|n| n.parse().ok());
+    let mut body = vec![0; length.expect("a number")];
+    reader.read_exact(&mut body).expect("the whole of it");
+    // Where an answer redirects to, nobody listens.
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nno"
+    );
+    reader
+        .get_mut()
+        .write_all(answer.as_bytes())
+        .expect("it reads");
+    (head, String::from_utf8(body).expect("UTF-8"))
+}
+
+/// The policy whose hook for promotions is the shipped webhook, which posts to this port.
+fn webhooked(host: &Host, port: u16) -> String {
+    let config = host.path("webhook.conf");
+    fs::write(&config, documented_config(port)).expect("writable");
+    format!(
+        "{POLICY}\n[hooks]\npromoted = [\"{WEBHOOK}\", \"{}\"]\nspread = \"0s\"\n",
+        config.display()
+    )
+}
+
+#[test]
+fn a_receiver_that_refuses_at_first_gets_the_same_event_until_it_takes_it() {
+    let refused = "503 Service Unavailable";
+    let (port, served) = endpoint(&[refused, refused, "204 No Content"]);
+    let host = soaking(POLICY);
+    host.set_policy(&webhooked(&host, port));
+    for secs in [0, 60, 130, 400, 1_000, 2_000] {
+        host.pass_at(RIPE + secs).expect_code(0);
+    }
+    let requests = served.join().expect("it was asked three times");
+    let bodies: Vec<&str> = requests.iter().map(|(_, body)| body.as_str()).collect();
+    assert_eq!(bodies, [bodies[0]; 3], "a repeat is one to the byte");
+    let event: Value = serde_json::from_str(bodies[0]).expect("JSON");
+    let key = format!("idempotency-key: {}", event["id"].as_str().expect("an id"));
+    for (head, _) in &requests {
+        assert!(head.lines().any(|line| line == key), "{key}: {head}");
+    }
 }
 
 const WEBHOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hooks/webhook");
@@ -262,13 +439,14 @@ fn the_webhook_reads_no_curlrc_and_says_what_it_wants() {
             String::from_utf8(output.stderr).expect("UTF-8"),
         )
     };
-    let (port, served) = endpoint("200 OK");
+    let (port, served) = endpoint(&["200 OK"]);
     let config = host.path("webhook.conf");
     fs::write(&config, documented_config(port)).expect("writable");
     let (is_done, said) = run(&config.display().to_string());
     assert!(is_done, "{said}");
-    let (_, body) = served.join().expect("it was asked");
-    assert_eq!(body, "{}");
+    let requests = served.join().expect("it was asked");
+    assert_eq!(requests[0].1, "{}");
+    assert!(!requests[0].0.contains("idempotency-key"), "there is none");
     let (is_done, said) = run("https://example.net/hook");
     assert!(
         !is_done && said.contains("must be a curl configuration"),
@@ -286,16 +464,11 @@ fn the_shipped_webhook_posts_the_event() {
         ("404 Not Found", "the endpoint answered 404"),
         ("500 Out of order", "the endpoint answered 500"),
     ] {
-        let (port, served) = endpoint(status);
+        let (port, served) = endpoint(&[status]);
         let host = soaking(POLICY);
-        let config = host.path("webhook.conf");
-        fs::write(&config, documented_config(port)).expect("writable");
-        host.set_policy(&format!(
-            "{POLICY}\n[hooks]\npromoted = [\"{WEBHOOK}\", \"{}\"]\n",
-            config.display()
-        ));
+        host.set_policy(&webhooked(&host, port));
         let outcome = host.pass_at(RIPE).expect_code(0);
-        let (head, body) = served.join().expect("it was asked");
+        let (head, body) = served.join().expect("it was asked").remove(0);
         assert!(head.starts_with("post /hook http/1.1\r\n"), "{head}");
         for line in [
             "content-type: application/json",

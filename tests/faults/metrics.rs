@@ -306,3 +306,90 @@ fn a_textfile_that_is_no_file_is_left_alone_and_said() {
         }
     }
 }
+
+/// How many samples there are of a metric.
+fn count_of(host: &Host, name: &str) -> usize {
+    let text = fs::read_to_string(textfile(host)).expect("there is a file");
+    let of_it = text
+        .lines()
+        .filter(|line| line.starts_with(&format!("{name}{{")));
+    of_it.count()
+}
+
+#[test]
+fn labels_are_bounded_and_no_free_text_is_among_them() {
+    let host = promoted();
+    let versions: Vec<String> = (0..20).map(|n| format!("\"v{n}\"")).collect();
+    host.set_policy(&format!(
+        "{}[hold]\nreason = \"incident 4711\"\n[reject]\napp = [{}]\n",
+        measured(&host),
+        versions.join(", ")
+    ));
+    host.pass_at(1_000).expect_code(0);
+    assert_eq!(count_of(&host, "tagkeeper_rejected_info"), 8);
+    assert_samples(
+        &host,
+        &[
+            (
+                "tagkeeper_rejected_info{workload=\"app\",version=\"v0\",by=\"policy\"}",
+                Some(1.0),
+            ),
+            (&of_app("tagkeeper_hold"), Some(1.0)),
+        ],
+    );
+    let since = sample(&host, &of_app("tagkeeper_hold_since_timestamp_seconds"));
+    assert_eq!(
+        since,
+        sample(&host, "tagkeeper_last_pass_timestamp_seconds")
+    );
+    let text = fs::read_to_string(textfile(&host)).expect("there is a file");
+    assert!(!text.contains("4711"), "{text}");
+    host.pass_at(4_000).expect_code(0);
+    assert_eq!(
+        sample(&host, &of_app("tagkeeper_hold_since_timestamp_seconds")),
+        since
+    );
+}
+
+#[test]
+fn what_serves_what_is_kept_and_what_it_weighs() {
+    let host = promoted();
+    host.set_policy(&measured(&host));
+    host.pass_at(1_000).expect_code(0);
+    let hash = |host: &Host| {
+        let text = fs::read_to_string(textfile(host)).expect("there is a file");
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("tagkeeper_policy_info{"));
+        line.expect("there is one").to_owned()
+    };
+    let (v1, v2) = (short("v1"), short("v2"));
+    let serving = format!(
+        "tagkeeper_serving_info{{workload=\"app\",version=\"v2\",image=\"{v2}\",by=\"orchestrator\"}}"
+    );
+    let fallback = format!(
+        "tagkeeper_fallback_info{{workload=\"app\",version=\"v1\",image=\"{v1}\",position=\"1\"}}"
+    );
+    assert_samples(
+        &host,
+        &[
+            (&serving, Some(1.0)),
+            (&fallback, Some(1.0)),
+            // Two names, one image, once.
+            (
+                "tagkeeper_images_bytes{workload=\"app\",reason=\"latest\"}",
+                Some(1e6),
+            ),
+            (
+                "tagkeeper_images_bytes{workload=\"app\",reason=\"fallback\"}",
+                Some(1e6),
+            ),
+        ],
+    );
+    assert_eq!(count_of(&host, "tagkeeper_fallback_missing"), 0);
+    let before = hash(&host);
+    host.pass_at(1_060).expect_code(0);
+    assert_eq!(hash(&host), before);
+    host.set_policy(&format!("{}[hold]\n", measured(&host)));
+    host.pass_at(1_120).expect_code(0);
+    assert_ne!(hash(&host), before);
+}

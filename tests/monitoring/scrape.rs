@@ -16,10 +16,10 @@ use crate::fake::Fault;
 use crate::host::Host;
 use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
-use crate::shipped::{RULES, dashboard_queries, metrics_in};
+use crate::shipped::{FLEET_RULES, RULES, dashboard_queries, metrics_in};
 
 /// A service of this test, ended with it.
-struct Service(Child);
+pub(crate) struct Service(Child);
 
 impl Drop for Service {
     fn drop(&mut self) {
@@ -28,7 +28,7 @@ impl Drop for Service {
     }
 }
 
-fn start(program: &str, args: &[String], log: &Path) -> Service {
+pub(crate) fn start(program: &str, args: &[String], log: &Path) -> Service {
     let log = fs::File::create(log).expect("writable");
     let child = Command::new(program)
         .args(args)
@@ -39,15 +39,31 @@ fn start(program: &str, args: &[String], log: &Path) -> Service {
     Service(child.unwrap_or_else(|e| panic!("{program}: {e}; run `make test`")))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound").port()
 }
 
-/// Both of them, and what they wrote.
-struct Prometheus {
+/// A node_exporter that reads the textfiles of a directory, and its port.
+fn exporter(textfiles: &Path) -> (u16, Service) {
+    let port = free_port();
+    let service = start(
+        "prometheus-node-exporter",
+        &[
+            format!("--web.listen-address=127.0.0.1:{port}"),
+            "--collector.disable-defaults".to_owned(),
+            "--collector.textfile".to_owned(),
+            format!("--collector.textfile.directory={}", textfiles.display()),
+        ],
+        &textfiles.with_extension("log"),
+    );
+    (port, service)
+}
+
+/// All of them, and what Prometheus wrote.
+pub(crate) struct Prometheus {
     port: u16,
-    _services: [Service; 2],
+    _services: Vec<Service>,
     dir: tempfile::TempDir,
 }
 
@@ -58,24 +74,39 @@ impl Prometheus {
         let textfiles = dir.path().join("textfiles");
         fs::create_dir(&textfiles).expect("writable");
         symlink(textfile, textfiles.join("tagkeeper.prom")).expect("writable");
-        let [exporter_port, port] = [free_port(), free_port()];
+        let (port, exporter) = exporter(&textfiles);
+        let targets = format!("{{targets: ['127.0.0.1:{port}']}}");
+        Self::with(&[RULES], &targets, vec![exporter], dir)
+    }
+
+    /// The same for several hosts: where their directories are, their names, which are the directories', and their rings.
+    pub(crate) fn of_fleet(hosts: &[(&Path, &str, &str)]) -> Self {
+        let (mut exporters, mut targets) = (Vec::new(), Vec::new());
+        for (dir, name, ring) in hosts {
+            let (port, exporter) = exporter(&dir.join(name));
+            exporters.push(exporter);
+            targets.push(format!(
+                "{{targets: ['127.0.0.1:{port}'], labels: {{instance: {name}, ring: {ring}, site: lab}}}}"
+            ));
+        }
+        let dir = tempfile::tempdir().expect("writable");
+        Self::with(&[RULES, FLEET_RULES], &targets.join(", "), exporters, dir)
+    }
+
+    fn with(
+        rules: &[&str],
+        targets: &str,
+        mut services: Vec<Service>,
+        dir: tempfile::TempDir,
+    ) -> Self {
+        let port = free_port();
         let config = dir.path().join("prometheus.yml");
         let text = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{RULES}']\nscrape_configs:\n\
-             - {{job_name: node, static_configs: [{{targets: ['127.0.0.1:{exporter_port}']}}]}}\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: {rules:?}\nscrape_configs:\n\
+             - {{job_name: node, static_configs: [{targets}]}}\n"
         );
         fs::write(&config, text).expect("writable");
-        let exporter = start(
-            "prometheus-node-exporter",
-            &[
-                format!("--web.listen-address=127.0.0.1:{exporter_port}"),
-                "--collector.disable-defaults".to_owned(),
-                "--collector.textfile".to_owned(),
-                format!("--collector.textfile.directory={}", textfiles.display()),
-            ],
-            &dir.path().join("exporter.log"),
-        );
-        let prometheus = start(
+        services.push(start(
             "prometheus",
             &[
                 format!("--web.listen-address=127.0.0.1:{port}"),
@@ -83,10 +114,10 @@ impl Prometheus {
                 format!("--storage.tsdb.path={}", dir.path().join("data").display()),
             ],
             &dir.path().join("prometheus.log"),
-        );
+        ));
         Self {
             port,
-            _services: [exporter, prometheus],
+            _services: services,
             dir,
         }
     }
@@ -102,7 +133,7 @@ impl Prometheus {
     }
 
     /// The samples that a query finds; none while nobody answers, or if it is no query.
-    fn query(&self, query: &str) -> Option<Vec<Value>> {
+    pub(crate) fn query(&self, query: &str) -> Option<Vec<Value>> {
         let mut escaped = String::new();
         for byte in query.bytes() {
             write!(escaped, "%{byte:02X}").expect("memory");
@@ -122,7 +153,7 @@ impl Prometheus {
 
     /// Waits until a query has this value: a scrape comes each second.
     #[track_caller]
-    fn expect(&self, query: &str, wanted: f64) {
+    pub(crate) fn expect(&self, query: &str, wanted: f64) {
         for _ in 0..600 {
             if self.value(query) == Some(wanted) {
                 return;
@@ -133,7 +164,7 @@ impl Prometheus {
         panic!(
             "{query} is not {wanted}: {:?}\n{}\n{}",
             self.query(query),
-            log("exporter.log"),
+            log("textfiles.log"),
             log("prometheus.log")
         );
     }
@@ -221,7 +252,7 @@ fn assert_shipped_queries_work(prometheus: &Prometheus, host: &Host) {
     }
     let text = fs::read_to_string(host.path("tagkeeper.prom")).expect("it was written");
     let there = metrics_in(&text);
-    for query in dashboard_queries() {
+    for query in dashboard_queries("grafana-dashboard.json") {
         let found = prometheus.query(&query);
         let found = found.unwrap_or_else(|| panic!("Prometheus does not take {query}"));
         // Nothing is being soaked at this moment, nothing has failed, and no host is silent; all the rest is there.

@@ -5,8 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use tagkeeper::policy_file::{
-    DEFAULT_HOOK_TIMEOUT_MS, DEFAULT_READY_TIMEOUT_MS, EngineSettings, Problem, Refused, Roots,
-    Settings, load, load_file,
+    DEFAULT_HOOK_SPREAD_MS, DEFAULT_HOOK_TIMEOUT_MS, DEFAULT_READY_TIMEOUT_MS, EngineSettings,
+    Problem, Refused, Roots, Settings, load, load_file,
 };
 
 use tagkeeper_core::model::{Ready, Workload};
@@ -83,7 +83,7 @@ fn later_files_win_key_by_key() {
     write(
         &host.roots.file,
         "[engine]\ntimeout = \"7s\"\n[defaults]\nsoak = \"3s\"\nfallbacks = 2\n\
-         [metrics]\ntextfile = \"/mine.prom\"\n[hooks]\nfailed = [\"/mine\"]\ntimeout = \"1s\"\n",
+         [metrics]\ntextfile = \"/mine.prom\"\n[hooks]\nfailed = [\"/mine\"]\ntimeout = \"1s\"\nspread = \"0s\"\n",
     );
     write(
         host.dropin("50.toml"),
@@ -97,6 +97,7 @@ fn later_files_win_key_by_key() {
     assert_eq!(hooks.promoted, Some(vec!["/late".to_owned()]));
     assert_eq!(hooks.failed, Some(vec!["/mine".to_owned()]));
     assert_eq!((&hooks.rolled_back, hooks.timeout_ms), (&None, 2000));
+    assert_eq!(hooks.spread_ms, 0, "the later file does not set it");
     let app = &policy.policy.workloads["app"];
     assert_eq!(
         (app.soak_ms, app.grace_ms, app.fallbacks),
@@ -352,7 +353,11 @@ fn uncommented() -> String {
 #[test]
 fn the_shipped_policy_does_nothing() {
     let policy = parse(SHIPPED).unwrap();
-    assert_eq!(policy, Settings::default());
+    let nothing = Settings {
+        hash: policy.hash,
+        ..Settings::default()
+    };
+    assert_eq!(policy, nothing);
     assert!(
         SHIPPED
             .lines()
@@ -365,6 +370,7 @@ fn the_shipped_policy_shows_the_defaults() {
     let policy = parse(&uncommented()).unwrap();
     assert_eq!(policy.engine, EngineSettings::default());
     assert_eq!(policy.hooks.timeout_ms, DEFAULT_HOOK_TIMEOUT_MS);
+    assert_eq!(policy.hooks.spread_ms, DEFAULT_HOOK_SPREAD_MS);
     // The keys that have no default are shown by example; every other one is at its default.
     let expected = Workload {
         remotes: vec![repository("registry.example/docker-sonic-telemetry")],

@@ -11,7 +11,7 @@ use tagkeeper_core::model::Workload;
 use super::source;
 
 /// What policies are made of, and what they are broken by.
-const WORDS: [&str; 69] = [
+const WORDS: [&str; 70] = [
     "[workload.a]\n",
     "[workload.b]\n",
     "[workload]\n",
@@ -24,6 +24,7 @@ const WORDS: [&str; 69] = [
     "textfile = \"/a.prom\"\n",
     "promoted = [\"/x\"]\n",
     "failed = []\n",
+    "spread = \"0s\"\n",
     "repository = \"a\"\n",
     "repository = \"docker.io/library/a\"\n",
     "remotes = [\"a\", \"b\"]\n",

@@ -7,10 +7,10 @@ use std::fs;
 
 use tagkeeper::store::{Loaded, StateDir, state_document};
 use tagkeeper_core::model::{
-    Clock, ContainerId, Counters, End, EndedBy, Failure, ImageHistory, ImageRecord, ImageRecords,
-    Incarnation, Memory, Moment, Outcome, Pending, Proven, RefusedRemoval, Rejected, Removed,
-    RemovedBy, Replaced, Repository, RetiredBy, State, Stopped, Version, WorkloadName,
-    WorkloadState,
+    Clock, ContainerId, Counters, End, EndedBy, Event, EventKind, Failure, ImageHistory,
+    ImageRecord, ImageRecords, Incarnation, Memory, Moment, NoFallback, Outcome, Pending, Proven,
+    RefusedRemoval, Rejected, Removed, RemovedBy, Replaced, Repository, RetiredBy, State, Stopped,
+    Undelivered, Version, WorkloadName, WorkloadState,
 };
 
 use crate::support::{
@@ -143,6 +143,8 @@ fn telemetry_of_v1() -> WorkloadState {
         since: Some(moment(60_000, "2026-11-21T22:18:00Z")),
         left_ms: None,
         held_since_ms: Some(89_900_000),
+        held_at: None,
+        rejected_serves: None,
         repositories: BTreeSet::from([
             parse("docker-sonic-telemetry"),
             parse("registry.example:5000/docker-sonic-telemetry"),
@@ -288,6 +290,47 @@ fn one_wrong_thing_in_format_1_makes_it_corrupt() {
     }
 }
 
+/// One event of each kind that a hook can be notified of.
+fn undelivered() -> Vec<Undelivered> {
+    let (version, image) = (Version::new("v3"), image('3'));
+    let kinds = [
+        EventKind::Promoted {
+            version: version.clone(),
+            image: image.clone(),
+            up_ms: 600_000,
+            replaced: Some(Version::new("v2")),
+            fallback: None,
+        },
+        EventKind::Ended {
+            version: version.clone(),
+            image: image.clone(),
+            outcome: Outcome::Failed,
+            own_end: None,
+            ended_by: EndedBy::Removed,
+            up_secs: 4,
+        },
+        EventKind::RolledBack {
+            version,
+            image,
+            to: Some(Version::new("v2")),
+        },
+    ];
+    let wait = |kind| Undelivered {
+        id: "00112233445566778899aabbccddeeff".to_owned(),
+        since: Moment {
+            clock_ms: 89_000_000,
+            at: "2026-11-22T23:00:00Z".to_owned(),
+        },
+        attempts: 2,
+        retry_ms: 90_120_000,
+        event: Event {
+            workload: telemetry(),
+            kind,
+        },
+    };
+    kinds.into_iter().map(wait).collect()
+}
+
 /// Everything filled in that the state has a place for.
 fn full() -> State {
     let mut workload = telemetry_of_v1();
@@ -296,10 +339,13 @@ fn full() -> State {
         promoted_ms: Some(60_000),
         ..Memory::default()
     }));
+    workload.held_at = Some("2026-11-22T23:15:00Z".to_owned());
+    workload.rejected_serves = Some(image('5'));
     workload.failures[0].ended_ms = 80_000_000;
     workload.failures[1].outcome = Outcome::Superseded;
     let memory = &mut workload.memory;
     memory.promoted_ms = Some(70_000_000);
+    memory.no_fallback = Some(NoFallback::Struck);
     let stopped = Stopped {
         started_at: "2026-11-22T22:00:00Z".to_owned(),
         since_ms: 89_000_000,
@@ -329,6 +375,7 @@ fn full() -> State {
             (telemetry(), workload),
         ]
         .into(),
+        undelivered: undelivered(),
         rejected: [(
             telemetry(),
             [(

@@ -2,12 +2,30 @@
 
 use alloc::string::String;
 
+use serde::{Deserialize, Serialize};
+
 use super::{
-    ActionKind, ContainerState, Detail, End, EndedBy, ImageId, Outcome, Version, WorkloadName,
+    ActionKind, ContainerState, Detail, End, EndedBy, HeldBy, ImageId, Moment, Outcome, Version,
+    WorkloadName,
 };
 
-/// One thing that changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An event that a hook is to be notified of, until it has been: saved with the decision that it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undelivered {
+    /// Its id, the same each time the hook is run for it.
+    pub id: String,
+    /// When it happened.
+    pub since: Moment,
+    /// How often the hook was run for it, this time included.
+    pub attempts: u32,
+    /// The clock from which the hook is run again.
+    pub retry_ms: u64,
+    /// What happened.
+    pub event: Event,
+}
+
+/// One thing that changed. Only what a hook can be notified of can be saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Whose it is.
     pub workload: WorkloadName,
@@ -16,9 +34,11 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     /// A pending upgrade began.
+    #[serde(skip)]
     Pending {
         /// The version that soaks.
         version: Version,
@@ -30,6 +50,7 @@ pub enum EventKind {
         soak_ms: u64,
     },
     /// The soak began again, or waits.
+    #[serde(skip)]
     Restarted {
         /// The version that soaks.
         version: Version,
@@ -69,6 +90,7 @@ pub enum EventKind {
         fallback: Option<Version>,
     },
     /// `latest` was put back on the head, which had soaked again: it had been moved by hand.
+    #[serde(skip)]
     PutBack {
         /// The version.
         version: Version,
@@ -78,6 +100,7 @@ pub enum EventKind {
         up_ms: u64,
     },
     /// A stale local container is not stopped, so it is not removed.
+    #[serde(skip)]
     LocalRuns {
         /// The container.
         container: String,
@@ -97,7 +120,24 @@ pub enum EventKind {
         /// What latest moves to; none where it stays.
         to: Option<Version>,
     },
+    /// A hold began.
+    #[serde(skip)]
+    Held(HeldBy),
+    /// The hold is over, or was taken out of the policy.
+    #[serde(skip)]
+    Released,
+    /// An image serves that is rejected.
+    #[serde(skip)]
+    RejectedServes {
+        /// Its version.
+        version: Version,
+        /// The image.
+        image: ImageId,
+        /// Whether the policy rejects it, and not `rollback`.
+        by_policy: bool,
+    },
     /// An action changed the engine.
+    #[serde(skip)]
     Done {
         /// The change.
         action: ActionKind,
@@ -105,6 +145,7 @@ pub enum EventKind {
         detail: Detail,
     },
     /// An action was dropped: something has changed since it was decided. Why, for people.
+    #[serde(skip)]
     Dropped {
         /// The action.
         action: ActionKind,
@@ -112,6 +153,7 @@ pub enum EventKind {
         why: String,
     },
     /// The engine refused a removal.
+    #[serde(skip)]
     Refused {
         /// The removal.
         action: ActionKind,

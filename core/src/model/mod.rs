@@ -15,7 +15,7 @@ mod report;
 mod state;
 
 pub use clock::{Clock, Now, Reading};
-pub use event::{Event, EventKind, RestartCause};
+pub use event::{Event, EventKind, RestartCause, Undelivered};
 pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
 pub use id::Id;
 pub use image::{ImageId, LATEST, NameError, Reference, Repository, Version};
@@ -34,5 +34,5 @@ pub use policy::{Hold, LocalFallback, Policy, Ready, Rejection, Workload, Worklo
 pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
 pub use state::{
     Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment,
-    Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
+    NoFallback, Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
 };

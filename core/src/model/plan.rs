@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::{
-    ContainerId, Counters, Detail, Failure, ImageId, Incarnation, Moment, Note, Proven, Reference,
-    Rejected, Version, WorkloadName,
+    ContainerId, Counters, Detail, Disk, Failure, ImageId, Incarnation, Moment, NoFallback, Note,
+    Proven, Reference, Rejected, Version, WorkloadName,
 };
 
 /// The next round, workload by workload.
@@ -17,6 +17,8 @@ pub struct Plan {
     pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
     /// What is left to do for workloads that the policy does not name any more: their pins are removed.
     pub departed: BTreeMap<WorkloadName, Vec<Action>>,
+    /// How full the disk of the engine's data is, where the decision had to know.
+    pub disk: Option<Disk>,
 }
 
 impl Plan {
@@ -53,6 +55,8 @@ pub struct WorkloadPlan {
     pub fallbacks: Vec<Proven>,
     /// The images that a pin of the workload refers to, with the pin's name.
     pub pins: BTreeMap<ImageId, String>,
+    /// Why there is no fallback, where the policy wants one.
+    pub no_fallback: Option<NoFallback>,
     /// What does the workload's work, if that can be told: the containers of one image.
     pub serving: Option<Serving>,
     /// What a person should know.
@@ -71,6 +75,8 @@ pub struct WorkloadPlan {
     pub counters: Counters,
     /// What holds the workload; none if nothing does.
     pub held: Option<HeldBy>,
+    /// Since when, RFC 3339, for people.
+    pub held_at: Option<String>,
     /// Every name (and nameless image) with its verdict, in the order of the engine's list.
     pub images: Vec<NameVerdict>,
     /// The images that are removed by these verdicts: those whose every name is removed or moved.
@@ -172,6 +178,8 @@ pub struct PendingView {
     pub restarts: u32,
     /// When the upgrade began, RFC 3339, for people.
     pub began_at: String,
+    /// How long ago that was on the clock, in milliseconds.
+    pub age_ms: u64,
 }
 
 /// A removal that the engine refused, for people.

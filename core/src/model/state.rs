@@ -11,7 +11,9 @@ use core::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Clock, ContainerId, ImageHistory, ImageId, Now, Repository, Version, WorkloadName};
+use super::{
+    Clock, ContainerId, ImageHistory, ImageId, Now, Repository, Undelivered, Version, WorkloadName,
+};
 
 /// The whole memory of tagkeeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct State {
     /// The workloads, those that left the policy included.
     #[serde(default)]
     pub workloads: BTreeMap<WorkloadName, WorkloadState>,
+    /// Events that hooks have not been notified of yet, the oldest first. No decision depends on it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undelivered: Vec<Undelivered>,
     /// What `rollback` rejected. Kept in a file of its own, which no pass writes.
     #[serde(skip)]
     pub rejected: BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>,
@@ -67,6 +72,12 @@ pub struct WorkloadState {
     /// Since when the workload is on hold; time on hold does not count as idle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since_ms: Option<u64>,
+    /// The same, RFC 3339; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_at: Option<String>,
+    /// The image that serves although it is rejected, once that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_serves: Option<ImageId>,
     /// The repositories that the last pass knew the workload by.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub repositories: BTreeSet<Repository>,
@@ -114,6 +125,35 @@ pub struct Memory {
     /// Removals that the engine refused, by what was to be removed: a reference, an image id or a container id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, RefusedRemoval>,
+    /// Why there is nothing behind the head, if that is known; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_fallback: Option<NoFallback>,
+}
+
+/// Why a workload has no fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoFallback {
+    /// Nothing was proven before latest, or the policy wanted no fallback then.
+    First,
+    /// The version before latest was never rolled out here, so it was removed (R5).
+    Struck,
+    /// It left the disk, and tagkeeper did not remove it.
+    Lost,
+    /// The version that was latest is rejected, and this was its fallback.
+    Rejected,
+}
+
+impl NoFallback {
+    /// The word for it in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Struck => "struck",
+            Self::Lost => "lost",
+            Self::Rejected => "rejected",
+        }
+    }
 }
 
 /// The first wait before a refused removal is tried again; each refusal doubles it (design 4.7).

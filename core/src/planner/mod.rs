@@ -59,7 +59,8 @@ pub use view::{plan_as_saved, status};
 /// Failures that are remembered of one workload: the last few images, for people (design 4.3).
 pub const FAILURES_KEPT: usize = 5;
 
-/// How often the clock alone is saved while an image is in grace, so that its age survives reboots (design 5.1).
+/// How often the clock alone is saved while an image is in grace or an event waits for its hook, so that their age survives
+/// reboots (design 5.1).
 const CLOCK_SAVE_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
 /// What a decision gives.
@@ -67,7 +68,7 @@ const CLOCK_SAVE_INTERVAL_MS: u64 = 60 * 60 * 1000;
 pub struct Decision {
     /// The state to save before anything of the plan is acted on.
     pub state: State,
-    /// Whether it must be saved: it differs in more than the clock, or an image's grace needs the clock (design 5.1).
+    /// Whether it must be saved: it differs in more than the clock, or something that ages needs the clock (design 5.1).
     pub save: bool,
     /// The next round.
     pub plan: Plan,
@@ -143,6 +144,7 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
     let plan = Plan {
         departed: pins::of_departed(policy, &inventory),
         workloads: subjects.iter().map(shown).collect(),
+        disk: observed.disk.clone(),
     };
     let of_policy = upgrades
         .iter()
@@ -153,10 +155,12 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         clock: observed.until.clock,
         holds: recalled.holds.clone(),
         workloads: of_policy.chain(departed).collect(),
+        undelivered: state.undelivered.clone(),
         rejected: state.rejected.clone(),
     };
     let elapsed_ms = observed.until.ms().saturating_sub(state.clock.clock_ms);
-    let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && is_in_grace(&plan);
+    let ages = is_in_grace(&plan) || !state.undelivered.is_empty();
+    let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages;
     Decision {
         save: decided.differs_from(state) || clock_due,
         events: events(upgrades),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::ownership::OwnedImage;
 use super::{Subject, history, records, upgrade};
 use crate::model::{
-    EventKind, ImageId, LocalFallback, Memory, Pending, Proven, Version, WorkloadState,
+    EventKind, ImageId, LocalFallback, Memory, NoFallback, Pending, Proven, Version, WorkloadState,
 };
 
 /// The state after a promotion, and what to say.
@@ -33,7 +33,10 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
     if let Some(old) = &replaced {
         state = history::replaced(subject, state, &old.image, by);
         state = outsiders_retired(subject, state, promoted);
+        let behind = state.memory.lineage.len();
         state = struck(subject, state, promoted);
+        let is_struck = state.memory.lineage.len() < behind;
+        state.memory.no_fallback = is_struck.then_some(NoFallback::Struck);
     }
     state = records::lineage_cut(subject, state, Some(by));
     let Memory {

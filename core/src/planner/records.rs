@@ -30,10 +30,13 @@ pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> Workload
 /// Time on hold does not count as idle (design 4.5): when the hold ends, idle times move by what it lasted.
 fn hold_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     match (subject.is_held(), state.held_since_ms) {
-        (true, None) => state.held_since_ms = Some(subject.until_ms()),
+        (true, None) => {
+            state.held_since_ms = Some(subject.until_ms());
+            state.held_at = Some(subject.wall());
+        }
         (false, Some(since_ms)) => {
             state.memory = idle_moved(state.memory, since_ms, subject.until_ms());
-            state.held_since_ms = None;
+            (state.held_since_ms, state.held_at) = (None, None);
         }
         (true, Some(_)) | (false, None) => {}
     }

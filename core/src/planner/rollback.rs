@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
 use crate::model::{
-    Action, Container, ContainerState, Event, EventKind, Failure, ImageId, Memory, Observation,
-    Outcome, Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Action, Container, ContainerState, Event, EventKind, Failure, ImageId, Memory, NoFallback,
+    Observation, Outcome, Policy, Rejected, State, TagPurpose, Version, WorkloadName,
+    WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -241,6 +242,7 @@ fn rejected_state(
     known.counters.rollbacks = known.counters.rollbacks.saturating_add(1);
     if let Some((to, _)) = &choice.target {
         known = history::replaced(subject, known, &choice.image, to);
+        known.memory.no_fallback = Some(NoFallback::Rejected);
     }
     let mut decided = state.clone();
     decided.clock = subject.observed().until.clock;

@@ -74,6 +74,8 @@ pub(super) fn advance<'a>(
         events.extend(found.running_events());
     }
     state.memory.stopped = found.stopped;
+    events.extend(hold_events(subject, recalled, &state));
+    events.extend(note_rejected(subject, &mut state, serving));
     let mut notes = found.notes;
     if let (Some(cause), Some(pending)) = (trouble, &state.memory.pending) {
         notes.push(Note::NotSoaking {
@@ -88,6 +90,40 @@ pub(super) fn advance<'a>(
         stale: found.stale,
         state,
     }
+}
+
+/// A hold is said when it begins and when it ends.
+fn hold_events(
+    subject: Subject<'_>,
+    recalled: &WorkloadState,
+    state: &WorkloadState,
+) -> Option<EventKind> {
+    match (recalled.held_since_ms, state.held_since_ms) {
+        (None, Some(_)) => subject.held.cloned().map(EventKind::Held),
+        (Some(_), None) => Some(EventKind::Released),
+        _ => None,
+    }
+}
+
+/// That an image serves although it is rejected is said once.
+fn note_rejected(
+    subject: Subject<'_>,
+    state: &mut WorkloadState,
+    serving: &Serving<'_>,
+) -> Option<EventKind> {
+    let memory = &state.memory;
+    let rejected = serving
+        .group()
+        .filter(|group| subject.is_rejected(memory, group.image));
+    let event = rejected.map(|group| EventKind::RejectedServes {
+        version: version::of(subject, memory, group.image, group.newest()),
+        image: group.image.clone(),
+        by_policy: subject.is_rejected_by_policy(memory, group.image),
+    });
+    let image = rejected.map(|group| group.image.clone());
+    let is_news = image != state.rejected_serves;
+    state.rejected_serves = image;
+    event.filter(|_| is_news)
 }
 
 /// A promotion that was committed to is recorded once `latest` names its image, whether or not the candidate still serves; a

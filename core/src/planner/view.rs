@@ -10,7 +10,7 @@ use super::{
     rules, serving, shared, stale, subjects, upgrade, version,
 };
 use crate::model::{
-    Action, Container, ImageId, Latest, Member, Memory, NameVerdict, Note, Observation,
+    Action, Container, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note, Observation,
     PendingView, Plan, Policy, RefusedView, State, Verdict, WorkloadPlan, WorkloadState,
 };
 
@@ -37,6 +37,7 @@ pub fn status(policy: &Policy, state: &State, observed: &Observation) -> Plan {
         let state = WorkloadState {
             memory,
             held_since_ms: advanced.state.held_since_ms,
+            held_at: advanced.state.held_at,
             ..recalled.clone()
         };
         (state, advanced.notes)
@@ -111,6 +112,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         head: subject.head(memory).cloned(),
         fallbacks: subject.fallbacks(memory).cloned().collect(),
         pins: pins::in_place(subject),
+        no_fallback: no_fallback(subject, memory),
         serving: parts.serving.group().map(|group| crate::model::Serving {
             members: group.members.iter().map(|c| member(c)).collect(),
             image: group.image.clone(),
@@ -125,6 +127,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         since: state.since.clone(),
         counters: state.counters,
         held: subject.held.cloned(),
+        held_at: state.held_at.clone(),
         leaving: leaving(subject, parts.names),
         refused: refused(subject, memory),
         images: parts.names.to_vec(),
@@ -150,6 +153,18 @@ fn latest(subject: Subject<'_>, memory: &Memory) -> Option<Latest> {
     })
 }
 
+fn no_fallback(subject: Subject<'_>, memory: &Memory) -> Option<NoFallback> {
+    if subject.policy.fallbacks == 0 || subject.fallbacks(memory).next().is_some() {
+        return None;
+    }
+    let is_lost = memory.lineage.len() > 1 && subject.head(memory).is_some();
+    Some(if is_lost {
+        NoFallback::Lost
+    } else {
+        memory.no_fallback.unwrap_or(NoFallback::First)
+    })
+}
+
 fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
     let pending = memory.pending.as_ref()?;
     Some(PendingView {
@@ -168,6 +183,7 @@ fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
         soaking: pending.soaking_since_ms.is_some(),
         restarts: pending.restarts,
         began_at: pending.began.at.clone(),
+        age_ms: subject.lasted_ms(pending.began.clock_ms),
     })
 }
 

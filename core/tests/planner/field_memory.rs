@@ -568,3 +568,86 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert_eq!(host.latest(), Some('b'));
 }
+
+/// What a host comes to, and what it would say of each name.
+fn shown(host: &Host) -> String {
+    let plan = host.plan();
+    let verdicts = plan
+        .images
+        .iter()
+        .map(|v| (v.reference.clone(), v.reason))
+        .collect::<Vec<_>>();
+    format!(
+        "{:?} {:?} {:?} {:?} {verdicts:?} {:?}",
+        host.disk(),
+        host.lineage(),
+        host.pending(),
+        host.latest(),
+        host.known().failures,
+    )
+}
+
+/// (2) A version that the policy rejected before its image arrived, and one that `rollback` rejected: the same at each step.
+#[test]
+fn what_was_rejected_before_it_arrived_behaves_like_what_rollback_rejected() {
+    type Step = (&'static str, fn(&mut Host));
+    let steps: [Step; 7] = [
+        ("pulled", |host| {
+            host.image('b', &["remote:v2"]);
+            host.minutes(2);
+        }),
+        ("deployed", |host| {
+            host.deploy('b', "v2");
+            host.minutes(30);
+        }),
+        ("named latest by hand", |host| {
+            host.tag('b', "local:latest");
+            host.minutes(30);
+        }),
+        ("named back", |host| {
+            host.tag('a', "local:latest");
+            host.minutes(2);
+        }),
+        ("crashed", |host| {
+            host.exit("k8s_v2", 3);
+            host.minutes(30);
+        }),
+        ("withdrawn", |host| {
+            host.remove_container("k8s_v2");
+            host.minutes(2);
+        }),
+        ("a day idle", |host| {
+            host.later(DAY_MINUTES);
+            host.minutes(2);
+        }),
+    ];
+    let (mut by_policy, mut by_rollback) = (Host::with_head(), Host::with_head());
+    by_policy.reject("v2");
+    by_rollback.reject_image('b', "v2");
+    by_rollback.witness.has_rejections = true;
+    for (step, act) in steps {
+        act(&mut by_policy);
+        act(&mut by_rollback);
+        assert_eq!(shown(&by_policy), shown(&by_rollback), "{step}");
+        assert_eq!(by_policy.told(), by_rollback.told(), "{step}");
+        assert_eq!(by_policy.lineage(), ["v1=a"], "{step}");
+    }
+    assert!(!by_policy.disk().contains(&"remote:v2=b".to_owned()));
+}
+
+/// (2) One line in the journal when it begins to serve, not one each minute, and none is left behind.
+#[test]
+fn that_a_rejected_version_runs_is_said_once() {
+    let mut host = Host::with_head();
+    host.reject("v2");
+    host.deploy('b', "v2");
+    host.minutes(1);
+    assert_eq!(host.told(), ["rejected serves"]);
+    host.minutes(5);
+    assert_eq!(host.told(), [""; 0]);
+    host.policy.rejections.clear();
+    host.minutes(1);
+    assert_eq!(host.known().rejected_serves, None);
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    assert_eq!(host.told(), ["pending"]);
+}

@@ -648,6 +648,9 @@ fn word(kind: &EventKind) -> &'static str {
         EventKind::Done { .. } => "done",
         EventKind::Dropped { .. } => "dropped",
         EventKind::Refused { .. } => "refused",
+        EventKind::Held(_) => "held",
+        EventKind::Released => "released",
+        EventKind::RejectedServes { .. } => "rejected serves",
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a promotion records (design 4.4): the lineage, what it retires, what it strikes, and where it is cut.
 
-use tagkeeper_core::model::{EventKind, LocalFallback, Reason, Version};
+use tagkeeper_core::model::{EventKind, LocalFallback, NoFallback, Reason, Version};
+use tagkeeper_core::planner::RollbackTarget;
 
 use crate::host::{Host, MINUTE_MS, id};
+use crate::rollback::roll_back_to;
 
 #[test]
 fn promoted_by_the_tag_of_the_round_before() {
@@ -402,4 +404,36 @@ fn a_promotion_says_what_it_replaced() {
         Some("minute 21")
     );
     assert_eq!(host.uptime_ms, 21 * MINUTE_MS);
+}
+
+/// Why there is no fallback, on a host that has come to that; and that the next upgrade ends it.
+#[test]
+fn a_missing_fallback_has_a_reason() {
+    let mut first = Host::with_head();
+    let mut struck = local_head(&[]);
+    struck.upgrade('b', "v2");
+    let mut lost = Host::with_fallback();
+    lost.lose_image('a');
+    lost.pass();
+    let mut rejected = Host::with_fallback();
+    rejected.exit("k8s_v2", 1);
+    roll_back_to(&mut rejected, RollbackTarget::Latest, usize::MAX);
+    rejected.witness.has_rejections = true;
+    rejected.remove_container("k8s_v2");
+    rejected.run("k8s_v1", "remote:v1");
+    rejected.pass();
+    for (host, why) in [
+        (&mut first, NoFallback::First),
+        (&mut struck, NoFallback::Struck),
+        (&mut lost, NoFallback::Lost),
+        (&mut rejected, NoFallback::Rejected),
+    ] {
+        assert_eq!(host.plan().no_fallback, Some(why));
+        host.workload().fallbacks = 0;
+        assert_eq!(host.plan().no_fallback, None, "none is wanted");
+        host.workload().fallbacks = 1;
+        host.upgrade('c', "v3");
+        assert_eq!(host.plan().no_fallback, None, "{why:?}");
+    }
+    assert_eq!(Host::with_fallback().plan().no_fallback, None);
 }

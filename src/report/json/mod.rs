@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tagkeeper_core::model::{
-    self, ActionKind, EventKind, Now, Plan, Policy, WorkloadName, WorkloadPlan,
+    self, ActionKind, EventKind, Plan, Policy, WorkloadName, WorkloadPlan,
 };
 
 use super::{Preface, words};
@@ -79,7 +79,8 @@ pub fn check(policy: &Policy, warnings: &[Diagnostic], remarks: &[String]) -> St
 }
 
 /// What a hook reads on standard input (docs/hooks.md). Ends with one newline.
-pub fn event(event: &model::Event, now: &Now) -> String {
+pub fn event(waiting: &model::Undelivered) -> String {
+    let event = &waiting.event;
     let previous = match &event.kind {
         EventKind::Promoted { replaced, .. } => replaced.as_ref(),
         _ => None,
@@ -91,15 +92,16 @@ pub fn event(event: &model::Event, now: &Now) -> String {
     let version = super::log::version_of(&event.kind);
     print(&HookEvent {
         schema: SCHEMA,
+        id: &waiting.id,
         event: words::event_word(&event.kind),
         workload: event.workload.as_str(),
         version: version.as_deref(),
-        image: Some(super::log::image_of(&event.kind).to_string()),
+        image: super::log::image_of(&event.kind).map(ToString::to_string),
         previous: previous.map(model::Version::as_str),
         back_to: back_to.map(model::Version::as_str),
         message: words::event(event).unwrap_or_default(),
-        at: &now.wall,
-        clock_secs: now.ms() / 1000,
+        at: &waiting.since.at,
+        clock_secs: waiting.since.clock_ms / 1000,
     })
 }
 

@@ -263,6 +263,8 @@ pub(super) enum Action<'a> {
 pub(super) struct HookEvent<'a> {
     /// [`SCHEMA`](super::SCHEMA).
     pub(super) schema: u32,
+    /// The event's id: the same each time the hook is run for it.
+    pub(super) id: &'a str,
     /// `promoted`, `failed` or `rolled-back`: the word in the journal's `EVENT=`.
     pub(super) event: &'static str,
     /// The workload.

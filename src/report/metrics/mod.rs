@@ -9,17 +9,24 @@ mod table;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
-    Counters, ImageId, Outcome, PendingView, Plan, Policy, Reason, Version, Workload, WorkloadName,
-    WorkloadPlan,
+    Counters, Disk, ImageId, NoFallback, Outcome, PendingView, Plan, Policy, Proven, Reason,
+    Serving, Version, Workload, WorkloadName, WorkloadPlan,
 };
 
 use super::words;
 use crate::exit::Exit;
 
-use table::{Family, Labels, Value, alone, count, family, one, seconds, switch, unix_secs, whose};
+use table::{
+    Family, Labels, Value, alone, as_float, count, family, one, seconds, switch, unix_secs, whose,
+};
 
 /// What the next pass takes over from the file, if it fails itself.
 pub const LAST_SUCCESS: &str = "tagkeeper_last_success_timestamp_seconds";
+
+/// Fallbacks that have a sample each. A policy may keep a hundred.
+const FALLBACKS_SHOWN: usize = 3;
+/// Rejections that have a sample each, of a workload, by rollbacks and by the policy.
+const REJECTIONS_SHOWN: usize = 8;
 
 /// How a pass that held the lock can end.
 const OUTCOMES: [Exit; 4] = [Exit::Done, Exit::Failed, Exit::Unavailable, Exit::Refused];
@@ -34,10 +41,14 @@ pub struct Pass<'a> {
     pub duration_ms: u64,
     /// The clock that decisions use; none if the state could not be read.
     pub clock_ms: Option<u64>,
+    /// The events that waited for their hooks when it began; none if the state could not be read.
+    pub events_waiting: Option<usize>,
     /// When a pass before this one was done, in seconds since 1970, if that is known.
     pub success_before: Option<f64>,
     /// What the operator wants.
     pub policy: &'a Policy,
+    /// What tells it from other policies.
+    pub policy_hash: u32,
     /// The counters of the state that the pass began with.
     pub counters: &'a BTreeMap<WorkloadName, Counters>,
     /// The workloads; none if the engine could not be observed.
@@ -51,6 +62,10 @@ pub fn textfile(pass: &Pass<'_>) -> String {
     families.extend(of_counters(pass));
     if let Some(plan) = pass.plan {
         families.extend(of_state(plan));
+        families.extend(of_contents(plan));
+        families.extend(of_disk(plan));
+        families.extend(of_fallbacks(plan));
+        families.extend(of_rejections(pass.policy, plan));
         families.extend(of_upgrades(plan));
     }
     table::encode(families)
@@ -73,6 +88,14 @@ fn of_pass(pass: &Pass<'_>) -> Vec<Family> {
             "The version of tagkeeper that wrote this",
             [(
                 vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
+                Value::Gauge(1.0),
+            )],
+        ),
+        family(
+            "tagkeeper_policy_info",
+            "A checksum of the policy files",
+            [(
+                vec![("hash", format!("{:08x}", pass.policy_hash))],
                 Value::Gauge(1.0),
             )],
         ),
@@ -100,6 +123,11 @@ fn of_pass(pass: &Pass<'_>) -> Vec<Family> {
             "tagkeeper_clock_seconds",
             "Host uptime added up over reboots: the clock that decisions use",
             pass.clock_ms.map(seconds),
+        ),
+        family(
+            "tagkeeper_hook_events_waiting",
+            "Events whose hooks have not succeeded yet, as the last pass began",
+            pass.events_waiting.map(|n| (Labels::new(), count(n))),
         ),
     ]
 }
@@ -208,11 +236,37 @@ fn of_state(plan: &Plan) -> Vec<Family> {
             "Whether latest does not name what is proven: something else moved or removed it",
             |name, w| one(name, switch(w.has_drifted())),
         ),
+    ]
+}
+
+/// What runs, what is kept behind it, and what lies on the disk.
+fn of_contents(plan: &Plan) -> Vec<Family> {
+    vec![
         of_plans(
             plan,
             "tagkeeper_serving",
             "Whether a container is known to do the work",
             |name, w| one(name, switch(w.serving.is_some())),
+        ),
+        of_plans(
+            plan,
+            "tagkeeper_serving_info",
+            "What does the work, and who runs it: the local service or the orchestrator",
+            |name, w| {
+                let serving = w.serving.iter();
+                serving
+                    .map(|s| (serving_of(name, s), Value::Gauge(1.0)))
+                    .collect()
+            },
+        ),
+        of_plans(
+            plan,
+            "tagkeeper_hold_since_timestamp_seconds",
+            "Since when the workload is on hold, by the host's wall clock then",
+            |name, w| {
+                let at = w.held_at.as_deref().filter(|_| w.held.is_some());
+                maybe(name, at.and_then(unix_secs))
+            },
         ),
         of_plans(
             plan,
@@ -232,7 +286,105 @@ fn of_state(plan: &Plan) -> Vec<Family> {
             "Names on the disk, and nameless images, by verdict and reason",
             images,
         ),
+        of_plans(
+            plan,
+            "tagkeeper_images_bytes",
+            "Sizes of the images on the disk, shared layers included, by the first reason of the table that one has",
+            bytes,
+        ),
     ]
+}
+
+/// Where it was measured: a pass without a policy for full disks, or with nothing to remove, does not ask.
+fn of_disk(plan: &Plan) -> Vec<Family> {
+    let Some(Disk::Measured {
+        used_bytes,
+        available_bytes,
+    }) = plan.disk
+    else {
+        return Vec::new();
+    };
+    vec![
+        alone(
+            "tagkeeper_disk_used_bytes",
+            "What is used of the filesystem of the engine's data",
+            Some(as_float(used_bytes)),
+        ),
+        alone(
+            "tagkeeper_disk_available_bytes",
+            "What is left of it for everyone but root",
+            Some(as_float(available_bytes)),
+        ),
+    ]
+}
+
+fn of_fallbacks(plan: &Plan) -> Vec<Family> {
+    vec![
+        of_plans(
+            plan,
+            "tagkeeper_fallback_info",
+            "The fallbacks, the first one at position 1",
+            |name, w| {
+                let fallbacks = w.fallbacks.iter().zip(1..=FALLBACKS_SHOWN);
+                let sample = |(proven, position): (&Proven, usize)| {
+                    let mut labels = image_of(name, &proven.version, &proven.image);
+                    labels.push(("position", position.to_string()));
+                    (labels, Value::Gauge(1.0))
+                };
+                fallbacks.map(sample).collect()
+            },
+        ),
+        of_plans(
+            plan,
+            "tagkeeper_fallback_missing",
+            "The policy wants a fallback and there is none, and why",
+            |name, w| {
+                let missing = w.no_fallback.iter();
+                let sample = |why: &NoFallback| {
+                    let mut labels = whose(name);
+                    labels.push(("reason", why.as_str().to_owned()));
+                    (labels, Value::Gauge(1.0))
+                };
+                missing.map(sample).collect()
+            },
+        ),
+    ]
+}
+
+/// What a rollback rejected, the latest few; and what the policy rejects, whether or not it is here.
+fn of_rejections(policy: &Policy, plan: &Plan) -> Vec<Family> {
+    let samples = plan.workloads.iter().flat_map(|(name, w)| {
+        let mut by_rollback: Vec<_> = w.rejected.values().collect();
+        by_rollback.sort_by(|a, b| b.at.cmp(&a.at));
+        let by_rollback = by_rollback.into_iter().map(|r| r.version.as_str());
+        let by_policy = policy.rejections.get(name).into_iter().flatten();
+        let by_policy = by_policy.map(|rejection| rejection.0.as_str());
+        rejections(name, "rollback", by_rollback)
+            .into_iter()
+            .chain(rejections(name, "policy", by_policy))
+            .collect::<Vec<_>>()
+    });
+    vec![family(
+        "tagkeeper_rejected_info",
+        "What must not be promoted, and who said so: a rollback or the policy",
+        samples,
+    )]
+}
+
+fn rejections<'v>(
+    name: &WorkloadName,
+    by: &str,
+    versions: impl Iterator<Item = &'v str>,
+) -> Vec<(Labels, Value)> {
+    // One sample for each set of labels: several images may have had one version.
+    let shown: BTreeSet<&str> = versions.take(REJECTIONS_SHOWN).collect();
+    let sample = |version: &str| {
+        let mut labels = whose(name);
+        labels.push(("version", version.to_owned()));
+        labels.push(("by", by.to_owned()));
+        (labels, Value::Gauge(1.0))
+    };
+    shown.into_iter().map(sample).collect()
 }
 
 fn of_upgrades(plan: &Plan) -> Vec<Family> {
@@ -275,6 +427,11 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
             "How long the pending upgrade has soaked",
             |p| Some(seconds(p.up_ms)),
         ),
+        of(
+            "tagkeeper_pending_age_seconds",
+            "How long ago the pending upgrade began, restarts included, in host uptime",
+            |p| Some(seconds(p.age_ms)),
+        ),
         of("tagkeeper_pending_soak_seconds", "How long it must", |p| {
             Some(seconds(p.soak_ms))
         }),
@@ -296,6 +453,28 @@ fn images(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
         labels.push(("verdict", words::verdict(reason.verdict()).to_owned()));
         labels.push(("reason", words::reason_word(reason).to_owned()));
         (labels, count(names))
+    });
+    samples.collect()
+}
+
+/// The sizes of images by reason, each image once: by the first reason of the table that one of its names has.
+fn bytes(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> {
+    let mut reasons: BTreeMap<&ImageId, (Reason, u64)> = BTreeMap::new();
+    for verdict in &workload.images {
+        let known = reasons
+            .entry(&verdict.image)
+            .or_insert((verdict.reason, verdict.size_bytes));
+        known.0 = known.0.min(verdict.reason);
+    }
+    let mut sums: BTreeMap<Reason, u64> = BTreeMap::new();
+    for (reason, size_bytes) in reasons.into_values() {
+        let sum = sums.entry(reason).or_default();
+        *sum = sum.saturating_add(size_bytes);
+    }
+    let samples = sums.into_iter().map(|(reason, sum)| {
+        let mut labels = whose(name);
+        labels.push(("reason", words::reason_word(reason).to_owned()));
+        (labels, Value::Gauge(as_float(sum)))
     });
     samples.collect()
 }
@@ -329,6 +508,17 @@ fn of_plans(
 
 fn maybe(name: &WorkloadName, value: Option<f64>) -> Vec<(Labels, Value)> {
     value.map_or_else(Vec::new, |value| one(name, Value::Gauge(value)))
+}
+
+fn serving_of(name: &WorkloadName, serving: &Serving) -> Labels {
+    let mut labels = image_of(name, &serving.version, &serving.image);
+    let by = if serving.local {
+        "local"
+    } else {
+        "orchestrator"
+    };
+    labels.push(("by", by.to_owned()));
+    labels
 }
 
 fn image_of(name: &WorkloadName, version: &Version, image: &ImageId) -> Labels {

@@ -72,6 +72,11 @@ pub(super) fn count(of: usize) -> Value {
     Value::Gauge(of as f64)
 }
 
+#[allow(clippy::cast_precision_loss, reason = "exact for 9 PB")]
+pub(super) fn as_float(bytes: u64) -> f64 {
+    bytes as f64
+}
+
 #[allow(
     clippy::cast_precision_loss,
     reason = "exact for 285,000 years of milliseconds"

@@ -1,22 +1,30 @@
-//! Hooks: the commands that the policy names to be told of a promotion, a failed upgrade, a rollback.
+//! Hooks: the commands that the policy names to be notified of a promotion, a failed upgrade, a rollback.
 //!
-//! They are told after the state that records the event was saved, once what they are told of is over, and without the lock:
-//! a hook may run `tagkeeper status`. Each event is told at most once; a pass that is killed before it gets here does not make
-//! up for it. No hook stops or fails anything: what goes wrong with one is a warning in the log.
+//! They run after the state that records the event was saved, at the end of the pass, and without the lock: a hook may run
+//! `tagkeeper status`. An event waits in the state until its hook succeeds or a day is over ([`outbox`]), so it may come twice and
+//! has an id. No hook stops or fails anything: what goes wrong with one is a warning in the log.
 
-use tagkeeper_core::model::{Event, EventKind, Now, Outcome, Reading};
+pub(crate) mod outbox;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tagkeeper_core::model::{Event, EventKind, Outcome, Reading, Undelivered};
 
 use crate::deadline::Deadline;
 use crate::notify as systemd;
 use crate::policy_file::Hooks;
 use crate::process::{self, Ending, Finished, Invocation};
+use crate::random;
 use crate::report;
 
-/// How long all the hooks of one pass may take together, in milliseconds. Those that are left then are not told: the next pass
-/// must not wait for an endpoint that hangs.
+/// How long all the hooks of one pass may take together, in milliseconds. Those that are left then run in a later pass: the next
+/// one must not wait for an endpoint that hangs.
 const ALL_HOOKS_MS: u64 = 60 * 1000;
+/// The longest wait before them, in milliseconds, whatever the policy says.
+const LONGEST_SPREAD_MS: u64 = 60 * 1000;
 
-/// Whether there is a hook to tell of such an event.
+/// Whether there is a hook to notify of such an event.
 pub(crate) fn concerns(hooks: &Hooks, event: &Event) -> bool {
     command(hooks, event).is_some()
 }
@@ -34,61 +42,93 @@ fn command<'h>(hooks: &'h Hooks, event: &Event) -> Option<&'h Vec<String>> {
         | EventKind::Ended { .. }
         | EventKind::PutBack { .. }
         | EventKind::LocalRuns { .. }
+        | EventKind::Held(_)
+        | EventKind::Released
+        | EventKind::RejectedServes { .. }
         | EventKind::Done { .. }
         | EventKind::Dropped { .. }
         | EventKind::Refused { .. } => None,
     }
 }
 
-/// Notifies the hooks of each event, one after the other, so that they come in the order of the events.
-pub(crate) fn notify(hooks: &Hooks, events: &[Event], now: &Now, clocks: &dyn Fn() -> Reading) {
-    if events.is_empty() {
-        return;
+/// The longest random wait before hooks, in milliseconds.
+fn spread_ms(hooks: &Hooks) -> u64 {
+    hooks.spread_ms.min(LONGEST_SPREAD_MS)
+}
+
+/// Waits for a random part of the policy's `spread`, so that the hosts of a fleet do not all post in one second. Nothing is
+/// locked.
+pub(crate) fn wait(hooks: &Hooks) {
+    // Without a random number there is no wait.
+    let wait_ms = random::up_to(spread_ms(hooks)).unwrap_or_default();
+    if wait_ms > 0 {
+        systemd::long_call(wait_ms);
+        std::thread::sleep(Duration::from_millis(wait_ms));
     }
+}
+
+/// Notifies the hooks of each event, one after the other, so that they come in the order of the events. Returns the ids of those
+/// that were delivered.
+pub(crate) fn notify(
+    hooks: &Hooks,
+    events: &[Undelivered],
+    clocks: &dyn Fn() -> Reading,
+) -> BTreeSet<String> {
+    let mut delivered = BTreeSet::new();
     let deadline = Deadline::after(clocks, ALL_HOOKS_MS);
-    for (notified, event) in events.iter().enumerate() {
-        let Some(command) = command(hooks, event) else {
+    for (notified, waiting) in events.iter().enumerate() {
+        let Some(command) = command(hooks, &waiting.event) else {
             continue;
         };
         let left_ms = deadline.remaining_ms();
         if left_ms == 0 {
-            let left = events.len() - notified;
-            report::log::log_warning(
-                None,
-                &format!("hooks took more than a minute; {left} events were not delivered"),
-            );
-            return;
+            let left = report::words::count(events.len() - notified, "event");
+            let message = format!("hooks took more than a minute; {left} will be sent later");
+            report::log::log_warning(None, &message);
+            break;
         }
         systemd::long_call(hooks.timeout_ms.min(left_ms));
-        let invocation = invocation(hooks, command, event, now);
+        let invocation = invocation(hooks, command, waiting);
         for finished in process::run_all(std::slice::from_ref(&invocation), deadline) {
-            if let Some(why) = complaint(&finished, &invocation) {
-                let kind = report::words::event_word(&event.kind);
-                let message = format!("the hook for '{kind}' failed: {why}");
-                report::log::log_warning(Some(&event.workload), &message);
+            match complaint(&finished, &invocation) {
+                None => {
+                    delivered.insert(waiting.id.clone());
+                }
+                Some(why) => warn_of_failure(waiting, &why),
             }
         }
     }
+    delivered
 }
 
-fn invocation<'a>(
-    hooks: &Hooks,
-    command: &'a [String],
-    event: &Event,
-    now: &Now,
-) -> Invocation<'a> {
+fn warn_of_failure(waiting: &Undelivered, why: &str) {
+    let kind = report::words::event_word(&waiting.event.kind);
+    let message = format!("the hook for '{kind}' failed: {why}");
+    report::log::log_warning(Some(&waiting.event.workload), &message);
+}
+
+/// Says which events are given up, and why.
+pub(crate) fn warn_of_lost(events: &[Undelivered], why: &str) {
+    for lost in events {
+        let kind = report::words::event_word(&lost.event.kind);
+        let message = format!("'{kind}' of {} was not delivered: {why}", lost.since.at);
+        report::log::log_warning(Some(&lost.event.workload), &message);
+    }
+}
+
+fn invocation<'a>(hooks: &Hooks, command: &'a [String], waiting: &Undelivered) -> Invocation<'a> {
+    let event = &waiting.event;
     let version = report::log::version_of(&event.kind).unwrap_or_default();
+    let kind = report::words::event_word(&event.kind);
     Invocation {
         command,
         environment: vec![
-            (
-                "TAGKEEPER_EVENT",
-                report::words::event_word(&event.kind).to_owned(),
-            ),
+            ("TAGKEEPER_EVENT", kind.to_owned()),
+            ("TAGKEEPER_EVENT_ID", waiting.id.clone()),
             ("TAGKEEPER_WORKLOAD", event.workload.as_str().to_owned()),
             ("TAGKEEPER_VERSION", version),
         ],
-        input: report::json::event(event, now),
+        input: report::json::event(waiting),
         timeout_ms: hooks.timeout_ms,
     }
 }
@@ -106,7 +146,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use tagkeeper_core::model::{Clock, End, EndedBy, ImageId, Version, WorkloadName};
+    use tagkeeper_core::model::{End, EndedBy, ImageId, Moment, Version, WorkloadName};
 
     /// A clock on which each hook that writes a line there takes 25 seconds.
     fn slow(told: &Path) -> impl Fn() -> Reading {
@@ -126,6 +166,19 @@ mod tests {
         Event {
             workload: WorkloadName::new("app"),
             kind,
+        }
+    }
+
+    fn waiting(id: u32) -> Undelivered {
+        Undelivered {
+            id: id.to_string(),
+            since: Moment {
+                clock_ms: 0,
+                at: "2026-11-22T23:00:00Z".to_owned(),
+            },
+            attempts: 1,
+            retry_ms: 0,
+            event: event(failed()),
         }
     }
 
@@ -172,13 +225,18 @@ mod tests {
         let command = [words.as_slice(), &[told.display().to_string()]].concat();
         let hooks = Hooks {
             failed: Some(command),
+            // On this clock, each hook takes longer than the default.
+            timeout_ms: 30_000,
             ..Hooks::default()
         };
-        let events = vec![event(failed()); 6];
+        let events: Vec<_> = (0..6).map(waiting).collect();
         let clocks = slow(&told);
-        let now = Clock::default().advance(&clocks());
-        notify(&hooks, &events, &now, &clocks);
+        let delivered = notify(&hooks, &events, &clocks);
         assert_eq!(lines(&told), 3, "at 0 s, at 25 s, at 50 s, and not at 75 s");
+        // The minute may be over before the third has been seen to end.
+        let sure = ["0", "1"].map(str::to_owned).into();
+        assert!(delivered.is_superset(&sure), "{delivered:?}");
+        assert!(delivered.len() <= 3, "{delivered:?}");
     }
 
     #[test]
@@ -197,8 +255,8 @@ mod tests {
             monotonic_ms: 60_001 * lines(&file),
             wall: "2026-11-22T23:00:00Z".to_owned(),
         };
-        let now = Clock::default().advance(&clocks());
-        notify(&hooks, &vec![event(failed()); 2], &now, &clocks);
+        let delivered = notify(&hooks, &[waiting(0), waiting(1)], &clocks);
+        assert_eq!(delivered, BTreeSet::new());
         let pid = std::fs::read_to_string(&begun).unwrap();
         assert!(
             !Path::new("/proc").join(pid.trim()).exists(),
