@@ -19,6 +19,7 @@ CARGO       ?= cargo
 SECONDS     ?= 60
 DEPTH       ?= 7
 HISTORIES   ?= 10000
+HOSTS       ?= 10000
 SCOPE       ?=
 # Debian's name of a machine to build for (docs/decisions/0021-packages-for-other-machines.md).
 ARCH        ?=
@@ -54,7 +55,7 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive fleet-sim test-engines test-orchestrators fuzz mutants operating demo size bench bench-unit deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -68,6 +69,7 @@ help:
 	@echo 'make advisories     known weaknesses of the crates (network; builds cargo-deny first, with Rust 1.88 or later)'
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep (6 GiB)'
+	@echo 'make fleet-sim  a day of HOSTS=$(HOSTS) model hosts, in four practices; writes docs/fleet.md (twenty minutes)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (ten minutes)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -130,6 +132,10 @@ exhaustive: toolchain
 	$(soak_build) --no-run
 	RUST_BACKTRACE=0 EXHAUSTIVE_DEPTH=$(DEPTH) scripts/figure worlds '{}' \
 		$(soak_build) exhaustive -- --nocapture
+
+fleet-sim: toolchain
+	$(soak_build) --no-run
+	FLEET_HOSTS=$(HOSTS) scripts/fleet-sim $(soak_build) fleet::no_practice -- --nocapture
 
 test-engines: root toolchain
 	scripts/install-test-packages

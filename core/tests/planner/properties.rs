@@ -380,7 +380,7 @@ fn govern_workload(host: &mut Host, happening: &Happening) {
     }
 }
 
-fn roll_back_if_it_may(host: &mut Host, latest: bool) {
+pub(crate) fn roll_back_if_it_may(host: &mut Host, latest: bool) {
     let what = if latest {
         RollbackTarget::Latest
     } else {
