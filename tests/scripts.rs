@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs them by `sh`.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     ".ci",
     "bench",
     "demo",
@@ -19,6 +19,7 @@ const PLACES: [&str; 8] = [
     "packaging/rpm",
     "ready",
     "scripts",
+    "tests/fleet",
 ];
 
 fn scripts() -> Vec<PathBuf> {
