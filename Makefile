@@ -19,6 +19,7 @@ CARGO       ?= cargo
 SECONDS     ?= 60
 DEPTH       ?= 7
 HISTORIES   ?= 10000
+HOSTS       ?= 10000
 SCOPE       ?=
 # Debian's name of a machine to build for (docs/decisions/0021-packages-for-other-machines.md).
 ARCH        ?=
@@ -56,7 +57,7 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points fleet-sim test-fleet test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain
 
 help:
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
@@ -71,6 +72,8 @@ help:
 	@echo 'make soak-test  HISTORIES=$(HISTORIES) random histories on a model host'
 	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep (6 GiB)'
 	@echo 'make kill-points   counts what make test kills and cuts, and writes docs/reliability.md (three minutes)'
+	@echo 'make fleet-sim  a day of HOSTS=$(HOSTS) model hosts, in four practices; writes docs/fleet.md (twenty minutes)'
+	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; fifteen minutes)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (ten minutes)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -141,6 +144,15 @@ kill-points: root toolchain
 	$(CARGO) test --locked --test kill --test power_cut --no-run
 	scripts/figure kills '{}' $(CARGO) test --locked --test kill -- --nocapture
 	scripts/figure cuts '{}' $(CARGO) test --locked --test power_cut -- --nocapture
+
+fleet-sim: toolchain
+	$(soak_build) --no-run
+	FLEET_HOSTS=$(HOSTS) scripts/fleet-sim $(soak_build) fleet::no_practice -- --nocapture
+
+test-fleet: root toolchain tools
+	scripts/install-test-packages
+	$(CARGO) build --locked
+	scripts/test-fleet $(if $(filter file,$(origin HOSTS)),10,$(HOSTS))
 
 test-engines: root toolchain
 	scripts/install-test-packages

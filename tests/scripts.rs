@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs them by `sh`.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     ".ci",
     "bench",
     "demo",
@@ -20,6 +20,7 @@ const PLACES: [&str; 9] = [
     "packaging/sonic",
     "ready",
     "scripts",
+    "tests/fleet",
 ];
 
 fn scripts() -> Vec<PathBuf> {

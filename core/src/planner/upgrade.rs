@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
 use super::stale::{self, Stale};
-use super::{Subject, naming, promotion, serving};
+use super::{Subject, naming, promotion, serving, version};
 use crate::model::{Action, EventKind, ImageId, Note, RestartCause, WorkloadState};
 
 pub(super) use ended::ended_to_inspect;

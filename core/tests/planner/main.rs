@@ -29,6 +29,7 @@ mod field_removals;
 mod field_sonic;
 mod field_tags;
 mod field_time;
+mod fleet;
 mod history;
 mod hold;
 mod host;

@@ -396,7 +396,7 @@ fn refuse(host: &mut Host, target: String, refuses: bool) {
     }
 }
 
-fn roll_back_if_it_may(host: &mut Host, latest: bool) {
+pub(crate) fn roll_back_if_it_may(host: &mut Host, latest: bool) {
     let what = if latest {
         RollbackTarget::Latest
     } else {
