@@ -76,7 +76,8 @@ fn recorded(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> Option<Versi
     let pending = memory.pending.as_ref();
     let provisional = pending.and_then(|p| p.provisional_fallback.as_ref());
     let proven = memory.proven(id).or(provisional.filter(|p| p.image == *id));
-    let pending = pending.filter(|p| p.image == *id);
+    // A digest in short form is no version: a tag that came later is one, for whoever asks.
+    let pending = pending.filter(|p| p.image == *id && !p.version.is_unknown());
     let rejected = subject.rejected.and_then(|rejected| rejected.get(id));
     proven
         .map(|p| &p.version)

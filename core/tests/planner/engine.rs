@@ -183,6 +183,11 @@ impl Host {
     /// The host goes down and comes up: uptime begins anew, what ran starts again.
     pub(crate) fn reboot(&mut self) {
         self.uptime_ms = 0;
+        self.restart_engine();
+    }
+
+    /// The engine ends and is started: what ran runs again.
+    pub(crate) fn restart_engine(&mut self) {
         for container in self.container_names() {
             if self.container(&container).state == ContainerState::Running {
                 self.start(&container);

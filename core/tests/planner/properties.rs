@@ -285,6 +285,8 @@ impl History {
             if let Some(away) = self.away.take() {
                 self.host.images = away.images;
                 self.host.containers = away.containers;
+                // No process outlives the disk that it runs from.
+                self.host.restart_engine();
             }
         } else if self.away.is_none() {
             self.away = Some(Box::new(self.host.clone()));

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tagkeeper_core::model::{
-    Action, ActionKind, Container, ContainerId, Disk, Health, Image, ImageId, LATEST, Reference,
-    TagPurpose, Workload, WorkloadName,
+    Action, ActionKind, Container, ContainerId, ContainerState, Disk, Health, Image, ImageId,
+    LATEST, Reference, TagPurpose, Workload, WorkloadName,
 };
 
 use crate::host::{Host, telemetry};
@@ -72,7 +72,7 @@ pub(crate) struct Life {
     pub(crate) idle_since_ms: Option<u64>,
     /// When a pass first saw it under a name of the workload.
     pub(crate) seen_ms: Option<u64>,
-    /// Whether a container of it ever ran.
+    /// Whether a container of it ever ran, for however short a time.
     pub(crate) has_run: bool,
     /// Whether a pass saw it do the work, deployed by the orchestrator, while it was not latest.
     pub(crate) was_tried: bool,
@@ -190,7 +190,7 @@ impl Host {
                 is_rolled_out: false,
             }));
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
-            life.has_run |= users.any(Container::is_running);
+            life.has_run |= users.any(|c| c.state != ContainerState::Created);
         }
     }
 

@@ -166,7 +166,6 @@ pub(super) fn go_on(
     } else if !subject.is_unasked() {
         pending.soaking_since_ms.get_or_insert(subject.until_ms());
     }
-    // A digest in short form is no version: a tag that came later is one.
     if pending.version.is_unknown() {
         let newest = group.newest();
         pending.version = version::of(subject, &state.memory, &pending.image, newest);
