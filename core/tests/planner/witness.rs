@@ -243,9 +243,11 @@ impl Host {
 
     fn witness_rollouts(&mut self, workload: &Workload) {
         let now_ms = self.witness.lived_ms;
-        let listed = self.images.iter().flat_map(|image| &image.references);
-        let created_from = self.containers.iter().filter_map(|c| c.reference.as_ref());
-        let remote_tags: BTreeSet<&str> = listed
+        // As the engine lists them: the name that a container was created from is not there once it has moved.
+        let seen = self.listed();
+        let names = seen.images.iter().flat_map(|image| &image.references);
+        let created_from = seen.containers.iter().filter_map(|c| c.reference.as_ref());
+        let remote_tags: BTreeSet<&str> = names
             .chain(created_from)
             .filter(|reference| is_remote(workload, reference))
             .filter_map(Reference::version_tag)
