@@ -198,20 +198,22 @@ impl Host {
     /// (d) After the grace period and a quiet day, what was tried and does not run is gone, but for
     /// `latest`, the fallbacks, and one.
     pub(crate) fn judge_after_a_quiet_day(&mut self) {
-        if !self.policy.workloads.contains_key(&telemetry()) {
-            return;
+        for workload in self.policy.workloads.values_mut() {
+            workload.hold = false;
         }
-        self.workload().hold = false;
         self.policy.holds.clear();
         self.refuses.clear();
         self.refuses_tags = false;
         self.look_ms = 0;
-        let grace_minutes = self.workload().grace_ms / MINUTE_MS + 1;
+        let graces_ms = self.policy.workloads.values().map(|w| w.grace_ms);
+        let grace_minutes = graces_ms.max().unwrap_or_default() / MINUTE_MS + 1;
         for minutes in [1, grace_minutes, DAY_MINUTES, 1] {
             self.pass();
             self.later(minutes);
         }
-        let workload = self.policy.workloads[&telemetry()].clone();
+        let Some(workload) = self.policy.workloads.get(&telemetry()).cloned() else {
+            return;
+        };
         let is_left = |image: &&Image| {
             let is_used = self
                 .containers
