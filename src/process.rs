@@ -267,8 +267,9 @@ impl<'c> Running<'c> {
             command.stdin(theirs);
             stdin = Some(ours);
         }
-        let child = confine::spawn(command)?;
+        // Before it starts, or what it does at once would be outside of its time.
         let own = deadline.another(invocation.timeout_ms);
+        let child = confine::spawn(command)?;
         Ok(Self {
             index,
             ended: watch(&child),
