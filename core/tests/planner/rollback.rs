@@ -43,8 +43,12 @@ pub(crate) fn roll_back_to(host: &mut Host, what: RollbackTarget, changes: usize
             if acted.len() == changes {
                 return acted;
             }
-            assert_eq!(host.apply(action), Applied::Done, "{action:?}");
-            acted.push(describe(&action.kind));
+            match host.apply(action) {
+                Applied::Done => acted.push(describe(&action.kind)),
+                // The program says so and exits with 1; passes try it again.
+                Applied::Refused(_) if !host.refuses.is_empty() => return acted,
+                other => panic!("{action:?}: {other:?}"),
+            }
         }
     }
 }
