@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use tagkeeper_core::model::{
-    ImageId, Memory, NoFallback, Pending, State, Version, WorkloadName, WorkloadState,
+    ImageId, Memory, Pending, State, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rejection took out of the state as it was loaded: `rollback` was killed after it had
@@ -43,24 +43,14 @@ pub(super) fn enforce_rejections(state: &mut State) -> Vec<Dropped> {
         };
         let parked = workload.parked.as_deref_mut();
         for memory in std::iter::once(&mut workload.memory).chain(parked) {
-            let proven = memory.lineage.len();
-            memory.lineage.retain(|proven| {
-                let Some(rejection) = rejected.get_mut(&proven.image) else {
-                    return true;
-                };
+            let (proven, pending) = memory.take_rejected(|id| rejected.contains_key(id));
+            for proven in proven {
                 note(&proven.image, &proven.version, false);
-                if rejection.proven.is_none() {
-                    rejection.proven = Some(proven.clone());
+                if let Some(rejection) = rejected.get_mut(&proven.image) {
+                    rejection.proven.get_or_insert(proven);
                 }
-                false
-            });
-            if memory.lineage.len() < proven {
-                memory.no_fallback = Some(NoFallback::Rejected);
             }
-            if let Some(pending) = memory
-                .pending
-                .take_if(|pending| rejected.contains_key(&pending.image))
-            {
+            if let Some(pending) = pending {
                 note(&pending.image, &pending.version, true);
             }
         }

@@ -140,7 +140,7 @@ pub enum NoFallback {
     Struck,
     /// It left the disk, and tagkeeper did not remove it.
     Lost,
-    /// The version that was latest is rejected, and this was its fallback.
+    /// The version that was latest is rejected, and this was its fallback; or the fallback is.
     Rejected,
 }
 
@@ -185,6 +185,22 @@ impl Memory {
             .filter_map(|p| p.provisional_fallback.as_ref());
         let lineage = self.lineage.iter().chain(provisional).map(|p| &p.image);
         lineage.chain(pending.map(|p| &p.image))
+    }
+
+    /// Takes rejected images out: one is in no lineage, nor is it pending (design 7). Returns what was taken.
+    pub fn take_rejected(
+        &mut self,
+        is_rejected: impl Fn(&ImageId) -> bool,
+    ) -> (Vec<Proven>, Option<Pending>) {
+        let lineage = core::mem::take(&mut self.lineage);
+        let (rejected, kept): (Vec<_>, Vec<_>) =
+            lineage.into_iter().partition(|p| is_rejected(&p.image));
+        self.lineage = kept;
+        if !rejected.is_empty() {
+            self.no_fallback = Some(NoFallback::Rejected);
+        }
+        let pending = self.pending.take_if(|p| is_rejected(&p.image));
+        (rejected, pending)
     }
 
     /// The entry of the lineage for an image.

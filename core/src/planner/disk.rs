@@ -20,13 +20,7 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
         // The rejections are in a file of their own: a rollback that was killed between the two has rejected what the lineage
         // still names.
         if let Some(rejected) = state.rejected.get(name) {
-            let memory = &mut known.memory;
-            memory
-                .lineage
-                .retain(|proven| !rejected.contains_key(&proven.image));
-            memory
-                .pending
-                .take_if(|pending| rejected.contains_key(&pending.image));
+            known.memory.take_rejected(|id| rejected.contains_key(id));
         }
         let known = back_in_policy(known, observed.until.ms());
         (name.clone(), on_this_disk(known, workload, &on_disk))

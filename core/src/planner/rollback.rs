@@ -230,17 +230,10 @@ fn rejected_state(
 ) -> State {
     let name = subject.name;
     let mut known = recalled.of(name).clone();
-    let proven = known.memory.proven(&choice.image).cloned();
-    known
-        .memory
-        .lineage
-        .retain(|proven| proven.image != choice.image);
-    known
-        .memory
-        .pending
-        .take_if(|pending| pending.image == choice.image || choice.target.is_some());
+    let (proven, _) = known.memory.take_rejected(|id| *id == choice.image);
     known.counters.rollbacks = known.counters.rollbacks.saturating_add(1);
     if let Some((to, _)) = &choice.target {
+        known.memory.pending = None;
         known = history::replaced(subject, known, &choice.image, to);
         known.memory.no_fallback = Some(NoFallback::Rejected);
     }
@@ -250,7 +243,7 @@ fn rejected_state(
     let rejected = Rejected {
         version: choice.version.clone(),
         at: subject.wall(),
-        proven,
+        proven: proven.into_iter().next(),
     };
     let of_workload = decided.rejected.entry(name.clone()).or_default();
     of_workload.insert(choice.image.clone(), rejected);
