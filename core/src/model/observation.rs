@@ -186,6 +186,11 @@ impl ContainerState {
     pub fn is_stopped(&self) -> bool {
         matches!(self, Self::Created | Self::Exited | Self::Dead)
     }
+
+    /// Whether it has run and its process has ended; its restart policy may be about to start it again.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self, Self::Exited | Self::Dead | Self::Restarting)
+    }
 }
 
 /// What only an inspect of a container says.

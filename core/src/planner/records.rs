@@ -7,8 +7,7 @@ use super::history;
 use super::ownership::OwnedImage;
 use super::{Subject, serving, version};
 use crate::model::{
-    Container, ContainerId, ContainerState, Image, ImageId, ImageRecord, Memory, Reference,
-    Version, WorkloadState,
+    Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
 };
 
 /// The memory brought up to the observation, before anything is decided from it.
@@ -119,14 +118,7 @@ fn tried_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState 
     if !nothing_proven || !state.memory.images.values().any(came_later) {
         return state;
     }
-    let locals = subject.own.locals.iter().copied();
-    let has_ended = |c: &&Container| {
-        matches!(
-            c.state,
-            ContainerState::Exited | ContainerState::Dead | ContainerState::Restarting
-        )
-    };
-    let ended = locals.chain(serving::services(subject)).filter(has_ended);
+    let ended = serving::could_serve(subject).filter(|c| c.state.has_ended());
     let images = ended.filter_map(|c| c.image.as_ref());
     let tried: Vec<&ImageId> = images
         .filter(|id| subject.latest() != Some(*id))

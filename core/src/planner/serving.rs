@@ -104,6 +104,12 @@ fn differing<'a>(containers: &[&'a Container]) -> Option<(&'a Container, &'a Con
     Some((first, other))
 }
 
+/// The containers that could do the workload's work, in any state: local ones, and orchestrated services.
+pub(super) fn could_serve(subject: Subject<'_>) -> impl Iterator<Item = &Container> {
+    let locals = subject.own.locals.iter().copied();
+    locals.chain(services(subject))
+}
+
 /// The orchestrated containers that run as a service: no one-off container, and none that keeps standard input open, as far as
 /// it was inspected.
 pub(super) fn services(subject: Subject<'_>) -> impl Iterator<Item = &Container> {

@@ -9,15 +9,12 @@ use crate::planner::{Subject, serving};
 /// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a restart of the engine leaves.
 const STOP_CODES: [i64; 4] = [0, 128 + 9, 128 + 15, 255];
 
-/// The containers of an image that could serve: local ones, and orchestrated services.
+/// The containers of an image that could serve.
 pub(super) fn containers_of<'a>(
     subject: Subject<'a>,
     image: &'a ImageId,
 ) -> impl Iterator<Item = &'a Container> {
-    let locals = subject.own.locals.iter().copied();
-    locals
-        .chain(serving::services(subject))
-        .filter(move |c| c.uses(image))
+    serving::could_serve(subject).filter(move |c| c.uses(image))
 }
 
 pub(super) fn is_member(pending: &Pending, container: &Container) -> bool {
@@ -53,9 +50,8 @@ pub(in crate::planner) fn ended_to_inspect<'a>(
     pending: &'a Pending,
 ) -> impl Iterator<Item = &'a Container> {
     let is_local = move |c: &Container| subject.own.locals.iter().any(|local| local.id == c.id);
-    containers_of(subject, &pending.image).filter(move |c| {
-        (has_ended(c) || loops(c)) && (!pending.ended.contains_key(&c.id) || is_local(c))
-    })
+    containers_of(subject, &pending.image)
+        .filter(move |c| c.state.has_ended() && (!pending.ended.contains_key(&c.id) || is_local(c)))
 }
 
 /// The containers of an image that have ended, with their incarnations as far as they are known.
@@ -68,17 +64,10 @@ pub(super) fn ended_containers(
         let inspected = serving::details(subject, c).map(|details| &details.started_at);
         inspected.or_else(|| known.get(&c.id)).cloned()
     };
-    let ended = containers_of(subject, image).filter(|c| has_ended(c) || loops(c));
+    let ended = containers_of(subject, image).filter(|c| c.state.has_ended());
     ended
         .map(|c| (c.id.clone(), incarnation(c).unwrap_or_default()))
         .collect()
-}
-
-pub(super) fn has_ended(container: &Container) -> bool {
-    matches!(
-        container.state,
-        ContainerState::Exited | ContainerState::Dead
-    )
 }
 
 /// Whether a container waits for its restart policy to start it again.
@@ -89,11 +78,10 @@ pub(super) fn loops(container: &Container) -> bool {
 /// How a container ended by itself: with an exit code that is not a stop, or in the loop of its restart policy.
 pub(super) fn own_end(subject: Subject<'_>, container: &Container) -> Option<End> {
     let details = serving::details(subject, container)?;
-    let failed = has_ended(container)
-        && details
-            .exit_code
-            .is_some_and(|code| !STOP_CODES.contains(&code));
-    (loops(container) || failed).then(|| End {
+    let failed = details
+        .exit_code
+        .is_some_and(|code| !STOP_CODES.contains(&code));
+    (container.state.has_ended() && (loops(container) || failed)).then(|| End {
         exit_code: details.exit_code,
         ran_secs: details.ran_secs.unwrap_or_default(),
     })

@@ -7,8 +7,7 @@ use alloc::vec::Vec;
 
 use super::Followed;
 use super::ended::{
-    containers_of, ended_containers, ended_since, has_ended, is_member, is_plain_stop, loops,
-    own_end,
+    containers_of, ended_containers, ended_since, is_member, is_plain_stop, loops, own_end,
 };
 use crate::model::{
     Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Outcome,
@@ -243,7 +242,7 @@ pub(super) fn waits(
                 if failed(container) {
                     return None;
                 }
-                if !has_ended(container) {
+                if container.state != ContainerState::Exited {
                     paused = Some(container.state.clone());
                 }
             }
