@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use tagkeeper_core::model::{Event, Now, State, Undelivered};
+use tagkeeper_core::model::{Event, Now, State, Undelivered, growing_wait_ms};
 
 use super::{ALL_HOOKS_MS, command, spread_ms};
 use crate::policy_file::Hooks;
@@ -17,7 +17,8 @@ const MOST: usize = 100;
 /// How long an event waits.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 const MINUTE_MS: u64 = 60 * 1000;
-/// The longest wait between two attempts.
+/// The first wait between two attempts, and the longest.
+const FIRST_WAIT_MS: u64 = 2 * MINUTE_MS;
 const LONGEST_WAIT_MS: u64 = 60 * MINUTE_MS;
 
 /// What an attempt to deliver begins with.
@@ -83,12 +84,9 @@ pub(crate) fn settle(state: &mut State, delivered: &BTreeSet<String>) {
         .retain(|waiting| !delivered.contains(&waiting.id));
 }
 
-/// How long nothing else runs the hook after an attempt has been claimed: 2, 4, 8 ... minutes, at most an hour, as a refused
-/// removal waits (design 4.7). Longer than the attempt itself may take, so that no two passes run it at once.
+/// How long nothing else runs the hook after an attempt has been claimed: 2, 4, 8 ... minutes, at most an hour. Longer than the attempt itself may take, so that no two passes run it at once.
 fn wait_ms(hooks: &Hooks, attempts: u32) -> u64 {
-    let wait_ms = MINUTE_MS.saturating_mul(2_u64.saturating_pow(attempts));
-    wait_ms
-        .min(LONGEST_WAIT_MS)
+    growing_wait_ms(FIRST_WAIT_MS, attempts.saturating_sub(1), LONGEST_WAIT_MS)
         .max(spread_ms(hooks).saturating_add(ALL_HOOKS_MS))
 }
 

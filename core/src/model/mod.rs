@@ -35,4 +35,5 @@ pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
 pub use state::{
     Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment,
     NoFallback, Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
+    growing_wait_ms,
 };

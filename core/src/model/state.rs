@@ -161,6 +161,14 @@ const FIRST_RETRY_MS: u64 = 60 * 1000;
 /// The longest wait.
 const LONGEST_RETRY_MS: u64 = 24 * 60 * 60 * 1000;
 
+/// How long something that has failed so many times before is not tried again, in milliseconds: each failure doubles the first
+/// wait, up to the longest.
+pub fn growing_wait_ms(first_ms: u64, failures: u32, longest_ms: u64) -> u64 {
+    first_ms
+        .saturating_mul(2_u64.saturating_pow(failures))
+        .min(longest_ms)
+}
+
 impl Memory {
     /// Writes down that the engine refused a removal, and until when it is not tried again (design 4.7).
     pub fn note_refused(&mut self, target: String, reason: String, now: &Now) {
@@ -171,10 +179,10 @@ impl Memory {
             retry_ms: 0,
             at: now.wall.clone(),
         });
-        let wait_ms = FIRST_RETRY_MS.saturating_mul(2_u64.saturating_pow(refused.times));
+        let wait_ms = growing_wait_ms(FIRST_RETRY_MS, refused.times, LONGEST_RETRY_MS);
         refused.reason = reason;
         refused.times = refused.times.saturating_add(1);
-        refused.retry_ms = now.ms().saturating_add(wait_ms.min(LONGEST_RETRY_MS));
+        refused.retry_ms = now.ms().saturating_add(wait_ms);
     }
 
     /// The images that are needed by their ids: lineage, pending upgrade, provisional fallback.
