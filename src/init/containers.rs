@@ -253,13 +253,18 @@ fn siblings<'w>(own: &'w str, all: &[&'w str]) -> Option<Siblings<'w>> {
     (!base.is_empty() && members.len() > 1).then_some(Siblings { base, members })
 }
 
+/// The pattern of the instances of a name: `lldp0`, `lldp1` of `lldp`.
+pub(super) fn numbered(base: &str) -> String {
+    format!("{base}[0-9]*")
+}
+
 impl<'w> Siblings<'w> {
     /// What `container` has to say for all of them. The one without a number is there, or is to be expected:
     /// its work is done by a pod's container of that name.
     fn texts(&self, of_pods: Option<&str>) -> Vec<String> {
         let has_plain = self.members.contains(&self.base) || of_pods == Some(self.base);
         let plain = has_plain.then(|| self.base.to_owned());
-        let numbered = format!("{}[0-9]*", self.base);
+        let numbered = numbered(self.base);
         plain.into_iter().chain([numbered]).collect()
     }
 

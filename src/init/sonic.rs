@@ -11,7 +11,7 @@ use std::path::Path;
 use tagkeeper_core::model::{Observation, Pattern};
 
 use super::candidate::{self, Candidate, Candidates, short_name};
-use super::containers::KUBERNETES;
+use super::containers::{KUBERNETES, numbered};
 use super::text::{beside, list, listed};
 use super::{StarterPolicy, without_pins};
 use crate::policy_file::{is_name, key_name, printable, quoted};
@@ -179,7 +179,7 @@ fn usual_repository(name: &str) -> String {
 
 /// The feature's own name, and its instances', unless another feature is called like one of them.
 fn containers(feature: &Feature, owned: &[&Feature]) -> String {
-    let instances = format!("{}[0-9]*", feature.name);
+    let instances = numbered(&feature.name);
     let is_free = Pattern::parse(&instances)
         .is_ok_and(|pattern| !owned.iter().any(|other| pattern.matches(&other.name)));
     if feature.per_asic && is_free {
