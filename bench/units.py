@@ -20,10 +20,7 @@ from report import markdown, text
 
 BEGIN, END = "<!-- unit:begin (written by `make bench-unit`) -->", "<!-- unit:end -->"
 IMAGE, BOX = "tagkeeper-unit-root", "tagkeeper-unit-box"
-AS_PID_1 = [
-    "--network=none", "--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined", "--cgroupns=host",
-    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--tmpfs=/run", "--tmpfs=/run/lock", "--env=container=docker",
-]  # fmt: skip
+AS_PID_1 = (ROOT / "tests/support/as-pid-1").read_text().split()
 UNIT = "/etc/systemd/system/cost.service"
 # The mounts that a running container adds to its host: its root, its /dev/shm and its network.
 MOUNTS_EACH = 3

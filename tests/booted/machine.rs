@@ -22,18 +22,8 @@ const ROOT_IMAGE: &str = "tagkeeper-booted-root";
 pub(crate) const PACKAGE: &str = "/tagkeeper.deb";
 /// More than a boot, a shutdown or any command in the machine takes, however busy the host is.
 const PATIENCE_SECS: u32 = 120;
-/// What systemd needs to be PID 1 in a container (design section 9).
-const AS_PID_1: &[&str] = &[
-    "--network=none",
-    "--cap-add=ALL",
-    "--cap-drop=SYS_RESOURCE",
-    "--security-opt=seccomp=unconfined",
-    "--cgroupns=host",
-    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
-    "--tmpfs=/run",
-    "--tmpfs=/run/lock",
-    "--env=container=docker",
-];
+/// What systemd needs to be PID 1 in a container (design section 9), an option a line.
+const AS_PID_1: &str = include_str!("../support/as-pid-1");
 /// Uptime starts at what the file says, for PID 1 (or, before Linux 6.3, for all that it starts).
 const POWER_ON: &str = r#"offset=$(cat /power/offset)
 exec unshare --time --monotonic "$offset" --boottime "$offset" /sbin/init"#;
@@ -64,7 +54,7 @@ impl Machine {
 
     /// Boots a machine without tagkeeper, and tells the story. One that fails comes with the end of the journal.
     pub(crate) fn tell_bare(name: &str, story: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        let machine = Self::create(name, AS_PID_1, POWER_ON)?;
+        let machine = Self::create(name, &as_pid_1(), POWER_ON)?;
         // It has been up for a while when the story begins.
         machine.power_on(1000)?;
         story(&machine).with_context(|| machine.journal_end())
@@ -76,7 +66,7 @@ impl Machine {
         story: impl FnOnce(&Self) -> Result<()>,
     ) -> Result<()> {
         let library = format!("--volume={}:/libfaketime.so:ro", faketime()?.display());
-        let options = [AS_PID_1, &[&library]].concat();
+        let options = [as_pid_1().as_slice(), &[&library]].concat();
         let machine = Self::create(name, &options, POWER_ON_WITH_A_CLOCK)?;
         machine.set_clock("+0")?;
         machine.power_on(1000)?;
@@ -278,6 +268,10 @@ pub(crate) fn wait_for<T>(
 }
 
 /// Brings the root into the engine, once.
+fn as_pid_1() -> Vec<&'static str> {
+    AS_PID_1.lines().collect()
+}
+
 fn root_image(host: &Host) -> Result<()> {
     static IMPORTED: OnceLock<Result<(), String>> = OnceLock::new();
     let imported = IMPORTED.get_or_init(|| import_root(host).map_err(|e| format!("{e:#}")));

@@ -20,18 +20,8 @@ HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 ROOT_IMAGE = "tagkeeper-fleet-root"
 CANARIES = 2
-# What systemd needs to be the first process of a container; as in tests/booted/machine.rs.
-AS_PID_1 = [
-    "--network=none",
-    "--cap-add=ALL",
-    "--cap-drop=SYS_RESOURCE",
-    "--security-opt=seccomp=unconfined",
-    "--cgroupns=host",
-    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
-    "--tmpfs=/run",
-    "--tmpfs=/run/lock",
-    "--env=container=docker",
-]
+# What systemd needs to be the first process of a container.
+AS_PID_1 = (SOURCE / "tests/support/as-pid-1").read_text().split()
 # A pass each three seconds. v3 is up for long enough that two of them see it, and for less than a soak.
 TIMER = "[Timer]\nOnCalendar=\nOnCalendar=*:*:0/3\nRandomizedDelaySec=0\n"
 SOAK_SECS = 15
