@@ -11,6 +11,9 @@
 #[path = "support/docker.rs"]
 mod docker;
 #[cfg(test)]
+#[path = "support/example.rs"]
+mod example;
+#[cfg(test)]
 #[path = "support/executable.rs"]
 mod executable;
 #[cfg(test)]

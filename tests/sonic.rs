@@ -14,6 +14,8 @@ mod by_hand;
 #[path = "support/docker.rs"]
 #[allow(dead_code, reason = "shared with the faults, which use all of it")]
 mod docker;
+#[path = "support/example.rs"]
+mod example;
 #[path = "support/executable.rs"]
 mod executable;
 #[path = "support/fake.rs"]

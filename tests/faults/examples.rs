@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::docker::Docker;
-use crate::executable;
+use crate::example;
 use crate::host::Host;
 use crate::scene::{RIPE, id};
 
@@ -70,19 +70,8 @@ impl Example {
     /// A host on which v1 is latest and runs, with a ready command that is content while the file `content` is there.
     fn host(&self) -> Host {
         let host = Host::new("");
-        let ready = host.path("ready.sh");
-        let script = format!("#!/bin/sh\ntest -e {}\n", host.path("content").display());
-        fs::write(host.path("ready"), script).expect("writable");
-        executable::copy(host.path("ready"), &ready);
-        let policy: Vec<String> = self
-            .policy
-            .lines()
-            .map(|line| match line.strip_prefix("ready = ") {
-                Some(_) => format!("ready = [{:?}]", ready.display().to_string()),
-                None => line.to_owned(),
-            })
-            .collect();
-        host.set_policy(&policy.join("\n"));
+        let is_content = format!("test -e {}", host.path("content").display());
+        example::take_over(&host, self.policy, &is_content);
         let mut engine = host.engine();
         let v1 = format!("{}:v1", self.remote);
         let latest = format!("{}:latest", self.local);

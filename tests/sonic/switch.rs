@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::executable;
+use crate::example;
 use crate::host::{Host, Outcome, finish, program_at};
 use crate::names::hex_id;
 
@@ -21,21 +21,8 @@ impl Switch {
     /// With this policy, whose ready commands say yes but for [`freeze`](Self::freeze).
     pub(crate) fn new(policy: &str) -> Self {
         let host = Host::new("");
-        let ready = host.path("ready.sh");
-        let script = format!(
-            "#!/bin/sh\ntest ! -e {}\n",
-            host.path("is-frozen").display()
-        );
-        fs::write(host.path("ready"), script).expect("writable");
-        executable::copy(host.path("ready"), &ready);
-        let policy: Vec<String> = policy
-            .lines()
-            .map(|line| match line.strip_prefix("ready = ") {
-                Some(_) => format!("ready = [{:?}]", ready.display().to_string()),
-                None => line.to_owned(),
-            })
-            .collect();
-        host.set_policy(&policy.join("\n"));
+        let is_awake = format!("test ! -e {}", host.path("is-frozen").display());
+        example::take_over(&host, policy, &is_awake);
         Self {
             host,
             secs: 0,
