@@ -147,7 +147,7 @@ kill-points: root toolchain
 
 fleet-sim: toolchain
 	$(soak_build) --no-run
-	FLEET_HOSTS=$(HOSTS) scripts/fleet-sim $(soak_build) fleet::no_practice -- --nocapture
+	FLEET_HOSTS=$(HOSTS) bench/fleet-sim $(soak_build) fleet::no_practice -- --nocapture
 
 test-fleet: root toolchain tools
 	scripts/install-test-packages

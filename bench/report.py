@@ -161,9 +161,9 @@ def notes(rows):
     return "\n".join(f"- {row.name}: {row.note}" for row in rows if row.note)
 
 
-def write_between_marks(file, content):
+def write_between_marks(file, begin, end, content):
     page = file.read_text()
-    pattern = re.escape(BEGIN) + ".*" + re.escape(END)
-    if not re.search(pattern, page, re.DOTALL):
-        raise RuntimeError(f"{file} has lost its marks {BEGIN} and {END}")
-    file.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n\n{content}\n\n{END}", page, flags=re.DOTALL))
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(page):
+        raise RuntimeError(f"{file} has lost its marks {begin} and {end}")
+    file.write_text(pattern.sub(lambda _: f"{begin}\n\n{content}\n\n{end}", page))

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from host import ROOT
-from report import markdown, text
+from report import markdown, text, write_between_marks
 
 BEGIN, END = "<!-- unit:begin (written by `make bench-unit`) -->", "<!-- unit:end -->"
 IMAGE, BOX = "tagkeeper-unit-root", "tagkeeper-unit-box"
@@ -190,15 +190,8 @@ def main():
         what.append([f"`{title}`", f"{median(alone[title]) - base:+.1f}", "yes" if there else "no", gain])
     print(text(head, body), "\n\n", text(what_head, what))
     if not quick:
-        write(f"{markdown(head, body)}\n\n{markdown(what_head, what)}")
-
-
-def write(content):
-    page = ROOT / "docs/performance.md"
-    pattern = re.escape(BEGIN) + ".*" + re.escape(END)
-    if not re.search(pattern, page.read_text(), re.DOTALL):
-        raise RuntimeError(f"{page} has lost its marks {BEGIN} and {END}")
-    page.write_text(re.sub(pattern, lambda _: f"{BEGIN}\n\n{content}\n\n{END}", page.read_text(), flags=re.DOTALL))
+        tables = f"{markdown(head, body)}\n\n{markdown(what_head, what)}"
+        write_between_marks(ROOT / "docs/performance.md", BEGIN, END, tables)
 
 
 if __name__ == "__main__":
