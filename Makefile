@@ -185,7 +185,8 @@ tools: $(cargo_deb) $(cargo_generate_rpm)
 $(cargo_fuzz):
 	$(CARGO) install cargo-fuzz --version 0.13.2 --locked --root target/tools
 
-# The last versions that Rust 1.85 builds. Unoptimised: they are built in a third of the time, and what they do takes a second or two either way.
+# The last versions that Rust 1.85 builds. Unoptimised: they are built in a third of the time, and what they do takes a
+# second or two either way.
 $(cargo_deb):
 	$(CARGO) install cargo-deb --version 3.6.3 --locked --debug --root target/tools
 

@@ -153,7 +153,7 @@ impl Fleet {
         }
     }
 
-    /// Each host comes to the state that its name says.
+    /// Brings each host into the state that its name says.
     fn play(&self) {
         for (name, label) in [("done", "v3"), ("rebuilt", "v3-rebuilt")] {
             self.deploy(name, label);

@@ -569,7 +569,7 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     assert_eq!(host.latest(), Some('b'));
 }
 
-/// What a host comes to, and what it would say of each name.
+/// The state that a host ends in, and what it would say of each name.
 fn shown(host: &Host) -> String {
     let plan = host.plan();
     let verdicts = plan

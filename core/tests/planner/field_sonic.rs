@@ -356,12 +356,15 @@ fn case_46_a_restart_beside_a_dry_run_is_no_end_of_the_upgrade() {
     }
 }
 
-/// Local `telemetry`, `telemetry0` and `telemetry1`, of v1.
+/// The local containers of [`multi_asic`].
+const LOCALS: [&str; 3] = ["telemetry", "telemetry0", "telemetry1"];
+
+/// A local container for each ASIC beside the one without a number, all of v1.
 fn multi_asic() -> Host {
     let mut host = Host::new();
     host.workload().containers = vec![pattern("telemetry"), pattern("telemetry[0-9]*")];
     host.image('a', &["local:latest", "local:v1", "remote:v1"]);
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.run(name, "local:latest");
     }
     host.minutes(12);
@@ -372,7 +375,7 @@ fn multi_asic() -> Host {
 #[test]
 fn case_47_every_local_container_is_stale_after_the_promotion() {
     let mut host = multi_asic();
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.exit(name, 0);
     }
     host.image('b', &["remote:v2"]);
@@ -424,7 +427,7 @@ fn case_47_what_was_only_created_makes_no_dry_run_three_times_over() {
         let mut host = Host::new();
         host.workload().containers = vec![pattern("telemetry"), pattern("telemetry[0-9]*")];
         host.image('a', &["local:latest", "local:v1"]);
-        for name in ["telemetry", "telemetry0", "telemetry1"] {
+        for name in LOCALS {
             host.create(name, "local:latest");
         }
         if has_run {
@@ -445,12 +448,12 @@ fn case_47_what_was_only_created_makes_no_dry_run_three_times_over() {
 fn case_47_one_that_is_started_minutes_later_is_there_when_it_is_started() {
     let mut host = multi_asic();
     host.image('b', &["local:v2"]);
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.remove_container(name);
         host.create(name, "local:v2");
         host.container(name).reference = None;
     }
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.start(name);
         host.minutes(4);
     }
@@ -464,7 +467,7 @@ fn case_47_one_that_is_started_minutes_later_is_there_when_it_is_started() {
 fn case_47_a_crash_looping_sibling_keeps_the_others_from_soaking() {
     let mut host = multi_asic();
     host.image('b', &["local:v2"]);
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.remove_container(name);
         host.run(name, "local:v2");
     }
@@ -971,16 +974,16 @@ fn r9_the_circle_goes_round() {
 #[test]
 fn case_47_a_rollback_removes_every_stale_local_container() {
     let mut host = multi_asic();
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.remove_container(name);
     }
     host.image('b', &["local:v2", "local:latest"]);
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.run(name, "local:latest");
     }
     host.minutes(12);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
-    for name in ["telemetry", "telemetry0", "telemetry1"] {
+    for name in LOCALS {
         host.exit(name, 1);
     }
     let steps = crate::rollback::roll_back(&mut host, usize::MAX);
