@@ -50,23 +50,32 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
 ///
 /// A pending upgrade and an entry of the lineage lend their version to their image (4.2): where
 /// another upgrade begins, or none, or an entry is cut, what its containers are beside a local one,
-/// or whose it is under a foreign name, may take two decisions more.
+/// or whose it is under a foreign name, may take two decisions more. The pending upgrade of a disk
+/// that comes back is one of those that were there before.
 fn check_settled(policy: &Policy, state: &State, observed: &Observation, decision: &Decision) {
     if !queries(policy, &decision.state, observed).is_empty() {
         return; // The next round asks first.
     }
     let is_another = decision.state.workloads.iter().any(|(name, known)| {
         let before = state.workloads.get(name);
-        let pending = before.and_then(|before| before.memory.pending.as_ref());
-        let parked = before.and_then(|before| before.parked.as_ref());
-        let pending = pending.or_else(|| parked.and_then(|parked| parked.pending.as_ref()));
-        let now = known.memory.pending.as_ref();
+        let returned = before
+            .and_then(|before| before.parked.as_ref())
+            .filter(|parked| known.parked.as_ref() != Some(parked));
+        let memories = before
+            .map(|before| &before.memory)
+            .into_iter()
+            .chain(returned.map(|parked| &**parked));
+        let before_it: Vec<_> = memories.filter_map(|m| m.pending.as_ref()).collect();
+        let now = known.memory.pending.as_ref().map(|p| &p.image);
+        let is_same = match before_it.as_slice() {
+            [] => now.is_none(),
+            pending => pending.iter().all(|p| Some(&p.image) == now),
+        };
         let is_cut = |memory: &Memory| {
             let mut lineage = memory.lineage.iter();
             lineage.any(|proven| known.memory.proven(&proven.image).is_none())
         };
-        pending.map(|p| &p.image) != now.map(|p| &p.image)
-            || before.is_some_and(|before| is_cut(&before.memory))
+        !is_same || before.is_some_and(|before| is_cut(&before.memory))
     });
     let mut last = decision.clone();
     let mut again = decide(policy, &last.state, observed);
