@@ -393,6 +393,29 @@ fn wait_ends_with_what_became_of_the_upgrade() {
     host.run_at(0, &["wait", "nonesuch"]).expect_code(2);
 }
 
+/// Each attempt is over before a pass comes: the upgrade has failed all the same, for whoever waits and for who looks.
+#[test]
+fn what_crashes_between_the_passes_fails_the_wait() {
+    let host = promoted();
+    {
+        let docker = &mut host.engine().docker;
+        docker.image("v3", &["reg.example/app:v3"]);
+        docker.drop_container("k8s_app_1");
+        docker.run("k8s_app_3", "reg.example/app:v3");
+        docker.exit("k8s_app_3", 3);
+    }
+    host.pass_at(700).expect_code(0);
+    let details = host.run_at(701, &["status", "app"]).expect_code(0).stdout;
+    assert!(details.contains("in k8s_app_3"), "{details}");
+    let mut wait = host.command_on(&host.path("docker.sock"), 702, &["wait", "app", "v3"]);
+    let waiting = std::thread::spawn(move || crate::host::finish(&mut wait));
+    host.pass_at(760).expect_code(0);
+    let failed = waiting.join().expect("it ends").expect_code(1);
+    assert!(failed.stderr.contains("exited (3)"), "{failed:#?}");
+    let screen = host.run_at(762, &["status"]).expect_code(0).stdout;
+    assert!(screen.contains("FAILING  exited (3)"), "{screen}");
+}
+
 /// A wait sees what a pass writes while it lasts.
 #[test]
 fn wait_ends_when_a_pass_promotes() {

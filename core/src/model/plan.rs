@@ -166,7 +166,7 @@ pub struct PendingView {
     pub version: Version,
     /// Image that would be promoted.
     pub image: ImageId,
-    /// The containers of it that soak; empty while none runs.
+    /// The containers of it that soak; if no pass has seen one run, those that have ended.
     pub members: Vec<Member>,
     /// How long it has soaked, in milliseconds.
     pub up_ms: u64,

@@ -98,6 +98,18 @@ pub struct WorkloadState {
     pub counters: Counters,
 }
 
+impl WorkloadState {
+    /// The upgrades that have failed since the last promotion, newest first.
+    pub(crate) fn failed_since_promotion(&self) -> impl Iterator<Item = &Failure> {
+        let promoted_ms = self.memory.promoted_ms;
+        let failed = self
+            .failures
+            .iter()
+            .filter(|f| f.outcome == Outcome::Failed);
+        failed.filter(move |f| promoted_ms.is_none_or(|promoted_ms| f.ended_ms > promoted_ms))
+    }
+}
+
 /// What is known of one disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -280,6 +292,13 @@ pub struct Pending {
     /// What was `latest` when the upgrade began; only while no other image of the lineage was on disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisional_fallback: Option<Proven>,
+}
+
+impl Pending {
+    /// Whether a pass has seen it run: one that crashes at once is pending all the same.
+    pub(crate) fn has_run(&self) -> bool {
+        !self.members.is_empty()
+    }
 }
 
 /// A container and its start: a restart makes a new incarnation.

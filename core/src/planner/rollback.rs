@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
 use crate::model::{
-    Action, Container, ContainerState, Event, EventKind, Failure, ImageId, Memory, NoFallback,
-    Observation, Outcome, Policy, Rejected, State, TagPurpose, Version, WorkloadName,
-    WorkloadState,
+    Action, Container, Event, EventKind, Failure, ImageId, Memory, NoFallback, Observation, Policy,
+    Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -143,28 +142,20 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     }
 }
 
-/// An image that has arrived since the last promotion and still has a container, of which there is no entry among the failures:
-/// it was pending in a single pass; or no pass ever saw it run, and now nothing runs. That is what a crash loop looks like whose
-/// attempts take less than a second.
+/// An image that has arrived since the last promotion, was pending, and still has a container; of which there is no entry among the
+/// failures, because a single pass has seen it so.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     let is_new = |first_seen_ms: u64| memory.promoted_ms.is_none_or(|ms| first_seen_ms > ms);
-    let nothing_runs = !subject.own.containers().any(Container::is_running);
-    let was_started = |c: &Container| {
-        !matches!(c.state, ContainerState::Created) && !memory.dry_runs.contains(&c.id)
-    };
     let mut tried = memory.images.iter().filter(|(id, record)| {
-        is_new(record.first_seen_ms)
+        record.times_pending > 0
+            && is_new(record.first_seen_ms)
             && memory.proven(id).is_none()
             && !subject.is_rejected(memory, id)
     });
-    tried.find_map(|(id, record)| {
-        let mut containers = subject.own.containers().filter(|c| c.uses(id));
-        let container =
-            containers.find(|c| record.times_pending > 0 || (nothing_runs && was_started(c)))?;
-        Some((
-            version::of(subject, memory, id, Some(container)),
-            id.clone(),
-        ))
+    tried.find_map(|(id, _)| {
+        let container = subject.own.containers().find(|c| c.uses(id))?;
+        let version = version::of(subject, memory, id, Some(container));
+        Some((version, id.clone()))
     })
 }
 
@@ -172,12 +163,8 @@ fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
 pub(super) fn failing<'k>(subject: Subject<'_>, known: &'k WorkloadState) -> Option<&'k Failure> {
     let memory = &known.memory;
     let has_container = |id: &ImageId| subject.own.containers().any(|c| c.uses(id));
-    known.failures.iter().find(|failure| {
-        failure.outcome == Outcome::Failed
-            && memory
-                .promoted_ms
-                .is_none_or(|promoted_ms| failure.ended_ms > promoted_ms)
-            && memory.proven(&failure.image).is_none()
+    known.failed_since_promotion().find(|failure| {
+        memory.proven(&failure.image).is_none()
             && !subject.is_rejected(memory, &failure.image)
             && has_container(&failure.image)
     })

@@ -1,6 +1,7 @@
 //! Stage 2, serving (design 4.3): which containers do the workload's work right now, as far as that can be told.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::{Subject, version};
 use crate::model::{Container, ContainerState, Details, ImageId, Memory, Readiness};
@@ -50,7 +51,7 @@ impl<'a> Serving<'a> {
 impl<'a> Group<'a> {
     fn of(mut members: Vec<&'a Container>) -> Option<Self> {
         // The engine's list has no order to rely on.
-        members.sort_by(|a, b| b.created_secs.cmp(&a.created_secs).then(a.id.cmp(&b.id)));
+        members.sort_by(|a, b| by_age(a, b));
         let image = members.first()?.image.as_ref()?;
         Some(Self { image, members })
     }
@@ -59,6 +60,13 @@ impl<'a> Group<'a> {
     pub(super) fn newest(&self) -> Option<&'a Container> {
         self.members.first().copied()
     }
+}
+
+/// The newest first.
+pub(super) fn by_age(a: &Container, b: &Container) -> Ordering {
+    b.created_secs
+        .cmp(&a.created_secs)
+        .then_with(|| a.id.cmp(&b.id))
 }
 
 /// Tells what serves, by the three rules of design 4.3.
@@ -129,7 +137,7 @@ pub(super) fn awake<'a>(subject: Subject<'a>, memory: &Memory) -> Vec<&'a Contai
 
 /// Whether an orchestrated container idles because the local one does the work: (a) a pass saw it run beside that one; (b)
 /// without a `ready` command, a local container of its version exists that has run.
-fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Container) -> bool {
+pub(super) fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Container) -> bool {
     let policy = subject.policy;
     if !policy.dry_runs {
         return false;

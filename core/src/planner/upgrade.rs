@@ -15,11 +15,11 @@ use super::stale::{self, Stale};
 use super::{Subject, naming, promotion, serving, version};
 use crate::model::{Action, EventKind, ImageId, Note, RestartCause, WorkloadState};
 
-pub(super) use ended::ended_to_inspect;
+pub(super) use ended::{ended_to_inspect, possible_crash};
 pub(super) use soak::soaked_ms;
 
 use ending::end;
-use soak::{begin, go_on, wait, waits};
+use soak::{Beginning, begin, go_on, wait, waits};
 
 /// What becomes of a workload's upgrade in this round.
 pub(super) struct Upgrade<'a> {
@@ -222,27 +222,50 @@ fn follow(
     };
     let candidate = candidate(subject, &state, serving);
     let is_unclear = matches!(serving, Serving::None(WhyNone::Nameless(_)));
+    let next = next(subject, &state, serving);
     let pending = state.memory.pending.take();
     match (pending, candidate) {
         // On hold, a committed promotion waits to be recorded; and a look in which roles cannot be told changes nothing.
-        (Some(pending), _) if pending.promoting || is_unclear => {
-            state.memory.pending = Some(pending);
+        (pending, _) if is_unclear || pending.as_ref().is_some_and(|p| p.promoting) => {
+            state.memory.pending = pending;
             so_far.with(state)
         }
-        (None, None) => so_far.with(state),
-        (None, Some(group)) => begin(subject, so_far.with(state), group, serving, None),
+        (None, _) => match next {
+            Some(next) => begin(subject, so_far.with(state), next, None),
+            None => so_far.with(state),
+        },
         (Some(pending), Some(group)) if pending.image == *group.image => {
             go_on(subject, so_far.with(state), pending, group, serving)
         }
-        (Some(pending), Some(group)) => {
+        (Some(pending), _) => {
+            let is_replaced = next.is_some_and(|next| pending.image != *next.image);
+            let waits = waits(subject, &state, &pending, serving);
+            if let Some(cause) = waits.filter(|_| !is_replaced) {
+                return wait(subject, so_far.with(state), pending, cause);
+            }
             let provisional = pending.provisional_fallback.clone();
             let ended = end(subject, so_far.with(state), recalled, &pending, serving);
-            begin(subject, ended, group, serving, provisional)
+            match self::next(subject, &ended.state, serving) {
+                Some(next) => begin(subject, ended, next, provisional),
+                None => ended,
+            }
         }
-        (Some(pending), None) => match waits(subject, &state, &pending, serving) {
-            Some(cause) => wait(subject, so_far.with(state), pending, cause),
-            None => end(subject, so_far.with(state), recalled, &pending, serving),
-        },
+    }
+}
+
+/// The upgrade that would begin: that of the candidate, or of what crashed before a pass saw it run.
+fn next<'a>(
+    subject: Subject<'a>,
+    state: &WorkloadState,
+    serving: &Serving<'a>,
+) -> Option<Beginning<'a>> {
+    match candidate(subject, state, serving) {
+        Some(group) => Some(Beginning::of_group(
+            subject,
+            group,
+            serving.is_orchestrated(),
+        )),
+        None => ended::crash(subject, state, serving).map(|c| Beginning::of_crash(subject, c)),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     Action, Container, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note, Observation,
-    PendingView, Plan, Policy, RefusedView, State, Verdict, WorkloadPlan, WorkloadState,
+    Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, WorkloadPlan, WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -170,14 +170,7 @@ fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
     Some(PendingView {
         version: pending.version.clone(),
         image: pending.image.clone(),
-        members: pending
-            .members
-            .iter()
-            .map(|m| Member {
-                container: m.name.clone(),
-                id: m.id.clone(),
-            })
-            .collect(),
+        members: members(subject, pending),
         up_ms: upgrade::soaked_ms(subject, pending),
         soak_ms: subject.policy.soak_ms,
         soaking: pending.soaking_since_ms.is_some(),
@@ -185,6 +178,20 @@ fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
         began_at: pending.began.at.clone(),
         age_ms: subject.lasted_ms(pending.began.clock_ms),
     })
+}
+
+/// The containers of the pending upgrade; of one that no pass has seen run, those that have ended.
+fn members(subject: Subject<'_>, pending: &Pending) -> Vec<Member> {
+    if !pending.has_run() {
+        let containers = subject.own.containers();
+        let ended = containers.filter(|c| pending.ended.contains_key(&c.id));
+        return ended.map(member).collect();
+    }
+    let running = pending.members.iter().map(|m| Member {
+        container: m.name.clone(),
+        id: m.id.clone(),
+    });
+    running.collect()
 }
 
 fn refused(subject: Subject<'_>, memory: &Memory) -> Vec<RefusedView> {

@@ -143,7 +143,7 @@ fn one_pass_is_no_failure_worth_keeping() {
     host.minutes(1);
     host.exit("k8s_v2", 1);
     host.minutes(1);
-    assert_eq!(host.pending(), None);
+    assert!(host.told().is_empty());
     assert!(host.known().failures.is_empty());
 }
 
@@ -186,11 +186,7 @@ fn a_loop_of_crashes_is_one_entry_however_briefly_each_is_up() {
         host.start("k8s_v2");
     }
     assert_eq!(host.known().failures.len(), 1);
-    assert_eq!(
-        host.known().failures[0].attempts,
-        3,
-        "the first was seen but once"
-    );
+    assert_eq!(host.known().failures[0].attempts, 4);
 }
 
 #[test]
@@ -251,4 +247,139 @@ fn what_was_withdrawn_and_fails_when_it_is_back_is_said_and_counted_alike() {
     assert_eq!(host.told(), ["failed"]);
     assert_eq!(host.known().failures[0].outcome, Outcome::Failed);
     assert_eq!(host.known().counters.failures, 1);
+}
+
+/// v3 ends a moment after its start, with this exit code, and no pass comes in between.
+fn crashed(code: i64) -> Host {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.exit("k8s_v3", code);
+    host
+}
+
+#[test]
+fn a_crash_loop_that_no_pass_has_seen_run_has_failed_when_two_have_seen_it() {
+    let mut host = crashed(3);
+    host.minutes(1);
+    assert_eq!(host.told(), ["pending"]);
+    assert_eq!(host.pending().as_deref(), Some("v3=c"));
+    host.minutes(1);
+    assert_eq!(host.told(), ["failed"]);
+    let failure = &host.known().failures[0];
+    assert_eq!(
+        (failure.version.as_str(), failure.outcome),
+        ("v3", Outcome::Failed)
+    );
+    assert_eq!(failure.own_end.as_ref().unwrap().exit_code, Some(3));
+}
+
+/// Once it is said, a container that stays as it is costs nothing, and a new attempt is no news.
+#[test]
+fn what_crashed_is_said_once() {
+    let mut host = crashed(3);
+    host.minutes(2);
+    let state = host.state.clone();
+    host.asked.clear();
+    host.minutes(60);
+    assert!(host.asked.is_empty(), "{:?}", host.asked);
+    assert_eq!(host.state.workloads, state.workloads);
+    host.roll_out("v3", "remote:v3");
+    host.exit("k8s_v3", 3);
+    host.minutes(5);
+    assert!(host.told().is_empty());
+    assert_eq!(host.known().counters.failures, 1);
+}
+
+#[test]
+fn a_first_attempt_that_crashed_delays_the_soak_and_no_more() {
+    let mut host = crashed(3);
+    host.minutes(1);
+    host.run("k8s_v3_1", "remote:v3");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v3=c", "v2=b"]);
+    assert!(host.known().failures.is_empty());
+}
+
+/// The orchestrator has taken it back within the minute, and what crashed is still there.
+#[test]
+fn what_crashed_and_was_taken_back_between_two_passes_has_failed() {
+    let mut host = crashed(3);
+    host.run("k8s_v2_again", "remote:v2");
+    host.minutes(2);
+    assert_eq!(host.told(), ["failed"]);
+    assert_eq!(host.known().failures[0].version.as_str(), "v3");
+    assert_eq!(host.latest(), Some('b'));
+}
+
+/// Between its attempts nothing runs; the second look finds it so, and a third has to.
+#[test]
+fn what_ran_at_one_look_and_stays_down_has_failed() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(1);
+    host.exit("k8s_v3", 1);
+    host.minutes(1);
+    assert!(host.known().failures.is_empty());
+    host.minutes(1);
+    assert_eq!(host.told(), ["failed"]);
+}
+
+/// v3 had run for a while, and its containers are still there, stopped.
+#[test]
+fn a_crash_of_the_next_version_ends_the_upgrade_that_waits() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(3);
+    host.exit("k8s_v3", 0);
+    host.image('d', &["remote:v4"]);
+    host.run("k8s_v4", "remote:v4");
+    host.exit("k8s_v4", 1);
+    host.minutes(1);
+    assert_eq!(host.pending().as_deref(), Some("v4=d"));
+    host.minutes(1);
+    let outcomes: Vec<_> = host
+        .known()
+        .failures
+        .iter()
+        .map(|f| (f.version.as_str(), f.outcome))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [("v4", Outcome::Failed), ("v3", Outcome::Withdrawn)]
+    );
+}
+
+#[test]
+fn what_ended_otherwise_has_not_crashed() {
+    type Story = (&'static str, fn() -> Host);
+    let stories: [Story; 5] = [
+        ("it was stopped", || crashed(143)),
+        ("a shell in it", || {
+            let mut host = crashed(1);
+            host.details_of("k8s_v3").interactive = true;
+            host
+        }),
+        ("it was created only", || {
+            let mut host = crashed(1);
+            host.set_state("k8s_v3", ContainerState::Created);
+            host
+        }),
+        ("its next attempt is being created", || {
+            let mut host = crashed(1);
+            host.run("k8s_v3_1", "remote:v3");
+            host.set_state("k8s_v3_1", ContainerState::Created);
+            host
+        }),
+        ("what a promotion retired", || {
+            let mut host = crashed(1);
+            host.retire('c');
+            host
+        }),
+    ];
+    for (what, story) in stories {
+        let mut host = story();
+        host.minutes(3);
+        assert!(host.known().failures.is_empty(), "{what}");
+        assert_eq!(host.pending(), None, "{what}");
+    }
 }

@@ -193,7 +193,7 @@ fn case_72_also_when_it_lives_too_short_for_an_entry() {
     host.deploy('c', "v3");
     host.minutes(1);
     host.exit("k8s_v3", 1);
-    host.minutes(3);
+    host.minutes(1);
     assert!(host.known().failures.is_empty());
     roll_back(&mut host, usize::MAX);
     assert_eq!(host.latest(), Some('b'));
@@ -203,7 +203,7 @@ fn case_72_also_when_it_lives_too_short_for_an_entry() {
     host.deploy('c', "v3");
     host.minutes(1);
     host.exit("k8s_v3", 1);
-    host.minutes(1);
+    host.minutes(3);
     host.deploy('b', "v2");
     host.minutes(2);
     roll_back(&mut host, usize::MAX);

@@ -243,7 +243,7 @@ impl Host {
         self.roll_out(version, &format!("remote:{version}@{digit}"));
     }
 
-    fn roll_out(&mut self, version: &str, reference: &str) {
+    pub(crate) fn roll_out(&mut self, version: &str, reference: &str) {
         for old in self.container_names() {
             if old.starts_with("k8s_") {
                 self.remove_container(&old);

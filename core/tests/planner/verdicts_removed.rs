@@ -12,6 +12,7 @@ fn verdict_in_use_in_any_state_before_retired_and_idle() {
         host.pass();
         host.retire('9');
         host.run("debug", "remote:v0");
+        host.details_of("debug").interactive = true;
         host.set_state("debug", state.clone());
         assert_eq!(
             host.reason("remote:v0"),

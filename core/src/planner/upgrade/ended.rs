@@ -3,7 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
-use crate::model::{Container, ContainerId, ContainerState, End, ImageId, Pending};
+use super::is_upgradable;
+use crate::model::{Container, ContainerId, ContainerState, End, ImageId, Pending, WorkloadState};
+use crate::planner::serving::Serving;
 use crate::planner::{Subject, serving};
 
 /// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a restart of the engine leaves.
@@ -68,6 +70,51 @@ pub(super) fn ended_containers(
     ended
         .map(|c| (c.id.clone(), incarnation(c).unwrap_or_default()))
         .collect()
+}
+
+/// A container that ended by itself before any pass saw its image run. A crash loop whose attempts take less than a second looks
+/// like that, and so does an upgrade that the orchestrator takes back within the minute.
+pub(super) struct Crash<'a> {
+    pub(super) image: &'a ImageId,
+    pub(super) container: &'a Container,
+    pub(super) end: End,
+}
+
+/// The crash that the observation shows, if there is one.
+pub(super) fn crash<'a>(
+    subject: Subject<'a>,
+    known: &WorkloadState,
+    serving: &Serving<'a>,
+) -> Option<Crash<'a>> {
+    let container = possible_crash(subject, known, serving)?;
+    Some(Crash {
+        image: container.image.as_ref()?,
+        end: own_end(subject, container)?,
+        container,
+    })
+}
+
+/// The newest container of what does not serve, if it has ended and its image could become latest. What was retired, was proven, or
+/// failed since the last promotion has had its turn.
+pub(in crate::planner) fn possible_crash<'a>(
+    subject: Subject<'a>,
+    known: &WorkloadState,
+    serving: &Serving<'a>,
+) -> Option<&'a Container> {
+    let memory = &known.memory;
+    let serving_image = serving.group().map(|group| group.image);
+    let others = serving::could_serve(subject).filter(|c| c.image.as_ref() != serving_image);
+    let newest = others.max_by(|a, b| serving::by_age(b, a))?;
+    let image = newest.image.as_ref()?;
+    let has_had_its_turn = memory.retired.contains(image)
+        || memory.proven(image).is_some()
+        || known.failed_since_promotion().any(|f| f.image == *image);
+    let is_new = newest.state.has_ended()
+        && is_upgradable(subject, known, image)
+        && !has_had_its_turn
+        && !serving::is_dry_run(subject, memory, newest)
+        && !containers_of(subject, image).any(Container::is_running);
+    is_new.then_some(newest)
 }
 
 /// Whether a container waits for its restart policy to start it again.

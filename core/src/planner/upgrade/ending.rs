@@ -1,6 +1,7 @@
 //! The end of an upgrade that was not promoted: failed, withdrawn or superseded, and what is written down of it.
 
 use super::ended::{containers_of, ended_since, own_end};
+use super::soak::is_later_pass;
 use super::{Followed, soaked_ms};
 use crate::model::{End, EndedBy, EventKind, Failure, Outcome, Pending, WorkloadState};
 use crate::planner::serving::Serving;
@@ -90,7 +91,8 @@ fn failure_recorded(
     let seen_twice = records
         .into_iter()
         .chain(state.memory.images.get(&pending.image))
-        .any(|record| record.times_pending >= 2);
+        .any(|record| record.times_pending >= 2)
+        || crashes_still(subject, pending);
     let known = state.failures.iter().position(|f| f.image == pending.image);
     let before = known.map(|at| state.failures.remove(at));
     let was_failed = before
@@ -126,6 +128,12 @@ fn failure_recorded(
         state.counters.failures = state.counters.failures.saturating_add(1);
     }
     (state, !was_failed)
+}
+
+/// Whether a second pass finds what the first one did: containers that have ended, and none that runs.
+fn crashes_still(subject: Subject<'_>, pending: &Pending) -> bool {
+    let mut left = containers_of(subject, &pending.image);
+    !pending.has_run() && is_later_pass(subject, pending) && left.next().is_some()
 }
 
 fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> EndedBy {

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::Followed;
 use super::ended::{
-    containers_of, ended_containers, ended_since, is_member, is_plain_stop, loops, own_end,
+    Crash, containers_of, ended_containers, ended_since, is_member, is_plain_stop, loops, own_end,
 };
 use crate::model::{
     Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Outcome,
@@ -16,11 +16,46 @@ use crate::model::{
 use crate::planner::serving::{self, Group, Serving, WhyNone};
 use crate::planner::{Subject, history, version};
 
+/// What an upgrade begins with: a group that serves, or a container that ended before a pass saw it run.
+pub(super) struct Beginning<'a> {
+    pub(super) image: &'a ImageId,
+    /// The container that speaks for the image.
+    container: Option<&'a Container>,
+    members: Vec<Incarnation>,
+    orchestrated: bool,
+    trouble: Option<RestartCause>,
+    own_end: Option<End>,
+}
+
+impl<'a> Beginning<'a> {
+    pub(super) fn of_group(subject: Subject<'a>, group: &Group<'a>, orchestrated: bool) -> Self {
+        Self {
+            image: group.image,
+            container: group.newest(),
+            members: incarnations(subject, group),
+            orchestrated,
+            trouble: trouble(subject, group),
+            own_end: None,
+        }
+    }
+
+    pub(super) fn of_crash(subject: Subject<'a>, crash: Crash<'a>) -> Self {
+        let locals = &subject.own.locals;
+        Self {
+            image: crash.image,
+            container: Some(crash.container),
+            members: Vec::new(),
+            orchestrated: !locals.iter().any(|local| local.id == crash.container.id),
+            trouble: Some(RestartCause::Ended(crash.end.clone())),
+            own_end: Some(crash.end),
+        }
+    }
+}
+
 pub(super) fn begin(
     subject: Subject<'_>,
     before: Followed,
-    group: &Group<'_>,
-    serving: &Serving<'_>,
+    beginning: Beginning<'_>,
     known_provisional: Option<Proven>,
 ) -> Followed {
     let Followed {
@@ -28,49 +63,50 @@ pub(super) fn begin(
         mut events,
         ..
     } = before;
-    let image = group.image;
+    let Beginning {
+        image,
+        container,
+        trouble,
+        ..
+    } = beginning;
     // What was latest when the upgrade began has its version written down: it is not guessed again (design 4.2).
     let version = match &known_provisional {
         Some(known) if known.image == *image => known.version.clone(),
-        _ => version::of(subject, &state.memory, image, group.newest()),
+        _ => version::of(subject, &state.memory, image, container),
     };
-    let trouble = trouble(subject, group);
     let failed_before = state
         .failures
         .iter()
         .any(|f| f.image == *image && f.outcome == Outcome::Failed);
-    if !failed_before {
+    let times = times_pending(&state, image);
+    let is_known = failed_before || (beginning.own_end.is_some() && times > 0);
+    if !is_known {
         events.push(EventKind::Pending {
             version: version.clone(),
             image: image.clone(),
-            container: newest_name(group),
+            container: container.map_or_else(String::new, |c| c.name().into_owned()),
             soak_ms: subject.policy.soak_ms,
         });
     }
     if state.memory.retired.remove(image) {
         state = history::needed_again(subject, state, image);
     }
-    let times = state
-        .memory
-        .images
-        .get(image)
-        .map_or(0, |r| r.times_pending);
     count_pending(&mut state, image, times.saturating_add(1));
     let provisional_fallback = provisional_fallback(subject, &state, image, known_provisional);
     let soaks = trouble.is_none() && !subject.is_unasked();
     let pending = Pending {
         version,
         image: image.clone(),
-        members: incarnations(subject, group),
+        members: beginning.members,
         ended: ended_containers(subject, image, &BTreeMap::new()),
-        orchestrated: serving.is_orchestrated(),
+        orchestrated: beginning.orchestrated,
         began: subject.observed().until.moment(),
         pass_ms: subject.observed().pass_ms,
         soaking_since_ms: soaks.then(|| subject.until_ms()),
         restarts: 0,
         soaked: false,
         promoting: false,
-        own_end: None,
+        own_end: beginning.own_end,
         provisional_fallback,
     };
     // It may never be ready, so that no later look has a soak to begin again.
@@ -137,7 +173,7 @@ pub(super) fn go_on(
         mut events,
         ..
     } = before;
-    if subject.observed().pass_ms > pending.pass_ms {
+    if is_later_pass(subject, &pending) {
         count_pending(&mut state, &pending.image, 2);
     }
     let broken = interruption(subject, &pending, group);
@@ -225,6 +261,9 @@ pub(super) fn waits(
         || subject.is_proven(&state.memory, &pending.image)
     {
         return None;
+    }
+    if !pending.has_run() && !is_later_pass(subject, pending) {
+        return pending.own_end.clone().map(RestartCause::Ended);
     }
     let mut left = containers_of(subject, &pending.image)
         .filter(|c| c.is_running() || is_member(pending, c) || !pending.ended.contains_key(&c.id))
@@ -324,12 +363,6 @@ fn incarnations(subject: Subject<'_>, group: &Group<'_>) -> Vec<Incarnation> {
     group.members.iter().filter_map(incarnation).collect()
 }
 
-fn newest_name(group: &Group<'_>) -> String {
-    group
-        .newest()
-        .map_or_else(Default::default, |c| c.name().into_owned())
-}
-
 fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
     EventKind::Restarted {
         version: pending.version.clone(),
@@ -337,6 +370,16 @@ fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
         cause,
         up_ms,
     }
+}
+
+/// Whether this is another pass than the one in which the upgrade began.
+pub(super) fn is_later_pass(subject: Subject<'_>, pending: &Pending) -> bool {
+    subject.observed().pass_ms > pending.pass_ms
+}
+
+fn times_pending(state: &WorkloadState, image: &ImageId) -> u8 {
+    let record = state.memory.images.get(image);
+    record.map_or(0, |record| record.times_pending)
 }
 
 /// So many passes have seen the image pending; more than two are not told apart.
