@@ -295,6 +295,7 @@ mod tests {
         let rejection = Rejected {
             version: Version::new("v2"),
             at: String::new(),
+            digests: std::collections::BTreeSet::new(),
             proven: None,
         };
         rejected.rejected.insert(

@@ -87,6 +87,7 @@ pub(crate) fn rejection(digit: char) -> Rejections {
     let rejected = Rejected {
         version: Version::new(format!("v{digit}")),
         at: WALL.to_owned(),
+        digests: std::collections::BTreeSet::new(),
         proven: None,
     };
     [(telemetry(), [(image(digit), rejected)].into())].into()

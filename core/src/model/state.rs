@@ -328,6 +328,9 @@ pub struct Rejected {
     pub version: Version,
     /// When, RFC 3339; for people.
     pub at: String,
+    /// The digests that registries knew it by: an engine that changes its image store gives every image another id.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub digests: BTreeSet<String>,
     /// The entry of the lineage that it was, so that `accept` can put it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven: Option<Proven>,

@@ -4,22 +4,24 @@
 //! parked whole, and the workload starts as on a fresh host.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::model::{
     DEFAULT_GRACE_MS, Image, ImageId, Memory, Observation, Policy, Reference, State, Workload,
     WorkloadName, WorkloadState,
 };
 
-use super::{Recalled, hold, records};
+use super::{Recalled, Rejections, hold, records};
 
 /// What is remembered of this disk, by workload of the policy.
 pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> Recalled {
     let on_disk: Images<'_> = observed.images.iter().map(|i| (&i.id, i)).collect();
+    let rejected = rejected_here(state, observed);
     let workloads = policy.workloads.iter().map(|(name, workload)| {
         let mut known = state.workloads.get(name).cloned().unwrap_or_default();
         // The rejections are in a file of their own: a rollback that was killed between the two has rejected what the lineage
         // still names.
-        if let Some(rejected) = state.rejected.get(name) {
+        if let Some(rejected) = rejected.get(name) {
             known.memory.take_rejected(|id| rejected.contains_key(id));
         }
         let known = back_in_policy(known, observed.until.ms());
@@ -29,11 +31,31 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
     Recalled {
         instance: state.instance.clone(),
         workloads: workloads.collect(),
-        rejected: state.rejected.clone(),
+        rejected,
         held: hold::in_force(policy, &holds, observed),
         holds,
         nothing: WorkloadState::default(),
     }
+}
+
+/// What `rollback` rejected, by the ids that the images have here: in another image store they have other ids, and the same digests.
+fn rejected_here(state: &State, observed: &Observation) -> Rejections {
+    let mut rejections = state.rejected.clone();
+    for rejected in rejections.values_mut() {
+        let here = observed.images.iter().filter_map(|image| {
+            let mut digests = image.references.iter().filter_map(Reference::digest);
+            let rejection = digests.find_map(|digest| {
+                let mut known = rejected.values();
+                known.find(|rejection| rejection.digests.contains(digest))
+            })?;
+            Some((image.id.clone(), rejection.clone()))
+        });
+        let here: Vec<_> = here.collect();
+        for (id, rejection) in here {
+            rejected.entry(id).or_insert(rejection);
+        }
+    }
+    rejections
 }
 
 /// The time in which the policy did not name the workload does not count as idle: nothing of it was looked at.

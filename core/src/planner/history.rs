@@ -5,7 +5,7 @@ use crate::model::{
     WorkloadState,
 };
 
-use super::{Subject, records};
+use super::{Subject, version};
 
 fn note(
     subject: Subject<'_>,
@@ -13,7 +13,7 @@ fn note(
     id: &ImageId,
     change: impl FnOnce(&mut ImageHistory),
 ) -> WorkloadState {
-    let version = records::version_known(subject, &state, id);
+    let version = version::known(subject, &state, id);
     state.note(id, || version, change);
     state
 }

@@ -41,8 +41,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use crate::model::{
-    Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Readiness, Reason, Rejected, State,
-    WorkloadName, WorkloadState,
+    Event, HeldBy, ImageId, Memory, Observation, Pending, Plan, Policy, Readiness, Reason,
+    Rejected, State, WorkloadName, WorkloadState,
 };
 
 use ownership::{Inventory, WorkloadInventory};
@@ -76,11 +76,14 @@ pub struct Decision {
     pub events: alloc::vec::Vec<Event>,
 }
 
+/// What `rollback` rejected, by workload and image.
+type Rejections = BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>;
+
 /// What is remembered, as far as it concerns the disk that the engine shows (design 4.6), and what is on hold.
 struct Recalled {
     instance: String,
     workloads: BTreeMap<WorkloadName, WorkloadState>,
-    rejected: BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>,
+    rejected: Rejections,
     held: BTreeMap<WorkloadName, HeldBy>,
     holds: BTreeMap<String, u64>,
     /// What is known of a workload that no pass has seen.
@@ -310,6 +313,12 @@ impl<'a> Subject<'a> {
     fn is_put_off(self, memory: &Memory, target: &str) -> bool {
         let refused = memory.refused.get(target);
         refused.is_some_and(|refused| refused.retry_ms > self.observed().from.ms())
+    }
+
+    /// How long the group of the pending upgrade has certainly soaked, in milliseconds.
+    fn soaked_ms(self, pending: &Pending) -> u64 {
+        let since_ms = pending.soaking_since_ms;
+        since_ms.map_or(0, |since_ms| self.lasted_ms(since_ms))
     }
 
     /// Whether an image is proven: the head of the lineage and `repository:latest` (design 4.3).

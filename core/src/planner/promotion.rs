@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::ownership::OwnedImage;
-use super::{Subject, history, records, upgrade};
+use super::{Subject, history, records};
 use crate::model::{
     EventKind, ImageId, LocalFallback, Memory, NoFallback, Pending, Proven, Version, WorkloadState,
 };
@@ -43,7 +43,7 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
         lineage, retired, ..
     } = &mut state.memory;
     retired.retain(|id| lineage.iter().all(|proven| proven.image != *id));
-    let up_ms = upgrade::soaked_ms(subject, promoted);
+    let up_ms = subject.soaked_ms(promoted);
     let (version, image) = (by.clone(), promoted.image.clone());
     let event = if was_head {
         EventKind::PutBack {

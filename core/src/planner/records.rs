@@ -325,16 +325,3 @@ pub(super) fn lineage_cut(
     state.memory.retired.extend(retired);
     state
 }
-
-/// The version of an image for the history, whether it is on the disk or not.
-pub(super) fn version_known(subject: Subject<'_>, state: &WorkloadState, id: &ImageId) -> Version {
-    if let Some(past) = state.past(id) {
-        return past.version.clone();
-    }
-    if subject.is_on_disk(id) {
-        return version::of(subject, &state.memory, id, None);
-    }
-    let mut failures = state.failures.iter();
-    let failed = failures.find(|failure| failure.image == *id);
-    failed.map_or_else(|| id.short_version(), |failure| failure.version.clone())
-}

@@ -1,5 +1,7 @@
 //! The two decisions that a person asks for: `rollback` and `accept` (design 7).
 
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -8,7 +10,7 @@ use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
 use crate::model::{
     Action, Container, Event, EventKind, Failure, ImageId, Memory, NoFallback, Observation, Policy,
-    Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Reference, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -230,11 +232,20 @@ fn rejected_state(
     let rejected = Rejected {
         version: choice.version.clone(),
         at: subject.wall(),
+        digests: digests(subject, &choice.image),
         proven: proven.into_iter().next(),
     };
     let of_workload = decided.rejected.entry(name.clone()).or_default();
     of_workload.insert(choice.image.clone(), rejected);
     decided
+}
+
+/// The digests that an image on the disk has from registries.
+fn digests(subject: Subject<'_>, image: &ImageId) -> BTreeSet<String> {
+    let image = subject.inventory.image(image);
+    let names = image.into_iter().flat_map(|image| &image.references);
+    let digests = names.filter_map(Reference::digest);
+    digests.map(ToOwned::to_owned).collect()
 }
 
 /// What is left to do for a rollback on the host as it is: `latest` moves to its target; then R2 applies. It works on hold, because

@@ -161,26 +161,26 @@ pub(super) fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Cont
 /// The orchestrated containers that run beside a running local one and are of its version, or of an unknown one: dry runs for as
 /// long as they exist.
 pub(super) fn running_dry<'a>(subject: Subject<'a>, memory: &Memory) -> Vec<&'a Container> {
-    let locals: Vec<_> = subject
-        .own
-        .locals
-        .iter()
-        .filter(|c| c.is_running())
-        .collect();
-    if locals.is_empty() || !subject.policy.dry_runs {
-        return Vec::new();
-    }
-    let idles = |c: &&Container| {
-        let Some(image) = &c.image else { return false };
-        locals
-            .iter()
-            .any(|local| version::is_same(subject, memory, local, c))
-            || version::of(subject, memory, image, Some(c)).is_unknown()
-    };
     services(subject)
-        .filter(|c| c.is_running())
-        .filter(idles)
+        .filter(|c| c.is_running() && idles_beside_local(subject, memory, c))
         .collect()
+}
+
+/// Whether a local container runs that has an orchestrated one's version, or may have it.
+pub(super) fn idles_beside_local(
+    subject: Subject<'_>,
+    memory: &Memory,
+    orchestrated: &Container,
+) -> bool {
+    let Some(image) = &orchestrated.image else {
+        return false;
+    };
+    let mut locals = subject.own.locals.iter().filter(|c| c.is_running());
+    subject.policy.dry_runs
+        && locals.any(|local| {
+            version::is_same(subject, memory, local, orchestrated)
+                || version::of(subject, memory, image, Some(orchestrated)).is_unknown()
+        })
 }
 
 /// What an inspect said of a container, if it was asked.

@@ -16,7 +16,6 @@ use super::{Subject, naming, promotion, serving, version};
 use crate::model::{Action, EventKind, ImageId, Note, RestartCause, WorkloadState};
 
 pub(super) use ended::{ended_to_inspect, possible_crash};
-pub(super) use soak::soaked_ms;
 
 use ending::end;
 use soak::{Beginning, begin, go_on, wait, waits};
@@ -279,7 +278,7 @@ fn promote_soaked(subject: Subject<'_>, mut followed: Followed, serving: &Servin
     let serves = serving.group().is_some_and(|g| *g.image == pending.image);
     let over = serves
         && pending.soaking_since_ms.is_some()
-        && soaked_ms(subject, &pending) >= subject.policy.soak_ms
+        && subject.soaked_ms(&pending) >= subject.policy.soak_ms
         && !subject.is_unasked()
         && followed.trouble.is_none();
     if !over || pending.promoting {

@@ -1,7 +1,9 @@
 //! The version of an image or a container (design 4.2): a label for people and for finding twins, never an identity.
 
 use super::Subject;
-use crate::model::{Container, Image, ImageId, Memory, Reference, Repository, Version};
+use crate::model::{
+    Container, Image, ImageId, Memory, Reference, Repository, Version, WorkloadState,
+};
 
 /// The version that a container runs, or an image is: what is on record, else the tag that the container was created from, else
 /// the image's first tag, else its label, else its digest.
@@ -96,4 +98,17 @@ pub(super) fn is_same(subject: Subject<'_>, memory: &Memory, a: &Container, b: &
         let version = of(subject, memory, image_a, Some(a));
         !version.is_unknown() && version == of(subject, memory, image_b, Some(b))
     }
+}
+
+/// The version of an image for the history, whether it is on the disk or not.
+pub(super) fn known(subject: Subject<'_>, state: &WorkloadState, id: &ImageId) -> Version {
+    if let Some(past) = state.past(id) {
+        return past.version.clone();
+    }
+    if subject.is_on_disk(id) {
+        return of(subject, &state.memory, id, None);
+    }
+    let mut failures = state.failures.iter();
+    let failed = failures.find(|failure| failure.image == *id);
+    failed.map_or_else(|| id.short_version(), |failure| failure.version.clone())
 }

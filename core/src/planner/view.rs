@@ -171,7 +171,7 @@ fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
         version: pending.version.clone(),
         image: pending.image.clone(),
         members: members(subject, pending),
-        up_ms: upgrade::soaked_ms(subject, pending),
+        up_ms: subject.soaked_ms(pending),
         soak_ms: subject.policy.soak_ms,
         soaking: pending.soaking_since_ms.is_some(),
         restarts: pending.restarts,

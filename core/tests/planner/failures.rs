@@ -349,10 +349,20 @@ fn a_crash_of_the_next_version_ends_the_upgrade_that_waits() {
     );
 }
 
+/// The local container runs, and what the orchestrator starts beside it finds the port taken.
+fn dry_run_that_crashed(reference: &str) -> Host {
+    let mut host = Host::local_head();
+    host.ask_ready();
+    host.image('d', &[reference]);
+    host.run("k8s_v1", reference);
+    host.exit("k8s_v1", 1);
+    host
+}
+
 #[test]
 fn what_ended_otherwise_has_not_crashed() {
     type Story = (&'static str, fn() -> Host);
-    let stories: [Story; 5] = [
+    let stories: [Story; 7] = [
         ("it was stopped", || crashed(143)),
         ("a shell in it", || {
             let mut host = crashed(1);
@@ -370,6 +380,8 @@ fn what_ended_otherwise_has_not_crashed() {
             host.set_state("k8s_v3_1", ContainerState::Created);
             host
         }),
+        ("a dry run", || dry_run_that_crashed("remote:v1")),
+        ("perhaps a dry run", || dry_run_that_crashed("remote@d")),
         ("what a promotion retired", || {
             let mut host = crashed(1);
             host.retire('c');

@@ -4,9 +4,12 @@ use std::mem::take;
 
 use tagkeeper_core::model::{
     Container, ContainerId, ContainerState, Detail, Disk, Health, Image, ImageId, Note, Reason,
+    Version,
 };
+use tagkeeper_core::planner::accept;
 
-use crate::host::{DAY_MINUTES, Host, digit, every_state, id};
+use crate::host::{DAY_MINUTES, Host, digit, every_state, id, telemetry};
+use crate::rollback::roll_back;
 
 /// A container that the engine lists without an image.
 fn without_image(name: &str, state: ContainerState) -> Container {
@@ -225,7 +228,7 @@ fn case_23_sizes_that_are_none() {
     ] {
         observed.disk = Some(disk);
         let decision = tagkeeper_core::planner::decide(&host.policy, &host.state, &observed);
-        let plan = &decision.plan.workloads[&crate::host::telemetry()];
+        let plan = &decision.plan.workloads[&telemetry()];
         assert_eq!(plan.actions, []);
         let _ = plan.reclaimable_bytes();
     }
@@ -293,6 +296,24 @@ fn case_26_another_store_in_the_middle_of_a_soak() {
         "what was latest is behind it"
     );
     assert!(host.known().failures.is_empty());
+}
+
+/// A sibling: what a person rejected is known by its digest there, until it is accepted.
+#[test]
+fn case_26_what_was_rejected_is_so_in_another_store() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.tag('c', "remote@c");
+    host.minutes(3);
+    roll_back(&mut host, usize::MAX);
+    move_to_another_store(&mut host);
+    host.minutes(30);
+    assert_ne!(host.latest(), Some('3'));
+    assert_eq!(host.pending(), None);
+    let v3 = Version::new("v3");
+    host.state = accept(&host.state, &telemetry(), &v3, |_| true).unwrap();
+    host.minutes(11);
+    assert_eq!(host.latest(), Some('3'));
 }
 
 /// The engine lists the same image id with names of several workloads and an unhealthy container.

@@ -306,6 +306,7 @@ impl Host {
         let rejected = tagkeeper_core::model::Rejected {
             version: tagkeeper_core::model::Version::new(version),
             at: String::new(),
+            digests: BTreeSet::new(),
             proven: None,
         };
         let of_workload = self.state.rejected.entry(telemetry()).or_default();

@@ -113,6 +113,7 @@ pub(in crate::planner) fn possible_crash<'a>(
         && is_upgradable(subject, known, image)
         && !has_had_its_turn
         && !serving::is_dry_run(subject, memory, newest)
+        && !serving::idles_beside_local(subject, memory, newest)
         && !containers_of(subject, image).any(Container::is_running);
     is_new.then_some(newest)
 }

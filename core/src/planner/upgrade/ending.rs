@@ -1,8 +1,8 @@
 //! The end of an upgrade that was not promoted: failed, withdrawn or superseded, and what is written down of it.
 
+use super::Followed;
 use super::ended::{containers_of, ended_since, own_end};
 use super::soak::is_later_pass;
-use super::{Followed, soaked_ms};
 use crate::model::{End, EndedBy, EventKind, Failure, Outcome, Pending, WorkloadState};
 use crate::planner::serving::Serving;
 use crate::planner::{FAILURES_KEPT, Subject};
@@ -73,7 +73,7 @@ fn ending(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> End
         ended_by: ended_by(subject, pending, serving),
         up_secs: own_end
             .as_ref()
-            .map_or_else(|| soaked_ms(subject, pending) / 1000, |end| end.ran_secs),
+            .map_or_else(|| subject.soaked_ms(pending) / 1000, |end| end.ran_secs),
         own_end,
     }
 }

@@ -181,7 +181,7 @@ pub(super) fn go_on(
     if let Some(end) = broken.own_end {
         pending.own_end = Some(end);
     }
-    let up_ms = soaked_ms(subject, &pending);
+    let up_ms = subject.soaked_ms(&pending);
     let soaked = pending.soaking_since_ms.is_some();
     if let Some(cause) = broken.cause {
         events.push(restarted(&pending, cause, up_ms));
@@ -308,7 +308,7 @@ pub(super) fn wait(
         ..
     } = before;
     if pending.soaking_since_ms.is_some() {
-        let up_ms = soaked_ms(subject, &pending);
+        let up_ms = subject.soaked_ms(&pending);
         events.push(restarted(&pending, cause.clone(), up_ms));
     }
     pending.soaking_since_ms = None;
@@ -320,13 +320,6 @@ pub(super) fn wait(
         trouble: Some(cause),
         due: false,
     }
-}
-
-/// How long the group has certainly soaked, in milliseconds.
-pub(in crate::planner) fn soaked_ms(subject: Subject<'_>, pending: &Pending) -> u64 {
-    pending
-        .soaking_since_ms
-        .map_or(0, |since_ms| subject.lasted_ms(since_ms))
 }
 
 /// What keeps a group from soaking although it runs.
