@@ -162,7 +162,7 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use tagkeeper_core::model::{
         Clock, EndedBy, Failure, ImageId, Moment, Pending, Proven, Reading, Rejected,
@@ -295,7 +295,7 @@ mod tests {
         let rejection = Rejected {
             version: Version::new("v2"),
             at: String::new(),
-            digests: std::collections::BTreeSet::new(),
+            digests: BTreeSet::new(),
             proven: None,
         };
         rejected.rejected.insert(

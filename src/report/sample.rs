@@ -317,7 +317,7 @@ pub(crate) fn promotion() -> WorkloadPlan {
             Rejected {
                 version: Version::new("v9"),
                 at: "2026-11-20T12:00:00Z".to_owned(),
-                digests: std::collections::BTreeSet::new(),
+                digests: BTreeSet::new(),
                 proven: None,
             },
         )]),

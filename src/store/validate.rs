@@ -333,7 +333,7 @@ mod tests {
         let rejected = Rejected {
             version: Version::new("v"),
             at: "2026-01-01T00:00:00Z".to_owned(),
-            digests: std::collections::BTreeSet::new(),
+            digests: BTreeSet::new(),
             proven: None,
         };
         let of_workload = state.rejected.entry(name()).or_default();

@@ -196,8 +196,7 @@ fn rejected(version: &str, at: &str) -> Rejected {
     Rejected {
         version: Version::new(version),
         at: at.to_owned(),
-        digests: std::collections::BTreeSet::new(),
-        digests: std::collections::BTreeSet::new(),
+        digests: BTreeSet::new(),
         proven: None,
     }
 }
@@ -383,7 +382,7 @@ fn full() -> State {
             [(
                 image('5'),
                 Rejected {
-                    digests: std::collections::BTreeSet::new(),
+                    digests: BTreeSet::new(),
                     proven: Some(entry("v5", '5', true, Some("2026-11-22T10:30:00Z"))),
                     ..rejected("v5", "2026-11-22T11:00:00Z")
                 },

@@ -1,6 +1,7 @@
 //! What the tests share: states of any size, a look at files, and other circumstances to run a test
 //! in.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::Write;
@@ -87,7 +88,7 @@ pub(crate) fn rejection(digit: char) -> Rejections {
     let rejected = Rejected {
         version: Version::new(format!("v{digit}")),
         at: WALL.to_owned(),
-        digests: std::collections::BTreeSet::new(),
+        digests: BTreeSet::from([format!("sha256:{}", "5".repeat(64))]),
         proven: None,
     };
     [(telemetry(), [(image(digit), rejected)].into())].into()
