@@ -169,17 +169,24 @@ fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
 }
 
 /// The upgrade that failed since the last promotion and still has a container or serves.
-pub(super) fn failing<'k>(subject: Subject<'_>, known: &'k WorkloadState) -> Option<&'k Failure> {
-    let memory = &known.memory;
+pub(super) fn failing<'k>(subject: Subject<'k>, known: &'k WorkloadState) -> Option<&'k Failure> {
     let has_container = |id: &ImageId| subject.own.containers().any(|c| c.uses(id));
-    known.failures.iter().find(|failure| {
+    unsettled(subject, known).find(|failure| has_container(&failure.image))
+}
+
+/// The upgrades that failed, were not rejected for it, and after which nothing was promoted.
+pub(super) fn unsettled<'k>(
+    subject: Subject<'k>,
+    known: &'k WorkloadState,
+) -> impl Iterator<Item = &'k Failure> {
+    let memory = &known.memory;
+    known.failures.iter().filter(move |failure| {
         failure.outcome == Outcome::Failed
             && memory
                 .promoted_ms
                 .is_none_or(|promoted_ms| failure.ended_ms > promoted_ms)
             && memory.proven(&failure.image).is_none()
             && !subject.is_rejected(memory, &failure.image)
-            && has_container(&failure.image)
     })
 }
 
