@@ -136,7 +136,7 @@ class Fleet:
             "tagkeeper_package_file": str(self.packages / "tagkeeper.deb"),
             # Longer than the gate takes for a failure from before it began to wait.
             "tagkeeper_gate_timeout": 4,
-            "tagkeeper_rings": [1, 2, "100%"],
+            "tagkeeper_batches": [1, 2, "100%"],
         }
         inventory = {
             "all": {
@@ -334,7 +334,7 @@ def report(fleet):
 
 
 def upgrade(fleet):
-    step("an upgrade that is broken ends in the first ring")
+    step("an upgrade that is broken ends in the first batch")
     broken = make_package(fleet, "99.1-1", spoil="#!/bin/sh\necho broken >&2\nexit 1\n")
     fleet.play("tagkeeper.fleet.install", fails=True, tagkeeper_version="99.1-1", tagkeeper_package_file=str(broken))
     versions = [fleet.installed(host) for host in fleet.hosts]
