@@ -92,6 +92,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         pending: None,
         failures: Vec::new(),
         failing: None,
+        unsettled_ms: BTreeMap::new(),
         rejected: BTreeMap::new(),
         since: Some(Moment {
             clock_ms: 1,

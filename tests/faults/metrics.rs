@@ -314,6 +314,59 @@ fn a_textfile_that_is_no_file_is_left_alone_and_said() {
     }
 }
 
+#[test]
+fn a_failure_has_an_age_until_it_is_rejected_or_a_later_version_is_promoted() {
+    let host = promoted();
+    let policy = measured(&host);
+    host.set_policy(&policy);
+    let deploy = |version: &str, instead_of: &str| {
+        let docker = &mut host.engine().docker;
+        docker.image(version, &[&format!("reg.example/app:{version}")]);
+        docker.exit(instead_of, 0);
+        docker.run(
+            &format!("k8s_{version}"),
+            &format!("reg.example/app:{version}"),
+        );
+    };
+    let age = |uptime: u64| {
+        host.pass_at(uptime).expect_code(0);
+        let on_record =
+            "tagkeeper_failed_info{workload=\"app\",version=\"v3\",reason=\"exited (7)\"}";
+        assert_samples(&host, &[(on_record, Some(1.0))]);
+        sample(
+            &host,
+            "tagkeeper_failed_age_seconds{workload=\"app\",version=\"v3\"}",
+        )
+    };
+    deploy("v3", "k8s_app_1");
+    host.pass_at(1_000).expect_code(0);
+    host.pass_at(1_030).expect_code(0);
+    host.engine().docker.exit("k8s_v3", 7);
+    host.engine().docker.restart("k8s_app_1");
+    let young = age(1_060).expect("it failed");
+    let old = age(5_060).expect("v2 is latest as it was before");
+    // The passes take their time, too.
+    assert!(
+        young < 60.0 && (4_000.0..4_300.0).contains(&(old - young)),
+        "{young}, {old}"
+    );
+
+    host.set_policy(&format!("{policy}[reject]\napp = [\"v3\"]\n"));
+    assert_eq!(age(5_120), None, "rejected");
+    {
+        let docker = &mut host.engine().docker;
+        docker.drop_container("k8s_v3");
+        docker.remove_image("reg.example/app:v3");
+    }
+    assert_eq!(age(5_180), None, "rejected, and gone");
+    host.set_policy(&policy);
+    assert!(age(5_240).is_some(), "the rejection was taken back");
+
+    deploy("v4", "k8s_app_1");
+    assert!(age(5_300).is_some(), "v4 soaks");
+    assert_eq!(age(6_000), None, "v4 is latest");
+}
+
 /// How many samples there are of a metric.
 fn count_of(host: &Host, name: &str) -> usize {
     let text = fs::read_to_string(textfile(host)).expect("there is a file");

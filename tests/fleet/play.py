@@ -136,7 +136,7 @@ class Fleet:
             "tagkeeper_package_file": str(self.packages / "tagkeeper.deb"),
             # Longer than the gate takes for a failure from before it began to wait.
             "tagkeeper_gate_timeout": 4,
-            "tagkeeper_rings": [1, 2, "100%"],
+            "tagkeeper_batches": [1, 2, "100%"],
         }
         inventory = {
             "all": {
@@ -246,15 +246,17 @@ def install(fleet):
     for options in [[], ["--check"]]:
         _, changed = fleet.play("tagkeeper.fleet.install", *options)
         check(not changed, f"nothing is changed: {changed}")
-    step("a refused policy leaves the old one")
-    before = fleet.policy(fleet.hosts[0])
-    wrong = {"telemetry": {"repository": "x", "soak": "soon"}}
-    said, _ = fleet.play("tagkeeper.fleet.install", fails=True, tagkeeper_workloads=wrong)
-    check("soak" in said, "the error of `tagkeeper check` is shown")
-    for host in fleet.hosts:
-        check("soon" not in fleet.policy(host), f"{host} has the old policy")
-    check(fleet.policy(fleet.hosts[0]) == before, "the first host has the old policy")
-    fleet.on(fleet.hosts[0], "tagkeeper check")
+    step("a refused policy leaves the old one, also where two files are valid that contradict each other")
+    before = {host: fleet.policy(host) for host in fleet.hosts}
+    unreadable = {"telemetry": {"repository": "x", "soak": "soon"}}
+    contradicting = {"telemetry": {"repository": "x"}, "another": {"repository": "x"}}
+    for workloads, error in [(unreadable, "soak"), (contradicting, "share the repository")]:
+        for options in [["--check"], []]:
+            said, changed = fleet.play("tagkeeper.fleet.install", *options, fails=True, tagkeeper_workloads=workloads)
+            check(error in said, f"the error of `tagkeeper check` is shown: {said}")
+            check(not changed, f"nothing is changed: {changed}")
+    check({host: fleet.policy(host) for host in fleet.hosts} == before, "all hosts have the old policy")
+    fleet.on(fleet.hosts[0], "tagkeeper check && ! ls -d /tmp/tagkeeper.*")
 
 
 def ship(fleet):
@@ -334,7 +336,7 @@ def report(fleet):
 
 
 def upgrade(fleet):
-    step("an upgrade that is broken ends in the first ring")
+    step("an upgrade that is broken ends in the first batch")
     broken = make_package(fleet, "99.1-1", spoil="#!/bin/sh\necho broken >&2\nexit 1\n")
     fleet.play("tagkeeper.fleet.install", fails=True, tagkeeper_version="99.1-1", tagkeeper_package_file=str(broken))
     versions = [fleet.installed(host) for host in fleet.hosts]

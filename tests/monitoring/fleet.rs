@@ -43,6 +43,13 @@ pub(crate) fn questions() -> Vec<Question> {
     asked.collect()
 }
 
+/// The gate's expression.
+fn gate() -> &'static str {
+    let (_, section) = PAGE.split_once("\n## The gate\n").expect("there is one");
+    let (_, code) = section.split_once("```promql\n").expect("an expression");
+    code.split_once("\n```").expect("its end").0
+}
+
 /// Ten hosts that write one metrics file in turn: their policies are the same to the byte, as a fleet's are.
 struct Fleet {
     hosts: Vec<Host>,
@@ -282,7 +289,26 @@ fn ten_hosts_in_ten_states_answer_the_sixteen_questions() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_gate_opens_for_what_is_proven_everywhere(&prometheus);
     assert_dashboard_finds(&prometheus);
+}
+
+/// Of the three canaries, one has v3 proven; v9 has not arrived anywhere, and there are no hosts in ring `none`.
+fn assert_gate_opens_for_what_is_proven_everywhere(prometheus: &Prometheus) {
+    let gate = |hosts: &str, version: &str| {
+        let asked = gate().replace("ring=\"canary\"", hosts);
+        asked.replace("version=\"v3\"", &format!("version=\"{version}\""))
+    };
+    for (hosts, version, share) in [
+        ("instance=\"done\"", "v3", 1.0),
+        ("ring=\"canary\"", "v3", 1.0 / 3.0),
+        ("ring=\"canary\"", "v9", 0.0),
+        ("ring=\"none\"", "v3", 0.0),
+        // It can be scraped and does not report.
+        ("instance=~\"done|silent\"", "v3", 0.5),
+    ] {
+        prometheus.expect(&gate(hosts, version), share);
+    }
 }
 
 /// What the rules record of these hosts, and the panels of the dashboard.
@@ -290,6 +316,8 @@ fn assert_dashboard_finds(prometheus: &Prometheus) {
     let failed = "ring_site_workload_version:tagkeeper_failed:count";
     prometheus.expect(&format!("{failed}{{ring=\"canary\",version=\"v3\"}}"), 1.0);
     prometheus.expect("sum(ring_site:tagkeeper_hosts:count)", 9.0);
+    prometheus.expect("sum(ring_site:tagkeeper_expected:count)", 10.0);
+    prometheus.expect("sum(ring_site:tagkeeper_silent:count)", 1.0);
     let fires = "ALERTS{alertname=\"TagkeeperVersionFails\",ring=\"canary\",version=\"v3\"}";
     prometheus.expect(fires, 1.0);
     let healthy = prometheus.query("ALERTS{instance=\"done\"}");

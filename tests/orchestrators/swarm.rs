@@ -1,6 +1,6 @@
 //! Docker Swarm: one node, and a global service in the network of the host, as on a switch.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::beside::beside_an_engine;
 use crate::deployed::{Deployed, Release};
@@ -8,6 +8,7 @@ use crate::engine::{DAY, HOUR, MINUTE};
 use crate::story::{gives_way, service_starts, ships};
 
 const EXAMPLE: &str = include_str!("../../config/examples/swarm.toml");
+const FLEET_PAGE: &str = include_str!("../../docs/fleet.md");
 /// The workload of the example.
 const WORKLOAD: &str = "gateway";
 
@@ -61,10 +62,16 @@ impl Swarm {
         let on = Deployed::new(story)?;
         let swarm = Self { on };
         let pattern = format!("orchestrated = \"{}.*\"", swarm.service());
-        let lines: Vec<&str> = instead.iter().copied().chain([pattern.as_str()]).collect();
+        let lines: Vec<&str> = [pattern.as_str()].iter().chain(instead).copied().collect();
         swarm.on.set_example(EXAMPLE, &lines)?;
         swarm.init(tasks_kept)?;
         Ok(swarm)
+    }
+
+    /// `docker` with these words.
+    fn type_in(&self, words: &[String]) -> Result<()> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.docker(&words, &[])
     }
 
     fn init(&self, tasks_kept: &str) -> Result<()> {
@@ -140,15 +147,23 @@ impl Swarm {
 
     /// Waits until one task runs, and its image is this.
     fn runs(&self, tag: &str, release: &Release) -> Result<()> {
+        self.runs_in(&self.service(), tag, release)
+    }
+
+    fn runs_in(&self, service: &str, tag: &str, release: &Release) -> Result<()> {
         self.on.until(&format!("{tag} runs"), || {
-            let images = self.running()?;
+            let images = self.running_in(service)?;
             Ok(matches!(&images[..], [image] if *image == release.id))
         })
     }
 
     /// The images of the service's containers that run.
     fn running(&self) -> Result<Vec<String>> {
-        let label = format!("label=com.docker.swarm.service.name={}", self.service());
+        self.running_in(&self.service())
+    }
+
+    fn running_in(&self, service: &str) -> Result<Vec<String>> {
+        let label = format!("label=com.docker.swarm.service.name={service}");
         let list = [
             "ps",
             "--no-trunc",
@@ -290,6 +305,96 @@ fn upgrade_is_promoted_and_cleaned_up() -> Result<()> {
         on.latest_is(&v3.id)?;
         on.holds(&[&v2.id, &v3.id], &[&v1])?;
         on.survives_a_prune(&v2.id)
+    })
+}
+
+/// A command of `docker`, word by word.
+type Line = Vec<String>;
+
+/// What docs/fleet.md has an operator type for Swarm, up to the gate and behind it; each line as words, with the names of this
+/// host and the options of every service here.
+fn typed_at_the_gate(swarm: &Swarm) -> Result<(Vec<Line>, Vec<Line>)> {
+    let section = FLEET_PAGE.split_once("In Swarm,").context("Swarm")?.1;
+    let block = section.split_once("```sh\n").context("a block")?.1;
+    let block = block.split_once("\n```").context("its end")?.0;
+    let (before, after) = block
+        .split_once("ansible-playbook tagkeeper.fleet.rollout_gate")
+        .context("the gate")?;
+    let node = swarm.on.host.docker(&["node", "ls", "--quiet"])?;
+    let service = swarm.service();
+    let remote = swarm.on.host.name("remote");
+    let word = |word: &str| match word {
+        "switch-01" => node.clone(),
+        "telemetry" => service.clone(),
+        "telemetry-canary" => format!("{service}-canary"),
+        _ => word.replace("registry.example/docker-sonic-telemetry", &remote),
+    };
+    let line = |line: &str| {
+        let line = line.trim().strip_prefix("docker ")?;
+        let words = line.split('#').next()?.split_whitespace();
+        let mut words: Line = words.map(word).collect();
+        // All but the mode, which the page has.
+        let options = SERVICE.iter().filter(|o| !["--mode", "global"].contains(o));
+        let options: Vec<&str> = match words.get(1)?.as_str() {
+            "create" => options.copied().collect(),
+            _ if words.first()? == "service" => vec!["--detach", "--quiet"],
+            _ => Vec::new(),
+        };
+        words.splice(2..2, options.into_iter().map(str::to_owned));
+        Some(words)
+    };
+    let lines = |text: &str| text.lines().filter_map(line).collect();
+    Ok((lines(before), lines(after)))
+}
+
+#[test]
+fn upgrade_waits_at_the_gate_of_the_fleet_page() -> Result<()> {
+    let name = "swarm::upgrade_waits_at_the_gate_of_the_fleet_page";
+    beside_an_engine(name, || {
+        // The containers of both services.
+        let swarm = Swarm::new("gate", "1", &["orchestrated = \"edge_*\""])?;
+        let on = &swarm.on;
+        let v2 = on.publish("v2", "second")?;
+        let v3 = on.publish("v3", "third")?;
+        let (before, after) = typed_at_the_gate(&swarm)?;
+        let [labels @ .., deploys] = &before[..] else {
+            bail!("nothing is typed")
+        };
+        ensure!(
+            labels.len() == 3 && after.len() == 1,
+            "{before:?} {after:?}"
+        );
+        for line in labels {
+            swarm.type_in(line)?;
+        }
+        let canary = format!("{}-canary", swarm.service());
+        swarm.runs_in(&canary, "v2", &v2)?;
+
+        swarm.type_in(deploys)?;
+        swarm.runs_in(&canary, "v3", &v3)?;
+        on.pass()?;
+        let gate = ["wait", WORKLOAD, "v3", "--timeout=1s"];
+        let ran = on.tagkeeper(&gate)?;
+        ensure!(ran.code == Some(3), "the gate is closed: {ran:#?}");
+        on.soaks()?;
+        let ran = on.tagkeeper(&gate)?;
+        ensure!(ran.code == Some(0), "the gate is open: {ran:#?}");
+
+        // The others get v3 as well: this node does once it is one of them.
+        swarm.type_in(&after[0])?;
+        ensure!(
+            swarm.running()?.is_empty(),
+            "a canary is none of the others"
+        );
+        let mut label = labels[0].clone();
+        for word in label.iter_mut().filter(|word| *word == "ring=canary") {
+            "ring=one".clone_into(word);
+        }
+        swarm.type_in(&label)?;
+        swarm.runs("v3", &v3)?;
+        on.until("it is no canary", || {
+            Ok(swarm.running_in(&canary)?.is_empty())
+        })
     })
 }
 

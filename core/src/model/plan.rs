@@ -67,6 +67,8 @@ pub struct WorkloadPlan {
     pub failures: Vec<Failure>,
     /// The upgrade that failed since the last promotion and still has a container.
     pub failing: Option<Failure>,
+    /// How long ago each version failed, on the clock, that is not rejected and after which nothing was promoted.
+    pub unsettled_ms: BTreeMap<Version, u64>,
     /// Images that a rollback rejected.
     pub rejected: BTreeMap<ImageId, Rejected>,
     /// Since when the records of the workload go back.

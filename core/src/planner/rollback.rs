@@ -162,13 +162,19 @@ fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
 }
 
 /// The upgrade that failed since the last promotion and still has a container or serves.
-pub(super) fn failing<'k>(subject: Subject<'_>, known: &'k WorkloadState) -> Option<&'k Failure> {
-    let memory = &known.memory;
+pub(super) fn failing<'k>(subject: Subject<'k>, known: &'k WorkloadState) -> Option<&'k Failure> {
     let has_container = |id: &ImageId| subject.own.containers().any(|c| c.uses(id));
-    known.failed_since_promotion().find(|failure| {
-        memory.proven(&failure.image).is_none()
-            && !subject.is_rejected(memory, &failure.image)
-            && has_container(&failure.image)
+    unsettled(subject, known).find(|failure| has_container(&failure.image))
+}
+
+/// The upgrades that failed, were not rejected for it, and after which nothing was promoted.
+pub(super) fn unsettled<'k>(
+    subject: Subject<'k>,
+    known: &'k WorkloadState,
+) -> impl Iterator<Item = &'k Failure> {
+    let memory = &known.memory;
+    known.failed_since_promotion().filter(move |failure| {
+        memory.proven(&failure.image).is_none() && !subject.is_rejected(memory, &failure.image)
     })
 }
 

@@ -1,6 +1,6 @@
 //! How a workload is shown: the part of the plan that is said and not done.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::model::{
     Action, Container, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note, Observation,
-    Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, WorkloadPlan, WorkloadState,
+    Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, WorkloadPlan,
+    WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -123,6 +124,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         pending: pending(subject, memory),
         failures: state.failures.clone(),
         failing: rollback::failing(subject, state).cloned(),
+        unsettled_ms: unsettled_ms(subject, state),
         rejected: subject.rejected.cloned().unwrap_or_default(),
         since: state.since.clone(),
         counters: state.counters,
@@ -192,6 +194,22 @@ fn members(subject: Subject<'_>, pending: &Pending) -> Vec<Member> {
         id: m.id.clone(),
     });
     running.collect()
+}
+
+/// How long ago each version failed that is unsettled: the last of its images, where there are several.
+fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version, u64> {
+    // An image that has left the disk has no names by which it could be rejected.
+    let is_rejected = |version: &Version| {
+        let mut rejections = subject.rejections.iter();
+        rejections.any(|rejection| rejection.0 == version.as_str())
+    };
+    let mut ages = BTreeMap::new();
+    for failure in rollback::unsettled(subject, state).filter(|f| !is_rejected(&f.version)) {
+        let age_ms = subject.lasted_ms(failure.ended_ms);
+        let known = ages.entry(failure.version.clone()).or_insert(age_ms);
+        *known = age_ms.min(*known);
+    }
+    ages
 }
 
 fn refused(subject: Subject<'_>, memory: &Memory) -> Vec<RefusedView> {
@@ -274,7 +292,7 @@ fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) ->
             .image
             .as_ref()
             .map(|i| version::of(subject, memory, i, Some(c)));
-        let unknown = || crate::model::Version::new("unknown");
+        let unknown = || Version::new("unknown");
         (c.name().into_owned(), version.unwrap_or_else(unknown))
     };
     match serving {

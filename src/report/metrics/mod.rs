@@ -67,6 +67,7 @@ pub fn textfile(pass: &Pass<'_>) -> String {
         families.extend(of_fallbacks(plan));
         families.extend(of_rejections(pass.policy, plan));
         families.extend(of_upgrades(plan));
+        families.extend(of_failures(plan));
     }
     table::encode(families)
 }
@@ -387,6 +388,30 @@ fn rejections<'v>(
     shown.into_iter().map(sample).collect()
 }
 
+fn of_failures(plan: &Plan) -> Vec<Family> {
+    vec![
+        of_plans(
+            plan,
+            "tagkeeper_failed_info",
+            "The upgrades that are remembered as failed, and why",
+            failed,
+        ),
+        of_plans(
+            plan,
+            "tagkeeper_failed_age_seconds",
+            "How long ago a version failed last, in host uptime, unless it is rejected or something was promoted since",
+            |name, w| {
+                let sample = |(version, age_ms): (&Version, &u64)| {
+                    let mut labels = whose(name);
+                    labels.push(("version", version.as_str().to_owned()));
+                    (labels, Value::Gauge(seconds(*age_ms)))
+                };
+                w.unsettled_ms.iter().map(sample).collect()
+            },
+        ),
+    ]
+}
+
 fn of_upgrades(plan: &Plan) -> Vec<Family> {
     let of = |name, help, value: fn(&PendingView) -> Option<f64>| {
         of_plans(plan, name, help, |workload, w| {
@@ -410,12 +435,6 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
                     .map(|p| (image_of(name, &p.version, &p.image), Value::Gauge(1.0)))
                     .collect()
             },
-        ),
-        of_plans(
-            plan,
-            "tagkeeper_failed_info",
-            "The upgrades that are remembered as failed, and why",
-            failed,
         ),
         of(
             "tagkeeper_pending_began_timestamp_seconds",
