@@ -19,7 +19,7 @@ struct Example {
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 5] = [
+const EXAMPLES: [Example; 6] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -46,6 +46,14 @@ const EXAMPLES: [Example; 5] = [
         remote: "registry.example/shop/web",
         container: "shop-web",
         upgraded: "shop-web",
+        beside: None,
+    },
+    Example {
+        policy: include_str!("../../config/examples/compose-beside.toml"),
+        local: "kiosk",
+        remote: "registry.example/store/kiosk",
+        container: "kiosk",
+        upgraded: "store-web-1",
         beside: None,
     },
     Example {
