@@ -15,6 +15,8 @@ mod deployed;
     reason = "shared with tests/requirements.rs, which uses all of it"
 )]
 mod engine;
+#[path = "orchestrators/kube_play.rs"]
+mod kube_play;
 #[path = "orchestrators/orchestrator.rs"]
 mod orchestrator;
 #[path = "orchestrators/stories.rs"]

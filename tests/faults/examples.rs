@@ -19,7 +19,7 @@ struct Example {
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 6] = [
+const EXAMPLES: [Example; 7] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -62,6 +62,14 @@ const EXAMPLES: [Example; 6] = [
         remote: "registry.example/plant/sensor",
         container: "sensor",
         upgraded: "sensor-v2",
+        beside: None,
+    },
+    Example {
+        policy: include_str!("../../config/examples/kube-play.toml"),
+        local: "localhost/meter",
+        remote: "registry.example/plant/meter",
+        container: "meter",
+        upgraded: "plant-meter",
         beside: None,
     },
     Example {
