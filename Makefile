@@ -75,7 +75,7 @@ help:
 	@echo 'make fleet-sim  a day of HOSTS=$(HOSTS) model hosts, in four practices; writes docs/fleet.md (twenty minutes)'
 	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; fifteen minutes)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
-	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; twenty minutes)'
+	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; half an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
 	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'

@@ -19,6 +19,8 @@ mod engine;
 mod kube_play;
 #[path = "orchestrators/orchestrator.rs"]
 mod orchestrator;
+#[path = "orchestrators/quadlet.rs"]
+mod quadlet;
 #[path = "orchestrators/stories.rs"]
 mod stories;
 #[path = "requirements/story.rs"]

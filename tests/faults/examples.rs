@@ -19,7 +19,7 @@ struct Example {
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 7] = [
+const EXAMPLES: [Example; 8] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -70,6 +70,14 @@ const EXAMPLES: [Example; 7] = [
         remote: "registry.example/plant/meter",
         container: "meter",
         upgraded: "plant-meter",
+        beside: None,
+    },
+    Example {
+        policy: include_str!("../../config/examples/quadlet.toml"),
+        local: "localhost/pump",
+        remote: "registry.example/plant/pump",
+        container: "pump",
+        upgraded: "plant-pump",
         beside: None,
     },
     Example {

@@ -2,23 +2,25 @@
 
 use anyhow::{Context, Result, ensure};
 
+use crate::deployed::Release;
 use crate::engine::{DAY, HOUR, MINUTE};
 use crate::orchestrator::{Does, Named, Orchestrator, Version};
 use crate::story::{gives_way, service_starts, ships};
 
-/// Makes a test of each story, played by this orchestrator. Tests are in the module that is named here.
+/// Makes a test of each story, played by this orchestrator. Tests are in the module that is named here, and each of them runs
+/// beside what the function starts: an engine of its own, if none is named.
 macro_rules! played_by {
-    ($orchestrator:ty, $module:literal, $($story:ident)+) => { $(
+    ($orchestrator:ty, $module:literal, $beside:path, $($story:ident)+) => { $(
         #[test]
         fn $story() -> anyhow::Result<()> {
-            $crate::beside::beside_an_engine(
+            $beside(
                 concat!($module, "::", stringify!($story)),
                 $crate::stories::$story::<$orchestrator>,
             )
         }
     )+ };
     ($orchestrator:ty, $module:literal) => {
-        $crate::stories::played_by! { $orchestrator, $module,
+        $crate::stories::played_by! { $orchestrator, $module, $crate::beside::beside_an_engine,
             dry_run_by_tag_promotes_nothing
             dry_run_by_tag_and_digest_promotes_nothing
             dry_run_by_digest_promotes_nothing
@@ -145,54 +147,77 @@ pub(crate) fn crash_is_rolled_back<O: Orchestrator>() -> Result<()> {
     on.survives_a_prune(&v1)
 }
 
-pub(crate) fn rollback_while_the_bad_version_is_still_deployed<O: Orchestrator>() -> Result<()> {
-    let by = O::new("person", &[])?;
+/// `tagkeeper rollback`, after which this is latest.
+fn rolls_back_to<O: Orchestrator>(by: &O, good: &Release) -> Result<()> {
+    let ran = by.on().tagkeeper(&["rollback", "--yes", O::WORKLOAD])?;
+    ensure!(ran.code == Some(0), "{ran:#?}");
+    by.on().latest_is(&good.id)
+}
+
+/// v1 is what the host was shipped with, and v2 is promoted: the image of v1, and v2.
+fn has_upgraded<O: Orchestrator>(by: &O) -> Result<(String, Release)> {
     let on = by.on();
     let v2 = on.publish("v2", "second")?;
-    let v3 = on.publish("v3", "crashes")?;
-    let v4 = on.publish("v4", "runs, and does nothing useful")?;
     let v1 = ships(&on.host, "v1")?;
     on.soaks()?;
     gives_way(&on.host)?;
     by.update("v2", &v2)?;
     on.soaks()?;
-    let rolls_back = || {
-        let ran = on.tagkeeper(&["rollback", "--yes", O::WORKLOAD])?;
-        ensure!(ran.code == Some(0), "{ran:#?}");
-        on.latest_is(&v2.id)
-    };
-    let good = O::version("v2", &v2, Does::Work);
+    on.latest_is(&v2.id)?;
+    Ok((v1, v2))
+}
+
+pub(crate) fn rollback_while_the_bad_version_is_still_deployed<O: Orchestrator>() -> Result<()> {
+    let by = O::new("person", &[])?;
+    let on = by.on();
+    let (v1, v2) = has_upgraded(&by)?;
+    let v3 = on.publish("v3", "crashes")?;
 
     // In a crash loop: v3 was never latest, and is not what latest goes back from.
     by.deploy(&O::version("v3", &v3, Does::CrashLoop))?;
     by.has_crashed()?;
     on.passes(2 * MINUTE)?;
-    rolls_back()?;
+    rolls_back_to(&by, &v2)?;
     on.soaks()?;
     on.latest_is(&v2.id)?;
     on.holds(&[&v1, &v2.id], &[])?;
-    by.roll_back(&good)?;
+    by.roll_back(&O::version("v2", &v2, Does::Work))?;
     by.runs("v2", &v2)?;
     on.soaks()?;
     on.latest_is(&v2.id)?;
     on.holds(&[&v1, &v2.id], &[])?;
 
-    // Promoted, and bad all the same. The orchestrator goes on with it for an hour.
+    goes_back_from_what_was_promoted(&by, &v2)?;
+    on.holds(&[], &[&v3.id])
+}
+
+/// The second half of it, for an orchestrator whose crash loops leave no container.
+#[allow(dead_code, reason = "not every test has such an orchestrator")]
+pub(crate) fn rollback_of_what_was_promoted<O: Orchestrator>() -> Result<()> {
+    let by = O::new("person", &[])?;
+    let (_, v2) = has_upgraded(&by)?;
+    goes_back_from_what_was_promoted(&by, &v2)
+}
+
+/// Promoted, and bad all the same. The orchestrator goes on with it for an hour.
+fn goes_back_from_what_was_promoted<O: Orchestrator>(by: &O, v2: &Release) -> Result<()> {
+    let on = by.on();
+    let v4 = on.publish("v4", "runs, and does nothing useful")?;
     by.update("v4", &v4)?;
     on.soaks()?;
     on.latest_is(&v4.id)?;
-    rolls_back()?;
+    rolls_back_to(by, v2)?;
     on.passes(HOUR)?;
     on.latest_is(&v2.id)?;
     ensure!(by.running()? == [v4.id.as_str()], "nobody stops it");
-    by.roll_back(&good)?;
-    by.runs("v2", &v2)?;
+    by.roll_back(&O::version("v2", v2, Does::Work))?;
+    by.runs("v2", v2)?;
     by.dead_containers_are_gone()?;
     on.soaks()?;
     on.later(DAY + HOUR);
     on.pass()?;
     on.latest_is(&v2.id)?;
-    on.holds(&[&v2.id], &[&v3.id, &v4.id])?;
+    on.holds(&[&v2.id], &[&v4.id])?;
     on.survives_a_prune(&v2.id)
 }
 
