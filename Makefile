@@ -75,7 +75,7 @@ help:
 	@echo 'make fleet-sim  a day of HOSTS=$(HOSTS) model hosts, in four practices; writes docs/fleet.md (twenty minutes)'
 	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; fifteen minutes)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
-	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (ten minutes)'
+	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; half an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
 	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'
@@ -107,6 +107,7 @@ test: root toolchain
 	scripts/install-test-packages
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --test other_orchestrators -- -D warnings
 	$(CARGO) test --locked --workspace --no-run
 	$(MAKE) tools
 	scripts/boot-root >/dev/null
@@ -161,7 +162,7 @@ test-engines: root toolchain
 
 test-orchestrators: root toolchain
 	scripts/install-test-packages
-	$(CARGO) test --locked --no-run --test orchestrators
+	$(CARGO) test --locked --no-run --test orchestrators --test other_orchestrators
 	scripts/test-orchestrators
 
 # The sanitizer's flags are for nightly compilers; RUSTC_BOOTSTRAP lets this one take them. What was found stays in

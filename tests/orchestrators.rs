@@ -17,6 +17,10 @@ mod deployed;
     reason = "shared with tests/requirements.rs, which uses all of it"
 )]
 mod engine;
+#[path = "orchestrators/orchestrator.rs"]
+mod orchestrator;
+#[path = "orchestrators/stories.rs"]
+mod stories;
 #[path = "requirements/story.rs"]
 #[allow(
     dead_code,

@@ -19,7 +19,7 @@ struct Example {
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 5] = [
+const EXAMPLES: [Example; 8] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -49,11 +49,35 @@ const EXAMPLES: [Example; 5] = [
         beside: None,
     },
     Example {
+        policy: include_str!("../../config/examples/compose-beside.toml"),
+        local: "kiosk",
+        remote: "registry.example/store/kiosk",
+        container: "kiosk",
+        upgraded: "store-web-1",
+        beside: None,
+    },
+    Example {
         policy: include_str!("../../config/examples/podman.toml"),
         local: "localhost/sensor",
         remote: "registry.example/plant/sensor",
         container: "sensor",
         upgraded: "sensor-v2",
+        beside: None,
+    },
+    Example {
+        policy: include_str!("../../config/examples/kube-play.toml"),
+        local: "localhost/meter",
+        remote: "registry.example/plant/meter",
+        container: "meter",
+        upgraded: "plant-meter",
+        beside: None,
+    },
+    Example {
+        policy: include_str!("../../config/examples/quadlet.toml"),
+        local: "localhost/pump",
+        remote: "registry.example/plant/pump",
+        container: "pump",
+        upgraded: "plant-pump",
         beside: None,
     },
     Example {

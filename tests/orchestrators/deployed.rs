@@ -66,9 +66,10 @@ impl Deployed {
     /// Makes a version and puts it into the registry, and takes it off the disk.
     pub(crate) fn publish(&self, tag: &str, text: &str) -> Result<Release> {
         let name = format!("remote:{tag}");
-        let id = self.host.import(&name, text)?;
+        self.host.publish(&name, text)?;
+        // What an engine pushes may have another digest there than here.
+        let id = self.host.pull(&name)?;
         let name = self.host.name(&name);
-        self.host.docker(&["push", "--quiet", &name])?;
         let format = "{{range .RepoDigests}}{{println .}}{{end}}";
         let digests = self
             .host

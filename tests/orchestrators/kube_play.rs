@@ -1,0 +1,137 @@
+//! `podman kube play`: a pod of one container, from the file that Kubernetes would take.
+
+use std::env;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::beside::beside_an_engine;
+use crate::deployed::Deployed;
+use crate::engine::{DAY, Host};
+use crate::orchestrator::{Does, Named, Orchestrator, Version};
+use crate::stories::played_by;
+
+/// Runs the podman that the engine is of, as a client of it: the engine's root is its root, and has the engine's directory at
+/// /mnt.
+const PODMAN: &str = r#"mount --bind "$1" "$2/mnt"; mount --rbind /proc "$2/proc"; root=$2; shift 2
+exec chroot "$root" podman --remote --url unix:///mnt/docker.sock "$@""#;
+const WORKS: &str = r#"[/bin/sleep, "2147483647"]"#;
+const CRASHES: &str = r#"[/bin/sh, -c, "exit 3"]"#;
+
+/// A host with one pod.
+struct KubePlay {
+    on: Deployed,
+}
+
+/// The name of the pod of a host.
+fn pod(host: &Host) -> String {
+    format!("edge-{}", host.container())
+}
+
+/// The pod, with this image.
+fn manifest(host: &Host, image: &str, command: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {}\nspec:\n  hostNetwork: true\n  restartPolicy: Always\n  \
+         terminationGracePeriodSeconds: 1\n  containers:\n  - name: web\n    image: '{image}'\n    \
+         imagePullPolicy: Always\n    command: {command}\n",
+        pod(host)
+    )
+}
+
+/// Runs podman, with this on its standard input.
+fn podman(host: &Host, args: &[&str], input: &str) -> Result<()> {
+    let root: PathBuf = env::var_os("TAGKEEPER_ENGINE_ROOT")
+        .context("TAGKEEPER_ENGINE_ROOT is not set: run `make test-orchestrators`")?
+        .into();
+    let mut child = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "--"])
+        .args(["sh", "-ec", PODMAN, "sh"])
+        .args([host.socket().parent().context("a socket")?, &root])
+        .args(args)
+        .env_remove("DOCKER_CONFIG")
+        .env_remove("DOCKER_HOST")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stdin = child.stdin.take();
+    stdin.context("no stdin")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    ensure!(
+        output.status.success(),
+        "podman {}: {}{}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+impl Orchestrator for KubePlay {
+    const EXAMPLE: &'static str = include_str!("../../config/examples/kube-play.toml");
+    const WORKLOAD: &'static str = "meter";
+    const NAMED: Named = Named::Tag;
+
+    /// The container is called POD-CONTAINER.
+    fn containers(host: &Host) -> String {
+        format!("{}-web", pod(host))
+    }
+
+    fn on_host(on: Deployed) -> Result<Self> {
+        Ok(Self { on })
+    }
+
+    fn on(&self) -> &Deployed {
+        &self.on
+    }
+
+    /// The pod is replaced by one of this version.
+    fn deploy(&self, version: &Version<'_>) -> Result<()> {
+        let host = &self.on.host;
+        let command = match version.does {
+            Does::Work => WORKS,
+            Does::Crash | Does::CrashLoop => CRASHES,
+        };
+        let manifest = manifest(host, &version.image(host), command);
+        podman(host, &["kube", "play", "--replace", "-"], &manifest)
+    }
+
+    fn remove_service(&self) -> Result<()> {
+        let host = &self.on.host;
+        podman(host, &["kube", "down", "-"], &manifest(host, "any", WORKS))
+    }
+}
+
+played_by!(KubePlay, "kube_play");
+
+#[test]
+fn upgrade_leaves_what_a_stopped_pod_holds() -> Result<()> {
+    let name = "kube_play::upgrade_leaves_what_a_stopped_pod_holds";
+    beside_an_engine(name, || {
+        let by = KubePlay::new("stopped", &[])?;
+        let on = &by.on;
+        let releases = ["v1", "v2", "v3"].map(|tag| on.publish(tag, tag));
+        let [v1, v2, v3] = releases;
+        let (v1, v2, v3) = (v1?, v2?, v3?);
+        let other = manifest(&on.host, &on.host.name("remote:v1"), WORKS)
+            .replace("name: edge-", "name: old-");
+        podman(&on.host, &["kube", "play", "-"], &other)?;
+        let other_pod = pod(&on.host).replace("edge-", "old-");
+        podman(&on.host, &["pod", "stop", &other_pod], "")?;
+        for (tag, release) in [("v1", &v1), ("v2", &v2), ("v3", &v3)] {
+            by.update(tag, release)?;
+            on.soaks()?;
+            on.latest_is(&release.id)?;
+        }
+        on.later(3 * DAY);
+        on.pass()?;
+        on.holds(&[&v1.id, &v2.id, &v3.id], &[])?;
+
+        podman(&on.host, &["kube", "down", "-"], &other)?;
+        on.pass()?;
+        on.latest_is(&v3.id)?;
+        on.holds(&[&v2.id, &v3.id], &[&v1.id])
+    })
+}
