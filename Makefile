@@ -57,13 +57,24 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points fleet-sim test-fleet test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points fleet-sim test-fleet test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain check-toolchain
+
+# Their commands are as long as the list of files; what they end with is what a person reads.
+.SILENT: install uninstall
 
 help:
+	@echo 'To use it (README.md):'
+	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'
 	@echo 'make build      the release binary, $(binary), and in $(manual) the man pages, completions and notices'
 	@echo 'make deb        the Debian package, in target/debian (builds cargo-deb first)'
 	@echo 'make rpm        the RPM package, in target/generate-rpm (builds cargo-generate-rpm first)'
 	@echo '                both with ARCH=amd64, arm64 or armhf: for switches, below target/ and the name of the target (rustup)'
+	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
+	@echo '                (and others: the head of the Makefile)'
+	@echo 'make uninstall  removes what install put there; policy and state are kept'
+	@echo 'make toolchain  a Rust that is new enough: installs that of Debian 13, or says what to type'
+	@echo
+	@echo 'To work on it (CONTRIBUTING.md):'
 	@echo 'make test       every check there is, on a container engine of its own (root, Debian)'
 	@echo 'make reproducible   builds in two directories, and compares'
 	@echo 'make test-toolchain   builds programs and tests with the toolchain of Debian 13, in a root of its own (root, Debian)'
@@ -78,20 +89,16 @@ help:
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; half an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
-	@echo 'make demo       the life of an upgrade on a container engine of its own (root, Debian; two minutes)'
 	@echo 'make recording  the demo, recorded in docs/demo.svg'
 	@echo 'make operating  plays the situations of docs/operating.md and writes their output into it (root, Debian)'
 	@echo 'make size       what the binary weighs, on disk and in memory'
 	@echo 'make bench      what a pass costs, beside a floor and other tools (root, Debian; seven minutes)'
 	@echo 'make bench-unit   of that, what a minute of the installed unit costs, directive by directive (three minutes)'
 	@echo 'make bench-fleet   Prometheus over ten thousand hosts: questions, rules, dashboard; writes docs/fleet.md (ten minutes)'
-	@echo 'make install    binaries, units, policy, manual, below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR)'
-	@echo '                (and others: the head of the Makefile)'
-	@echo 'make uninstall  removes what install put there; policy and state are kept'
 
 build: manual release
 
-release: $(if $(target),target)
+release: check-toolchain $(if $(target),target)
 	$(release_build)
 
 # The standard library for another machine, of the toolchain that is used.
@@ -99,8 +106,8 @@ target: toolchain
 	@rustup target list --installed | grep -qx $(target) || rustup target add $(target)
 
 # Not of the release profile: what makes the pages is not what ships.
-manual:
-	$(CARGO) run --quiet --locked --example manual -- $(manual)
+manual: check-toolchain
+	$(CARGO) run --locked --example manual -- $(manual)
 
 # A compile error shows before an engine is started.
 test: root toolchain
@@ -176,10 +183,12 @@ fuzz: toolchain $(cargo_fuzz)
 	done
 
 deb: build $(cargo_deb)
-	$(cargo_deb) --no-build $(for_target)
+	@package=$$($(cargo_deb) --no-build $(for_target)) && echo "$$package" && \
+		echo "Next, as root: apt install ./$${package#$(CURDIR)/}"
 
 rpm: build $(cargo_generate_rpm)
 	$(cargo_generate_rpm) $(for_target)
+	@echo 'Next, as root: dnf install ./target$(if $(target),/$(target))/generate-rpm/tagkeeper-*.rpm'
 
 tools: $(cargo_deb) $(cargo_generate_rpm)
 
@@ -210,7 +219,7 @@ operating: root toolchain
 	TAGKEEPER=$(abspath $(or $(CARGO_TARGET_DIR),target)/debug/tagkeeper) scripts/operating-examples
 
 demo: root toolchain
-	scripts/install-test-packages
+	scripts/install-test-packages engine
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
 
@@ -251,9 +260,12 @@ root:
 toolchain:
 	@scripts/install-toolchain
 
+check-toolchain:
+	@scripts/install-toolchain --check
+
 # Builds nothing, so that it needs no toolchain when run as root. The units name the binary by its path.
 install:
-	@for program in $(binary) $(ready_binary); do \
+	for program in $(binary) $(ready_binary); do \
 		test -x $$program || { echo "make: $$program is missing: run \`make build\` first" >&2; exit 1; }; \
 	done
 	install -D -m 755 $(binary) $(DESTDIR)$(BINDIR)/tagkeeper
@@ -277,7 +289,7 @@ install:
 	install -D -m 644 units/tagkeeper.tmpfiles $(DESTDIR)$(TMPFILESDIR)/tagkeeper.conf
 	install -D -m 644 config/policy.toml $(DESTDIR)$(DATADIR)/policy.toml
 	install -d -m 755 $(dir $(policy))policy.d
-	@if test -e $(manual)/tagkeeper.8; then set -ex; \
+	if test -e $(manual)/tagkeeper.8; then set -e; \
 		install -D -m 644 $(manual)/tagkeeper.8 $(DESTDIR)$(MANDIR)/man8/tagkeeper.8; \
 		install -D -m 644 $(manual)/tagkeeper.toml.5 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5; \
 		install -D -m 644 $(manual)/tagkeeper.bash $(DESTDIR)$(BASHDIR)/tagkeeper; \
@@ -291,11 +303,18 @@ install:
 	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
 	install -d -m 755 $(DESTDIR)$(DOCDIR)/examples
 	install -m 644 $(addprefix config/examples/,$(examples)) $(DESTDIR)$(DOCDIR)/examples
-	@if test -e $(policy); then echo '$(policy) is there already and stays as it is'; \
-	else set -x; install -D -m 644 config/policy.toml $(policy); fi
+	if test -e $(policy); then echo '$(policy) is there already and stays as it is'; \
+	else install -D -m 644 config/policy.toml $(policy); fi
+	echo 'tagkeeper is installed in $(DESTDIR)$(BINDIR), its policy is in $(dir $(policy))'
+	if test -z '$(DESTDIR)'; then \
+		echo 'Next, as root:'; \
+		echo '  systemd-sysusers && systemd-tmpfiles --create tagkeeper.conf && systemctl daemon-reload'; \
+		echo '  systemctl enable --now tagkeeper.timer'; \
+		echo '  tagkeeper init >$(dir $(policy))policy.d/host.toml    # then edit it, and: tagkeeper check'; \
+	fi
 
 uninstall:
-	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then set -x; \
+	if test -z '$(DESTDIR)' && test -d /run/systemd/system; then \
 		systemctl disable --now tagkeeper.timer; systemctl stop tagkeeper.service; true; \
 	fi
 	rm -f $(DESTDIR)$(BINDIR)/tagkeeper $(DESTDIR)$(UNITDIR)/tagkeeper.service $(DESTDIR)$(UNITDIR)/tagkeeper.timer \
@@ -311,6 +330,7 @@ uninstall:
 	for dir in $(LIBDIR) $(DATADIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \
 	done
-	@if test -z '$(DESTDIR)' && test -d /run/systemd/system; then set -x; \
+	if test -z '$(DESTDIR)' && test -d /run/systemd/system; then \
 		systemctl daemon-reload; systemctl reset-failed tagkeeper.service 2>/dev/null; true; \
 	fi
+	echo 'tagkeeper is removed. Policy and state are kept: $(dir $(policy)) and /var/lib/tagkeeper'

@@ -11,10 +11,10 @@ use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, EndpointSettings};
 use bollard::query_parameters::InspectContainerOptions;
 use tagkeeper::engine::Transport;
+use tagkeeper::text::clean;
 
 use crate::deadline;
 use crate::subject::is_hex;
-use crate::text::tame;
 
 const SOCKET: &str = "/run/docker.sock";
 /// How often a container may borrow its network from another: a pod's container does once.
@@ -42,12 +42,9 @@ impl<'a> Engine<'a> {
             Err(Error::DockerResponseServerError {
                 status_code,
                 message,
-            }) => bail!(
-                "the engine answered {status_code}: {}",
-                tame(message.as_bytes())
-            ),
+            }) => bail!("the engine answered {status_code}: {}", clean(message)),
             Err(error) => {
-                let why = tame(format!("{:#}", anyhow::Error::new(error)).as_bytes());
+                let why = clean(format_args!("{:#}", anyhow::Error::new(error)));
                 bail!("failed to ask the engine at '{}': {why}", self.socket)
             }
         }
@@ -79,7 +76,7 @@ impl<'a> Engine<'a> {
         ensure!(
             seen.id.as_deref() == Some(container),
             "the engine answered about container '{}'",
-            tame(seen.id.unwrap_or_default().as_bytes())
+            clean(seen.id.unwrap_or_default())
         );
         Ok(seen)
     }
@@ -103,7 +100,7 @@ fn network_of(seen: ContainerInspectResponse) -> Result<Network> {
         ensure!(
             !other.is_empty() && is_hex(other),
             "the container's network is '{}', which names no id",
-            tame(mode.as_bytes())
+            clean(mode)
         );
         return Ok(Network::Borrowed(other.to_owned()));
     }
@@ -111,7 +108,7 @@ fn network_of(seen: ContainerInspectResponse) -> Result<Network> {
     first_address(networks.unwrap_or_default())
         .map(Network::Own)
         .with_context(|| {
-            let mode = tame(mode.as_bytes());
+            let mode = clean(mode);
             format!("the engine knows no address of the container (network '{mode}'): name one with --host")
         })
 }

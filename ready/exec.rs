@@ -9,12 +9,12 @@ use bollard::container::LogOutput;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use futures_util::StreamExt as _;
+use tagkeeper::text::{MAX_CHARS, clean};
 
 use crate::deadline;
 use crate::engine::Engine;
 use crate::options::{Options, Usage};
 use crate::subject::{Subject, is_hex};
-use crate::text::tame;
 use crate::wait_for;
 
 pub(crate) const USAGE: &str =
@@ -22,7 +22,7 @@ pub(crate) const USAGE: &str =
 pub(crate) const OPTIONS: &[&str] = &["socket", "user", "timeout"];
 
 /// How much of the script's last words is kept.
-const KEPT_BYTES: usize = 2048;
+const KEPT_BYTES: usize = MAX_CHARS;
 /// Between the end of the output and the engine's knowing of the end of the script.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
@@ -63,7 +63,10 @@ async fn run(subject: &Subject, options: &Options) -> Result<()> {
     };
     match code {
         Some(0) => Ok(()),
-        Some(code) => bail!("'{program}' ended with {code}: {}", tame(&words)),
+        Some(code) => bail!(
+            "'{program}' ended with {code}: {}",
+            clean(String::from_utf8_lossy(&words))
+        ),
         None => bail!("the engine does not know how '{program}' ended"),
     }
 }

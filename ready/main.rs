@@ -12,7 +12,6 @@ mod http;
 mod options;
 mod sonic;
 mod subject;
-mod text;
 
 use std::ffi::OsString;
 use std::future::Future;

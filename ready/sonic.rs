@@ -11,12 +11,12 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tagkeeper::redis::Redis;
+use tagkeeper::text::clean;
 
 use crate::deadline;
 use crate::engine::Engine;
 use crate::options::{Options, Usage};
 use crate::subject::{Subject, is_hex};
-use crate::text::tame;
 use crate::wait_for;
 
 pub(crate) const USAGE: &str =
@@ -65,8 +65,8 @@ pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
     ensure!(
         own == version,
         "{key} has container_version '{}', and the container has '{}'",
-        tame(version.as_bytes()),
-        tame(own.as_bytes())
+        clean(version),
+        clean(own)
     );
     Ok(())
 }
@@ -99,18 +99,18 @@ fn judge(key: &str, fields: &[Option<String>; 4], id: &str, name: &str) -> Resul
     let (wanted, naming) = match owner {
         "local" => ("none", (named == name).then_some(Naming::Fully)),
         "kube" => ("running", naming(named, version.unwrap_or(""), id)),
-        _ => bail!("{key} has current_owner '{}'", tame(owner.as_bytes())),
+        _ => bail!("{key} has current_owner '{}'", clean(owner)),
     };
     ensure!(
         remote == wanted,
         "{key} has current_owner '{owner}' with remote_state '{}', not '{wanted}'",
-        tame(remote.as_bytes())
+        clean(remote)
     );
     naming.with_context(|| {
         format!(
             "{key} has current_owner '{owner}' with container_id '{}', which does not name '{}' ({})",
-            tame(named.as_bytes()),
-            tame(name.as_bytes()),
+            clean(named),
+            clean(name),
             id.get(..SHORT_ID).unwrap_or(id)
         )
     })

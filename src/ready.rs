@@ -163,7 +163,7 @@ mod tests {
             wall: String::new(),
         };
         let late = ready(
-            "touch $0; echo still loading; exec sleep 300",
+            "echo still loading; touch $0; exec sleep 300",
             &begun,
             10_000,
         );

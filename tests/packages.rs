@@ -99,6 +99,29 @@ fn make_install_installs_what_make_uninstall_takes_away() -> Result<()> {
     Ok(())
 }
 
+/// Two hundred lines of `install` say less than where it went and what to do next.
+#[test]
+fn make_install_and_make_uninstall_end_in_a_few_lines_with_what_is_there() -> Result<()> {
+    package("deb")?;
+    let root = tempfile::tempdir()?;
+    let shown = root.path().display();
+    let installed = format!(
+        "tagkeeper is installed in {shown}/usr/bin, its policy is in {shown}/etc/tagkeeper/\n"
+    );
+    assert_eq!(make("install", root.path())?, installed);
+    let again = make("install", root.path())?;
+    let kept = format!("{shown}/etc/tagkeeper/policy.toml is there already and stays as it is\n");
+    assert_eq!(again, kept + &installed);
+    assert_eq!(
+        make("uninstall", root.path())?,
+        format!(
+            "tagkeeper is removed. Policy and state are kept: {shown}/etc/tagkeeper/ and \
+             /var/lib/tagkeeper\n"
+        )
+    );
+    Ok(())
+}
+
 #[test]
 fn the_bill_of_materials_lists_what_the_notices_do() -> Result<()> {
     let (root, _) = installed()?;

@@ -55,7 +55,8 @@ fn features(socket: &Path) -> Result<Vec<Feature>> {
     let socket = socket
         .to_str()
         .context("the path of the socket is not UTF-8")?;
-    let mut redis = Redis::connect(socket, CONFIG_DB, Some(PATIENCE))?;
+    let mut redis = Redis::connect(socket, CONFIG_DB, Some(PATIENCE))
+        .context("--sonic is for SONiC switches, and asks the Redis server there; --sonic=SOCKET names another")?;
     let mut features = Vec::new();
     for key in redis.keys("FEATURE|*")? {
         let [set_owner, state, per_asic] =

@@ -66,6 +66,14 @@ impl CommandError {
     fn failed(error: impl Into<anyhow::Error>) -> Self {
         Self::new(Exit::Failed, error)
     }
+
+    /// What went wrong, for where there is room for one line.
+    fn brief(&self) -> String {
+        match self.error.downcast_ref::<Refused>() {
+            Some(refused) => refused.brief(),
+            None => report::log::in_words(&self.error),
+        }
+    }
 }
 
 /// Reads the clocks. `main` has the only one; what lasts longer than a moment asks it more than once.
@@ -121,7 +129,7 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
             }
             _ => report::log::log_error(None, &failed.error),
         }
-        notify::status(&format!("failed: {}", report::log::in_words(&failed.error)));
+        notify::status(&format!("failed: {}", failed.brief()));
         failed.exit
     })
 }
@@ -156,12 +164,10 @@ fn load_policy(options: &Options) -> Result<Settings, CommandError> {
     settings.map_err(|refused| CommandError::new(Exit::Refused, refused))
 }
 
-/// The file that a person would edit.
+/// The file that a person would write a first workload into: `--policy`, else a drop-in.
 fn operators_file(options: &Options) -> PathBuf {
-    options
-        .policy
-        .clone()
-        .unwrap_or_else(|| policy_file::Roots::default().file)
+    let drop_in = || policy_file::Roots::default().dropin_dir.join("host.toml");
+    options.policy.clone().unwrap_or_else(drop_in)
 }
 
 fn state_dir(options: &Options) -> StateDir {
@@ -219,18 +225,16 @@ fn error_of_lock(dir: &StateDir, error: LockError) -> CommandError {
     match error {
         LockError::Held => CommandError::new(
             Exit::Locked,
-            anyhow::Error::new(error).context(format!(
-                "nothing was done in '{shown}'; try again when that pass has ended"
-            )),
+            anyhow!("{error} of '{shown}'; nothing was done, try again when it has ended"),
         ),
         LockError::Io(file) => {
             let help = match file.io_error().kind() {
                 ErrorKind::PermissionDenied => format!(
-                    "'{shown}' is not writable for this user: run as root or as user tagkeeper, or name another directory by --state-dir"
+                    "nothing was done: '{shown}' is not writable for this user: run as root or as user tagkeeper, or name another directory by --state-dir"
                 ),
-                ErrorKind::ReadOnlyFilesystem => {
-                    format!("'{shown}' cannot be written: name another directory by --state-dir")
-                }
+                ErrorKind::ReadOnlyFilesystem => format!(
+                    "nothing was done: '{shown}' is read-only, as a disk with errors becomes (see `dmesg`): make it writable, or name another directory by --state-dir"
+                ),
                 _ => format!("'{shown}' cannot be used as the state directory; nothing was done"),
             };
             CommandError::failed(anyhow::Error::new(file).context(help))

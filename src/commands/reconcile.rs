@@ -88,7 +88,7 @@ fn note_pass(dir: &StateDir, clocks: &Clocks, ended: Result<&Exit, &CommandError
     let (exit, error) = match ended {
         Ok(exit) => (*exit, None),
         Err(error) if error.exit == Exit::Locked => return,
-        Err(error) => (error.exit, Some(report::log::in_words(&error.error))),
+        Err(error) => (error.exit, Some(error.brief())),
     };
     let reading = clocks();
     let error = error.map(|error| crate::text::clean(&error));

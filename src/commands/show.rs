@@ -64,14 +64,67 @@ pub(super) struct Looked {
     corrupt: Option<anyhow::Error>,
 }
 
+/// Why there was nothing to look at.
+pub(super) struct Unseen {
+    pub(super) failed: CommandError,
+    /// Where the engine alone is the reason: what is known without it.
+    preface: Option<Box<Preface>>,
+}
+
+impl From<CommandError> for Unseen {
+    fn from(failed: CommandError) -> Self {
+        Self {
+            failed,
+            preface: None,
+        }
+    }
+}
+
+impl From<Unseen> for CommandError {
+    fn from(unseen: Unseen) -> Self {
+        unseen.failed
+    }
+}
+
+impl Unseen {
+    fn new(failed: CommandError, mut preface: Preface) -> Self {
+        // What is about to be printed as the error of this look need not be read twice.
+        let now = report::log::in_words(&failed.error);
+        if let Some(LastPassView { pass, .. }) = &mut preface.last_pass {
+            pass.error = pass.error.take().filter(|error| !error.ends_with(&now));
+        }
+        Self {
+            failed,
+            preface: Some(Box::new(preface)),
+        }
+    }
+
+    /// When the last pass ended, how, and whether the timer is active: `status` says so without the engine, too.
+    pub(super) fn last_pass(&self, subject: &Subject<'_>, page: Page) -> String {
+        let shown = self.preface.as_ref();
+        let shown = shown.filter(|_| subject.view == View::Status);
+        shown.map_or_else(String::new, |preface| {
+            report::text::last_pass(preface, page)
+        })
+    }
+}
+
 pub(super) fn show(
     options: &Options,
     clocks: &Clocks,
     subject: &Subject<'_>,
 ) -> Result<Exit, CommandError> {
-    let looked = look(options, clocks, subject)?;
-    looked.log_corrupt();
     let page = terminal::page(options, &std::io::stdout());
+    let looked = match look(options, clocks, subject) {
+        Ok(looked) => looked,
+        Err(unseen) => {
+            if options.format == Format::Text {
+                print(&unseen.last_pass(subject, page))?;
+            }
+            return Err(unseen.failed);
+        }
+    };
+    looked.log_corrupt();
     print(&looked.render(subject, options.format, page))?;
     Ok(looked.exit())
 }
@@ -81,7 +134,7 @@ pub(super) fn look(
     options: &Options,
     clocks: &Clocks,
     subject: &Subject<'_>,
-) -> Result<Looked, CommandError> {
+) -> Result<Looked, Unseen> {
     let settings = load_policy(options)?;
     let only = subject
         .workload
@@ -103,7 +156,15 @@ pub(super) fn look(
     let mut corrupt = None;
     let state = match dir.load() {
         Ok(Loaded::State(state)) => state,
-        Ok(Loaded::Absent) => State::default(),
+        Ok(Loaded::Absent) => {
+            if options.state_dir.is_some() && !dir.path().is_dir() {
+                preface.notes.push(format!(
+                    "there is no directory '{}', so this is what a fresh start would do; is --state-dir right?",
+                    dir.path().display()
+                ));
+            }
+            State::default()
+        }
         Err(error @ LoadError::Corrupt { .. }) => {
             let error = about_file(&dir, error);
             preface.notes.push(format!(
@@ -112,17 +173,13 @@ pub(super) fn look(
             corrupt = Some(error);
             State::default()
         }
-        Err(error) => return Err(error_of_load(&dir, error)),
+        Err(error) => return Err(error_of_load(&dir, error).into()),
     };
     let now = state.clock.at_most(&reading);
-    let mut engine = connect(options, &settings.engine, deadline)?;
-    let mut commands = ready::Commands::new(deadline);
-    let mut ask = |queries: &[_]| commands.ask_all(&settings.policy, queries);
-    let mut answers = ReadyAnswers::new(&mut ask);
-    // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
-    let answers = (subject.view == View::Plan).then_some(&mut answers);
-    let observed = reconcile::observe_for(&mut engine, &settings.policy, &state, &now, answers)
-        .map_err(|error| CommandError::new(Exit::Unavailable, error))?;
+    let observed = match observe(options, &settings, &state, &now, subject.view, deadline) {
+        Ok(observed) => observed,
+        Err(failed) => return Err(Unseen::new(failed, preface)),
+    };
     Ok(Looked {
         settings,
         now,
@@ -132,6 +189,24 @@ pub(super) fn look(
         preface,
         corrupt,
     })
+}
+
+fn observe(
+    options: &Options,
+    settings: &Settings,
+    state: &State,
+    now: &Now,
+    view: View,
+    deadline: Deadline<'_>,
+) -> Result<Observation, CommandError> {
+    let mut engine = connect(options, &settings.engine, deadline)?;
+    let mut commands = ready::Commands::new(deadline);
+    let mut ask = |queries: &[_]| commands.ask_all(&settings.policy, queries);
+    let mut answers = ReadyAnswers::new(&mut ask);
+    // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
+    let answers = (view == View::Plan).then_some(&mut answers);
+    reconcile::observe_for(&mut engine, &settings.policy, state, now, answers)
+        .map_err(|error| CommandError::new(Exit::Unavailable, error))
 }
 
 /// The rounds that follow the first one, as they are printed.

@@ -75,21 +75,23 @@ pub(super) fn wait(
             }
             Progress::Pending(said) => said,
         };
-        if is_terminal && said != shown {
+        let is_new = said != shown;
+        shown = said;
+        if is_terminal && is_new {
             let mut stderr = std::io::stderr().lock();
             // Progress is a convenience; where it cannot be shown, the wait goes on.
-            let _ = write!(stderr, "\r\x1b[K{name}: {said}").and_then(|()| stderr.flush());
-            shown = said;
+            let _ = write!(stderr, "\r\x1b[K{name}: {shown}").and_then(|()| stderr.flush());
         }
         if deadline.is_over() {
             end_line(is_terminal && !shown.is_empty());
+            let last = shown;
             let what = wanted
                 .version
                 .as_ref()
                 .map_or("the upgrade".to_owned(), Version::to_string);
             return Err(CommandError::new(
                 Exit::TimedOut,
-                anyhow!("{name}: {what} is not proven yet, and the timeout is over"),
+                anyhow!("{name}: {what} is not proven yet, and the timeout is over: {last}"),
             ));
         }
         let left = Duration::from_millis(deadline.remaining_ms());
@@ -155,7 +157,7 @@ impl Wanted {
                 let why = words::failure_reason(failure);
                 Progress::Failed(version, format!("{why}, before the wait began"))
             }
-            _ => Progress::Pending(format!("waiting for {version} to run")),
+            _ => Progress::Pending(format!("no pass has seen {version} run")),
         }
     }
 }
@@ -290,7 +292,7 @@ mod tests {
     fn proven_rejected_and_failed() {
         let done = known(|known| known.memory.lineage.push(proven("v2")));
         assert_eq!(said(Some("v2"), &done, 0), "proven: v2");
-        assert_eq!(said(Some("v3"), &done, 0), "waiting for v3 to run");
+        assert_eq!(said(Some("v3"), &done, 0), "no pass has seen v3 run");
         let mut rejected = known(|_| {});
         let rejection = Rejected {
             version: Version::new("v2"),
@@ -324,7 +326,7 @@ mod tests {
         assert_eq!(said(Some("v2"), &again, 10 * OLD_FAILURE_MS), waits);
         // No pass has seen it yet: two are given the time to.
         let unseen = known(|known| known.failures.push(old.clone()));
-        assert_eq!(said(Some("v2"), &unseen, 0), "waiting for v2 to run");
+        assert_eq!(said(Some("v2"), &unseen, 0), "no pass has seen v2 run");
         assert_eq!(
             said(Some("v2"), &unseen, OLD_FAILURE_MS),
             "failed: v2: removed, before the wait began"

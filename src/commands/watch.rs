@@ -52,16 +52,14 @@ fn frame(
     clocks: &Clocks,
     subject: &Subject<'_>,
 ) -> Result<String, CommandError> {
+    let page = terminal::page(options, &std::io::stdout());
     let shown = match look(options, clocks, subject) {
-        Ok(looked) => looked.render(
-            subject,
-            Format::Text,
-            terminal::page(options, &std::io::stdout()),
-        ),
-        Err(failed) if failed.exit == Exit::Usage => return Err(failed),
-        Err(failed) => format!(
-            "error: {}\n",
-            report::text::cleaned(&report::log::in_words(&failed.error))
+        Ok(looked) => looked.render(subject, Format::Text, page),
+        Err(unseen) if unseen.failed.exit == Exit::Usage => return Err(unseen.failed),
+        Err(unseen) => format!(
+            "{}error: {}\n",
+            unseen.last_pass(subject, page),
+            report::text::cleaned(&report::log::in_words(&unseen.failed.error))
         ),
     };
     Ok(format!(

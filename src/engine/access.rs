@@ -74,7 +74,7 @@ fn refused(socket: &str) -> String {
     if is_socket {
         format!("nothing listens on '{socket}': is the engine running? Start it, and try again")
     } else {
-        format!("'{socket}' is no socket: name the engine's, by --socket or in [engine]")
+        format!("'{socket}' is not a socket: name the engine's, by --socket or in [engine]")
     }
 }
 

@@ -397,6 +397,25 @@ impl Refused {
         })
     }
 
+    /// The first reason and how many more there are, in one line, for where there is room for one.
+    pub fn brief(&self) -> String {
+        let first = self
+            .problems
+            .first()
+            .map_or_else(String::new, |problem| match problem {
+                Problem::Wrong(diagnostic) => {
+                    format!("{} ({})", diagnostic.message, diagnostic.place)
+                }
+                Problem::Unreadable { .. } | Problem::Missing { .. } => problem.message(),
+            });
+        let more = match self.count().saturating_sub(1) {
+            0 => String::new(),
+            1 => ", and 1 more error".to_owned(),
+            n => format!(", and {n} more errors"),
+        };
+        format!("the policy is refused: {first}{more}; see `tagkeeper check`")
+    }
+
     /// The reasons, as compilers print them, and how many there are. With colours for a terminal,
     /// or without.
     pub fn print(&self, colors: bool) -> String {

@@ -90,6 +90,9 @@ pub struct Outcome {
     pub failed_actions: usize,
 }
 
+/// What it means that a state was not saved.
+const UNSAVED: &str = "the state was not saved, so nothing new was promoted or removed: make room on its disk, or repair it; the next pass tries again";
+
 /// Why a pass broke off.
 #[derive(Debug)]
 pub enum PassError {
@@ -121,7 +124,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                         let plan = planner::plan_as_saved(self.policy, &state, &observed);
                         self.act(&plan, &mut record);
                         let again = self.store.save(&decision.state);
-                        again.map_err(|_| PassError::Broken(error))?;
+                        again.map_err(|_| PassError::Broken(error.context(UNSAVED)))?;
                         state = decision.state;
                     }
                 }

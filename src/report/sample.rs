@@ -29,7 +29,7 @@ pub(crate) fn preface() -> Preface {
                 error: None,
             },
         }),
-        ..Preface::new("/etc/tagkeeper/policy.toml")
+        ..Preface::new("/etc/tagkeeper/policy.d/host.toml")
     }
 }
 

@@ -137,7 +137,7 @@ fn of_the_socket() {
     };
     told(&["there is no socket '", "other.sock'", "--socket"]);
     fs::write(&socket, "").expect("writable");
-    told(&["other.sock' is no socket", "--socket"]);
+    told(&["other.sock' is not a socket", "--socket"]);
     fs::remove_file(&socket).expect("ours");
     drop(UnixListener::bind(&socket).expect("a new name"));
     told(&["nothing listens on '", "is the engine running?"]);
@@ -231,9 +231,8 @@ fn of_the_state() {
     let lock = File::create(host.path("state/lock")).expect("writable");
     flock(&lock, FlockOperation::LockExclusive).expect("nobody else holds it");
     let said = [
-        "nothing was done in '",
-        "try again when that pass has ended",
-        "another pass holds the lock",
+        "another pass holds the lock of '",
+        "nothing was done, try again when it has ended",
     ];
     assert_said("lock", &host.run_at(0, &["reconcile"]), 75, &said);
 }

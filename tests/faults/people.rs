@@ -468,4 +468,64 @@ fn status_says_when_the_last_pass_ended_and_how() {
     assert_eq!(last_pass["exit_code"], 69, "{last_pass:#}");
     let error = last_pass["error"].as_str().unwrap_or_default();
     assert!(error.contains("no disk"), "{last_pass:#}");
+
+    // A refused policy fills a screen; here it is one line, and the first of its errors.
+    host.set_policy(&format!("{POLICY}sok = \"1m\"\ngrac = \"1h\"\n"));
+    run(1_030, &["reconcile"]).expect_code(78);
+    host.set_policy(POLICY);
+    let screen = run(1_031, &["status"]).expect_code(0).stdout;
+    let screen = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = "FAILED, exit code 78: the policy is refused: unknown key 'sok' in ";
+    assert!(screen.contains(said), "{screen}");
+    let rest = "and 1 more error; see `tagkeeper check`";
+    assert!(screen.contains(rest) && !screen.contains('^'), "{screen}");
+}
+
+/// With the engine away, an operator still wants to know since when, and whether passes go on.
+#[test]
+fn status_says_when_the_last_pass_ended_also_without_the_engine() {
+    let host = soaking(POLICY);
+    let runtime = host.path("run");
+    std::fs::create_dir(&runtime).expect("writable");
+    let run = |socket: &str, secs: u64, args: &[&str]| {
+        let mut command = host.command_on(&host.path(socket), secs, args);
+        crate::host::finish(command.env("RUNTIME_DIRECTORY", &runtime))
+    };
+    run("docker.sock", 10, &["reconcile"]).expect_code(0);
+    let away = run("away.sock", 70, &["status"]).expect_code(69);
+    assert_eq!(away.stdout, "last pass 1 min ago, ok\n");
+    let error = "error: failed to list the images at '";
+    assert!(away.stderr.starts_with(error), "{away:#?}");
+
+    // A pass has met the same error: it is not printed twice.
+    run("away.sock", 80, &["reconcile"]).expect_code(69);
+    let away = run("away.sock", 81, &["status", "app"]).expect_code(69);
+    let failed = "last pass 1 s ago FAILED, exit code 69\n";
+    assert_eq!(away.stdout, failed);
+    assert!(away.stderr.starts_with(error), "{away:#?}");
+    assert_eq!(away.stderr.lines().count(), 1, "{away:#?}");
+
+    // plan is about the next pass, and JSON is whole or not there.
+    for args in [&["plan"][..], &["status", "--format", "json"]] {
+        let away = run("away.sock", 82, args).expect_code(69);
+        assert_eq!(away.stdout, "", "{args:?}");
+    }
+}
+
+/// A slip in --state-dir must not look like a host on which nothing is proven.
+#[test]
+fn a_state_directory_that_is_named_and_not_there_is_no_fresh_host() {
+    let host = soaking(POLICY);
+    let note = "note: there is no directory '";
+    let shown = |args: &[&str]| {
+        let shown = host.run_at(5, args).expect_code(0).stdout;
+        shown.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for args in [["status"], ["plan"]] {
+        assert!(!shown(&args).contains(note), "{args:?}");
+    }
+    std::fs::rename(host.state_dir(), host.path("elsewhere")).expect("writable");
+    for args in [["status"], ["plan"]] {
+        assert!(shown(&args).contains(note), "{}", shown(&args));
+    }
 }

@@ -82,6 +82,9 @@ fn without_a_saved_state_there_is_no_promotion() {
         let (state, names) = (host.state_bytes(), host.names());
         let outcome = host.pass_at(RIPE).expect_code(1);
         assert_eq!(outcome.mutations(), [""; 0], "the soak could not be noted");
+        let said =
+            "error: the state was not saved, so nothing new was promoted or removed: make room";
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
         assert!(outcome.stderr.contains("No space left"), "{outcome:#?}");
         assert_eq!((host.state_bytes(), host.names()), (state, names));
         free(&host);

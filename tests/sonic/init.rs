@@ -143,6 +143,11 @@ fn a_server_that_is_not_there_or_hangs_is_unavailable() {
             .contains("failed to ask the Redis server at '/nowhere/redis.sock'"),
         "{gone:#?}"
     );
+    assert!(
+        gone.stderr
+            .starts_with("error: --sonic is for SONiC switches"),
+        "{gone:#?}"
+    );
     assert_eq!(
         gone.stdout, "",
         "nothing is printed that looks like a policy"

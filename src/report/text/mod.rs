@@ -52,6 +52,11 @@ pub fn status(plan: &Plan, preface: &Preface, shown: Shown, page: Page) -> Strin
     out
 }
 
+/// When the last pass ended, how, and whether the timer is active: what `status` knows without the engine.
+pub fn last_pass(preface: &Preface, page: Page) -> String {
+    overview::last_pass_line(preface, page) + &notes(preface, page)
+}
+
 /// What the next pass would do to its end, and why; like a diff, to be approved. `later` are the rounds after the first.
 pub fn plan(
     plan: &Plan,

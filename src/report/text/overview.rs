@@ -23,6 +23,12 @@ pub(super) fn head(plan: &Plan, preface: &Preface, page: Page) -> String {
     page.line_with_right(&left, &counts(plan))
 }
 
+/// The first line without the engine: nothing is known of the workloads.
+pub(super) fn last_pass_line(preface: &Preface, page: Page) -> String {
+    let (tone, said) = last_pass(preface);
+    page.paragraph("", 0, Text::default().and(tone, said))
+}
+
 fn last_pass(preface: &Preface) -> (Tone, String) {
     let is_active = preface.timer.as_ref().map(|word| word == "active");
     let timer = match (&preface.timer, is_active) {
@@ -49,9 +55,15 @@ fn last_pass(preface: &Preface) -> (Tone, String) {
     if code != 0 {
         let why = view.pass.error.as_deref().map(words::one_line);
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
+        // A remedy comes last, to be copied.
+        let said = if is_active == Some(false) {
+            format!("{why}{timer}")
+        } else {
+            format!("{timer}{why}")
+        };
         return (
             Tone::Bad,
-            format!("last pass {ago} ago FAILED, exit code {code}{timer}{why}"),
+            format!("last pass {ago} ago FAILED, exit code {code}{said}"),
         );
     }
     if view.seconds_ago > SILENT_SECS {

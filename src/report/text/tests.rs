@@ -151,6 +151,13 @@ fn the_first_line_says_whether_passes_are_made() {
                 .to_owned(),
         ),
         (
+            with(40, 78, Some("the policy is refused"), Some("inactive")),
+            format!(
+                "last pass 40 s ago FAILED, exit code 78: the policy is refused; \
+                 tagkeeper.timer is inactive, {enable}"
+            ),
+        ),
+        (
             never(Some("active")),
             "no pass on record since the host booted, timer active".to_owned(),
         ),
