@@ -20,6 +20,7 @@ SECONDS     ?= 60
 DEPTH       ?= 7
 HISTORIES   ?= 10000
 HOSTS       ?= 10000
+CUTS        ?= 20
 SCOPE       ?=
 # Debian's name of a machine to build for (docs/decisions/0021-packages-for-other-machines.md).
 ARCH        ?=
@@ -57,7 +58,7 @@ export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
-.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points fleet-sim test-fleet test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain check-toolchain
+.PHONY: help build release manual test reproducible test-toolchain test-arch target advisories soak-test exhaustive kill-points fleet-sim test-fleet test-vm test-engines test-orchestrators fuzz mutants operating demo recording size bench bench-unit bench-fleet deb rpm tools install uninstall root toolchain check-toolchain
 
 # Their commands are as long as the list of files; what they end with is what a person reads.
 .SILENT: install uninstall
@@ -85,6 +86,7 @@ help:
 	@echo 'make kill-points   counts what make test kills and cuts, and writes docs/reliability.md (three minutes)'
 	@echo 'make fleet-sim  a day of HOSTS=$(HOSTS) model hosts, in four practices; writes docs/fleet.md (twenty minutes)'
 	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; fifteen minutes)'
+	@echo 'make test-vm    an upgrade, a reboot and CUTS=$(CUTS) power cuts on an emulated machine; writes docs/reliability.md (root, Debian, QEMU)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; half an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
@@ -161,6 +163,11 @@ test-fleet: root toolchain tools
 	scripts/install-test-packages
 	$(CARGO) build --locked
 	scripts/test-fleet $(if $(filter file,$(origin HOSTS)),10,$(HOSTS))
+
+# Boots once for each cut, and an emulated boot takes minutes.
+test-vm: root deb
+	scripts/install-test-packages
+	scripts/figure vm '{}' scripts/test-vm target/debian/tagkeeper_*_amd64.deb $(CUTS)
 
 test-engines: root toolchain
 	scripts/install-test-packages

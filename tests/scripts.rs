@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs them by `sh`.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 11] = [
     ".ci",
     "bench",
     "demo",
@@ -21,6 +21,7 @@ const PLACES: [&str; 10] = [
     "ready",
     "scripts",
     "tests/fleet",
+    "tests/vm",
 ];
 
 fn scripts() -> Vec<PathBuf> {
