@@ -146,7 +146,7 @@ fn of_the_socket() {
 const NEWER: fn(&Host) =
     |host| fs::write(host.state_file(), r#"{"version": 99}"#).expect("writable");
 const BROKEN: fn(&Host) = |host| fs::write(host.state_file(), "{").expect("writable");
-const IDLE: fn(&Host) = |host| host.engine().docker.exit("k8s_app_1", 1);
+const IDLE: fn(&Host) = |host| host.engine().docker.exit("k8s_app_1", 0);
 const NO_DIRECTORY: fn(&Host) = |host| {
     fs::remove_dir(host.state_dir()).expect("empty");
     fs::write(host.state_dir(), "").expect("writable");

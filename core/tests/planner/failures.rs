@@ -261,7 +261,7 @@ fn crashed(code: i64) -> Host {
 fn a_crash_loop_that_no_pass_has_seen_run_has_failed_when_two_have_seen_it() {
     let mut host = crashed(3);
     host.minutes(1);
-    assert_eq!(host.told(), ["pending"]);
+    assert!(host.told().is_empty(), "it does not run");
     assert_eq!(host.pending().as_deref(), Some("v3=c"));
     host.minutes(1);
     assert_eq!(host.told(), ["failed"]);

@@ -79,8 +79,9 @@ pub(super) fn begin(
         .iter()
         .any(|f| f.image == *image && f.outcome == Outcome::Failed);
     let times = times_pending(&state, image);
-    let is_known = failed_before || (beginning.own_end.is_some() && times > 0);
-    if !is_known {
+    // What has crashed is said when the next look finds it so.
+    let is_news = !failed_before && beginning.own_end.is_none();
+    if is_news {
         events.push(EventKind::Pending {
             version: version.clone(),
             image: image.clone(),
