@@ -154,13 +154,16 @@ impl Orchestrator for Swarm {
         self.deploy_with(version, &["--update-order", "start-first"])
     }
 
-    /// `docker service rollback`: what it ran before.
+    /// `docker service rollback`: what it ran before. It is refused while Swarm itself writes down how its update goes.
     fn roll_back(&self, _to: &Version<'_>) -> Result<()> {
         let service = self.service();
-        self.docker(
-            &["service", "rollback"],
-            &[&["--detach", "--quiet", &service]],
-        )
+        let options = ["--detach", "--quiet", &service];
+        self.on.until("Swarm takes the rollback", || {
+            match self.docker(&["service", "rollback"], &[&options]) {
+                Err(error) if format!("{error:#}").contains("update out of sequence") => Ok(false),
+                said => said.map(|()| true),
+            }
+        })
     }
 
     fn recover(&self, _to: &Version<'_>) -> Result<()> {
