@@ -278,7 +278,7 @@ fn upgrade_waits_at_the_gate_of_the_fleet_page() -> Result<()> {
         // The others get v3 as well: this node does once it is one of them.
         swarm.type_in(&after[0])?;
         ensure!(
-            swarm.running()?.is_empty(),
+            swarm.running_in(&swarm.service())?.is_empty(),
             "a canary is none of the others"
         );
         let mut label = labels[0].clone();
@@ -286,7 +286,7 @@ fn upgrade_waits_at_the_gate_of_the_fleet_page() -> Result<()> {
             "ring=one".clone_into(word);
         }
         swarm.type_in(&label)?;
-        swarm.runs("v3", &v3)?;
+        swarm.runs_in(&swarm.service(), "v3", &v3)?;
         on.until("it is no canary", || {
             Ok(swarm.running_in(&canary)?.is_empty())
         })
