@@ -80,6 +80,11 @@ impl Image {
     pub fn tags(&self) -> impl Iterator<Item = &Reference> {
         self.references.iter().filter(|r| !r.is_digest())
     }
+
+    /// The digests that registries know it by.
+    pub fn digests(&self) -> impl Iterator<Item = &str> {
+        self.references.iter().filter_map(Reference::digest)
+    }
 }
 
 /// One container, in any state.

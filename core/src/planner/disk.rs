@@ -43,11 +43,8 @@ fn rejected_here(state: &State, observed: &Observation) -> Rejections {
     let mut rejections = state.rejected.clone();
     for rejected in rejections.values_mut() {
         let here = observed.images.iter().filter_map(|image| {
-            let mut digests = image.references.iter().filter_map(Reference::digest);
-            let rejection = digests.find_map(|digest| {
-                let mut known = rejected.values();
-                known.find(|rejection| rejection.digests.contains(digest))
-            })?;
+            let mut known = rejected.values();
+            let rejection = known.find(|r| image.digests().any(|d| r.digests.contains(d)))?;
             Some((image.id.clone(), rejection.clone()))
         });
         let here: Vec<_> = here.collect();

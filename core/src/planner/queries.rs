@@ -79,7 +79,10 @@ fn of_workload(subject: Subject<'_>, known: &WorkloadState) -> Vec<Query> {
         .filter(|p| !subject.is_proven(memory, &p.image));
     let ended = pending.flat_map(|pending| upgrade::ended_to_inspect(subject, pending));
     // Only where nothing is to be soaked: that comes before what has crashed.
-    let crashed = upgrade::possible_crash(subject, known, &serving).filter(|_| unproven.is_empty());
+    let crashed = unproven
+        .is_empty()
+        .then(|| upgrade::possible_crash(subject, known, &serving))
+        .flatten();
     let stale = stale::to_inspect(subject, memory).filter(|_| !subject.is_held());
     let unknown = |c: &&Container| serving::details(subject, c).is_none();
     let to_inspect = unproven

@@ -1,7 +1,6 @@
 //! The two decisions that a person asks for: `rollback` and `accept` (design 7).
 
 use alloc::borrow::ToOwned;
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,8 +8,8 @@ use alloc::vec::Vec;
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
 use crate::model::{
-    Action, Container, Event, EventKind, Failure, ImageId, Memory, NoFallback, Observation, Policy,
-    Reference, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Action, Container, Event, EventKind, Failure, Image, ImageId, Memory, NoFallback, Observation,
+    Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -235,23 +234,17 @@ fn rejected_state(
     let mut decided = state.clone();
     decided.clock = subject.observed().until.clock;
     decided.workloads.insert(name.clone(), known);
+    let image = subject.inventory.image(&choice.image);
+    let digests = image.into_iter().flat_map(Image::digests);
     let rejected = Rejected {
         version: choice.version.clone(),
         at: subject.wall(),
-        digests: digests(subject, &choice.image),
+        digests: digests.map(ToOwned::to_owned).collect(),
         proven: proven.into_iter().next(),
     };
     let of_workload = decided.rejected.entry(name.clone()).or_default();
     of_workload.insert(choice.image.clone(), rejected);
     decided
-}
-
-/// The digests that an image on the disk has from registries.
-fn digests(subject: Subject<'_>, image: &ImageId) -> BTreeSet<String> {
-    let image = subject.inventory.image(image);
-    let names = image.into_iter().flat_map(|image| &image.references);
-    let digests = names.filter_map(Reference::digest);
-    digests.map(ToOwned::to_owned).collect()
 }
 
 /// What is left to do for a rollback on the host as it is: `latest` moves to its target; then R2 applies. It works on hold, because

@@ -17,8 +17,9 @@ use crate::model::{Action, EventKind, ImageId, Note, RestartCause, WorkloadState
 
 pub(super) use ended::{ended_to_inspect, possible_crash};
 
+use ended::Crash;
 use ending::end;
-use soak::{Beginning, begin, go_on, wait, waits};
+use soak::{begin, go_on, wait, waits};
 
 /// What becomes of a workload's upgrade in this round.
 pub(super) struct Upgrade<'a> {
@@ -219,25 +220,22 @@ fn follow(
         events,
         ..Followed::quiet(WorkloadState::default())
     };
-    let candidate = candidate(subject, &state, serving);
-    let is_unclear = matches!(serving, Serving::None(WhyNone::Nameless(_)));
     let next = next(subject, &state, serving);
+    let is_unclear = matches!(serving, Serving::None(WhyNone::Nameless(_)));
     let pending = state.memory.pending.take();
-    match (pending, candidate) {
+    match (pending, next) {
         // On hold, a committed promotion waits to be recorded; and a look in which roles cannot be told changes nothing.
         (pending, _) if is_unclear || pending.as_ref().is_some_and(|p| p.promoting) => {
             state.memory.pending = pending;
             so_far.with(state)
         }
-        (None, _) => match next {
-            Some(next) => begin(subject, so_far.with(state), next, None),
-            None => so_far.with(state),
-        },
-        (Some(pending), Some(group)) if pending.image == *group.image => {
+        (None, None) => so_far.with(state),
+        (None, Some(next)) => begin(subject, so_far.with(state), next, serving, None),
+        (Some(pending), Some(Next::Candidate(group))) if pending.image == *group.image => {
             go_on(subject, so_far.with(state), pending, group, serving)
         }
-        (Some(pending), _) => {
-            let is_replaced = next.is_some_and(|next| pending.image != *next.image);
+        (Some(pending), next) => {
+            let is_replaced = next.is_some_and(|next| pending.image != *next.image());
             let waits = waits(subject, &state, &pending, serving);
             if let Some(cause) = waits.filter(|_| !is_replaced) {
                 return wait(subject, so_far.with(state), pending, cause);
@@ -245,27 +243,37 @@ fn follow(
             let provisional = pending.provisional_fallback.clone();
             let ended = end(subject, so_far.with(state), recalled, &pending, serving);
             match self::next(subject, &ended.state, serving) {
-                Some(next) => begin(subject, ended, next, provisional),
+                Some(next) => begin(subject, ended, next, serving, provisional),
                 None => ended,
             }
         }
     }
 }
 
-/// The upgrade that would begin: that of the candidate, or of what crashed before a pass saw it run.
-fn next<'a>(
+/// What an upgrade would begin with.
+enum Next<'s, 'a> {
+    /// The group that serves.
+    Candidate(&'s Group<'a>),
+    /// What crashed before a pass saw it run.
+    Crash(Crash<'a>),
+}
+
+impl<'a> Next<'_, 'a> {
+    fn image(&self) -> &'a ImageId {
+        match self {
+            Self::Candidate(group) => group.image,
+            Self::Crash(crash) => crash.image,
+        }
+    }
+}
+
+fn next<'s, 'a>(
     subject: Subject<'a>,
     state: &WorkloadState,
-    serving: &Serving<'a>,
-) -> Option<Beginning<'a>> {
-    match candidate(subject, state, serving) {
-        Some(group) => Some(Beginning::of_group(
-            subject,
-            group,
-            serving.is_orchestrated(),
-        )),
-        None => ended::crash(subject, state, serving).map(|c| Beginning::of_crash(subject, c)),
-    }
+    serving: &'s Serving<'a>,
+) -> Option<Next<'s, 'a>> {
+    let candidate = candidate(subject, state, serving).map(Next::Candidate);
+    candidate.or_else(|| ended::crash(subject, state, serving).map(Next::Crash))
 }
 
 /// What has soaked is promoted: recorded if `latest` names it already, by hand; else committed to, to be saved before the one

@@ -5,10 +5,10 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Followed;
 use super::ended::{
     Crash, containers_of, ended_containers, ended_since, is_member, is_plain_stop, loops, own_end,
 };
+use super::{Followed, Next};
 use crate::model::{
     Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Outcome,
     Pending, Proven, Readiness, RestartCause, WorkloadState,
@@ -16,9 +16,8 @@ use crate::model::{
 use crate::planner::serving::{self, Group, Serving, WhyNone};
 use crate::planner::{Subject, history, version};
 
-/// What an upgrade begins with: a group that serves, or a container that ended before a pass saw it run.
-pub(super) struct Beginning<'a> {
-    pub(super) image: &'a ImageId,
+/// What the record of an upgrade begins with.
+struct Beginning<'a> {
     /// The container that speaks for the image.
     container: Option<&'a Container>,
     members: Vec<Incarnation>,
@@ -28,34 +27,31 @@ pub(super) struct Beginning<'a> {
 }
 
 impl<'a> Beginning<'a> {
-    pub(super) fn of_group(subject: Subject<'a>, group: &Group<'a>, orchestrated: bool) -> Self {
-        Self {
-            image: group.image,
-            container: group.newest(),
-            members: incarnations(subject, group),
-            orchestrated,
-            trouble: trouble(subject, group),
-            own_end: None,
-        }
-    }
-
-    pub(super) fn of_crash(subject: Subject<'a>, crash: Crash<'a>) -> Self {
-        let locals = &subject.own.locals;
-        Self {
-            image: crash.image,
-            container: Some(crash.container),
-            members: Vec::new(),
-            orchestrated: !locals.iter().any(|local| local.id == crash.container.id),
-            trouble: Some(RestartCause::Ended(crash.end.clone())),
-            own_end: Some(crash.end),
+    fn of(subject: Subject<'a>, next: Next<'_, 'a>, serving: &Serving<'a>) -> Self {
+        match next {
+            Next::Candidate(group) => Self {
+                container: group.newest(),
+                members: incarnations(subject, group),
+                orchestrated: serving.is_orchestrated(),
+                trouble: trouble(subject, group),
+                own_end: None,
+            },
+            Next::Crash(Crash { container, end, .. }) => Self {
+                container: Some(container),
+                members: Vec::new(),
+                orchestrated: !subject.own.locals.iter().any(|l| l.id == container.id),
+                trouble: Some(RestartCause::Ended(end.clone())),
+                own_end: Some(end),
+            },
         }
     }
 }
 
-pub(super) fn begin(
-    subject: Subject<'_>,
+pub(super) fn begin<'a>(
+    subject: Subject<'a>,
     before: Followed,
-    beginning: Beginning<'_>,
+    next: Next<'_, 'a>,
+    serving: &Serving<'a>,
     known_provisional: Option<Proven>,
 ) -> Followed {
     let Followed {
@@ -63,25 +59,24 @@ pub(super) fn begin(
         mut events,
         ..
     } = before;
+    let image = next.image();
     let Beginning {
-        image,
         container,
+        members,
+        orchestrated,
         trouble,
-        ..
-    } = beginning;
+        own_end,
+    } = Beginning::of(subject, next, serving);
     // What was latest when the upgrade began has its version written down: it is not guessed again (design 4.2).
     let version = match &known_provisional {
         Some(known) if known.image == *image => known.version.clone(),
         _ => version::of(subject, &state.memory, image, container),
     };
-    let failed_before = state
-        .failures
-        .iter()
-        .any(|f| f.image == *image && f.outcome == Outcome::Failed);
+    let mut failures = state.failures.iter();
+    let failed_before = failures.any(|f| f.image == *image && f.outcome == Outcome::Failed);
     let times = times_pending(&state, image);
     // What has crashed is said when the next look finds it so.
-    let is_news = !failed_before && beginning.own_end.is_none();
-    if is_news {
+    if !failed_before && own_end.is_none() {
         events.push(EventKind::Pending {
             version: version.clone(),
             image: image.clone(),
@@ -98,16 +93,16 @@ pub(super) fn begin(
     let pending = Pending {
         version,
         image: image.clone(),
-        members: beginning.members,
+        members,
         ended: ended_containers(subject, image, &BTreeMap::new()),
-        orchestrated: beginning.orchestrated,
+        orchestrated,
         began: subject.observed().until.moment(),
         pass_ms: subject.observed().pass_ms,
         soaking_since_ms: soaks.then(|| subject.until_ms()),
         restarts: 0,
         soaked: false,
         promoting: false,
-        own_end: beginning.own_end,
+        own_end,
         provisional_fallback,
     };
     // It may never be ready, so that no later look has a soak to begin again.
