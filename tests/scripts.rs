@@ -77,6 +77,7 @@ impl Machine {
         }
         for path in [
             "Cargo.toml",
+            "scripts/apt.sh",
             "scripts/install-toolchain",
             "scripts/install-test-packages",
         ] {
