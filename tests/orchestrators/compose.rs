@@ -8,8 +8,8 @@ use anyhow::{Context, Result, ensure};
 use crate::beside::beside_an_engine;
 use crate::deployed::Deployed;
 use crate::engine::{DAY, HOUR, Host};
-use crate::orchestrator::{Does, Named, Orchestrator, Version};
-use crate::stories::played_by;
+use crate::orchestrator::{Named, Orchestrator, Version};
+use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
 /// Where scripts/test-orchestrators has put Compose.
 const COMPOSE: &str = "TAGKEEPER_COMPOSE";
@@ -78,10 +78,7 @@ impl Orchestrator for Compose {
     /// `up`, with the file of this version.
     fn deploy(&self, version: &Version<'_>) -> Result<()> {
         let host = &self.on.host;
-        let command = match version.does {
-            Does::Work => WORKS,
-            Does::Crash | Does::CrashLoop => CRASHES,
-        };
+        let command = version.does.command(WORKS, CRASHES);
         write(host, &version.image(host), command, "")?;
         compose(host, &["up", "--detach", "--pull", "always"])
     }
@@ -98,26 +95,12 @@ fn upgrade_leaves_what_a_one_off_container_holds() -> Result<()> {
     let name = "compose::upgrade_leaves_what_a_one_off_container_holds";
     beside_an_engine(name, || {
         let by = Compose::new("one-off", &[])?;
-        let on = &by.on;
-        let releases = ["v1", "v2", "v3"].map(|tag| on.publish(tag, tag));
-        let [v1, v2, v3] = releases;
-        let (v1, v2, v3) = (v1?, v2?, v3?);
-        for (tag, release) in [("v1", &v1), ("v2", &v2), ("v3", &v3)] {
-            by.update(tag, release)?;
-            on.soaks()?;
-            on.latest_is(&release.id)?;
-            if tag == "v1" {
-                compose(&on.host, &["run", "web", "true"])?;
-            }
-        }
-        on.later(3 * DAY);
-        on.pass()?;
-        on.holds(&[&v1.id, &v2.id, &v3.id], &[])?;
-
-        compose(&on.host, &["up", "--detach", "--remove-orphans"])?;
-        on.pass()?;
-        on.latest_is(&v3.id)?;
-        on.holds(&[&v2.id, &v3.id], &[&v1.id])
+        let host = &by.on.host;
+        upgrade_leaves_what_is_held(
+            &by,
+            || compose(host, &["run", "web", "true"]),
+            |_| compose(host, &["up", "--detach", "--remove-orphans"]),
+        )
     })
 }
 

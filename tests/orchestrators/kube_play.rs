@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::beside::beside_an_engine;
 use crate::deployed::Deployed;
-use crate::engine::{DAY, Host};
-use crate::orchestrator::{Does, Named, Orchestrator, Version};
-use crate::stories::played_by;
+use crate::engine::Host;
+use crate::orchestrator::{Named, Orchestrator, Version};
+use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
 /// Runs the podman that the engine is of, as a client of it: the engine's root is its root, and has the engine's directory at
 /// /mnt.
@@ -90,10 +90,7 @@ impl Orchestrator for KubePlay {
     /// The pod is replaced by one of this version.
     fn deploy(&self, version: &Version<'_>) -> Result<()> {
         let host = &self.on.host;
-        let command = match version.does {
-            Does::Work => WORKS,
-            Does::Crash | Does::CrashLoop => CRASHES,
-        };
+        let command = version.does.command(WORKS, CRASHES);
         let manifest = manifest(host, &version.image(host), command);
         podman(host, &["kube", "play", "--replace", "-"], &manifest)
     }
@@ -111,27 +108,17 @@ fn upgrade_leaves_what_a_stopped_pod_holds() -> Result<()> {
     let name = "kube_play::upgrade_leaves_what_a_stopped_pod_holds";
     beside_an_engine(name, || {
         let by = KubePlay::new("stopped", &[])?;
-        let on = &by.on;
-        let releases = ["v1", "v2", "v3"].map(|tag| on.publish(tag, tag));
-        let [v1, v2, v3] = releases;
-        let (v1, v2, v3) = (v1?, v2?, v3?);
-        let other = manifest(&on.host, &on.host.name("remote:v1"), WORKS)
-            .replace("name: edge-", "name: old-");
-        podman(&on.host, &["kube", "play", "-"], &other)?;
-        let other_pod = pod(&on.host).replace("edge-", "old-");
-        podman(&on.host, &["pod", "stop", &other_pod], "")?;
-        for (tag, release) in [("v1", &v1), ("v2", &v2), ("v3", &v3)] {
-            by.update(tag, release)?;
-            on.soaks()?;
-            on.latest_is(&release.id)?;
-        }
-        on.later(3 * DAY);
-        on.pass()?;
-        on.holds(&[&v1.id, &v2.id, &v3.id], &[])?;
-
-        podman(&on.host, &["kube", "down", "-"], &other)?;
-        on.pass()?;
-        on.latest_is(&v3.id)?;
-        on.holds(&[&v2.id, &v3.id], &[&v1.id])
+        let host = &by.on.host;
+        let other =
+            manifest(host, &host.name("remote:v1"), WORKS).replace("name: edge-", "name: old-");
+        let other_pod = pod(host).replace("edge-", "old-");
+        upgrade_leaves_what_is_held(
+            &by,
+            || {
+                podman(host, &["kube", "play", "-"], &other)?;
+                podman(host, &["pod", "stop", &other_pod], "")
+            },
+            |_| podman(host, &["kube", "down", "-"], &other),
+        )
     })
 }

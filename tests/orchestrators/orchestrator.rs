@@ -26,6 +26,17 @@ pub(crate) enum Does {
     CrashLoop,
 }
 
+impl Does {
+    /// What its container runs, of these two.
+    #[allow(dead_code, reason = "a swarm says it in its options")]
+    pub(crate) fn command<'c>(self, works: &'c str, crashes: &'c str) -> &'c str {
+        match self {
+            Self::Work => works,
+            Self::Crash | Self::CrashLoop => crashes,
+        }
+    }
+}
+
 /// A version as it is deployed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Version<'a> {

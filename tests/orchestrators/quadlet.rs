@@ -89,10 +89,7 @@ impl Orchestrator for Quadlet {
     }
 
     fn deploy(&self, version: &Version<'_>) -> Result<()> {
-        let command = match version.does {
-            Does::Work => WORKS,
-            Does::Crash | Does::CrashLoop => CRASHES,
-        };
+        let command = version.does.command(WORKS, CRASHES);
         let image = version.image(&self.on.host);
         start(&self.unit(), &image, "always", command)
     }

@@ -117,18 +117,24 @@ pub(crate) fn upgrade_is_promoted_and_cleaned_up<O: Orchestrator>() -> Result<()
     on.survives_a_prune(&v2.id)
 }
 
-pub(crate) fn crash_is_rolled_back<O: Orchestrator>() -> Result<()> {
-    let by = O::new("crash", &[])?;
+/// v1 is what the host was shipped with, and v2 is promoted: the image of v1, and v2.
+fn has_upgraded<O: Orchestrator>(by: &O) -> Result<(String, Release)> {
     let on = by.on();
     let v2 = on.publish("v2", "second")?;
-    let v3 = on.publish("v3", "crashes")?;
     let v1 = ships(&on.host, "v1")?;
     on.soaks()?;
     gives_way(&on.host)?;
     by.update("v2", &v2)?;
     on.soaks()?;
     on.latest_is(&v2.id)?;
+    Ok((v1, v2))
+}
 
+pub(crate) fn crash_is_rolled_back<O: Orchestrator>() -> Result<()> {
+    let by = O::new("crash", &[])?;
+    let on = by.on();
+    let (v1, v2) = has_upgraded(&by)?;
+    let v3 = on.publish("v3", "crashes")?;
     by.deploy(&O::version("v3", &v3, Does::Crash))?;
     by.recover(&O::version("v2", &v2, Does::Work))?;
     by.runs("v2", &v2)?;
@@ -152,19 +158,6 @@ fn rolls_back_to<O: Orchestrator>(by: &O, good: &Release) -> Result<()> {
     let ran = by.on().tagkeeper(&["rollback", "--yes", O::WORKLOAD])?;
     ensure!(ran.code == Some(0), "{ran:#?}");
     by.on().latest_is(&good.id)
-}
-
-/// v1 is what the host was shipped with, and v2 is promoted: the image of v1, and v2.
-fn has_upgraded<O: Orchestrator>(by: &O) -> Result<(String, Release)> {
-    let on = by.on();
-    let v2 = on.publish("v2", "second")?;
-    let v1 = ships(&on.host, "v1")?;
-    on.soaks()?;
-    gives_way(&on.host)?;
-    by.update("v2", &v2)?;
-    on.soaks()?;
-    on.latest_is(&v2.id)?;
-    Ok((v1, v2))
 }
 
 pub(crate) fn rollback_while_the_bad_version_is_still_deployed<O: Orchestrator>() -> Result<()> {
@@ -226,13 +219,8 @@ pub(crate) fn gone_and_the_local_service_runs_the_promoted_version<O: Orchestrat
     let by = O::new("gone", &[])?;
     let on = by.on();
     let local = on.host.container();
-    let v2 = on.publish("v2", "second")?;
+    let (v1, v2) = has_upgraded(&by)?;
     let v3 = on.publish("v3", "third")?;
-    let v1 = ships(&on.host, "v1")?;
-    on.soaks()?;
-    gives_way(&on.host)?;
-    by.update("v2", &v2)?;
-    on.soaks()?;
 
     by.leave()?;
     by.nothing_runs()?;
@@ -287,4 +275,33 @@ pub(crate) fn moving_tag_over_three_releases<O: Orchestrator>() -> Result<()> {
         on.survives_a_prune(kept[0])?;
     }
     Ok(())
+}
+
+/// Three versions, one after the other. Something holds the first for days, and it is removed in the pass after that lets go.
+pub(crate) fn upgrade_leaves_what_is_held<O: Orchestrator>(
+    by: &O,
+    hold_v1: impl FnOnce() -> Result<()>,
+    let_go: impl FnOnce(&Release) -> Result<()>,
+) -> Result<()> {
+    let on = by.on();
+    let v1 = on.publish("v1", "first")?;
+    let v2 = on.publish("v2", "second")?;
+    let v3 = on.publish("v3", "third")?;
+    let becomes_latest = |tag, release: &Release| {
+        by.update(tag, release)?;
+        on.soaks()?;
+        on.latest_is(&release.id)
+    };
+    becomes_latest("v1", &v1)?;
+    hold_v1()?;
+    becomes_latest("v2", &v2)?;
+    becomes_latest("v3", &v3)?;
+    on.later(3 * DAY);
+    on.pass()?;
+    on.holds(&[&v1.id, &v2.id, &v3.id], &[])?;
+
+    let_go(&v3)?;
+    on.pass()?;
+    on.latest_is(&v3.id)?;
+    on.holds(&[&v2.id, &v3.id], &[&v1.id])
 }

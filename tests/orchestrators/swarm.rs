@@ -4,9 +4,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::beside::beside_an_engine;
 use crate::deployed::{Deployed, Release};
-use crate::engine::{DAY, Host};
+use crate::engine::Host;
 use crate::orchestrator::{Does, Named, Orchestrator, Version};
-use crate::stories::played_by;
+use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
 const FLEET_PAGE: &str = include_str!("../../docs/fleet.md");
 
@@ -298,25 +298,15 @@ fn upgrade_leaves_what_a_dead_task_holds() -> Result<()> {
     beside_an_engine("swarm::upgrade_leaves_what_a_dead_task_holds", || {
         let swarm = Swarm::new("dead", &[])?;
         swarm.tasks_kept("5")?;
-        let on = &swarm.on;
-        let releases = ["v1", "v2", "v3"].map(|tag| on.publish(tag, tag));
-        let [v1, v2, v3] = releases;
-        let (v1, v2, v3) = (v1?, v2?, v3?);
-        for (tag, release) in [("v1", &v1), ("v2", &v2), ("v3", &v3)] {
-            swarm.update(tag, release)?;
-            on.soaks()?;
-            on.latest_is(&release.id)?;
-        }
-        on.later(3 * DAY);
-        on.pass()?;
-        on.holds(&[&v1.id, &v2.id, &v3.id], &[])?;
-
-        swarm.tasks_kept("1")?;
-        // A new limit is heeded when the next task ends.
-        swarm.deploy_with(&Swarm::version("v3", &v3, Does::Work), &["--force"])?;
-        swarm.dead_containers_are_gone()?;
-        on.pass()?;
-        on.latest_is(&v3.id)?;
-        on.holds(&[&v2.id, &v3.id], &[&v1.id])
+        upgrade_leaves_what_is_held(
+            &swarm,
+            || Ok(()),
+            |v3| {
+                swarm.tasks_kept("1")?;
+                // A new limit is heeded when the next task ends.
+                swarm.deploy_with(&Swarm::version("v3", v3, Does::Work), &["--force"])?;
+                swarm.dead_containers_are_gone()
+            },
+        )
     })
 }
