@@ -342,16 +342,19 @@ fn init_where_there_is_nothing_prints_a_skeleton_and_says_so() {
     assert_eq!((gone.code, gone.stdout.as_str()), (69, ""), "{gone:#?}");
 }
 
+/// The orchestrator replaces v2 by v3.
+fn deploy_v3(host: &Host) {
+    let docker = &mut host.engine().docker;
+    docker.image("v3", &["reg.example/app:v3"]);
+    docker.drop_container("k8s_app_1");
+    docker.run("k8s_app_3", "reg.example/app:v3");
+}
+
 /// Field case 72: what is rejected does not depend on the second.
 #[test]
 fn a_rollback_rejects_the_upgrade_in_a_crash_loop_while_it_is_down() {
     let host = promoted();
-    {
-        let docker = &mut host.engine().docker;
-        docker.image("v3", &["reg.example/app:v3"]);
-        docker.drop_container("k8s_app_1");
-        docker.run("k8s_app_3", "reg.example/app:v3");
-    }
+    deploy_v3(&host);
     for secs in [700, 760, 820] {
         host.pass_at(secs).expect_code(0);
         host.engine().docker.exit("k8s_app_3", 3);
@@ -397,13 +400,8 @@ fn wait_ends_with_what_became_of_the_upgrade() {
 #[test]
 fn what_crashes_between_the_passes_fails_the_wait() {
     let host = promoted();
-    {
-        let docker = &mut host.engine().docker;
-        docker.image("v3", &["reg.example/app:v3"]);
-        docker.drop_container("k8s_app_1");
-        docker.run("k8s_app_3", "reg.example/app:v3");
-        docker.exit("k8s_app_3", 3);
-    }
+    deploy_v3(&host);
+    host.engine().docker.exit("k8s_app_3", 3);
     host.pass_at(700).expect_code(0);
     let details = host.run_at(701, &["status", "app"]).expect_code(0).stdout;
     assert!(details.contains("in k8s_app_3"), "{details}");
