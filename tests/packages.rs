@@ -33,11 +33,14 @@ fn package(kind: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(made.trim_end()))
 }
 
+/// As a person types it, also where the tests run below `make`, which hands its own options on.
 fn make(target: &str, destination: &Path) -> Result<String> {
     let destination = format!("DESTDIR={}", destination.display());
     let binary = format!("binary={}", env!("CARGO_BIN_EXE_tagkeeper"));
     run(Command::new("make")
         .current_dir(repository())
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
         .args([target, &destination, &binary]))
 }
 
