@@ -1,7 +1,7 @@
 //! The model's engine, by the rules that were measured on real ones (design 8): what names,
 //! containers and removals do, and the check of each action's guards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
     Action, ActionKind, Container, ContainerId, ContainerState, Details, Disk, Guard, Health,
@@ -208,14 +208,11 @@ impl Host {
 
     /// What the two list calls say.
     pub(crate) fn listed(&self) -> Observation {
+        let hidden = self.hidden_references();
         let mut containers = self.containers.clone();
-        if !self.keeps_references {
-            for container in &mut containers {
-                let reference = container.reference.as_ref();
-                let means = reference.and_then(|r| self.named(r)).map(|image| &image.id);
-                if means != container.image.as_ref() {
-                    container.reference = None;
-                }
+        for container in &mut containers {
+            if hidden.contains(&container.id) {
+                container.reference = None;
             }
         }
         Observation {
@@ -223,6 +220,17 @@ impl Host {
             containers,
             ..Observation::default()
         }
+    }
+
+    /// The containers whose reference Docker does not show, since it does not name their image now.
+    pub(crate) fn hidden_references(&self) -> BTreeSet<ContainerId> {
+        let is_hidden = |container: &&Container| {
+            let reference = container.reference.as_ref();
+            let means = reference.and_then(|r| self.named(r)).map(|image| &image.id);
+            !self.keeps_references && means != container.image.as_ref()
+        };
+        let hidden = self.containers.iter().filter(is_hidden);
+        hidden.map(|container| container.id.clone()).collect()
     }
 
     /// How full the disk is: what is on it, and the images.
