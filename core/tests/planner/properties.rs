@@ -654,6 +654,27 @@ fn a_round_may_ask_what_no_preview_has() {
     play(2, &happenings).unwrap();
 }
 
+/// Found by a random history: an image of two workloads, of which one keeps it for its grace period and the other has no use for
+/// it. On a full disk the first lets go, and the second's reason to remove it is its own.
+#[test]
+fn pressure_may_leave_an_image_to_the_reason_of_another_workload() {
+    use Happening as H;
+    let happenings = [
+        (H::RunByDigest("gnmi", 'e', "v3"), true),
+        (H::Pull('a', "docker-gnmi:latest"), false),
+        (H::Tag('a', "local:latest"), true),
+        (H::Tag('a', "local:latest"), true),
+        (H::Pull('d', "docker-gnmi:v1"), false),
+        (H::Fill(848), false),
+        (H::SecondWorkload(true), false),
+        (H::Pull('d', "local:v1"), false),
+        (H::HoldSection(Some(5)), false),
+        (H::Pull('e', "docker-gnmi:v1"), true),
+        (H::Wait(9), false),
+    ];
+    play(0, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -530,29 +530,36 @@ fn check_pressure(policy: &Policy, state: &State, observed: &Observation, decisi
     }
 }
 
-/// The images that are judged otherwise than without the disk; all by `idle` in place of `grace`.
+/// The images that are judged otherwise than without the disk: by `idle` in place of `grace`, and by what another workload says of
+/// an image that it lets go of, once the grace period of this one does not keep it.
 fn differences(without: &Decision, decision: &Decision) -> BTreeSet<ImageId> {
     let mut evicted = BTreeSet::new();
+    let mut let_go = BTreeSet::new();
     for (name, plan) in &decision.plan.workloads {
         let before = &without.plan.workloads[name];
         assert_eq!(before.images.len(), plan.images.len());
         for (was, is) in before.images.iter().zip(&plan.images) {
             if was != is {
-                assert_eq!((was.reason, is.reason), (Reason::Grace, Reason::Idle));
+                assert_eq!(was.reason, Reason::Grace);
+                assert_eq!(is.reason.verdict(), Verdict::Remove, "{is:?}");
                 assert_eq!((&was.reference, &was.image), (&is.reference, &is.image));
-                evicted.insert(is.image.clone());
+                let images = if is.reason == Reason::Idle {
+                    &mut evicted
+                } else {
+                    &mut let_go
+                };
+                images.insert(is.image.clone());
             }
         }
         for action in &before.actions {
             assert!(plan.actions.contains(action), "pressure keeps: {action:?}");
         }
+    }
+    assert!(let_go.is_subset(&evicted), "only grace gives way");
+    for (name, plan) in &decision.plan.workloads {
+        let before = &without.plan.workloads[name];
         for action in plan.actions.iter().filter(|a| !before.actions.contains(a)) {
-            let ActionKind::RemoveImage {
-                image,
-                reason: Reason::Idle,
-                ..
-            } = &action.kind
-            else {
+            let ActionKind::RemoveImage { image, .. } = &action.kind else {
                 panic!("pressure does more than remove: {action:?}")
             };
             assert!(evicted.contains(image));
