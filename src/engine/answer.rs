@@ -1,9 +1,9 @@
 //! What the answers of an engine mean: the few fields that decisions read, made into plain `world` data.
 //!
-//! Knows no requests. The two lists are read from their bytes by structs that borrow from them and skip all that no decision
-//! reads; an idle pass does little but this. An inspect comes as bollard's model, or, where that cannot be had, from its
-//! bytes as well. A field that decisions rest on must be there: without it the answer is a partial one, and an error. What
-//! is odd in one item (a state that is not known, a size of -1, names that are `null`) is no reason to give up on a list.
+//! Knows no requests. Each answer is read from its bytes, by a struct that skips all that no decision reads; those of the two
+//! lists borrow what they keep, for an idle pass does little but read them. A field that decisions rest on must be there:
+//! without it the answer is a partial one, and an error. What is odd in one item (a state that is not known, a size of -1,
+//! names that are `null`) is no reason to give up on an answer.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,6 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use anyhow::{Context, bail, ensure};
-use bollard::models::{ContainerInspectResponse, ImageInspect};
 use chrono::DateTime;
 use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -175,19 +174,6 @@ fn name_once(references: &mut Vec<Reference>) {
 /// # Errors
 /// When it is none, or does not say what the decision needs.
 pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
-    read_container(body)?.try_into()
-}
-
-/// Reads the body of an image's inspect.
-///
-/// # Errors
-/// When it is none, or has no id.
-pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
-    read_image(body)?.try_into()
-}
-
-/// A container's inspect from its bytes.
-pub(super) fn read_container(body: &[u8]) -> anyhow::Result<FoundContainer> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Body {
@@ -219,27 +205,52 @@ pub(super) fn read_container(body: &[u8]) -> anyhow::Result<FoundContainer> {
         open_stdin: Option<bool>,
     }
     let body: Body = serde_json::from_slice(body)?;
-    Ok(FoundContainer {
-        id: body.id,
-        image: body.image,
-        doing: body.state.map(|state| Doing {
-            status: state.status.unwrap_or_default(),
-            started_at: state.started_at,
-            finished_at: state.finished_at.0,
-            exit_code: state.exit_code.0,
-            // A health of which nothing is known is not `healthy`.
-            health: state
-                .health
-                .map(|health| health.status.0.unwrap_or_default()),
-        }),
-        interactive: body
-            .config
-            .and_then(|config| config.open_stdin)
-            .unwrap_or_default(),
+    let id = body
+        .id
+        .filter(|id| !id.is_empty())
+        .context("the engine does not say which container this is")?;
+    let doing = body
+        .state
+        .context("the engine does not say what the container does")?;
+    let started_at = doing
+        .started_at
+        .context("the engine does not say when the container started")?;
+    let finished_at = doing.finished_at.0.filter(|finished| finished != NEVER);
+    let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
+    let image = body.image.filter(|image| !image.is_empty());
+    // A health of which nothing is known is not `healthy`.
+    let word = doing.health.map(|found| found.status.0.unwrap_or_default());
+    let open_stdin = body.config.and_then(|config| config.open_stdin);
+    Ok(Inspected {
+        id: ContainerId::new(id),
+        image: image.map(ImageId::new),
+        state: state(&doing.status.unwrap_or_default()),
+        details: Details {
+            started_at,
+            health: word.and_then(|word| health(&word)),
+            exit_code: doing.exit_code.0,
+            ran_secs,
+            interactive: open_stdin.unwrap_or_default(),
+        },
     })
 }
 
-/// An image's inspect from its bytes.
+/// An image as an inspect has it.
+pub(super) struct FoundImage {
+    pub(super) image: Image,
+    /// The volumes that a container of the image gets unless something is mounted in their place.
+    pub(super) volumes: Vec<String>,
+}
+
+/// Reads the body of an image's inspect.
+///
+/// # Errors
+/// When it is none, or has no id.
+pub fn parse_image(body: &[u8]) -> anyhow::Result<Image> {
+    Ok(read_image(body)?.image)
+}
+
+/// The same, with what only an inspect tells.
 pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -257,17 +268,21 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
         volumes: Option<serde_json::Map<String, serde_json::Value>>,
     }
     let body: Body = serde_json::from_slice(body)?;
-    let names = |names: Option<Vec<Option<String>>>| names.into_iter().flatten().flatten();
+    let lists = [body.repo_tags, body.repo_digests];
+    let names: Vec<String> = lists.into_iter().flatten().flatten().flatten().collect();
+    let names = names.iter().map(String::as_str);
     let volumes = body.config.and_then(|config| config.volumes);
     Ok(FoundImage {
-        id: body.id,
-        names: names(body.repo_tags)
-            .chain(names(body.repo_digests))
-            .collect(),
-        size: body.size.0,
+        image: image(
+            &body.id.unwrap_or_default(),
+            names,
+            body.size.0,
+            BTreeMap::new(),
+            &[],
+        )?,
         volumes: volumes
-            .unwrap_or_default()
             .into_iter()
+            .flatten()
             .map(|(path, _)| path)
             .collect(),
     })
@@ -569,119 +584,6 @@ fn created_from(text: &str, image: &str) -> Option<Reference> {
         None
     } else {
         Reference::parse(text).ok()
-    }
-}
-
-/// A container as an inspect has it.
-pub(super) struct FoundContainer {
-    id: Option<String>,
-    image: Option<String>,
-    doing: Option<Doing>,
-    interactive: bool,
-}
-
-/// What it does, and did.
-struct Doing {
-    status: String,
-    started_at: Option<String>,
-    finished_at: Option<String>,
-    exit_code: Option<i64>,
-    /// None where nothing is said of its health.
-    health: Option<String>,
-}
-
-impl From<ContainerInspectResponse> for FoundContainer {
-    fn from(found: ContainerInspectResponse) -> Self {
-        Self {
-            id: found.id,
-            image: found.image,
-            doing: found.state.map(|state| Doing {
-                status: state
-                    .status
-                    .map(|word| word.to_string())
-                    .unwrap_or_default(),
-                started_at: state.started_at,
-                finished_at: state.finished_at,
-                exit_code: state.exit_code,
-                health: state.health.map(|health| {
-                    health
-                        .status
-                        .map(|word| word.to_string())
-                        .unwrap_or_default()
-                }),
-            }),
-            interactive: found
-                .config
-                .and_then(|config| config.open_stdin)
-                .unwrap_or_default(),
-        }
-    }
-}
-
-impl TryFrom<FoundContainer> for Inspected {
-    type Error = anyhow::Error;
-
-    fn try_from(found: FoundContainer) -> anyhow::Result<Self> {
-        let id = found
-            .id
-            .filter(|id| !id.is_empty())
-            .context("the engine does not say which container this is")?;
-        let doing = found
-            .doing
-            .context("the engine does not say what the container does")?;
-        let started_at = doing
-            .started_at
-            .context("the engine does not say when the container started")?;
-        let finished_at = doing.finished_at.filter(|finished| finished != NEVER);
-        let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
-        let image = found.image.filter(|image| !image.is_empty());
-        Ok(Self {
-            id: ContainerId::new(id),
-            image: image.map(ImageId::new),
-            state: state(&doing.status),
-            details: Details {
-                started_at,
-                health: doing.health.and_then(|word| health(&word)),
-                exit_code: doing.exit_code,
-                ran_secs,
-                interactive: found.interactive,
-            },
-        })
-    }
-}
-
-/// An image as an inspect has it.
-pub(super) struct FoundImage {
-    id: Option<String>,
-    names: Vec<String>,
-    size: Option<i64>,
-    /// The volumes that a container of the image gets unless something is mounted in their place.
-    pub(super) volumes: Vec<String>,
-}
-
-impl From<ImageInspect> for FoundImage {
-    fn from(found: ImageInspect) -> Self {
-        let tags = found.repo_tags.unwrap_or_default();
-        let digests = found.repo_digests.unwrap_or_default();
-        Self {
-            id: found.id,
-            names: tags.into_iter().chain(digests).collect(),
-            size: found.size,
-            volumes: found
-                .config
-                .and_then(|config| config.volumes)
-                .unwrap_or_default(),
-        }
-    }
-}
-
-impl TryFrom<FoundImage> for Image {
-    type Error = anyhow::Error;
-
-    fn try_from(found: FoundImage) -> anyhow::Result<Self> {
-        let id = found.id.unwrap_or_default();
-        let names = found.names.iter().map(String::as_str);
-        image(&id, names, found.size, BTreeMap::new(), &[])
     }
 }
 

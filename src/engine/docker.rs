@@ -2,9 +2,9 @@
 //! of its errors.
 //!
 //! Every call is in a deadline of its own, its body included, and in the deadline of the pass; bollard's own covers no
-//! body. The paths have no version, so that each engine speaks its own. Two things are read from their bytes (`answer`):
-//! the lists, and what bollard's models refuse (a state of Podman's, a word that is yet to come). What cannot be understood
-//! is an error and never a guess, and so is an answer about anything but what was asked for.
+//! body. The paths have no version, so that each engine speaks its own. What decisions read is read from its bytes
+//! (`answer`); what changes the host is bollard's. What cannot be understood is an error and never a guess, and so is an
+//! answer about anything but what was asked for.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -20,8 +20,8 @@ use bollard::models::{
     ContainerCreateBody, HostConfig, Mount, MountType, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptions,
-    RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+    CreateContainerOptionsBuilder, RemoveContainerOptions, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
 };
 use tokio::runtime::Runtime;
 use tokio::time::Sleep;
@@ -30,7 +30,7 @@ use crate::text::clean;
 use tagkeeper_core::model::{Container, ContainerId, Disk, Image, PinLabel};
 use tagkeeper_core::model::{ImageId, Reference};
 
-use super::answer::{self, FoundContainer, FoundImage};
+use super::answer::{self, FoundImage};
 use super::transport::{MAX_ANSWER_BYTES, MAX_LIST_BYTES, Transport};
 use super::{Answer, Engine, ImageName, Inspected, Lists, PassOver, access, disk};
 
@@ -111,43 +111,21 @@ impl Docker {
         self.calls.ask(what, body)
     }
 
-    /// One container as it is now; none if there is no such container.
-    fn found_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<FoundContainer>> {
-        let what = format!("inspect container {id}");
-        let id = part(id)?;
-        let asked = self
-            .client
-            .inspect_container(&id, None::<InspectContainerOptions>);
-        let asked = async { asked.await.map(FoundContainer::from) };
-        match self.calls.find(&what, asked) {
-            Err(error) if is_refused_by_models(&error) => {
-                let path = format!("/containers/{id}/json");
-                self.find_in_bytes(&what, &path, answer::read_container)
-            }
-            found => found,
-        }
-    }
-
     /// One image as it is now; none if there is no such image.
     fn found_image(&mut self, what: &str, name: &ImageName) -> anyhow::Result<Option<FoundImage>> {
         let asked_name = match name {
             ImageName::Reference(reference) => part(reference.in_full())?,
             ImageName::Id(id) => part(id)?,
         };
-        let asked = self.client.inspect_image(&asked_name);
-        let asked = async { asked.await.map(FoundImage::from) };
-        match self.calls.find(what, asked) {
-            Err(error) if is_refused_by_models(&error) => {
-                let path = format!("/images/{asked_name}/json");
-                self.find_in_bytes(what, &path, answer::read_image)
-            }
-            found => found,
-        }
+        self.found(what, &format!("/images/{asked_name}/json"), |body| {
+            let found = answer::read_image(body)?;
+            check_is_asked_for(&found.image, name)?;
+            Ok(found)
+        })
     }
 
-    /// Asks once more, and reads the few fields that decisions need. For bollard's models the whole answer is void over one
-    /// word that they do not know (fussybeaver/bollard#293, #701, #715).
-    fn find_in_bytes<T>(
+    /// What is at a path, if anything is.
+    fn found<T>(
         &mut self,
         what: &str,
         path: &str,
@@ -292,10 +270,6 @@ fn explain(error: ClientError, socket: &str) -> anyhow::Error {
     }
 }
 
-fn is_refused_by_models(error: &anyhow::Error) -> bool {
-    error.is::<Unread>()
-}
-
 impl Engine for Docker {
     fn observe(&mut self, labels: &[&str]) -> anyhow::Result<Lists> {
         self.look(labels).map_err(|error| self.with_versions(error))
@@ -308,51 +282,30 @@ impl Engine for Docker {
     }
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
-        let Some(found) = self.found_container(id)? else {
-            return Ok(None);
-        };
-        let inspected = Inspected::try_from(found)
-            .and_then(|inspected| {
-                ensure!(
-                    inspected.id == *id,
-                    "the engine answered about container '{}'",
-                    clean(&inspected.id)
-                );
-                Ok(inspected)
-            })
-            .map_err(|error| {
-                self.calls
-                    .unread(&format!("inspect container {id}"), &error)
-            })?;
-        Ok(Some(inspected))
+        let what = format!("inspect container {id}");
+        let path = format!("/containers/{}/json", part(id)?);
+        self.found(&what, &path, |body| {
+            let inspected = answer::parse_container(body)?;
+            ensure!(
+                inspected.id == *id,
+                "the engine answered about container '{}'",
+                clean(&inspected.id)
+            );
+            Ok(inspected)
+        })
     }
 
     fn disk(&mut self) -> anyhow::Result<Disk> {
         let what = "ask where the data is";
-        let asked = self.client.info();
-        let asked = async { asked.await.map(|info| info.docker_root_dir) };
-        let root = match self.calls.ask(what, asked) {
-            Err(error) if is_refused_by_models(&error) => {
-                let root = self.find_in_bytes(what, "/info", answer::read_data_root)?;
-                root.unwrap_or_default()
-            }
-            root => root?.unwrap_or_default(),
-        };
+        let body = self.read(what, "/info", MAX_ANSWER_BYTES)?;
+        let root = answer::read_data_root(&body);
+        let root = root.map_err(|error| self.calls.unread(what, &error))?;
         disk::measure(&root).map_err(|error| anyhow!(clean(format_args!("{error:#}"))))
     }
 
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>> {
-        let what = format!("inspect image {name}");
-        let Some(found) = self.found_image(&what, name)? else {
-            return Ok(None);
-        };
-        let image = Image::try_from(found)
-            .and_then(|image| {
-                check_is_asked_for(&image, name)?;
-                Ok(image)
-            })
-            .map_err(|error| self.calls.unread(&what, &error))?;
-        Ok(Some(image))
+        let found = self.found_image(&format!("inspect image {name}"), name)?;
+        Ok(found.map(|found| found.image))
     }
 
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer> {

@@ -1,9 +1,9 @@
 //! The way to the engine's socket: a connection for each request, and a bound on what comes back.
 //!
-//! bollard sends its requests through here (`Docker::connect_with_custom_transport`), and so do the two lists; the ready
-//! commands that ship do so too. An answer is collected whole before anything looks at it; so the bound is on the bytes that come in from the socket. No
-//! connection is used twice: whatever an engine or a proxy sends beyond the answer finds no request that it could be taken
-//! for the answer of.
+//! bollard sends its requests through here (`Docker::connect_with_custom_transport`), and so does what is read from its bytes;
+//! the ready commands that ship do so too. An answer is collected whole before anything looks at it; so the bound is on the
+//! bytes that come in from the socket. No connection is used twice: whatever an engine or a proxy sends beyond the answer
+//! finds no request that it could be taken for the answer of.
 
 use std::error::Error as StdError;
 use std::fmt;
