@@ -1,6 +1,10 @@
 //! What people ask for: plan, hold, rollback, accept.
 
-use crate::host::Host;
+use std::thread::JoinHandle;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use crate::host::{Host, Outcome};
 use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking, upgrade};
 
@@ -396,6 +400,17 @@ fn wait_ends_with_what_became_of_the_upgrade() {
     host.run_at(0, &["wait", "nonesuch"]).expect_code(2);
 }
 
+/// A `wait` for the version that has begun: it has opened the state that it goes by first.
+fn waiting(host: &Host, secs: u64, version: &str) -> JoinHandle<Outcome> {
+    let opened = inotify::init(CreateFlags::CLOEXEC).expect("a watch");
+    let state = host.path("state/state.json");
+    inotify::add_watch(&opened, state, WatchFlags::OPEN).expect("a watch");
+    let mut wait = host.command_on(&host.path("docker.sock"), secs, &["wait", "app", version]);
+    let waiting = std::thread::spawn(move || crate::host::finish(&mut wait));
+    rustix::io::read(&opened, &mut [0; 64]).expect("it opens the state");
+    waiting
+}
+
 /// Each attempt is over before a pass comes: the upgrade has failed all the same, for whoever waits and for who looks.
 #[test]
 fn what_crashes_between_the_passes_fails_the_wait() {
@@ -405,8 +420,7 @@ fn what_crashes_between_the_passes_fails_the_wait() {
     host.pass_at(700).expect_code(0);
     let details = host.run_at(701, &["status", "app"]).expect_code(0).stdout;
     assert!(details.contains("in k8s_app_3"), "{details}");
-    let mut wait = host.command_on(&host.path("docker.sock"), 702, &["wait", "app", "v3"]);
-    let waiting = std::thread::spawn(move || crate::host::finish(&mut wait));
+    let waiting = waiting(&host, 702, "v3");
     host.pass_at(760).expect_code(0);
     let failed = waiting.join().expect("it ends").expect_code(1);
     assert!(failed.stderr.contains("exited (3)"), "{failed:#?}");
@@ -418,11 +432,7 @@ fn what_crashes_between_the_passes_fails_the_wait() {
 #[test]
 fn wait_ends_when_a_pass_promotes() {
     let host = soaking(POLICY);
-    let command = host.command_on(&host.path("docker.sock"), RIPE, &["wait", "app", "v2"]);
-    let waiting = std::thread::spawn(move || {
-        let mut command = command;
-        crate::host::finish(&mut command)
-    });
+    let waiting = waiting(&host, RIPE, "v2");
     host.pass_at(RIPE).expect_code(0);
     let done = waiting.join().expect("it ends").expect_code(0);
     assert_eq!(done.stdout, "app: v2 is proven and is latest\n");
