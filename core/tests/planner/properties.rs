@@ -675,6 +675,18 @@ fn pressure_may_leave_an_image_to_the_reason_of_another_workload() {
     play(0, &happenings).unwrap();
 }
 
+/// Found by a random history: an image that is removed and pulled again between two passes has never left, for all that they see.
+#[test]
+fn an_image_may_be_away_and_back_between_two_passes() {
+    use Happening as H;
+    let happenings = [
+        (H::Lose('d'), false),
+        (H::Wait(1), false),
+        (H::Pull('d', "remote:v1"), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

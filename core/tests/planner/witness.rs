@@ -34,7 +34,7 @@ pub(crate) struct Witness {
     pub(crate) up: BTreeMap<ContainerId, Since<String>>,
     /// Every image that some repository's `latest` has meant.
     pub(crate) was_latest: BTreeSet<ImageId>,
-    /// The images on the disk, and what befell them there.
+    /// The images on the disk, as far as passes have seen it, and what befell them there.
     pub(crate) lives: BTreeMap<ImageId, Life>,
     /// The same of another disk, which may come back.
     away: BTreeMap<ImageId, Life>,
@@ -169,8 +169,6 @@ impl Host {
                 since_ms: now_ms,
             })
         });
-        let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
-        self.witness.lives.retain(|id, _| is_on_disk(id));
         for image in &self.images {
             if image.references.iter().any(|r| r.tag() == Some(LATEST)) {
                 self.witness.was_latest.insert(image.id.clone());
@@ -204,6 +202,9 @@ impl Host {
     /// What a pass has just seen, and saved.
     pub(crate) fn witness_pass(&mut self) {
         self.witness();
+        // What left the disk and came back between two passes never left it, for all that the planner may know.
+        let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
+        self.witness.lives.retain(|id, _| is_on_disk(id));
         let Some(workload) = self.policy.workloads.get(&telemetry()).cloned() else {
             return;
         };
