@@ -327,7 +327,13 @@ fn upgrade_leaves_what_a_completed_pod_holds() -> Result<()> {
                     Ok(by.kubectl(&phase)? == "Succeeded")
                 })
             },
-            |_| by.kubectl(&["delete", "pod", "once"]).map(drop),
+            |_| {
+                by.kubectl(&["delete", "pod", "once"])?;
+                by.on.until("the kubelet has removed its container", || {
+                    let list = ["ps", "--all", "--quiet", "--filter", "name=^k8s_once_"];
+                    Ok(host.docker(&list)?.is_empty())
+                })
+            },
         )
     })
 }
