@@ -25,8 +25,10 @@ const PAUSE: &str = "pause:1";
 const WORKS: &str = r#"[/bin/sleep, "2147483647"]"#;
 const CRASHES: &str = r#"[/bin/sh, -c, "exit 3"]"#;
 
-/// The programs of the control plane, and how each is started. Everyone who has the token may do everything, and HERE is the
-/// directory of the cluster.
+/// The directory of the cluster, in the root of the engine (scripts/private-engine); HERE in what follows.
+const DIRECTORY: &str = "/mnt/kubernetes";
+/// The programs of the control plane, and how each is started. Who has the token may do everything. There is no controller that
+/// makes accounts, and none that lifts the taint of a new node.
 const CONTROL_PLANE: [(&str, &[&str]); 4] = [
     ("etcd", &["--data-dir=HERE/etcd"]),
     (
@@ -96,6 +98,36 @@ users: [{name: admin, user: {token: of-this-test}}]
 "#;
 const TOKENS: &str = "of-this-test,admin,admin,system:masters\n";
 
+const DAEMON_SET: &str = r"apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: NAME}
+spec:
+  selector: {matchLabels: {app: NAME}}
+  template:
+    metadata: {labels: {app: NAME}}
+    spec:
+      hostNetwork: true
+      nodeSelector: {NAME: enabled}
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: NAME
+        image: 'IMAGE'
+        imagePullPolicy: Always
+        command: COMMAND
+";
+/// A pod that does its work once.
+const ONCE: &str = r"apiVersion: v1
+kind: Pod
+metadata: {name: once}
+spec:
+  hostNetwork: true
+  restartPolicy: Never
+  containers:
+  - name: once
+    image: 'IMAGE'
+    command: [/bin/true]
+";
+
 /// A program that runs until this is dropped.
 struct Running(Child);
 
@@ -106,12 +138,11 @@ impl Drop for Running {
     }
 }
 
-/// The cluster as its programs see it, from within the engine's namespaces and root.
+/// A cluster whose programs run in the engine's namespaces and root.
 struct Cluster {
     engine_pid: String,
     root: OsString,
-    /// Its directory, from within and from outside.
-    here: &'static str,
+    /// [`DIRECTORY`] as this process sees it.
     directory: PathBuf,
 }
 
@@ -126,7 +157,6 @@ impl Cluster {
         let cluster = Self {
             engine_pid: env::var("TAGKEEPER_TEST_ENGINE_PID")?,
             root: root.context("Kubernetes runs in the engine's root: TAGKEEPER_ENGINE_ROOT")?,
-            here: "/mnt/kubernetes",
             directory: directory.join("kubernetes"),
         };
         fs::create_dir(&cluster.directory)?;
@@ -145,7 +175,7 @@ impl Cluster {
             .args(["--", "setpriv", "--pdeathsig", "KILL", "--", "chroot"])
             .arg(&self.root)
             .arg(format!("/srv/{name}"))
-            .args(args.iter().map(|arg| arg.replace("HERE", self.here)));
+            .args(args.iter().map(|arg| arg.replace("HERE", DIRECTORY)));
         command
     }
 
@@ -203,17 +233,6 @@ impl Kubernetes {
     fn name(&self) -> String {
         self.on.host.container()
     }
-
-    /// The DaemonSet with this image.
-    fn manifest(&self, image: &str, command: &str) -> String {
-        let name = self.name();
-        format!(
-            "apiVersion: apps/v1\nkind: DaemonSet\nmetadata:\n  name: {name}\nspec:\n  selector:\n    matchLabels: {{app: \
-             {name}}}\n  template:\n    metadata:\n      labels: {{app: {name}}}\n    spec:\n      hostNetwork: true\n      \
-             nodeSelector: {{{name}: enabled}}\n      terminationGracePeriodSeconds: 1\n      containers:\n      - name: \
-             {name}\n        image: '{image}'\n        imagePullPolicy: Always\n        command: {command}\n"
-        )
-    }
 }
 
 impl Orchestrator for Kubernetes {
@@ -256,7 +275,10 @@ impl Orchestrator for Kubernetes {
     /// The node gets the DaemonSet with this image, and pods of it that are new where nothing in it is.
     fn deploy(&self, version: &Version<'_>) -> Result<()> {
         let (name, image) = (self.name(), version.image(&self.on.host));
-        let manifest = self.manifest(&image, version.does.command(WORKS, CRASHES));
+        let manifest = DAEMON_SET
+            .replace("NAME", &name)
+            .replace("IMAGE", &image)
+            .replace("COMMAND", version.does.command(WORKS, CRASHES));
         let said = self
             .cluster
             .kubectl(&["apply", "--filename=-"], &manifest)?;
@@ -316,11 +338,7 @@ fn upgrade_leaves_what_a_completed_pod_holds() -> Result<()> {
         upgrade_leaves_what_is_held(
             &by,
             || {
-                let image = host.name("remote:v1");
-                let once = format!(
-                    "apiVersion: v1\nkind: Pod\nmetadata:\n  name: once\nspec:\n  hostNetwork: true\n  \
-                     restartPolicy: Never\n  containers:\n  - name: once\n    image: '{image}'\n    command: [/bin/true]\n"
-                );
+                let once = ONCE.replace("IMAGE", &host.name("remote:v1"));
                 by.cluster.kubectl(&["apply", "--filename=-"], &once)?;
                 by.on.until("the pod has completed", || {
                     let phase = ["get", "pod", "once", "--output=jsonpath={.status.phase}"];
