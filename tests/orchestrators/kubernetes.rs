@@ -1,4 +1,4 @@
-//! Kubernetes with dockershim, as on a SONiC switch: a cluster of this one node, and a DaemonSet in the host's network whose
+//! Kubernetes with dockershim, as on a SONiC switch: a cluster of this one node, and a `DaemonSet` in the host's network, whose
 //! containers the kubelet makes through Docker.
 
 use std::cell::RefCell;
@@ -229,7 +229,7 @@ impl Kubernetes {
         self.cluster.kubectl(args, "")
     }
 
-    /// The DaemonSet, its container and the label of the nodes that are to have it.
+    /// The `DaemonSet`, its container and the label of the nodes that are to have it.
     fn name(&self) -> String {
         self.on.host.container()
     }
@@ -272,7 +272,7 @@ impl Orchestrator for Kubernetes {
         &self.on
     }
 
-    /// The node gets the DaemonSet with this image, and pods of it that are new where nothing in it is.
+    /// The node gets the `DaemonSet` with this image, and pods of it that are new where nothing in it is.
     fn deploy(&self, version: &Version<'_>) -> Result<()> {
         let (name, image) = (self.name(), version.image(&self.on.host));
         let manifest = DAEMON_SET
@@ -301,7 +301,7 @@ impl Orchestrator for Kubernetes {
         Ok(())
     }
 
-    /// As SONiC leaves its master (`_do_reset` in ctrmgr/kube_commands.py of sonic-buildimage): the node is drained and
+    /// As SONiC leaves its master (`_do_reset` in `ctrmgr/kube_commands.py` of sonic-buildimage): the node is drained and
     /// deleted, and `kubeadm reset` stops the kubelet and removes what it ran.
     fn leave(&self) -> Result<()> {
         self.kubectl(&["drain", NODE, "--ignore-daemonsets"])?;
@@ -317,7 +317,7 @@ impl Orchestrator for Kubernetes {
         Ok(())
     }
 
-    /// The node joins. It has no label, so no DaemonSet runs on it.
+    /// The node joins. It has no label, so no `DaemonSet` runs on it.
     fn join(&self) -> Result<()> {
         let kubelet = self.cluster.start("kubelet", &KUBELET)?;
         self.kubelet.replace(Some(kubelet));
