@@ -88,7 +88,7 @@ help:
 	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; fifteen minutes)'
 	@echo 'make test-vm    an upgrade, a reboot and CUTS=$(CUTS) power cuts on an emulated machine; writes docs/reliability.md (root, Debian, QEMU)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
-	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; half an hour)'
+	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; an hour)'
 	@echo 'make fuzz       feeds malformed input to each parser for SECONDS=$(SECONDS) (needs g++; builds cargo-fuzz first)'
 	@echo 'make mutants    small faults in decision, state and pass, or SCOPE="FILES": does a test catch each? (builds cargo-mutants first)'
 	@echo 'make recording  the demo, recorded in docs/demo.svg'

@@ -17,6 +17,8 @@ mod deployed;
 mod engine;
 #[path = "orchestrators/kube_play.rs"]
 mod kube_play;
+#[path = "orchestrators/kubernetes.rs"]
+mod kubernetes;
 #[path = "orchestrators/orchestrator.rs"]
 mod orchestrator;
 #[path = "orchestrators/quadlet.rs"]

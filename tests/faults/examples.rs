@@ -19,7 +19,7 @@ struct Example {
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
-const EXAMPLES: [Example; 8] = [
+const EXAMPLES: [Example; 9] = [
     Example {
         policy: include_str!("../../config/examples/sonic.toml"),
         local: "docker-sonic-telemetry",
@@ -86,6 +86,14 @@ const EXAMPLES: [Example; 8] = [
         remote: "registry.example/edge/gateway",
         container: "gateway",
         upgraded: "edge_gateway.peb3fyhwiwwpbhnj2dso8z2lu.x8wl98d5qb1c1gftpik14pkkg",
+        beside: None,
+    },
+    Example {
+        policy: include_str!("../../config/examples/kubernetes.toml"),
+        local: "agent",
+        remote: "registry.example/edge/agent",
+        container: "agent",
+        upgraded: "k8s_agent_agent-6qxzn_default_6c0f8f5e-42f0-4e0c-9a4e-5b1f3f4b7c8d_0",
         beside: None,
     },
 ];
