@@ -85,7 +85,7 @@ help:
 	@echo 'make exhaustive   every history of a small host, DEPTH=$(DEPTH) steps deep (6 GiB)'
 	@echo 'make kill-points   counts what make test kills and cuts, and writes docs/reliability.md (three minutes)'
 	@echo 'make fleet-sim  a day of HOSTS=$(HOSTS) model hosts, in four practices; writes docs/fleet.md (twenty minutes)'
-	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; fifteen minutes)'
+	@echo 'make test-fleet the Ansible collection on HOSTS booted hosts, 10 by default (root, Debian, PyPI; up to an hour)'
 	@echo 'make test-vm    an upgrade, a reboot and CUTS=$(CUTS) power cuts on an emulated machine; writes docs/reliability.md (root, Debian, QEMU)'
 	@echo 'make test-engines   the requirements on seven engines, Docker and Podman; writes docs/compatibility.md (an hour)'
 	@echo 'make test-orchestrators   what is played beside real orchestrators, engine by engine; writes docs/compatibility.md (PyPI; an hour)'
