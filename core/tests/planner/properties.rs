@@ -687,6 +687,27 @@ fn an_image_may_be_away_and_back_between_two_passes() {
     play(3, &happenings).unwrap();
 }
 
+/// Found by a random history: the shipped image is away while the first upgrade soaks, and back as its fallback when that is
+/// promoted. Then no fallback is wanted any more.
+#[test]
+fn a_first_fallback_may_be_away_while_the_upgrade_soaks() {
+    use Happening as H;
+    let happenings = [
+        (H::Pull('d', "local:latest"), false),
+        (H::Tag('d', "local:v2"), false),
+        (H::RunByDigest("telemetry", 'a', "v1"), false),
+        (H::Tag('a', "local:v1"), true),
+        (H::Lose('d'), true),
+        (
+            H::Pull('d', "mirror.example/docker-sonic-telemetry:v1"),
+            true,
+        ),
+        (H::Fallbacks(0), false),
+        (H::Tag('a', "local:v3"), false),
+    ];
+    play(0, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -420,6 +420,10 @@ impl Witness {
     pub(crate) fn moved(&mut self, image: &ImageId, before: Option<&ImageId>, workload: &Workload) {
         self.note_promotion(image, self.lived_ms);
         let is_first = self.proven.is_empty();
+        if is_first {
+            // What was latest when the upgrade began is its fallback, also if it was away from the disk in between.
+            self.was_proven.extend(self.latest_seen.iter().cloned());
+        }
         if let Some(before) = before.filter(|before| is_first && *before != image) {
             // It was latest when the upgrade began if it was so before the upgrade was here.
             let arrived_ms = self.lives.get(image).map_or(0, |life| life.arrived_ms);
