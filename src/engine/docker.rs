@@ -95,20 +95,26 @@ impl Docker {
     }
 
     fn look(&mut self, labels: &[&str]) -> anyhow::Result<Lists> {
-        let what = "list the images";
-        let body = self.read(what, IMAGES, MAX_LIST_BYTES)?;
-        let images = answer::parse_images(&body, labels);
-        let images = images.map_err(|error| self.calls.unread(what, &error))?;
-        drop(body);
+        let images = self.read("list the images", IMAGES, MAX_LIST_BYTES, |body| {
+            answer::parse_images(body, labels)
+        })?;
         Ok(Lists {
             images,
             containers: self.containers()?,
         })
     }
 
-    fn read(&mut self, what: &str, path: &str, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+    /// What is at a path.
+    fn read<T>(
+        &mut self,
+        what: &str,
+        path: &str,
+        max_bytes: u64,
+        parse: impl FnOnce(&[u8]) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         let body = self.transport.clone().read(path.to_owned(), max_bytes);
-        self.calls.ask(what, body)
+        let body = self.calls.ask(what, body)?;
+        parse(&body).map_err(|error| self.calls.unread(what, &error))
     }
 
     /// One image as it is now; none if there is no such image.
@@ -131,15 +137,11 @@ impl Docker {
         path: &str,
         parse: impl FnOnce(&[u8]) -> anyhow::Result<T>,
     ) -> anyhow::Result<Option<T>> {
-        let body = self
-            .transport
-            .clone()
-            .read(path.to_owned(), MAX_ANSWER_BYTES);
-        let Some(body) = self.calls.find(what, body)? else {
-            return Ok(None);
-        };
-        let found = parse(&body).map_err(|error| self.calls.unread(what, &error))?;
-        Ok(Some(found))
+        let found = self.read(what, path, MAX_ANSWER_BYTES, parse).map(Some);
+        found.or_else(|error| match error.downcast_ref() {
+            Some(Refused { status: 404, .. }) => Ok(None),
+            _ => Err(error),
+        })
     }
 
     /// An engine that answers, and not what is understood, may be older or newer than what is known here: both are named.
@@ -208,19 +210,6 @@ impl Calls {
         }
     }
 
-    /// Asks for what may not be there.
-    fn find<T>(
-        &mut self,
-        what: &str,
-        asked: impl Future<Output = Result<T, ClientError>>,
-    ) -> anyhow::Result<Option<T>> {
-        let found = self.ask(what, asked).map(Some);
-        found.or_else(|error| match error.downcast_ref() {
-            Some(Refused { status: 404, .. }) => Ok(None),
-            _ => Err(error),
-        })
-    }
-
     /// Changes something. What the engine says when it is done may be anything: it is done.
     fn change<T: Default>(
         &mut self,
@@ -276,9 +265,12 @@ impl Engine for Docker {
     }
 
     fn containers(&mut self) -> anyhow::Result<Vec<Container>> {
-        let what = "list the containers";
-        let body = self.read(what, CONTAINERS, MAX_LIST_BYTES)?;
-        answer::parse_containers(&body).map_err(|error| self.calls.unread(what, &error))
+        self.read(
+            "list the containers",
+            CONTAINERS,
+            MAX_LIST_BYTES,
+            answer::parse_containers,
+        )
     }
 
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>> {
@@ -296,10 +288,12 @@ impl Engine for Docker {
     }
 
     fn disk(&mut self) -> anyhow::Result<Disk> {
-        let what = "ask where the data is";
-        let body = self.read(what, "/info", MAX_ANSWER_BYTES)?;
-        let root = answer::read_data_root(&body);
-        let root = root.map_err(|error| self.calls.unread(what, &error))?;
+        let root = self.read(
+            "ask where the data is",
+            "/info",
+            MAX_ANSWER_BYTES,
+            answer::read_data_root,
+        )?;
         disk::measure(&root).map_err(|error| anyhow!(clean(format_args!("{error:#}"))))
     }
 
