@@ -21,6 +21,8 @@ mod kube_play;
 mod kubernetes;
 #[path = "orchestrators/orchestrator.rs"]
 mod orchestrator;
+#[path = "orchestrators/pod.rs"]
+mod pod;
 #[path = "orchestrators/quadlet.rs"]
 mod quadlet;
 #[path = "orchestrators/stories.rs"]

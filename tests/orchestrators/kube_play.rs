@@ -1,24 +1,22 @@
 //! `podman kube play`: a pod of one container, from the file that Kubernetes would take.
 
 use std::env;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use crate::beside::beside_an_engine;
 use crate::deployed::Deployed;
-use crate::engine::Host;
+use crate::engine::{Host, fed};
 use crate::orchestrator::{Named, Orchestrator, Version};
+use crate::pod::{CRASHES, WORKS};
 use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
 /// Runs the podman that the engine is of, as a client of it: the engine's root is its root, and has the engine's directory at
 /// /mnt.
 const PODMAN: &str = r#"mount --bind "$1" "$2/mnt"; mount --rbind /proc "$2/proc"; root=$2; shift 2
 exec chroot "$root" podman --remote --url unix:///mnt/docker.sock "$@""#;
-const WORKS: &str = r#"[/bin/sleep, "2147483647"]"#;
-const CRASHES: &str = r#"[/bin/sh, -c, "exit 3"]"#;
 
 /// A host with one pod.
 struct KubePlay {
@@ -45,28 +43,16 @@ fn podman(host: &Host, args: &[&str], input: &str) -> Result<()> {
     let root: PathBuf = env::var_os("TAGKEEPER_ENGINE_ROOT")
         .context("TAGKEEPER_ENGINE_ROOT is not set: run `make test-orchestrators`")?
         .into();
-    let mut child = Command::new("unshare")
+    let mut client = Command::new("unshare");
+    client
         .args(["--mount", "--propagation", "private", "--"])
         .args(["sh", "-ec", PODMAN, "sh"])
         .args([host.socket().parent().context("a socket")?, &root])
         .args(args)
         .env_remove("DOCKER_CONFIG")
-        .env_remove("DOCKER_HOST")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let stdin = child.stdin.take();
-    stdin.context("no stdin")?.write_all(input.as_bytes())?;
-    let output = child.wait_with_output()?;
-    ensure!(
-        output.status.success(),
-        "podman {}: {}{}",
-        args.join(" "),
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
+        .env_remove("DOCKER_HOST");
+    let what = format!("podman {}", args.join(" "));
+    fed(&what, &mut client, input.as_bytes()).map(drop)
 }
 
 impl Orchestrator for KubePlay {

@@ -5,7 +5,6 @@ use std::cell::RefCell;
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -13,8 +12,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::beside::beside_an_engine;
 use crate::deployed::Deployed;
-use crate::engine::Host;
+use crate::engine::{Host, fed};
 use crate::orchestrator::{Named, Orchestrator, Version};
+use crate::pod::{CRASHES, WORKS};
 use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
 /// Where scripts/kubernetes-1.20 has put the programs. Beside the engine (scripts/private-engine) they are in /srv.
@@ -22,8 +22,6 @@ const KUBERNETES: &str = "TAGKEEPER_KUBERNETES";
 const NODE: &str = "switch";
 /// What holds the place of a pod.
 const PAUSE: &str = "pause:1";
-const WORKS: &str = r#"[/bin/sleep, "2147483647"]"#;
-const CRASHES: &str = r#"[/bin/sh, -c, "exit 3"]"#;
 
 /// The directory of the cluster, in the root of the engine (scripts/private-engine); HERE in what follows.
 const DIRECTORY: &str = "/mnt/kubernetes";
@@ -196,23 +194,9 @@ impl Cluster {
 
     /// Runs kubectl with this on its standard input: what it printed.
     fn kubectl(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut child = self
-            .program("kubectl", &["--kubeconfig=HERE/config"])
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let stdin = child.stdin.take();
-        stdin.context("no stdin")?.write_all(input.as_bytes())?;
-        let output = child.wait_with_output()?;
-        ensure!(
-            output.status.success(),
-            "kubectl {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
+        let mut client = self.program("kubectl", &["--kubeconfig=HERE/config"]);
+        let what = format!("kubectl {}", args.join(" "));
+        fed(&what, client.args(args), input.as_bytes())
     }
 }
 

@@ -9,6 +9,7 @@ mod images;
 mod program;
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -198,10 +199,23 @@ impl Host {
 fn said(what: &str, output: &Output) -> Result<String> {
     ensure!(
         output.status.success(),
-        "{what}: {}",
+        "{what}: {}{}",
+        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8(output.stdout.clone())?
         .trim_end()
         .to_owned())
+}
+
+/// Runs a command with this on its standard input: what it printed.
+pub(crate) fn fed(what: &str, command: &mut Command, input: &[u8]) -> Result<String> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let stdin = child.stdin.take();
+    stdin.context("no stdin")?.write_all(input)?;
+    said(what, &child.wait_with_output()?)
 }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Host, said};
+use super::{Host, fed};
 
 /// One row of the engine's list of images.
 struct Row {
@@ -53,17 +52,7 @@ impl Host {
         if !name.is_empty() {
             import.arg(self.name(name));
         }
-        import
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = import.spawn()?;
-        child
-            .stdin
-            .take()
-            .context("no stdin")?
-            .write_all(&tar.stdout)?;
-        let printed = said("docker import", &child.wait_with_output()?)?;
+        let printed = fed("docker import", &mut import, &tar.stdout)?;
         // Docker prints the id; Podman's answer makes its client print it twice.
         let id = printed.split_whitespace().next_back();
         id.map(str::to_owned).context("docker import printed no id")
