@@ -533,8 +533,8 @@ fn check_pressure(policy: &Policy, state: &State, observed: &Observation, decisi
 /// The images that are judged otherwise than without the disk: by `idle` in place of `grace`, and by what another workload says of
 /// an image that it lets go of, once the grace period of this one does not keep it.
 fn differences(without: &Decision, decision: &Decision) -> BTreeSet<ImageId> {
+    let mut changed = BTreeSet::new();
     let mut evicted = BTreeSet::new();
-    let mut let_go = BTreeSet::new();
     for (name, plan) in &decision.plan.workloads {
         let before = &without.plan.workloads[name];
         assert_eq!(before.images.len(), plan.images.len());
@@ -543,26 +543,26 @@ fn differences(without: &Decision, decision: &Decision) -> BTreeSet<ImageId> {
                 assert_eq!(was.reason, Reason::Grace);
                 assert_eq!(is.reason.verdict(), Verdict::Remove, "{is:?}");
                 assert_eq!((&was.reference, &was.image), (&is.reference, &is.image));
-                let images = if is.reason == Reason::Idle {
-                    &mut evicted
-                } else {
-                    &mut let_go
-                };
-                images.insert(is.image.clone());
+                changed.insert(is.image.clone());
+                if is.reason == Reason::Idle {
+                    evicted.insert(is.image.clone());
+                }
             }
         }
         for action in &before.actions {
             assert!(plan.actions.contains(action), "pressure keeps: {action:?}");
         }
     }
-    assert!(let_go.is_subset(&evicted), "only grace gives way");
+    assert_eq!(changed, evicted, "only grace gives way");
     for (name, plan) in &decision.plan.workloads {
         let before = &without.plan.workloads[name];
         for action in plan.actions.iter().filter(|a| !before.actions.contains(a)) {
-            let ActionKind::RemoveImage { image, .. } = &action.kind else {
+            let ActionKind::RemoveImage { image, reason, .. } = &action.kind else {
                 panic!("pressure does more than remove: {action:?}")
             };
             assert!(evicted.contains(image));
+            let mut verdicts = plan.images.iter().filter(|v| v.image == *image);
+            assert!(verdicts.any(|v| v.reason == *reason), "{action:?}");
         }
     }
     evicted
