@@ -8,16 +8,17 @@
 //! container has ended, and used an image of its own. The answers have the shape and the size of Docker's, are made
 //! once, and go out in one write. Prints the bytes of the two lists when it listens. Ends when standard input does.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Result, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 
-/// The answers, with their heads.
+/// The answers, with their heads; the containers by their ids.
 struct Answers {
     images: Vec<u8>,
     containers: Vec<u8>,
-    serving: Vec<u8>,
+    inspects: HashMap<String, Vec<u8>>,
     missing: Vec<u8>,
 }
 
@@ -29,16 +30,16 @@ fn main() -> Result<()> {
         ));
     };
     let count = |text: &str| text.parse().map_err(std::io::Error::other);
-    let (images, containers) = (
-        images_json(count(images)?),
-        containers_json(count(containers)?),
-    );
+    let (image_count, container_count) = (count(images)?, count(containers)?);
+    let images = images_json(image_count);
+    let containers = containers_json(container_count);
     let listener = UnixListener::bind(socket)?;
     println!("{} {}", images.len(), containers.len());
+    let inspect = |n| (container_id(n), chunked(&inspect_json(n)));
     let answers = Arc::new(Answers {
         images: chunked(&images),
         containers: chunked(&containers),
-        serving: chunked(&serving_json()),
+        inspects: (0..container_count).map(inspect).collect(),
         missing: b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"message\":\"no such\"}"
             .to_vec(),
     });
@@ -64,10 +65,9 @@ fn serve(client: UnixStream, answers: &Answers) -> Result<()> {
             &answers.images
         } else if path.contains("/containers/json") {
             &answers.containers
-        } else if path.contains("/containers/") {
-            &answers.serving
         } else {
-            &answers.missing
+            let id = path.split('/').rev().nth(1).unwrap_or_default(); // /v1.41/containers/<id>/json
+            answers.inspects.get(id).unwrap_or(&answers.missing)
         };
         let mut head = String::new();
         while reader.read_line(&mut head)? > 2 {
@@ -109,14 +109,11 @@ fn containers_json(containers: usize) -> String {
     let mut json = String::from("[");
     for n in 0..containers {
         let comma = if n == 0 { "" } else { "," };
-        let (name, state, status) = if n == 0 {
-            ("bench".to_owned(), "running", "Up 2 hours")
+        let name = container_name(n);
+        let (state, status) = if n == 0 {
+            ("running", "Up 2 hours")
         } else {
-            (
-                format!("k8s_bench_bench-{n}_default_0"),
-                "exited",
-                "Exited (0) 2 hours ago",
-            )
+            ("exited", "Exited (0) 2 hours ago")
         };
         let _ = write!(
             json,
@@ -136,15 +133,29 @@ fn containers_json(containers: usize) -> String {
     json + "]\n"
 }
 
-/// The inspect of the container that serves.
-fn serving_json() -> String {
+fn inspect_json(n: usize) -> String {
+    let is_running = n == 0;
+    let (status, finished_at) = if is_running {
+        ("running", "0001-01-01T00:00:00Z")
+    } else {
+        ("exited", "2026-11-22T00:01:00Z")
+    };
     format!(
-        "{{\"Id\":\"{}\",\"Created\":\"2026-11-22T00:00:00Z\",\"State\":{{\"Status\":\"running\",\"Running\":true,\
-         \"StartedAt\":\"2026-11-22T00:00:00Z\",\"FinishedAt\":\"0001-01-01T00:00:00Z\",\"ExitCode\":0}},\
-         \"Image\":\"{}\",\"Name\":\"/bench\"}}\n",
-        container_id(0),
-        image_id(0),
+        "{{\"Id\":\"{}\",\"Created\":\"2026-11-22T00:00:00Z\",\"State\":{{\"Status\":\"{status}\",\
+         \"Running\":{is_running},\"StartedAt\":\"2026-11-22T00:00:00Z\",\"FinishedAt\":\"{finished_at}\",\
+         \"ExitCode\":0}},\"Image\":\"{}\",\"Name\":\"/{}\"}}\n",
+        container_id(n),
+        image_id(n),
+        container_name(n),
     )
+}
+
+fn container_name(n: usize) -> String {
+    if n == 0 {
+        "bench".to_owned()
+    } else {
+        format!("k8s_bench_bench-{n}_default_0")
+    }
 }
 
 /// Ids spread over their whole range, as digests do.
