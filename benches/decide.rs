@@ -95,6 +95,7 @@ fn listed(size: usize) -> Observation {
         } else {
             ContainerState::Exited
         },
+        exit_code: (n != 0).then_some(0),
         created_secs: 0,
         one_off: false,
         pin: None,

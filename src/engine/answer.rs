@@ -487,8 +487,20 @@ struct ListedContainer<'a> {
     #[serde(borrow)]
     state: Option<Cow<'a, str>>,
     #[serde(default)]
+    status: Loose<ExitCode>,
+    #[serde(default)]
     created: Loose<i64>,
     labels: Option<Labels>,
+}
+
+/// The exit code in `Exited (137) 2 hours ago`: a list has it nowhere else.
+struct ExitCode(i64);
+
+impl Plain for ExitCode {
+    fn from_text(status: Cow<'_, str>) -> Option<Self> {
+        let (code, _) = status.strip_prefix("Exited (")?.split_once(')')?;
+        code.parse().ok().map(Self)
+    }
 }
 
 /// The labels that mean something here.
@@ -558,6 +570,7 @@ impl TryFrom<ListedContainer<'_>> for Container {
             image: image.map(ImageId::new),
             reference,
             state: state(&listed.state.unwrap_or_default()),
+            exit_code: listed.status.0.map(|ExitCode(code)| code),
             created_secs: listed.created.0.unwrap_or_default(),
             one_off,
             pin,

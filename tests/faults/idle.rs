@@ -88,6 +88,35 @@ fn an_idle_pass_after_a_promotion_is_two_calls_and_no_write() {
 }
 
 #[test]
+fn an_idle_pass_beside_a_crashed_container_is_two_calls_and_no_write() {
+    let host = settled(2);
+    {
+        let docker = &mut host.engine().docker;
+        docker.run("k8s_app", "reg.example/app:build-0");
+        docker.exit("k8s_app", 1);
+    }
+    for secs in [RIPE + 60, RIPE + 120] {
+        host.pass_at(secs).expect_code(0);
+    }
+    assert_idle(&host);
+}
+
+/// The kubelet keeps an ended container of each pod, and people keep theirs.
+#[test]
+fn an_idle_pass_beside_a_container_that_was_stopped_is_two_calls_and_no_write() {
+    for code in [0, 137, 143, 255] {
+        let host = settled(2);
+        {
+            let docker = &mut host.engine().docker;
+            docker.run("k8s_app", "reg.example/app:build-0");
+            docker.exit("k8s_app", code);
+        }
+        host.pass_at(RIPE + 60).expect_code(0);
+        assert_idle(&host);
+    }
+}
+
+#[test]
 fn a_host_without_images_is_idle() {
     let host = Host::new(POLICY);
     host.pass_at(0).expect_code(0);

@@ -45,6 +45,7 @@ fn read_host(text: &str) -> (String, Observation) {
                     } else {
                         ContainerState::Running
                     },
+                    exit_code: None,
                     created_secs: 0,
                     one_off: is("one-off"),
                     pin: is("pin").then(|| PinLabel {

@@ -66,6 +66,15 @@ impl Container {
     fn is_active(&self) -> bool {
         matches!(self.state.as_str(), "running" | "paused" | "restarting")
     }
+
+    /// What a list says to people.
+    fn status(&self) -> String {
+        match self.state.as_str() {
+            "running" => "Up 2 hours".to_owned(),
+            "exited" => format!("Exited ({}) 2 hours ago", self.exit_code),
+            state => format!("{state} for a while"),
+        }
+    }
 }
 
 /// What is on the disk of the engine.
@@ -241,7 +250,7 @@ impl Docker {
             "Ports": [],
             "Labels": container.labels,
             "State": container.state,
-            "Status": format!("{} for a while", container.state),
+            "Status": container.status(),
             "HostConfig": {"NetworkMode": "default"},
             "NetworkSettings": {"Networks": {}},
             "Mounts": [],

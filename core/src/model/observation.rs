@@ -100,6 +100,8 @@ pub struct Container {
     pub reference: Option<Reference>,
     /// What the engine says it does.
     pub state: ContainerState,
+    /// Its exit code, where it has ended and the list tells; an inspect tells it of any.
+    pub exit_code: Option<i64>,
     /// When it was created, in seconds of the engine's wall clock; only compared with other containers'.
     pub created_secs: i64,
     /// A one-off container of Compose: it runs a command beside the service.

@@ -109,6 +109,7 @@ pub(super) fn apply_action(
             image: Some(image.clone()),
             reference: None,
             state: ContainerState::Created,
+            exit_code: None,
             created_secs: 0,
             one_off: false,
             pin: Some(PinLabel {

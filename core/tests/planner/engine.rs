@@ -109,6 +109,7 @@ impl Host {
             image: Some(image),
             reference: Some(reference),
             state: ContainerState::Created,
+            exit_code: None,
             created_secs: i64::from(self.starts),
             one_off: false,
             pin: None,
@@ -153,6 +154,7 @@ impl Host {
     /// The container's process ends.
     pub(crate) fn exit(&mut self, container: &str, code: i64) {
         self.set_state(container, ContainerState::Exited);
+        self.container(container).exit_code = Some(code);
         self.details_of(container).exit_code = Some(code);
     }
 
@@ -161,6 +163,7 @@ impl Host {
         self.starts += 1;
         let started_at = format!("start {}", self.starts);
         self.set_state(container, ContainerState::Running);
+        self.container(container).exit_code = None;
         self.details_of(container).started_at = started_at;
     }
 
@@ -379,6 +382,7 @@ impl Host {
                 image: Some(image.clone()),
                 reference: None,
                 state: ContainerState::Created,
+                exit_code: None,
                 created_secs: i64::from(self.starts),
                 one_off: false,
                 pin: Some(PinLabel {

@@ -19,6 +19,7 @@ fn without_image(name: &str, state: ContainerState) -> Container {
         image: None,
         reference: None,
         state,
+        exit_code: None,
         created_secs: 0,
         one_off: false,
         pin: None,

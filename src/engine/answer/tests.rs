@@ -165,6 +165,25 @@ fn what_is_not_read_does_not_matter() {
 }
 
 #[test]
+fn the_exit_code_is_read_where_the_list_tells_it() {
+    for (status, code) in [
+        (r#""Exited (0) 2 hours ago""#, Some(0)),
+        (r#""Exited (255) Less than a second ago""#, Some(255)),
+        (r#""Exited""#, None),
+        (r#""Exited (?) 2 hours ago""#, None),
+        (r#""Up 2 hours (healthy)""#, None),
+        (r#""Restarting (1) 5 seconds ago""#, None),
+        ("0", None),
+        ("null", None),
+    ] {
+        let listed =
+            format!(r#"{{"Id":"c","ImageID":"sha256:aa","State":"exited","Status":{status}}}"#);
+        assert_eq!(container(&listed).exit_code, code, "{status}");
+    }
+    assert_eq!(container(r#"{"Id":"c","ImageID":""}"#).exit_code, None);
+}
+
+#[test]
 fn a_container_needs_an_id_and_a_state_that_is_a_word_and_nothing_else() {
     let bare = container(r#"{"Id":"c","ImageID":""}"#);
     assert_eq!(

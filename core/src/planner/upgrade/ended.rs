@@ -95,7 +95,7 @@ pub(super) fn crash<'a>(
 }
 
 /// The newest container of what does not serve, if it has ended and its image could become latest. What was retired, was proven, or
-/// failed since the last promotion has had its turn.
+/// failed since the last promotion has had its turn; what the list itself says was stopped is not worth a question.
 pub(in crate::planner) fn possible_crash<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -109,7 +109,12 @@ pub(in crate::planner) fn possible_crash<'a>(
     let has_had_its_turn = memory.retired.contains(image)
         || memory.proven(image).is_some()
         || known.failed_since_promotion().any(|f| f.image == *image);
+    let was_stopped = newest.state == ContainerState::Exited
+        && newest
+            .exit_code
+            .is_some_and(|code| STOP_CODES.contains(&code));
     let is_new = newest.state.has_ended()
+        && !was_stopped
         && is_upgradable(subject, known, image)
         && !has_had_its_turn
         && !serving::is_dry_run(subject, memory, newest)
