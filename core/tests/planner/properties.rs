@@ -280,9 +280,9 @@ impl History {
     }
 
     fn toggle_disk(&mut self, mount: bool) {
-        self.host.witness.sees_another_disk();
         if mount {
             if let Some(away) = self.away.take() {
+                self.host.witness.sees_another_disk();
                 self.host.images = away.images;
                 self.host.containers = away.containers;
                 // No process outlives the disk that it runs from.
@@ -290,6 +290,7 @@ impl History {
             }
         } else if self.away.is_none() {
             self.away = Some(Box::new(self.host.clone()));
+            self.host.witness.sees_another_disk();
             self.host.images = Vec::new();
             self.host.containers = Vec::new();
         }
@@ -683,6 +684,21 @@ fn an_image_may_be_away_and_back_between_two_passes() {
         (H::Lose('d'), false),
         (H::Wait(1), false),
         (H::Pull('d', "remote:v1"), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
+/// Found by a random history: an image of the disk that is away is pulled on an empty one, and removed there as what it was at
+/// home, where it still is what it was when its disk comes back.
+#[test]
+fn an_image_may_leave_one_disk_and_stay_on_another() {
+    use Happening as H;
+    let happenings = [
+        (H::PassKilledAfter(2), false),
+        (H::Unmount, false),
+        (H::Pull('d', "local:v1"), true),
+        (H::Mount, false),
+        (H::Tag('a', "local:latest"), false),
     ];
     play(3, &happenings).unwrap();
 }

@@ -36,7 +36,7 @@ pub(crate) struct Witness {
     pub(crate) was_latest: BTreeSet<ImageId>,
     /// The images on the disk, as far as passes have seen it, and what befell them there.
     pub(crate) lives: BTreeMap<ImageId, Life>,
-    /// The same of another disk, which may come back.
+    /// The same of the disk that was here before this one, and may come back.
     away: BTreeMap<ImageId, Life>,
     /// When the first pass looked at this disk with this state.
     pub(crate) first_pass_ms: Option<u64>,
@@ -78,6 +78,20 @@ pub(crate) struct Life {
     pub(crate) was_tried: bool,
     /// Whether a pass saw that the orchestrator has deployed it, or holds it.
     pub(crate) is_rolled_out: bool,
+}
+
+impl Life {
+    /// Either life may be the one that the planner knows.
+    fn permit_more(&mut self, other: &Self) {
+        self.arrived_ms = self.arrived_ms.min(other.arrived_ms);
+        self.idle_since_ms = match (self.idle_since_ms, other.idle_since_ms) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.has_run |= other.has_run;
+        self.was_tried &= other.was_tried;
+        self.is_rolled_out &= other.is_rolled_out;
+    }
 }
 
 /// `latest` came to mean an image that runs.
@@ -177,7 +191,7 @@ impl Host {
             if is_back && !self.witness.lives.contains_key(&image.id) {
                 self.witness.doubt(); // It takes its old place again.
             }
-            let away = self.witness.away.remove(&image.id);
+            let away = self.witness.away.get(&image.id).cloned();
             let life = self.witness.lives.entry(image.id.clone());
             let life = life.or_insert(away.unwrap_or(Life {
                 arrived_ms: now_ms,
@@ -479,13 +493,18 @@ impl Witness {
         self.service = None;
     }
 
-    /// The engine shows another disk.
+    /// The engine shows another disk. What befell an image on the one that leaves may be remembered of it on this one.
     pub(crate) fn sees_another_disk(&mut self) {
         self.doubt();
-        for life in self.lives.values_mut() {
+        std::mem::swap(&mut self.lives, &mut self.away);
+        for (id, life) in &mut self.lives {
+            if let Some(other) = self.away.get(id) {
+                life.permit_more(other);
+            }
+        }
+        for life in self.lives.values_mut().chain(self.away.values_mut()) {
             life.seen_ms = None;
         }
-        self.away.append(&mut self.lives);
     }
 
     /// The state is lost: the next pass finds a host that it does not know.
