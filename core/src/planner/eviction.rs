@@ -207,9 +207,11 @@ fn threshold(
     upgrade: &Upgrade<'_>,
 ) -> Option<u8> {
     let threshold = subject.policy.pressure_percent?;
+    let record = upgrade.state.memory.images.get(verdict.image);
+    let idle_since_ms = record.and_then(|r| r.idle_since_ms);
     let may_go = !subject.is_held()
         && verdict.reason == Reason::Grace
-        && idle_ms(subject, upgrade, verdict.image) > 0;
+        && idle_since_ms.is_some_and(|since_ms| since_ms < subject.observed().pass_ms);
     may_go.then_some(threshold)
 }
 

@@ -54,6 +54,47 @@ fn the_oldest_go_and_no_more_of_them_than_it_takes() {
     );
 }
 
+/// A pass of two rounds on a full disk, right after `c` was pulled.
+fn passes_twice_over(host: &mut Host) {
+    host.untag("local:latest");
+    host.sized_image('c', 100, &["remote:v3"]);
+    fill(host, 990);
+    host.meanwhile = Some(|host| host.uptime_ms += 1000);
+    host.pass();
+    assert_eq!(
+        host.acted,
+        [
+            "tag b local:latest",
+            "rmi remote:v9",
+            "rmi remote:v8",
+            "rmi remote:v7"
+        ],
+    );
+}
+
+/// What came right before a pass is idle in each of its rounds, and no earlier pass has seen it so.
+#[test]
+fn what_a_pass_is_the_first_to_see_stays_in_its_later_rounds() {
+    let mut host = crowded(50);
+    passes_twice_over(&mut host);
+    assert!(host.is_on_disk('c'));
+    host.later(1);
+    host.pass();
+    assert!(!host.is_on_disk('c'));
+}
+
+/// Time on hold does not count: what was pulled then is seen idle for the first time after it.
+#[test]
+fn what_was_pulled_on_hold_stays_in_the_first_pass_after_it() {
+    let mut host = crowded(50);
+    host.workload().hold = true;
+    host.sized_image('c', 100, &["remote:v3"]);
+    host.minutes(60);
+    host.workload().hold = false;
+    passes_twice_over(&mut host);
+    assert!(host.is_on_disk('c'));
+}
+
 #[test]
 fn the_figures_are_shown() {
     let mut host = crowded(85);

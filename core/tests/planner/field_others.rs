@@ -119,6 +119,23 @@ fn r2_second_look() {
     assert!(host.has_container("telemetry"), "another incarnation");
 }
 
+/// Two rounds of one pass are one look, however long they take.
+#[test]
+fn r2_second_look_is_another_pass() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["remote:v3"]);
+    host.image('d', &["local:d"]);
+    host.create("telemetry", "remote:v3");
+    host.retire('d');
+    host.meanwhile = Some(|host| host.uptime_ms += 2 * MINUTE_MS);
+    host.pass();
+    assert_eq!(host.acted, ["rmi local:d"], "and a second round");
+    assert!(host.has_container("telemetry"));
+    host.later(1);
+    host.pass();
+    assert!(!host.has_container("telemetry"));
+}
+
 /// The pass that promotes looks at the local container too: it has been stopped for long enough.
 #[test]
 fn r2_second_look_in_the_pass_of_a_promotion() {

@@ -438,6 +438,8 @@ impl Host {
         self.measures = true;
         self.witness.is_pressed = false;
         let pass_ms = self.begin();
+        self.witness();
+        self.witness.pass_began_ms = self.witness.lived_ms;
         let mut tried = BTreeSet::new();
         for _ in 0..MAX_ROUNDS {
             let observed = self.observe_in(pass_ms);

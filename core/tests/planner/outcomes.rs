@@ -119,13 +119,17 @@ impl Host {
     }
 
     /// (b) An image that has not been idle for the grace period, and was never proven, is removed
-    /// only if a promotion came after its arrival, or the disk is full.
+    /// only if a promotion came after its arrival, or the disk is full and an earlier pass has seen it idle.
     fn judge_grace(&self, workload: &Workload, image: &Image, life: &Life) {
         let is_aged = life
             .idle_since_ms
             .is_some_and(|since_ms| since_ms + workload.grace_ms <= self.witness.lived_ms);
+        let is_of_earlier_pass = |ms: u64| ms < self.witness.pass_began_ms;
+        let is_evicted = self.witness.is_pressed
+            && life.idle_since_ms.is_some_and(is_of_earlier_pass)
+            && life.seen_ms.is_none_or(is_of_earlier_pass);
         assert!(
-            is_aged || self.witness.is_pressed || self.is_obsolete(workload, life),
+            is_aged || is_evicted || self.is_obsolete(workload, life),
             "(b) {} is removed: {life:?} at {}",
             image.id,
             self.witness.lived_ms

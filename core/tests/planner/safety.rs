@@ -523,7 +523,7 @@ fn check_pressure(policy: &Policy, state: &State, observed: &Observation, decisi
             assert!(!is_inherited, "inherited");
             let since = record.and_then(|r| r.idle_since_ms);
             assert!(
-                since.is_none_or(|since| since < observed.from.ms()),
+                since.is_none_or(|since| since < observed.pass_ms),
                 "no earlier pass has seen it idle"
             );
         }

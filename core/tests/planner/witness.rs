@@ -38,6 +38,9 @@ pub(crate) struct Witness {
     pub(crate) lives: BTreeMap<ImageId, Life>,
     /// The same of the disk that was here before this one, and may come back.
     away: BTreeMap<ImageId, Life>,
+    /// When the current pass began.
+    #[serde(skip)]
+    pub(crate) pass_began_ms: u64,
     /// When the first pass looked at this disk with this state.
     pub(crate) first_pass_ms: Option<u64>,
     /// What the workload's `latest` means, and since when.
