@@ -419,18 +419,22 @@ impl Containers<'_, '_> {
                 .filter(|one| several.contains(one))
                 .or_else(|| self.only_pattern(container, several)),
         };
-        let Some(workload) = workload else { return };
-        let inventory = &mut inventories[workload];
         if container.names.is_empty() {
             let is_leaving = matches!(
                 container.state,
                 ContainerState::Dead | ContainerState::Removing
             );
-            if !is_leaving {
+            // Whose it is may be told by its name alone.
+            let of = workload.as_ref().map_or(owners, core::slice::from_ref);
+            for workload in of.iter().filter(|_| !is_leaving) {
+                let inventory = &mut inventories[*workload];
                 inventory.nameless = inventory.nameless.or(Some(container));
             }
-        } else if self.is_looked_at(workload, container) {
-            inventory.orchestrated.push(container);
+            return;
+        }
+        let Some(workload) = workload else { return };
+        if self.is_looked_at(workload, container) {
+            inventories[workload].orchestrated.push(container);
         }
     }
 

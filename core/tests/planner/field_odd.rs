@@ -8,7 +8,7 @@ use tagkeeper_core::model::{
 };
 use tagkeeper_core::planner::accept;
 
-use crate::host::{DAY_MINUTES, Host, digit, every_state, id, telemetry};
+use crate::host::{DAY_MINUTES, Host, digit, every_state, id, pattern, telemetry};
 use crate::rollback::roll_back;
 
 /// A container that the engine lists without an image.
@@ -83,8 +83,22 @@ fn look_without_names(host: &mut Host) {
 
 type Arranged = (&'static str, fn() -> Host);
 
+/// Of the container, only its name tells whose it is.
+fn of_two_workloads() -> Host {
+    let mut host = Host::with_head();
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    let gnmi = host.policy.workloads.get_mut("gnmi").unwrap();
+    gnmi.orchestrated = Some(pattern("gnmi_*"));
+    host.workload().orchestrated = Some(pattern("k8s_*"));
+    host.deploy('b', "v2");
+    host.tag('b', "registry.example:5000/docker-gnmi:v2");
+    host.container("k8s_v2").reference = None;
+    host.minutes(5);
+    host
+}
+
 /// Hosts on which something is going on, or nothing.
-fn hosts_in_play() -> [Arranged; 8] {
+fn hosts_in_play() -> [Arranged; 9] {
     [
         ("an upgrade soaks", || {
             let mut host = Host::with_head();
@@ -123,6 +137,10 @@ fn hosts_in_play() -> [Arranged; 8] {
             host.minutes(2);
             host
         }),
+        (
+            "two workloads share what soaks, made by its id",
+            of_two_workloads,
+        ),
         ("nothing is going on", Host::with_fallback),
         ("a failed upgrade lies there", || {
             let mut host = Host::with_head();
