@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use super::ownership::OwnedImage;
 use super::promotion::has_tag;
 use super::{Subject, upgrade::Upgrade};
-use crate::model::{Container, Detail, ImageId, Reason, Version};
+use crate::model::{
+    Container, Detail, ImageId, ImageRecord, Outcome, Reason, Version, WorkloadState,
+};
 
 /// What a workload says of one of its images.
 #[derive(Clone)]
@@ -75,7 +77,7 @@ fn verdict<'a>(
     if retired {
         return (Reason::Retired, Detail::None);
     }
-    if record.is_some_and(|r| r.inherited) && !was_pending {
+    if record.is_some_and(|r| is_inherited(&upgrade.state, id, r)) {
         return (Reason::Inherited, Detail::None);
     }
     let idle_ms = idle_ms(subject, upgrade, id);
@@ -90,6 +92,20 @@ fn verdict<'a>(
     } else {
         (Reason::Idle, detail)
     }
+}
+
+/// Whether an image was here before anything was proven, and is not what an upgrade was tried with. What the first pass found may
+/// be all that ever worked here: it must have failed.
+fn is_inherited(state: &WorkloadState, id: &ImageId, record: &ImageRecord) -> bool {
+    let found_first = state
+        .since
+        .as_ref()
+        .is_some_and(|since| record.first_seen_ms <= since.clock_ms);
+    let has_failed = || {
+        let mut failures = state.failures.iter();
+        failures.any(|f| f.image == *id && f.outcome == Outcome::Failed)
+    };
+    record.inherited && (record.times_pending == 0 || (found_first && !has_failed()))
 }
 
 /// The containers, in any state, that use an image; those that R2 removes in this round aside.

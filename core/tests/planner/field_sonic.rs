@@ -690,6 +690,26 @@ fn case_52_an_upgrade_by_hand_step_by_step() {
     }
 }
 
+/// A sibling: by hand before the shipped version has soaked. It was withdrawn and did not fail, and nothing else ever worked here.
+#[test]
+fn case_52_an_upgrade_by_hand_before_anything_is_proven_leaves_the_shipped_version() {
+    for works in [true, false] {
+        let mut host = Host::shipped();
+        host.minutes(3);
+        host.image('b', &["local:latest", "local:v2"]);
+        host.remove_container("telemetry");
+        host.run("telemetry", "local:latest");
+        host.minutes(3);
+        if !works {
+            host.exit("telemetry", 1);
+        }
+        host.minutes(12);
+        host.later(2 * DAY_MINUTES);
+        host.minutes(3);
+        assert!(host.is_on_disk('a'), "v2 works: {works}");
+    }
+}
+
 #[test]
 fn case_53_the_switchs_own_daemon_tags_and_cleans_beside_tagkeeper() {
     for daemon_first in [true, false] {

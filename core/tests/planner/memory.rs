@@ -266,6 +266,7 @@ fn before_the_first_promotion_what_appears_takes_the_place_of_what_was() {
 #[test]
 fn the_only_image_that_was_removed_and_is_pulled_again_has_its_grace() {
     let mut host = Host::new();
+    host.minutes(1);
     host.image('9', &["remote:v9"]);
     host.run("k8s_v9", "remote:v9");
     host.minutes(1);
