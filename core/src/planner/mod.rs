@@ -270,6 +270,12 @@ impl<'a> Subject<'a> {
         place.is_some_and(|place| self.own.at(place).is_some())
     }
 
+    /// Whether a name is in one of the workload's own repositories.
+    fn is_own_name(self, name: &crate::model::Reference) -> bool {
+        let mut own = self.policy.repositories();
+        own.any(|repository| repository == name.repository())
+    }
+
     /// The image that `repository:latest` names.
     fn latest(self) -> Option<&'a ImageId> {
         self.own.latest.map(|image| &image.id)
@@ -326,7 +332,7 @@ impl<'a> Subject<'a> {
         self.latest() == Some(id) && self.head(memory).is_some_and(|head| head.image == *id)
     }
 
-    /// Whether an image is rejected: by a person, or by the policy unless it was proven before.
+    /// Whether an image is rejected: by a person, or by the policy unless it was the head before.
     fn is_rejected(self, memory: &Memory, id: &ImageId) -> bool {
         self.rejected
             .is_some_and(|rejected| rejected.contains_key(id))
@@ -334,7 +340,7 @@ impl<'a> Subject<'a> {
     }
 
     fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
-        if self.rejections.is_empty() || memory.proven(id).is_some() {
+        if self.rejections.is_empty() || self.head(memory).is_some_and(|head| head.image == *id) {
             return false;
         }
         let image = self.inventory.image(id);
@@ -353,8 +359,8 @@ impl<'a> Subject<'a> {
                     version::of_image(self, memory, image).as_str() == text
                         || image.references.iter().any(|name| {
                             name.digest() == Some(text)
-                                || name.version_tag() == Some(text)
                                 || name.is_written(text)
+                                || (self.is_own_name(name) && name.version_tag() == Some(text))
                         })
                 })
         };

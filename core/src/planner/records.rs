@@ -198,6 +198,7 @@ fn is_rolled_out(subject: Subject<'_>, image: &Image, remote_versions: &BTreeSet
     image.references.iter().any(is_remote)
         || image
             .tags()
+            .filter(|name| subject.is_own_name(name))
             .filter_map(Reference::version_tag)
             .chain(version::label(subject, image))
             .any(|version| remote_versions.contains(version))

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::{Recalled, actions, stale, upgrade};
-use super::{Subject, disk, history, naming, ownership, preview, subjects, version};
+use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
 use crate::model::{
     Action, Container, Event, EventKind, Failure, Image, ImageId, Memory, NoFallback, Observation,
     Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
@@ -127,8 +127,8 @@ pub fn rollback(
     })
 }
 
-/// The unproven upgrade in play: the pending image, or one that failed, or was tried, since the last promotion and still has a
-/// container or serves.
+/// The unproven upgrade in play: the pending image; one that failed, or was tried, since the last promotion and still has a
+/// container or serves; or what was deployed last, where the head does not do the work alone.
 fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
     let known = recalled.of(subject.name);
     let memory = &known.memory;
@@ -139,17 +139,47 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     }
     match failing(subject, known) {
         Some(failed) => Some((failed.version.clone(), failed.image.clone())),
-        None => tried(subject, memory),
+        None => tried(subject, memory).or_else(|| deployed_last(subject, known)),
     }
+}
+
+/// The image of the newest container that could serve, if it could become latest, has arrived since the last promotion, and the head
+/// does not serve. No pass needs to have seen it run: it may be killed at once, not start at all, or run beside the head.
+fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
+    let memory = &known.memory;
+    let serving = serving::of(subject, memory);
+    let head = subject.head(memory).map(|head| &head.image);
+    if serving
+        .group()
+        .is_some_and(|group| Some(group.image) == head)
+    {
+        return None;
+    }
+    let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b))?;
+    let image = newest.image.as_ref()?;
+    let is_upgrade = upgrade::is_upgradable(subject, known, image)
+        && memory.proven(image).is_none()
+        && has_arrived_since_promotion(memory, memory.images.get(image)?.first_seen_ms)
+        && !serving::is_dry_run(subject, memory, newest)
+        && !serving::idles_beside_local(subject, memory, newest);
+    is_upgrade.then(|| {
+        (
+            version::of(subject, memory, image, Some(newest)),
+            image.clone(),
+        )
+    })
+}
+
+fn has_arrived_since_promotion(memory: &Memory, first_seen_ms: u64) -> bool {
+    memory.promoted_ms.is_none_or(|ms| first_seen_ms > ms)
 }
 
 /// An image that has arrived since the last promotion, was pending, and still has a container; of which there is no entry among the
 /// failures, because a single pass has seen it so.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
-    let is_new = |first_seen_ms: u64| memory.promoted_ms.is_none_or(|ms| first_seen_ms > ms);
     let mut tried = memory.images.iter().filter(|(id, record)| {
         record.times_pending > 0
-            && is_new(record.first_seen_ms)
+            && has_arrived_since_promotion(memory, record.first_seen_ms)
             && memory.proven(id).is_none()
             && !subject.is_rejected(memory, id)
     });
@@ -204,7 +234,7 @@ fn back_one(subject: Subject<'_>, memory: &Memory) -> Result<Choice, Refusal> {
     let head = head.ok_or_else(|| Refusal::NothingProven(subject.name.clone()))?;
     let next = subject
         .fallbacks(memory)
-        .next()
+        .find(|proven| !subject.is_rejected(memory, &proven.image))
         .ok_or_else(|| Refusal::NoFallback {
             workload: subject.name.clone(),
             head: head.version.clone(),

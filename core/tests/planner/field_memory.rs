@@ -3,7 +3,7 @@
 use std::mem::take;
 
 use tagkeeper_core::model::{ContainerState, LocalFallback, Outcome, Reason, State, WorkloadName};
-use tagkeeper_core::planner::{RollbackTarget, image_reports, status};
+use tagkeeper_core::planner::{Refusal, RollbackTarget, image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
 use crate::rollback::{roll_back, roll_back_to};
@@ -567,6 +567,36 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     host.minutes(15);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert_eq!(host.latest(), Some('b'));
+}
+
+/// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor by `rollback`.
+#[test]
+fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
+    let mut host = Host::with_fallback();
+    host.reject("v1");
+    host.remove_container("k8s_v2");
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.latest(), Some('b'));
+    assert!(host.is_on_disk('a'));
+
+    let mut host = Host::with_fallback();
+    host.reject("v1");
+    let refused = crate::rollback::decided(&host).unwrap_err();
+    assert!(matches!(refused, Refusal::NoFallback { .. }), "{refused:?}");
+}
+
+/// A version is a tag of the workload's own repositories. What others call the image says nothing about it (R10).
+#[test]
+fn what_the_policy_rejects_is_not_looked_for_in_foreign_names() {
+    let mut host = Host::with_head();
+    host.reject("v3");
+    host.image('b', &["remote:v2", "elsewhere:v3"]);
+    host.run("k8s_v2", "remote:v2");
+    host.remove_container("k8s_v1");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
 
 /// The state that a host ends in, and what it would say of each name.

@@ -19,7 +19,7 @@ fn decided_for(host: &Host, what: RollbackTarget) -> Result<RollbackPlan, Refusa
     rollback(&host.policy, &current, &observed, &telemetry(), what)
 }
 
-fn decided(host: &Host) -> Result<RollbackPlan, Refusal> {
+pub(crate) fn decided(host: &Host) -> Result<RollbackPlan, Refusal> {
     decided_for(host, RollbackTarget::InPlay)
 }
 
@@ -193,6 +193,52 @@ fn rollback_rejects_a_crash_loop_that_no_pass_has_seen_run() {
     assert_eq!(rejected(&host), ["v3=c"]);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert_eq!(host.latest(), Some('b'));
+}
+
+/// However the attempt ended or failed to begin: it was deployed last, and the head does not do the work alone.
+#[test]
+fn rollback_rejects_what_was_deployed_last_where_the_head_does_not_serve() {
+    type Attempt = (&'static str, fn(&mut Host));
+    let attempts: [Attempt; 6] = [
+        ("killed", |host| host.exit("k8s_v3", 137)),
+        ("ended", |host| host.exit("k8s_v3", 0)),
+        ("lost by the engine", |host| host.exit("k8s_v3", 255)),
+        ("did not start", |host| {
+            host.set_state("k8s_v3", ContainerState::Created);
+        }),
+        ("paused", |host| {
+            host.set_state("k8s_v3", ContainerState::Paused);
+        }),
+        ("started beside the head", |host| {
+            host.run("k8s_v2", "remote:v2");
+            host.remove_container("k8s_v3");
+            host.run("k8s_v3", "remote:v3");
+        }),
+    ];
+    for (attempt, ends) in attempts {
+        let mut host = Host::with_fallback();
+        host.deploy('c', "v3");
+        ends(&mut host);
+        host.minutes(3);
+        roll_back(&mut host, usize::MAX);
+        assert_eq!(rejected(&host), ["v3=c"], "{attempt}");
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{attempt}");
+    }
+}
+
+/// What is down is the head's own container, and what others left behind was there before it.
+#[test]
+fn rollback_goes_back_from_a_head_that_is_down() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["remote:v3"]);
+    host.run("k8s_v3", "remote:v3");
+    host.exit("k8s_v3", 0);
+    host.remove_container("k8s_v2");
+    host.run("k8s_v2", "remote:v2");
+    host.exit("k8s_v2", 137);
+    host.minutes(3);
+    roll_back(&mut host, usize::MAX);
+    assert_eq!(rejected(&host), ["v2=b"]);
 }
 
 #[test]
