@@ -143,16 +143,15 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     }
 }
 
-/// The image of the newest container that could serve, if it could become latest, has arrived since the last promotion, and the head
-/// does not serve. No pass needs to have seen it run: it may be killed at once, not start at all, or run beside the head.
+/// In place of the head, which does not serve: the image of the newest container that could, if it could become latest and has
+/// arrived since the last promotion. No pass needs to have seen it run: it may be killed at once, not start at all, or run beside
+/// the head.
 fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
     let memory = &known.memory;
+    let head = subject.head(memory)?;
     let serving = serving::of(subject, memory);
-    let head = subject.head(memory).map(|head| &head.image);
-    if serving
-        .group()
-        .is_some_and(|group| Some(group.image) == head)
-    {
+    let serves = serving.group().map(|group| group.image);
+    if serves == Some(&head.image) {
         return None;
     }
     let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b))?;
