@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tagkeeper_core::model::{Outcome, State, Version, WorkloadName, WorkloadState};
+use tagkeeper_core::model::{
+    Failure, ImageId, Outcome, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
+};
 
 use super::{Clocks, CommandError, known_workload, load_or_fresh, load_policy, print, state_dir};
 use crate::cli::{Options, WaitArgs};
@@ -32,6 +34,8 @@ enum Progress {
 /// What is waited for: the version that was named, or the one that was pending first.
 struct Wanted {
     version: Option<Version>,
+    /// The image that was pending by that version: a tag may move on to another one meanwhile.
+    image: Option<ImageId>,
     /// The clock when the wait began.
     since_ms: u64,
 }
@@ -41,7 +45,7 @@ pub(super) fn wait(
     clocks: &Clocks,
     args: &WaitArgs,
 ) -> Result<Exit, CommandError> {
-    let settings = load_policy(options)?;
+    let mut settings = load_policy(options)?;
     let name = known_workload(settings.policy.workloads.keys(), &args.workload)?;
     let dir = state_dir(options);
     let limit_ms = args.timeout.map_or(u64::MAX, |limit| {
@@ -51,13 +55,16 @@ pub(super) fn wait(
     let first = load_or_fresh(&dir, None)?;
     let mut wanted = Wanted {
         version: args.version.clone(),
-        since_ms: first.clock.clock_ms,
+        image: None,
+        since_ms: first.clock.at_most(&clocks()).ms(),
     };
     let is_terminal = std::io::stderr().is_terminal();
     let mut shown = String::new();
     let mut state = first;
     loop {
-        let said = match wanted.progress(&state, &name, clocks) {
+        let rejections = settings.policy.rejections.get(&name);
+        let rejections = rejections.map_or(&[][..], |all| all.as_slice());
+        let said = match wanted.progress(&state, &name, rejections, clocks) {
             Progress::Proven(version) => {
                 end_line(is_terminal && !shown.is_empty());
                 print(&format!("{name}: {version} is proven and is latest\n"))?;
@@ -97,6 +104,8 @@ pub(super) fn wait(
         let left = Duration::from_millis(deadline.remaining_ms());
         std::thread::sleep(PAUSE.min(left));
         state = load_or_fresh(&dir, None)?;
+        // What somebody breaks meanwhile is for the passes to say.
+        settings = load_policy(options).unwrap_or(settings);
     }
 }
 
@@ -107,22 +116,25 @@ fn end_line(is_open: bool) {
 }
 
 impl Wanted {
-    fn progress(&mut self, state: &State, name: &WorkloadName, clocks: &Clocks) -> Progress {
+    fn progress(
+        &mut self,
+        state: &State,
+        name: &WorkloadName,
+        rejections: &[Rejection],
+        clocks: &Clocks,
+    ) -> Progress {
         let unknown = WorkloadState::default();
         let known = state.workloads.get(name).unwrap_or(&unknown);
         let pending = known.memory.pending.as_ref();
         if self.version.is_none() {
-            match pending {
-                Some(pending) => self.version = Some(pending.version.clone()),
-                None => return Progress::Nothing,
-            }
+            self.version = pending.map(|pending| pending.version.clone());
         }
         let Some(version) = self.version.clone() else {
             return Progress::Nothing;
         };
         let now = state.clock.at_most(&clocks());
         let mut failures = known.failures.iter();
-        let failure = failures.find(|failure| failure.version == version);
+        let failure = failures.find(|failure| self.is_it(&failure.version, &failure.image));
         let is_new = failure.is_some_and(|failure| failure.ended_ms > self.since_ms);
         if let Some(failure) =
             failure.filter(|failure| is_new && failure.outcome == Outcome::Failed)
@@ -130,6 +142,7 @@ impl Wanted {
             return Progress::Failed(version, words::failure_reason(failure));
         }
         if let Some(pending) = pending.filter(|p| p.version == version) {
+            self.image = Some(pending.image.clone());
             let soaking_since_ms = pending.soaking_since_ms;
             return Progress::Pending(match soaking_since_ms {
                 Some(since_ms) => {
@@ -140,24 +153,57 @@ impl Wanted {
             });
         }
         let head = known.memory.lineage.first();
-        if head.is_some_and(|head| head.version == version) {
+        if head.is_some_and(|head| self.is_it(&head.version, &head.image)) {
             return Progress::Proven(version);
         }
-        let mut rejected = state.rejected_of(name);
-        if rejected.any(|(_, rejected)| rejected.version == version) {
+        self.ended(
+            version,
+            rejections,
+            state.rejected_of(name),
+            (failure, is_new),
+            now.ms(),
+        )
+    }
+
+    /// What is neither pending nor proven.
+    fn ended<'s>(
+        &self,
+        version: Version,
+        rejections: &[Rejection],
+        mut rejected: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
+        (failure, is_new): (Option<&Failure>, bool),
+        now_ms: u64,
+    ) -> Progress {
+        if rejected.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
             return Progress::Failed(version, "it is rejected".to_owned());
+        }
+        let image = self.image.as_ref().map(ImageId::to_string);
+        let is_named = |text: &String| *text == version.as_str() || Some(text) == image.as_ref();
+        if rejections.iter().any(|Rejection(text)| is_named(text)) {
+            return Progress::Failed(version, "the policy rejects it ([reject])".to_owned());
         }
         match failure {
             Some(failure) if is_new => Progress::Failed(version, words::failure_reason(failure)),
+            _ if self.image.is_some() => {
+                Progress::Failed(version, "it is not pending any more".to_owned())
+            }
             // It may have been deployed again, and no pass has seen that yet.
             Some(failure)
                 if failure.outcome == Outcome::Failed
-                    && now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS =>
+                    && now_ms.saturating_sub(self.since_ms) >= OLD_FAILURE_MS =>
             {
                 let why = words::failure_reason(failure);
                 Progress::Failed(version, format!("{why}, before the wait began"))
             }
             _ => Progress::Pending(format!("no pass has seen {version} run")),
+        }
+    }
+
+    /// Whether a version of an image is what is waited for: the image that was pending, if there was one.
+    fn is_it(&self, version: &Version, image: &ImageId) -> bool {
+        match &self.image {
+            Some(followed) => followed == image,
+            None => self.version.as_ref() == Some(version),
         }
     }
 }
@@ -166,9 +212,7 @@ impl Wanted {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use tagkeeper_core::model::{
-        Clock, EndedBy, Failure, ImageId, Moment, Pending, Proven, Reading, Rejected,
-    };
+    use tagkeeper_core::model::{Clock, EndedBy, Moment, Pending, Proven, Reading};
 
     use super::*;
 
@@ -240,13 +284,18 @@ mod tests {
     fn said(version: Option<&str>, state: &State, after_ms: u64) -> String {
         let mut wanted = Wanted {
             version: version.map(Version::new),
+            image: None,
             since_ms: BEGAN_MS,
         };
         let clocks = move || Reading {
             monotonic_ms: BEGAN_MS + after_ms,
             wall: String::new(),
         };
-        match wanted.progress(state, &WorkloadName::new("app"), &clocks) {
+        shown(wanted.progress(state, &WorkloadName::new("app"), &[], &clocks))
+    }
+
+    fn shown(progress: Progress) -> String {
+        match progress {
             Progress::Proven(version) => format!("proven: {version}"),
             Progress::Failed(version, why) => format!("failed: {version}: {why}"),
             Progress::Nothing => "nothing".to_owned(),
@@ -265,10 +314,11 @@ mod tests {
         assert_eq!(said(None, &waiting, 0), "v2 is pending and does not soak");
     }
 
-    #[test]
-    fn the_version_that_was_pending_is_followed_to_its_end() {
+    /// What is said after v2 was pending as image 2, and then the state is another one.
+    fn said_after(change: impl FnOnce(&mut WorkloadState)) -> String {
         let mut wanted = Wanted {
             version: None,
+            image: None,
             since_ms: BEGAN_MS,
         };
         let clocks = || Reading {
@@ -277,15 +327,59 @@ mod tests {
         };
         let app = WorkloadName::new("app");
         let soaking = known(|known| known.memory.pending = Some(pending("v2", None)));
-        assert!(matches!(
-            wanted.progress(&soaking, &app, &clocks),
-            Progress::Pending(_)
-        ));
+        assert_eq!(
+            shown(wanted.progress(&soaking, &app, &[], &clocks)),
+            "v2 is pending and does not soak"
+        );
+        shown(wanted.progress(&known(change), &app, &[], &clocks))
+    }
+
+    #[test]
+    fn the_image_that_was_pending_is_followed_to_its_end() {
+        let promoted = |known: &mut WorkloadState| known.memory.lineage.push(proven("v2"));
+        assert_eq!(said_after(promoted), "proven: v2");
+        let ended = "failed: v2: it is not pending any more";
+        assert_eq!(said_after(|_| {}), ended, "after a single pass");
+        // The name has moved on to another image, and the one that is proven by it was so before.
+        let older = |known: &mut WorkloadState| {
+            let mut older = proven("v2");
+            older.image = image('1');
+            known.memory.lineage.push(older);
+        };
+        assert_eq!(said_after(older), ended);
+        let withdrawn = |known: &mut WorkloadState| {
+            older(known);
+            let failure = failure("v2", Outcome::Withdrawn, BEGAN_MS + 1);
+            known.failures.push(failure);
+        };
+        assert_eq!(said_after(withdrawn), "failed: v2: removed");
+    }
+
+    #[test]
+    fn what_the_policy_rejects_is_not_waited_for() {
+        let app = WorkloadName::new("app");
+        let clocks = || Reading {
+            monotonic_ms: BEGAN_MS,
+            wall: String::new(),
+        };
+        let of = |state: &State, rejected: &str| {
+            let mut wanted = Wanted {
+                version: Some(Version::new("v2")),
+                image: None,
+                since_ms: BEGAN_MS,
+            };
+            let rejections = [Rejection(rejected.to_owned())];
+            shown(wanted.progress(state, &app, &rejections, &clocks))
+        };
+        let idle = known(|_| {});
+        assert_eq!(
+            of(&idle, "v2"),
+            "failed: v2: the policy rejects it ([reject])"
+        );
+        assert_eq!(of(&idle, "v3"), "no pass has seen v2 run");
+        // "From now on": what was proven before stays.
         let done = known(|known| known.memory.lineage.push(proven("v2")));
-        assert!(matches!(
-            wanted.progress(&done, &app, &clocks),
-            Progress::Proven(_)
-        ));
+        assert_eq!(of(&done, "v2"), "proven: v2");
     }
 
     #[test]
