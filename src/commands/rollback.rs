@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, anyhow};
-use tagkeeper_core::model::{ImageId, Version, WorkloadName};
+use tagkeeper_core::model::{ImageId, State, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
@@ -97,11 +97,11 @@ fn preview(
         how.target(),
     )
     .map_err(|error| error_of_pass(PassError::Unobserved(error)))?
-    .map_err(|refusal| refused(&refusal))
+    .map_err(|refusal| refused(&refusal, how))
 }
 
-fn refused(refusal: &Refusal) -> CommandError {
-    CommandError::failed(anyhow!(report::words::refusal(refusal)))
+fn refused(refusal: &Refusal, how: How) -> CommandError {
+    CommandError::failed(anyhow!(report::words::refusal(refusal, how.target())))
 }
 
 fn roll_back(
@@ -134,7 +134,7 @@ fn roll_back(
     sink.run_hooks(&dir, clocks);
     let done = ended
         .map_err(error_of_pass)?
-        .map_err(|refusal| refused(&refusal))?;
+        .map_err(|refusal| refused(&refusal, how))?;
     let page = terminal::page(options, &std::io::stdout());
     print(&report::text::rolled_back(&name, &done, page))?;
     Ok(if done.is_as_meant && done.failed_actions == 0 {
@@ -176,6 +176,21 @@ pub(super) fn accept(
             "version '{version}' of '{name}' is not rejected, so there is nothing to accept; {known}"
         )));
     };
+    let mut lifted = state
+        .rejected_of(&name)
+        .filter(|(_, r)| r.version == *version);
+    if let (Err(error), true) = (
+        &images,
+        lifted.any(|(_, rejected)| rejected.proven.is_some()),
+    ) {
+        let why = report::log::in_words(error);
+        return Err(CommandError::new(
+            Exit::Unavailable,
+            anyhow!(
+                "nothing was changed: {version} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
+            ),
+        ));
+    }
     // The lineage first: killed in between, the rejection still stands.
     if accepted.workloads != state.workloads {
         accepted.clock = Timekeeper::new(state.clock, clocks).now().clock;
@@ -183,20 +198,13 @@ pub(super) fn accept(
     }
     lock.save_rejected(&accepted.rejected)
         .map_err(CommandError::failed)?;
-    if let Err(error) = &images {
-        let why = report::log::in_words(error);
-        let message = format!(
-            "{version} is not put back as a fallback, because the engine could not be asked for it: {why}"
-        );
-        report::log::log_warning(Some(&name), &message);
-    }
-    let is_back = accepted.workloads.get(&name).is_some_and(|known| {
-        known
-            .memory
-            .lineage
-            .iter()
-            .any(|proven| proven.version == *version)
-    });
+    let fallbacks = |state: &State| {
+        state
+            .workloads
+            .get(&name)
+            .map_or(0, |known| known.memory.lineage.len())
+    };
+    let is_back = fallbacks(&accepted) > fallbacks(&state);
     print(&if is_back {
         format!("{name}: {version} may be promoted again, and is a fallback again\n")
     } else {

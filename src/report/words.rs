@@ -8,7 +8,7 @@ use tagkeeper_core::model::{
     Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose, Verdict,
     Version,
 };
-use tagkeeper_core::planner::Refusal;
+use tagkeeper_core::planner::{Refusal, RollbackTarget};
 use unicode_width::UnicodeWidthChar;
 
 use crate::duration::compact;
@@ -613,7 +613,11 @@ pub fn is_warning(kind: &EventKind) -> bool {
 }
 
 /// Why a rollback is refused, and what to type.
-pub fn refusal(refusal: &Refusal) -> String {
+pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
+    let again = match what {
+        RollbackTarget::InPlay => "",
+        RollbackTarget::Latest => " --latest",
+    };
     match refusal {
         Refusal::LocalRuns {
             workload,
@@ -622,7 +626,7 @@ pub fn refusal(refusal: &Refusal) -> String {
         } => format!(
             "the local container '{container}' is running, and systemd would start the old container again; \
              {rejected} was not rejected and nothing was changed. Stop the service, roll back, start the service:\n  \
-             systemctl stop {container}.service\n  tagkeeper rollback {workload}\n  \
+             systemctl stop {container}.service\n  tagkeeper rollback {workload}{again}\n  \
              systemctl start {container}.service"
         ),
         Refusal::NothingProven(workload) => format!(
@@ -631,7 +635,7 @@ pub fn refusal(refusal: &Refusal) -> String {
         ),
         Refusal::Overtaken(workload) => format!(
             "the situation of '{workload}' has changed since you were asked; nothing was changed. \
-             Look again:\n  tagkeeper rollback {workload}"
+             Look again:\n  tagkeeper rollback {workload}{again}"
         ),
         Refusal::NoFallback { workload, head } => format!(
             "there is no proven version behind {head} on the disk to roll '{workload}' back to; nothing was changed. \

@@ -4,6 +4,7 @@ use std::thread::JoinHandle;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
+use crate::fake::Fault;
 use crate::host::{Host, Outcome};
 use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking, upgrade};
@@ -195,6 +196,56 @@ fn accept_lifts_a_rejection() {
     assert_eq!(host.id_of("app:latest"), id("v2"));
 }
 
+/// The version was proven: only the engine knows whether it can be a fallback again.
+#[test]
+fn accept_needs_the_engine_where_a_fallback_is_at_stake() {
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(500, "no disk"));
+    let refused = host.run_at(1_100, &["accept", "app", "v2"]).expect_code(69);
+    assert!(
+        refused.stderr.contains("nothing was changed"),
+        "{refused:#?}"
+    );
+    host.engine().heal();
+    let accepted = host.run_at(1_200, &["accept", "app", "v2"]).expect_code(0);
+    assert!(
+        accepted.stdout.contains("is a fallback again"),
+        "{accepted:#?}"
+    );
+}
+
+/// A tag that has moved: the version that is accepted was proven as another image.
+#[test]
+fn accept_promises_no_fallback_that_was_never_proven() {
+    let host = promoted();
+    {
+        let docker = &mut host.engine().docker;
+        docker.image("again", &["reg.example/app:v2"]);
+        docker.drop_container("k8s_app_1");
+        docker.run("k8s_app_2", "reg.example/app:v2");
+    }
+    host.pass_at(1_000).expect_code(0);
+    host.run_at(1_100, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    let accepted = host.run_at(1_200, &["accept", "app", "v2"]).expect_code(0);
+    assert!(accepted.stdout.contains("will soak"), "{accepted:#?}");
+}
+
+/// What is printed to type does what was asked for.
+#[test]
+fn a_refused_rollback_of_latest_says_how_to_roll_latest_back() {
+    let host = promoted();
+    host.engine().docker.run("app", "app:latest");
+    let refused = host.run_at(1_000, &["rollback", "app", "--latest", "--yes"]);
+    assert!(
+        refused.stderr.contains("tagkeeper rollback app --latest"),
+        "{refused:#?}"
+    );
+}
+
 #[test]
 fn a_rollback_takes_the_stale_local_container_along() {
     let host = promoted();
@@ -272,10 +323,8 @@ fn a_pass_finishes_a_rollback_that_was_cut_short() {
     let host = promoted();
     host.engine().docker.run("app", "app:latest");
     host.engine().docker.exit("app", 0);
-    host.engine().fail(
-        Route::Tag,
-        crate::fake::Fault::Status(500, "read-only file system"),
-    );
+    host.engine()
+        .fail(Route::Tag, Fault::Status(500, "read-only file system"));
     let outcome = host
         .run_at(1_000, &["rollback", "app", "--yes"])
         .expect_code(1);
@@ -463,10 +512,8 @@ fn status_says_when_the_last_pass_ended_and_how() {
     let stopped = first_line(1_000);
     assert!(stopped.contains("PASSES HAVE STOPPED"), "{stopped}");
 
-    host.engine().fail(
-        Route::ListImages,
-        crate::fake::Fault::Status(500, "no disk"),
-    );
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(500, "no disk"));
     run(1_010, &["reconcile"]).expect_code(69);
     host.engine().heal();
     let failed = first_line(1_020);
