@@ -353,6 +353,7 @@ fn policy_files_that_the_service_does_not_read() {
         fs::write(&path, "").unwrap();
         set(&path, if name == "open.toml" { 0o666 } else { 0o644 }).unwrap();
     }
+    std::os::unix::fs::symlink("/dev/null", roots.dropin_dir.join("masked.toml")).unwrap();
     let checked = check(&roots).unwrap();
     let disk = Owned(System.stat(dir.path()).unwrap().uid);
     let mut found = lines(&of_host(&checked, Some(&roots), &strict(), &disk));
