@@ -46,12 +46,10 @@ fn path() -> PathBuf {
 }
 
 fn key(state_dir: &Path) -> String {
-    let whole = std::path::absolute(state_dir);
-    whole
-        .as_deref()
-        .unwrap_or(state_dir)
-        .to_string_lossy()
-        .into_owned()
+    // One directory has many names.
+    let whole = std::fs::canonicalize(state_dir).or_else(|_| std::path::absolute(state_dir));
+    let whole = whole.as_deref().unwrap_or(state_dir);
+    whole.to_string_lossy().into_owned()
 }
 
 /// The last pass over a state; none if nothing is known of one since the host booted.
@@ -91,4 +89,21 @@ pub(crate) fn write(state_dir: &Path, pass: LastPass) -> anyhow::Result<()> {
     let text = serde_json::to_string(&passes).context("failed to write JSON")?;
     crate::textfile::write(&path, &text)
         .with_context(|| format!("failed to note the pass in '{}'", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_directory_is_one_by_all_its_names() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let state = dir.path().join("state");
+        std::fs::create_dir(&state).expect("writable");
+        std::os::unix::fs::symlink(&state, dir.path().join("link")).expect("writable");
+        for name in ["state", "state/", "state/../state", "link"] {
+            assert_eq!(key(&dir.path().join(name)), key(&state), "{name}");
+        }
+        assert_ne!(key(&dir.path().join("nonesuch")), key(&state));
+    }
 }
