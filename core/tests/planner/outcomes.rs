@@ -127,7 +127,7 @@ impl Host {
         let is_of_earlier_pass = |ms: u64| ms < self.witness.pass_began_ms;
         let is_evicted = self.witness.is_pressed
             && life.idle_since_ms.is_some_and(is_of_earlier_pass)
-            && life.seen_ms.is_none_or(is_of_earlier_pass);
+            && life.met_ms.is_some_and(is_of_earlier_pass);
         assert!(
             is_aged || is_evicted || self.is_obsolete(workload, life),
             "(b) {} is removed: {life:?} at {}",

@@ -73,6 +73,8 @@ pub(crate) struct Life {
     pub(crate) arrived_ms: u64,
     /// Since when no pass has seen a container use it.
     pub(crate) idle_since_ms: Option<u64>,
+    /// When a pass first saw it at all.
+    pub(crate) met_ms: Option<u64>,
     /// When a pass first saw it under a name of the workload.
     pub(crate) seen_ms: Option<u64>,
     /// Whether a container of it ever ran, for however short a time.
@@ -91,6 +93,7 @@ impl Life {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        self.met_ms = self.met_ms.into_iter().chain(other.met_ms).min();
         self.has_run |= other.has_run;
         self.was_tried &= other.was_tried;
         self.is_rolled_out &= other.is_rolled_out;
@@ -199,6 +202,7 @@ impl Host {
             let life = life.or_insert(away.unwrap_or(Life {
                 arrived_ms: now_ms,
                 idle_since_ms: Some(now_ms),
+                met_ms: None,
                 seen_ms: None,
                 has_run: false,
                 was_tried: false,
@@ -272,6 +276,7 @@ impl Host {
             .collect();
         for image in &self.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
+            life.met_ms.get_or_insert(now_ms);
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
             let is_used = users.any(|c| c.pin.is_none());
             let since_ms = life.idle_since_ms.unwrap_or(now_ms);
