@@ -152,6 +152,11 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
                 pass.try_action(name, action, Detail::None, &mut record);
             }
         }
+        if record.note_in(&mut rollback.state, &pass.clock.now()) {
+            pass.store
+                .save(&rollback.state)
+                .map_err(|error| record.broke_off(error))?;
+        }
         if !acted {
             return Ok(Ok(rolled_back(
                 pass.policy,

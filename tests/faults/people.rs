@@ -260,6 +260,23 @@ fn a_rollback_takes_the_stale_local_container_along() {
     assert_eq!(host.id_of("app:latest"), id("v1"));
 }
 
+/// What the engine refused is on record as after a pass: said once, tried again later.
+#[test]
+fn a_rollback_notes_what_the_engine_refused() {
+    let host = promoted();
+    host.engine().docker.run("app", "app:latest");
+    host.engine().docker.exit("app", 0);
+    host.engine()
+        .fail(Route::RemoveContainer, Fault::Status(409, "busy"));
+    let rolled_back = host
+        .run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    assert!(rolled_back.stderr.contains("busy"), "{rolled_back:#?}");
+    let pass = host.pass_at(1_030).expect_code(0);
+    assert_eq!(pass.count(Route::RemoveContainer), 0, "{pass:#?}");
+    assert!(!pass.stderr.contains("busy"), "{pass:#?}");
+}
+
 #[test]
 fn a_rollback_refuses_while_the_local_container_runs() {
     let host = promoted();
