@@ -688,6 +688,19 @@ fn an_image_may_be_away_and_back_between_two_passes() {
     play(3, &happenings).unwrap();
 }
 
+/// Found by a random history: `rollback` saves what it sees, so the pass after it is not the first to see an image idle.
+#[test]
+fn a_rollback_may_be_the_first_to_see_what_goes_on_a_full_disk() {
+    use Happening as H;
+    let happenings = [
+        (H::Fill(847), false),
+        (H::Pull('c', "remote:v1"), false),
+        (H::Pull('d', "remote:v1"), false),
+        (H::RollBack(false), false),
+    ];
+    play(2, &happenings).unwrap();
+}
+
 /// Found by a random history: an image of the disk that is away is pulled on an empty one, and removed there as what it was at
 /// home, where it still is what it was when its disk comes back.
 #[test]

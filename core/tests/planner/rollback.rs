@@ -31,6 +31,7 @@ pub(crate) fn roll_back(host: &mut Host, changes: usize) -> Vec<String> {
 pub(crate) fn roll_back_to(host: &mut Host, what: RollbackTarget, changes: usize) -> Vec<String> {
     let plan = decided_for(host, what).unwrap();
     host.state = plan.state;
+    host.witness_look();
     let target = plan.target.as_ref().map(|(_, image)| image);
     let mut acted = Vec::new();
     loop {

@@ -73,7 +73,7 @@ pub(crate) struct Life {
     pub(crate) arrived_ms: u64,
     /// Since when no pass has seen a container use it.
     pub(crate) idle_since_ms: Option<u64>,
-    /// When a pass first saw it at all.
+    /// When a pass, or a command that saves what it saw, first saw it at all.
     pub(crate) met_ms: Option<u64>,
     /// When a pass first saw it under a name of the workload.
     pub(crate) seen_ms: Option<u64>,
@@ -222,7 +222,7 @@ impl Host {
 
     /// What a pass has just seen, and saved.
     pub(crate) fn witness_pass(&mut self) {
-        self.witness();
+        self.witness_look();
         // What left the disk and came back between two passes never left it, for all that the planner may know.
         let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
         self.witness.lives.retain(|id, _| is_on_disk(id));
@@ -243,6 +243,16 @@ impl Host {
         self.witness.is_pressed |=
             thresholds.any(|workload| workload.pressure_percent.is_some_and(is_full));
         self.witness_proofs(&workload);
+    }
+
+    /// What a look has just seen, and saved.
+    pub(crate) fn witness_look(&mut self) {
+        self.witness();
+        let now_ms = self.witness.lived_ms;
+        for image in &self.images {
+            let life = self.witness.lives.get_mut(&image.id).unwrap();
+            life.met_ms.get_or_insert(now_ms);
+        }
     }
 
     /// The planner has done something.
@@ -276,7 +286,6 @@ impl Host {
             .collect();
         for image in &self.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
-            life.met_ms.get_or_insert(now_ms);
             let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
             let is_used = users.any(|c| c.pin.is_none());
             let since_ms = life.idle_since_ms.unwrap_or(now_ms);
