@@ -280,7 +280,7 @@ fn what_waits_is_sent_while_the_engine_is_away_and_on_another_boot() {
     host.engine()
         .fail(Route::ListImages, Fault::Status(500, "no disk"));
     // A reboot: the uptime starts again, and adds to what was saved.
-    host.pass_at(300).expect_code(69);
+    host.pass_at(130).expect_code(69);
     assert_eq!(told(&host).len(), 1);
 }
 
