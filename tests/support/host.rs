@@ -215,7 +215,7 @@ pub(crate) fn program() -> OsString {
 
 /// The program in a time namespace where the host has been up for so many seconds more, with a bare environment.
 pub(crate) fn program_at(secs: u64) -> Command {
-    let offset = secs.to_string();
+    let offset = (i64::try_from(secs).expect("few seconds") - machine_days_secs()).to_string();
     let mut command = Command::new("timeout");
     command.args([
         // Or it would be cut off from a terminal, and from its Ctrl-C.
@@ -235,6 +235,14 @@ pub(crate) fn program_at(secs: u64) -> Command {
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null());
     command
+}
+
+/// The whole days that the machine has been up, in seconds. A story's reboot adds the uptime, and would add days.
+fn machine_days_secs() -> i64 {
+    let uptime = fs::read_to_string("/proc/uptime").expect("Linux has it");
+    let (secs, _) = uptime.split_once('.').expect("seconds and a fraction");
+    let secs: i64 = secs.parse().expect("a number");
+    secs - secs % (24 * 60 * 60)
 }
 
 /// Runs a command to its end. One that hangs is killed and fails the test.
