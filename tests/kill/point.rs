@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fake::Moment;
-use crate::host::Host;
+use crate::host::{Host, in_a_host_up_for};
 
 /// System calls that make, write, sync, rename or remove a file, under their names on every architecture.
 const CHANGING: &str = "openat,?mkdir,mkdirat,write,?writev,pwrite64,?pwritev,?pwritev2,ftruncate,fallocate,fchmod,fchown,\
@@ -161,18 +161,7 @@ fn spawn(host: &Host, secs: u64, args: &[&str], strace: &[&str]) -> Child {
         }
         words.extend(strace.iter().map(OsString::from));
     }
-    let offset = secs.to_string();
-    words.extend(
-        [
-            "unshare",
-            "--time",
-            "--monotonic",
-            &offset,
-            "--boottime",
-            &offset,
-        ]
-        .map(OsString::from),
-    );
+    words.extend(in_a_host_up_for(secs).map(OsString::from));
     words.push(env!("CARGO_BIN_EXE_tagkeeper").into());
     words.extend(args.iter().map(OsString::from));
     for (option, path) in [

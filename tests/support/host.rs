@@ -215,34 +215,36 @@ pub(crate) fn program() -> OsString {
 
 /// The program in a time namespace where the host has been up for so many seconds more, with a bare environment.
 pub(crate) fn program_at(secs: u64) -> Command {
-    let offset = (i64::try_from(secs).expect("few seconds") - machine_days_secs()).to_string();
     let mut command = Command::new("timeout");
-    command.args([
-        // Or it would be cut off from a terminal, and from its Ctrl-C.
-        "--foreground",
-        "--signal=KILL",
-        HUNG_SECS,
-        "unshare",
-        "--time",
-        "--monotonic",
-        &offset,
-        "--boottime",
-        &offset,
-    ]);
-    command.arg(program());
+    // Or it would be cut off from a terminal, and from its Ctrl-C.
+    command.arg("--foreground");
     command
+        .args(["--signal=KILL", HUNG_SECS])
+        .args(in_a_host_up_for(secs))
+        .arg(program())
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null());
     command
 }
 
-/// The whole days that the machine has been up, in seconds. A story's reboot adds the uptime, and would add days.
-fn machine_days_secs() -> i64 {
+/// What starts a command in a time namespace where the host has been up for so many seconds more, less the whole days that the
+/// machine has been up: a story's reboot adds the uptime, and would add days.
+pub(crate) fn in_a_host_up_for(secs: u64) -> [String; 6] {
     let uptime = fs::read_to_string("/proc/uptime").expect("Linux has it");
-    let (secs, _) = uptime.split_once('.').expect("seconds and a fraction");
-    let secs: i64 = secs.parse().expect("a number");
-    secs - secs % (24 * 60 * 60)
+    let (machine_secs, _) = uptime.split_once('.').expect("seconds and a fraction");
+    let machine_secs: i64 = machine_secs.parse().expect("a number");
+    let days_secs = machine_secs - machine_secs % (24 * 60 * 60);
+    let offset = (i64::try_from(secs).expect("few seconds") - days_secs).to_string();
+    [
+        "unshare",
+        "--time",
+        "--monotonic",
+        &offset,
+        "--boottime",
+        &offset,
+    ]
+    .map(str::to_owned)
 }
 
 /// Runs a command to its end. One that hangs is killed and fails the test.
