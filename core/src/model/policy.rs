@@ -9,7 +9,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Pattern, Repository};
+use super::{Pattern, Reference, Repository};
 
 /// Soak when the policy names none: ten minutes (design R1).
 const DEFAULT_SOAK_MS: u64 = 10 * 60 * 1000;
@@ -154,6 +154,11 @@ impl Workload {
     /// The local repository, then the remotes.
     pub fn repositories(&self) -> impl Iterator<Item = &Repository> {
         core::iter::once(&self.repository).chain(&self.remotes)
+    }
+
+    /// Whether an image name is in one of them.
+    pub(crate) fn owns(&self, name: &Reference) -> bool {
+        self.repositories().any(|own| own == name.repository())
     }
 
     /// Whether a name is one of a local container.

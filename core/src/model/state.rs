@@ -99,6 +99,18 @@ pub struct WorkloadState {
 }
 
 impl WorkloadState {
+    /// Whether the first pass found an image.
+    pub(crate) fn has_found_first(&self, record: &ImageRecord) -> bool {
+        let since = self.since.as_ref();
+        since.is_some_and(|since| record.first_seen_ms <= since.clock_ms)
+    }
+
+    /// Whether an upgrade to an image has failed here, as far as that is remembered.
+    pub(crate) fn has_failed(&self, image: &ImageId) -> bool {
+        let mut failures = self.failures.iter();
+        failures.any(|f| f.image == *image && f.outcome == Outcome::Failed)
+    }
+
     /// The upgrades that have failed since the last promotion, newest first.
     pub(crate) fn failed_since_promotion(&self) -> impl Iterator<Item = &Failure> {
         let promoted_ms = self.memory.promoted_ms;

@@ -7,8 +7,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::model::{
-    DEFAULT_GRACE_MS, Image, ImageId, Memory, Observation, Policy, Reference, State, Workload,
-    WorkloadName, WorkloadState,
+    DEFAULT_GRACE_MS, Image, ImageId, Memory, Observation, Policy, State, Workload, WorkloadName,
+    WorkloadState,
 };
 
 use super::{Recalled, Rejections, hold, records};
@@ -73,8 +73,7 @@ fn on_this_disk(
     let is_on_disk = |id: &ImageId| images.contains_key(id);
     let is_own = |id: &ImageId| {
         images.get(id).is_some_and(|image| {
-            let mut names = image.references.iter().map(Reference::repository);
-            image.is_nameless() || names.any(|name| workload.repositories().any(|r| r == name))
+            image.is_nameless() || image.references.iter().any(|name| workload.owns(name))
         })
     };
     if let Some(parked) = known.parked.take() {

@@ -127,12 +127,8 @@ fn candidates<'a>(
 ) -> Vec<Candidate<'a>> {
     let mut candidates: BTreeMap<usize, Candidate<'a>> = BTreeMap::new();
     let is_anybodys = |image: &Image| {
-        image.references.iter().all(|name| {
-            let repository = name.repository();
-            subjects
-                .iter()
-                .any(|s| s.policy.repositories().any(|own| own == repository))
-        })
+        let mut names = image.references.iter();
+        names.all(|name| subjects.iter().any(|s| s.policy.owns(name)))
     };
     for s in subjects {
         for verdict in &verdicts[s.name] {
@@ -211,7 +207,7 @@ fn threshold(
     let idle_since_ms = record.and_then(|r| r.idle_since_ms);
     let may_go = !subject.is_held()
         && verdict.reason == Reason::Grace
-        && idle_since_ms.is_some_and(|since_ms| since_ms < subject.observed().pass_ms);
+        && idle_since_ms.is_some_and(|since_ms| subject.is_of_earlier_pass(since_ms));
     may_go.then_some(threshold)
 }
 

@@ -252,6 +252,11 @@ impl<'a> Subject<'a> {
         self.observed().from.ms().saturating_sub(since_ms)
     }
 
+    /// Whether something began before the current pass did, whose rounds are one look.
+    fn is_of_earlier_pass(self, since_ms: u64) -> bool {
+        since_ms < self.observed().pass_ms
+    }
+
     fn wall(self) -> String {
         self.observed().until.wall.clone()
     }
@@ -268,12 +273,6 @@ impl<'a> Subject<'a> {
     fn is_own(self, id: &ImageId) -> bool {
         let place = self.inventory.place(id);
         place.is_some_and(|place| self.own.at(place).is_some())
-    }
-
-    /// Whether a name is in one of the workload's own repositories.
-    fn is_own_name(self, name: &crate::model::Reference) -> bool {
-        let mut own = self.policy.repositories();
-        own.any(|repository| repository == name.repository())
     }
 
     /// The image that `repository:latest` names.
@@ -307,6 +306,10 @@ impl<'a> Subject<'a> {
         self.lineage(memory).next()
     }
 
+    fn is_head(self, memory: &Memory, id: &ImageId) -> bool {
+        self.head(memory).is_some_and(|head| head.image == *id)
+    }
+
     /// The entries behind the head that are on the disk.
     fn fallbacks<'m>(
         self,
@@ -329,7 +332,7 @@ impl<'a> Subject<'a> {
 
     /// Whether an image is proven: the head of the lineage and `repository:latest` (design 4.3).
     fn is_proven(self, memory: &Memory, id: &ImageId) -> bool {
-        self.latest() == Some(id) && self.head(memory).is_some_and(|head| head.image == *id)
+        self.latest() == Some(id) && self.is_head(memory, id)
     }
 
     /// Whether an image is rejected: by a person, or by the policy unless it was the head before.
@@ -340,7 +343,7 @@ impl<'a> Subject<'a> {
     }
 
     fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
-        if self.rejections.is_empty() || self.head(memory).is_some_and(|head| head.image == *id) {
+        if self.rejections.is_empty() || self.is_head(memory, id) {
             return false;
         }
         let image = self.inventory.image(id);
@@ -360,7 +363,7 @@ impl<'a> Subject<'a> {
                         || image.references.iter().any(|name| {
                             name.digest() == Some(text)
                                 || name.is_written(text)
-                                || (self.is_own_name(name) && name.version_tag() == Some(text))
+                                || (self.policy.owns(name) && name.version_tag() == Some(text))
                         })
                 })
         };

@@ -68,7 +68,7 @@ fn needing_names<'a>(subject: Subject<'a>, memory: &Memory, leaves: bool) -> Vec
 
 fn has_lasting_name(subject: Subject<'_>, image: &Image) -> bool {
     let mut tags = image.tags().filter(|tag| tag.version_tag().is_some());
-    tags.any(|tag| subject.policy.repositories().any(|r| r == tag.repository()))
+    tags.any(|tag| subject.policy.owns(tag))
 }
 
 fn missing(subject: Subject<'_>, memory: &Memory, leaves: bool) -> Vec<Action> {

@@ -425,15 +425,12 @@ impl Containers<'_, '_> {
                 ContainerState::Dead | ContainerState::Removing
             );
             // Whose it is may be told by its name alone.
-            let of = workload.as_ref().map_or(owners, core::slice::from_ref);
-            for workload in of.iter().filter(|_| !is_leaving) {
-                let inventory = &mut inventories[*workload];
-                inventory.nameless = inventory.nameless.or(Some(container));
+            let may_own = workload.as_ref().map_or(owners, core::slice::from_ref);
+            for workload in if is_leaving { &[] } else { may_own } {
+                let nameless = &mut inventories[*workload].nameless;
+                nameless.get_or_insert(container);
             }
-            return;
-        }
-        let Some(workload) = workload else { return };
-        if self.is_looked_at(workload, container) {
+        } else if let Some(workload) = workload.filter(|w| self.is_looked_at(*w, container)) {
             inventories[workload].orchestrated.push(container);
         }
     }

@@ -112,8 +112,7 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
 /// While nothing is proven: what came after the first pass, and of which a container has ended here, was tried here. It is not
 /// inherited, also if it ran too short for any pass to see that; or upgrades that crash at once would pile up.
 fn tried_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
-    let since_ms = state.since.as_ref().map_or(0, |since| since.clock_ms);
-    let came_later = |r: &ImageRecord| r.inherited && r.first_seen_ms > since_ms;
+    let came_later = |r: &ImageRecord| r.inherited && !state.has_found_first(r);
     let nothing_proven = subject.head(&state.memory).is_none();
     if !nothing_proven || !state.memory.images.values().any(came_later) {
         return state;
@@ -198,7 +197,7 @@ fn is_rolled_out(subject: Subject<'_>, image: &Image, remote_versions: &BTreeSet
     image.references.iter().any(is_remote)
         || image
             .tags()
-            .filter(|name| subject.is_own_name(name))
+            .filter(|name| subject.policy.owns(name))
             .filter_map(Reference::version_tag)
             .chain(version::label(subject, image))
             .any(|version| remote_versions.contains(version))

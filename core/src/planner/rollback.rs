@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
 use crate::model::{
-    Action, Container, Event, EventKind, Failure, Image, ImageId, Memory, NoFallback, Observation,
-    Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Action, Container, Event, EventKind, Failure, Image, ImageId, ImageRecord, Memory, NoFallback,
+    Observation, Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -132,8 +132,8 @@ pub fn rollback(
 fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
     let known = recalled.of(subject.name);
     let memory = &known.memory;
-    let is_head = |id: &ImageId| subject.head(memory).is_some_and(|head| head.image == *id);
-    let pending = memory.pending.as_ref().filter(|p| !is_head(&p.image));
+    let pending = memory.pending.as_ref();
+    let pending = pending.filter(|p| !subject.is_head(memory, &p.image));
     if let Some(pending) = pending {
         return Some((pending.version.clone(), pending.image.clone()));
     }
@@ -156,9 +156,7 @@ fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version
     }
     let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b))?;
     let image = newest.image.as_ref()?;
-    let is_upgrade = upgrade::is_upgradable(subject, known, image)
-        && memory.proven(image).is_none()
-        && has_arrived_since_promotion(memory, memory.images.get(image)?.first_seen_ms)
+    let is_upgrade = may_be_in_play(subject, memory, image, memory.images.get(image)?)
         && !serving::is_dry_run(subject, memory, newest)
         && !serving::idles_beside_local(subject, memory, newest);
     is_upgrade.then(|| {
@@ -169,24 +167,30 @@ fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version
     })
 }
 
-fn has_arrived_since_promotion(memory: &Memory, first_seen_ms: u64) -> bool {
-    memory.promoted_ms.is_none_or(|ms| first_seen_ms > ms)
-}
-
 /// An image that has arrived since the last promotion, was pending, and still has a container; of which there is no entry among the
 /// failures, because a single pass has seen it so.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     let mut tried = memory.images.iter().filter(|(id, record)| {
-        record.times_pending > 0
-            && has_arrived_since_promotion(memory, record.first_seen_ms)
-            && memory.proven(id).is_none()
-            && !subject.is_rejected(memory, id)
+        record.times_pending > 0 && may_be_in_play(subject, memory, id, record)
     });
     tried.find_map(|(id, _)| {
         let container = subject.own.containers().find(|c| c.uses(id))?;
         let version = version::of(subject, memory, id, Some(container));
         Some((version, id.clone()))
     })
+}
+
+/// Whether an image has arrived since the last promotion, and is neither proven nor rejected.
+fn may_be_in_play(
+    subject: Subject<'_>,
+    memory: &Memory,
+    id: &ImageId,
+    record: &ImageRecord,
+) -> bool {
+    let promoted_ms = memory.promoted_ms;
+    promoted_ms.is_none_or(|promoted_ms| record.first_seen_ms > promoted_ms)
+        && memory.proven(id).is_none()
+        && !subject.is_rejected(memory, id)
 }
 
 /// The upgrade that failed since the last promotion and still has a container or serves.

@@ -5,9 +5,7 @@ use alloc::vec::Vec;
 use super::ownership::OwnedImage;
 use super::promotion::has_tag;
 use super::{Subject, upgrade::Upgrade};
-use crate::model::{
-    Container, Detail, ImageId, ImageRecord, Outcome, Reason, Version, WorkloadState,
-};
+use crate::model::{Container, Detail, ImageId, ImageRecord, Reason, Version, WorkloadState};
 
 /// What a workload says of one of its images.
 #[derive(Clone)]
@@ -97,15 +95,8 @@ fn verdict<'a>(
 /// Whether an image was here before anything was proven, and is not what an upgrade was tried with. What the first pass found may
 /// be all that ever worked here: it must have failed.
 fn is_inherited(state: &WorkloadState, id: &ImageId, record: &ImageRecord) -> bool {
-    let found_first = state
-        .since
-        .as_ref()
-        .is_some_and(|since| record.first_seen_ms <= since.clock_ms);
-    let has_failed = || {
-        let mut failures = state.failures.iter();
-        failures.any(|f| f.image == *id && f.outcome == Outcome::Failed)
-    };
-    record.inherited && (record.times_pending == 0 || (found_first && !has_failed()))
+    let was_tried = record.times_pending > 0;
+    record.inherited && (!was_tried || (state.has_found_first(record) && !state.has_failed(id)))
 }
 
 /// The containers, in any state, that use an image; those that R2 removes in this round aside.

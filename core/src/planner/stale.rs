@@ -67,7 +67,7 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
             || match (memory.stopped.get(&container.id), &started_at) {
                 (Some(known), Some(started_at)) if known.started_at == *started_at => {
                     found.stopped.insert(container.id.clone(), known.clone());
-                    known.since_ms < subject.observed().pass_ms
+                    subject.is_of_earlier_pass(known.since_ms)
                         && subject.lasted_ms(known.since_ms) >= SECOND_LOOK_MS
                 }
                 (_, Some(started_at)) => {

@@ -35,10 +35,7 @@ fn created_from<'c>(
     image: Option<&Image>,
 ) -> Option<&'c str> {
     let reference = container.reference.as_ref()?;
-    let own = subject
-        .policy
-        .repositories()
-        .any(|r| r == reference.repository());
+    let own = subject.policy.owns(reference);
     let carried = image?
         .references
         .iter()

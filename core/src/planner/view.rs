@@ -234,14 +234,11 @@ fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
         leaving.remove(&kept.image);
     }
     leaving.retain(|id| {
-        let own = |name: &crate::model::Reference| {
-            subject
-                .policy
-                .repositories()
-                .any(|repository| repository == name.repository())
-        };
         let image = subject.inventory.image(id);
-        image.is_some_and(|image| image.foreign_names == 0 && image.references.iter().all(own))
+        image.is_some_and(|image| {
+            let mut names = image.references.iter();
+            image.foreign_names == 0 && names.all(|name| subject.policy.owns(name))
+        })
     });
     leaving
 }

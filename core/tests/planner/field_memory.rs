@@ -6,7 +6,7 @@ use tagkeeper_core::model::{ContainerState, LocalFallback, Outcome, Reason, Stat
 use tagkeeper_core::planner::{Refusal, RollbackTarget, image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
-use crate::rollback::{roll_back, roll_back_to};
+use crate::rollback::{decided, roll_back, roll_back_to};
 
 #[test]
 fn case_66_after_a_wipe_failed_upgrades_do_not_pile_up() {
@@ -583,7 +583,7 @@ fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
 
     let mut host = Host::with_fallback();
     host.reject("v1");
-    let refused = crate::rollback::decided(&host).unwrap_err();
+    let refused = decided(&host).unwrap_err();
     assert!(matches!(refused, Refusal::NoFallback { .. }), "{refused:?}");
 }
 

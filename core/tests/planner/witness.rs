@@ -89,11 +89,9 @@ impl Life {
     /// Either life may be the one that the planner knows.
     fn permit_more(&mut self, other: &Self) {
         self.arrived_ms = self.arrived_ms.min(other.arrived_ms);
-        self.idle_since_ms = match (self.idle_since_ms, other.idle_since_ms) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        self.met_ms = self.met_ms.into_iter().chain(other.met_ms).min();
+        let earlier = |one: Option<u64>, other| one.into_iter().chain(other).min();
+        self.idle_since_ms = earlier(self.idle_since_ms, other.idle_since_ms);
+        self.met_ms = earlier(self.met_ms, other.met_ms);
         self.has_run |= other.has_run;
         self.was_tried &= other.was_tried;
         self.is_rolled_out &= other.is_rolled_out;

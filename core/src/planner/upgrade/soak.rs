@@ -10,8 +10,8 @@ use super::ended::{
 };
 use super::{Followed, Next};
 use crate::model::{
-    Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Outcome,
-    Pending, Proven, Readiness, RestartCause, WorkloadState,
+    Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Pending,
+    Proven, Readiness, RestartCause, WorkloadState,
 };
 use crate::planner::serving::{self, Group, Serving, WhyNone};
 use crate::planner::{Subject, history, version};
@@ -72,8 +72,7 @@ pub(super) fn begin<'a>(
         Some(known) if known.image == *image => known.version.clone(),
         _ => version::of(subject, &state.memory, image, container),
     };
-    let mut failures = state.failures.iter();
-    let failed_before = failures.any(|f| f.image == *image && f.outcome == Outcome::Failed);
+    let failed_before = state.has_failed(image);
     let times = times_pending(&state, image);
     // What has crashed is said when the next look finds it so.
     if !failed_before && own_end.is_none() {
@@ -363,7 +362,7 @@ fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
 
 /// Whether this is another pass than the one in which the upgrade began.
 pub(super) fn is_later_pass(subject: Subject<'_>, pending: &Pending) -> bool {
-    subject.observed().pass_ms > pending.pass_ms
+    subject.is_of_earlier_pass(pending.pass_ms)
 }
 
 fn times_pending(state: &WorkloadState, image: &ImageId) -> u8 {
