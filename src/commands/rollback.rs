@@ -160,9 +160,23 @@ pub(super) fn accept(
         .keys()
         .chain(state.workloads.keys());
     let name = known_workload(known.chain(state.rejected.keys()), workload)?;
-    let images = images_on_disk(options, &settings, clocks);
-    let is_on_disk = |id: &ImageId| images.as_ref().is_ok_and(|images| images.contains(id));
-    let Some(mut accepted) = planner::accept(&state, &name, version, is_on_disk) else {
+    let mut lifted = state
+        .rejected_of(&name)
+        .filter(|(_, r)| r.version == *version);
+    let was_proven = lifted.any(|(_, rejected)| rejected.proven.is_some());
+    let images = if was_proven {
+        images_on_disk(options, &settings, clocks).map_err(|error| {
+            let why = report::log::in_words(&error);
+            let error = anyhow!(
+                "nothing was changed: {version} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
+            );
+            CommandError::new(Exit::Unavailable, error)
+        })?
+    } else {
+        BTreeSet::new()
+    };
+    let Some(mut accepted) = planner::accept(&state, &name, version, |id| images.contains(id))
+    else {
         let versions: Vec<_> = state
             .rejected_of(&name)
             .map(|(_, rejection)| rejection.version.as_str())
@@ -176,21 +190,6 @@ pub(super) fn accept(
             "version '{version}' of '{name}' is not rejected, so there is nothing to accept; {known}"
         )));
     };
-    let mut lifted = state
-        .rejected_of(&name)
-        .filter(|(_, r)| r.version == *version);
-    if let (Err(error), true) = (
-        &images,
-        lifted.any(|(_, rejected)| rejected.proven.is_some()),
-    ) {
-        let why = report::log::in_words(error);
-        return Err(CommandError::new(
-            Exit::Unavailable,
-            anyhow!(
-                "nothing was changed: {version} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
-            ),
-        ));
-    }
     // The lineage first: killed in between, the rejection still stands.
     if accepted.workloads != state.workloads {
         accepted.clock = Timekeeper::new(state.clock, clocks).now().clock;

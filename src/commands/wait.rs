@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Failure, ImageId, Outcome, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
+    ImageId, Outcome, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
 };
 
 use super::{Clocks, CommandError, known_workload, load_or_fresh, load_policy, print, state_dir};
@@ -135,10 +135,8 @@ impl Wanted {
         let now = state.clock.at_most(&clocks());
         let mut failures = known.failures.iter();
         let failure = failures.find(|failure| self.is_it(&failure.version, &failure.image));
-        let is_new = failure.is_some_and(|failure| failure.ended_ms > self.since_ms);
-        if let Some(failure) =
-            failure.filter(|failure| is_new && failure.outcome == Outcome::Failed)
-        {
+        let new = failure.filter(|failure| failure.ended_ms > self.since_ms);
+        if let Some(failure) = new.filter(|failure| failure.outcome == Outcome::Failed) {
             return Progress::Failed(version, words::failure_reason(failure));
         }
         if let Some(pending) = pending.filter(|p| p.version == version) {
@@ -156,46 +154,43 @@ impl Wanted {
         if head.is_some_and(|head| self.is_it(&head.version, &head.image)) {
             return Progress::Proven(version);
         }
-        self.ended(
-            version,
-            rejections,
-            state.rejected_of(name),
-            (failure, is_new),
-            now.ms(),
-        )
-    }
-
-    /// What is neither pending nor proven.
-    fn ended<'s>(
-        &self,
-        version: Version,
-        rejections: &[Rejection],
-        mut rejected: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
-        (failure, is_new): (Option<&Failure>, bool),
-        now_ms: u64,
-    ) -> Progress {
-        if rejected.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
-            return Progress::Failed(version, "it is rejected".to_owned());
+        if let Some(why) = self.rejected(state.rejected_of(name), rejections) {
+            return Progress::Failed(version, why.to_owned());
         }
-        let image = self.image.as_ref().map(ImageId::to_string);
-        let is_named = |text: &String| *text == version.as_str() || Some(text) == image.as_ref();
-        if rejections.iter().any(|Rejection(text)| is_named(text)) {
-            return Progress::Failed(version, "the policy rejects it ([reject])".to_owned());
-        }
-        match failure {
-            Some(failure) if is_new => Progress::Failed(version, words::failure_reason(failure)),
+        match (new, failure) {
+            (Some(failure), _) => Progress::Failed(version, words::failure_reason(failure)),
             _ if self.image.is_some() => {
                 Progress::Failed(version, "it is not pending any more".to_owned())
             }
             // It may have been deployed again, and no pass has seen that yet.
-            Some(failure)
+            (_, Some(failure))
                 if failure.outcome == Outcome::Failed
-                    && now_ms.saturating_sub(self.since_ms) >= OLD_FAILURE_MS =>
+                    && now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS =>
             {
                 let why = words::failure_reason(failure);
                 Progress::Failed(version, format!("{why}, before the wait began"))
             }
             _ => Progress::Pending(format!("no pass has seen {version} run")),
+        }
+    }
+
+    /// Who rejects what is waited for.
+    fn rejected<'s>(
+        &self,
+        mut by_a_person: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
+        by_the_policy: &[Rejection],
+    ) -> Option<&'static str> {
+        let image = self.image.as_ref().map(ImageId::to_string);
+        let is_named = |text: &str| {
+            self.version.as_ref().map(Version::as_str) == Some(text)
+                || image.as_deref() == Some(text)
+        };
+        if by_a_person.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
+            Some("it is rejected")
+        } else if by_the_policy.iter().any(|Rejection(text)| is_named(text)) {
+            Some("the policy rejects it ([reject])")
+        } else {
+            None
         }
     }
 
@@ -212,7 +207,7 @@ impl Wanted {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use tagkeeper_core::model::{Clock, EndedBy, Moment, Pending, Proven, Reading};
+    use tagkeeper_core::model::{Clock, EndedBy, Failure, Moment, Pending, Proven, Reading};
 
     use super::*;
 
@@ -280,22 +275,30 @@ mod tests {
         }
     }
 
-    /// What a wait for `version` says, so many milliseconds after it began.
-    fn said(version: Option<&str>, state: &State, after_ms: u64) -> String {
-        let mut wanted = Wanted {
+    fn wanted(version: Option<&str>) -> Wanted {
+        Wanted {
             version: version.map(Version::new),
             image: None,
             since_ms: BEGAN_MS,
-        };
+        }
+    }
+
+    /// What a wait for `version` says, so many milliseconds after it began.
+    fn said(version: Option<&str>, state: &State, after_ms: u64) -> String {
+        shown(&mut wanted(version), state, &[], after_ms)
+    }
+
+    fn shown(
+        wanted: &mut Wanted,
+        state: &State,
+        rejections: &[Rejection],
+        after_ms: u64,
+    ) -> String {
         let clocks = move || Reading {
             monotonic_ms: BEGAN_MS + after_ms,
             wall: String::new(),
         };
-        shown(wanted.progress(state, &WorkloadName::new("app"), &[], &clocks))
-    }
-
-    fn shown(progress: Progress) -> String {
-        match progress {
+        match wanted.progress(state, &WorkloadName::new("app"), rejections, &clocks) {
             Progress::Proven(version) => format!("proven: {version}"),
             Progress::Failed(version, why) => format!("failed: {version}: {why}"),
             Progress::Nothing => "nothing".to_owned(),
@@ -316,22 +319,13 @@ mod tests {
 
     /// What is said after v2 was pending as image 2, and then the state is another one.
     fn said_after(change: impl FnOnce(&mut WorkloadState)) -> String {
-        let mut wanted = Wanted {
-            version: None,
-            image: None,
-            since_ms: BEGAN_MS,
-        };
-        let clocks = || Reading {
-            monotonic_ms: BEGAN_MS,
-            wall: String::new(),
-        };
-        let app = WorkloadName::new("app");
+        let mut wanted = wanted(None);
         let soaking = known(|known| known.memory.pending = Some(pending("v2", None)));
         assert_eq!(
-            shown(wanted.progress(&soaking, &app, &[], &clocks)),
+            shown(&mut wanted, &soaking, &[], 0),
             "v2 is pending and does not soak"
         );
-        shown(wanted.progress(&known(change), &app, &[], &clocks))
+        shown(&mut wanted, &known(change), &[], 0)
     }
 
     #[test]
@@ -357,19 +351,9 @@ mod tests {
 
     #[test]
     fn what_the_policy_rejects_is_not_waited_for() {
-        let app = WorkloadName::new("app");
-        let clocks = || Reading {
-            monotonic_ms: BEGAN_MS,
-            wall: String::new(),
-        };
         let of = |state: &State, rejected: &str| {
-            let mut wanted = Wanted {
-                version: Some(Version::new("v2")),
-                image: None,
-                since_ms: BEGAN_MS,
-            };
             let rejections = [Rejection(rejected.to_owned())];
-            shown(wanted.progress(state, &app, &rejections, &clocks))
+            shown(&mut wanted(Some("v2")), state, &rejections, 0)
         };
         let idle = known(|_| {});
         assert_eq!(
