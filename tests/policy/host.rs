@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use tagkeeper::policy_file::{
@@ -353,7 +353,6 @@ fn policy_files_that_the_service_does_not_read() {
         fs::write(&path, "").unwrap();
         set(&path, if name == "open.toml" { 0o666 } else { 0o644 }).unwrap();
     }
-    std::os::unix::fs::symlink("/dev/null", roots.dropin_dir.join("masked.toml")).unwrap();
     let checked = check(&roots).unwrap();
     let disk = Owned(System.stat(dir.path()).unwrap().uid);
     let mut found = lines(&of_host(&checked, Some(&roots), &strict(), &disk));
@@ -382,6 +381,26 @@ fn policy_files_that_the_service_does_not_read() {
     let found = lines(&of_host(&checked, None, &strict(), &System));
     assert!(
         !found.iter().any(|line| line.contains("policy.toml")),
+        "{found:?}"
+    );
+}
+
+/// What masks a packaged file leads to /dev/null, which anyone can write to.
+#[test]
+fn a_mask_is_as_safe_as_the_directory_that_it_is_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let roots = Roots {
+        vendor_dir: dir.path().join("vendor"),
+        file: dir.path().join("policy.toml"),
+        dropin_dir: dir.path().join("policy.d"),
+    };
+    fs::create_dir(&roots.dropin_dir).unwrap();
+    symlink("/dev/null", roots.dropin_dir.join("masked.toml")).unwrap();
+    let disk = Owned(System.stat(dir.path()).unwrap().uid);
+    let checked = check(&roots).unwrap();
+    let found = lines(&of_host(&checked, Some(&roots), &Service::default(), &disk));
+    assert!(
+        !found.iter().any(|line| line.contains("not safe")),
         "{found:?}"
     );
 }
