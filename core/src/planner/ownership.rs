@@ -426,9 +426,8 @@ impl Containers<'_, '_> {
             );
             // Whose it is may be told by its name alone.
             let may_own = workload.as_ref().map_or(owners, core::slice::from_ref);
-            for workload in if is_leaving { &[] } else { may_own } {
-                let nameless = &mut inventories[*workload].nameless;
-                nameless.get_or_insert(container);
+            for workload in may_own.iter().filter(|_| !is_leaving) {
+                inventories[*workload].nameless.get_or_insert(container);
             }
         } else if let Some(workload) = workload.filter(|w| self.is_looked_at(*w, container)) {
             inventories[workload].orchestrated.push(container);
