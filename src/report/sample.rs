@@ -114,6 +114,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         leaving: BTreeSet::new(),
         refused: Vec::new(),
         actions: Vec::new(),
+        held_actions: Vec::new(),
     }
 }
 

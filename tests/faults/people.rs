@@ -149,9 +149,13 @@ fn hold_looks_and_does_not_touch() {
     assert!(images.iter().all(|image| image["held"] == true), "{app:#}");
     let has_reason = |reason: &str| images.iter().any(|image| image["reason"] == reason);
     assert!(has_reason("pending"), "the real verdicts: {app:#}");
+    assert_eq!(app["actions"], serde_json::json!([]));
+    assert_eq!(app["held_actions"][0]["action"], "tag", "{app:#}");
+    assert_eq!(app["held_actions"][0]["reference"], "app:latest");
     let text = host.run_at(500_006, &["plan"]).expect_code(0).stdout;
+    let without = text.split("without the hold:").nth(1).unwrap_or_default();
     assert!(
-        text.contains("without the hold, v2 becomes latest"),
+        without.contains("v2 has soaked: it becomes latest"),
         "{text}"
     );
     assert_eq!(host.names(), names);

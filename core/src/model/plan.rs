@@ -87,6 +87,8 @@ pub struct WorkloadPlan {
     pub refused: Vec<RefusedView>,
     /// The next round's actions; empty on hold.
     pub actions: Vec<Action>,
+    /// On hold, what the next round would do without it.
+    pub held_actions: Vec<Action>,
 }
 
 impl WorkloadPlan {

@@ -20,16 +20,14 @@ pub(super) struct Round<'r> {
     pub(super) evicted: &'r [ImageId],
 }
 
-/// The round's actions. In a round that gives names nothing is removed: the next one sees the host as it then is.
+/// The round's actions, or those that a hold keeps from being done. In a round that gives names nothing is removed: the next one
+/// sees the host as it then is.
 pub(super) fn derive(
     subject: Subject<'_>,
     upgrade: &Upgrade<'_>,
     names: &[NameVerdict],
     round: Round<'_>,
 ) -> Vec<Action> {
-    if subject.is_held() {
-        return Vec::new();
-    }
     if !upgrade.tags.is_empty() {
         return upgrade.tags.clone();
     }

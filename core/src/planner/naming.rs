@@ -15,17 +15,15 @@ use crate::model::{
 /// The names that are given in this round: those that are missing, or else the one move of `latest`. `due` says that the
 /// pending upgrade is to be promoted.
 pub(super) fn tags(subject: Subject<'_>, memory: &Memory, due: bool) -> Vec<Action> {
-    if subject.is_held() {
-        return Vec::new();
-    }
     let target = target(subject, memory, due);
     let missing = missing(subject, memory, target.is_some());
     if !missing.is_empty() {
         return missing;
     }
-    let may_move = |target: &(ImageId, TagPurpose)| {
-        target.1 == TagPurpose::Restore || memory.pending.as_ref().is_some_and(|p| p.promoting)
-    };
+    // On hold nothing is committed to: the move is shown, and not made.
+    let is_committed = || subject.is_held() || memory.pending.as_ref().is_some_and(|p| p.promoting);
+    let may_move =
+        |target: &(ImageId, TagPurpose)| target.1 == TagPurpose::Restore || is_committed();
     let moves = target.filter(may_move);
     moves.map_or_else(Vec::new, |(image, purpose)| {
         vec![move_latest(subject, memory, image, purpose)]

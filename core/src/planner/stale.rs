@@ -90,7 +90,7 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
                 container: container.name().into_owned(),
                 version,
             });
-        } else if !names_first && !subject.is_held() {
+        } else if !names_first {
             found.stale.push(Stale {
                 container,
                 image,

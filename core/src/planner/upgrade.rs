@@ -40,7 +40,7 @@ struct Followed {
     events: Vec<EventKind>,
     /// Why the candidate does not soak.
     trouble: Option<RestartCause>,
-    /// The soak is over, and `latest` is to move to the candidate.
+    /// The soak is over, and `latest` is to move to the candidate, as soon as no hold forbids it.
     due: bool,
 }
 
@@ -292,13 +292,17 @@ fn promote_soaked(subject: Subject<'_>, mut followed: Followed, serving: &Servin
     if !over || pending.promoting {
         return followed;
     }
+    let is_latest = subject.latest() == Some(&pending.image);
     if subject.is_held() {
         if let Some(pending) = &mut followed.state.memory.pending {
             pending.soaked = true;
         }
-        return followed;
+        return Followed {
+            due: !is_latest,
+            ..followed
+        };
     }
-    if subject.latest() == Some(&pending.image) {
+    if is_latest {
         return record(subject, followed);
     }
     let names_given = naming::may_leave_latest(subject, &followed.state.memory);

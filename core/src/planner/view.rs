@@ -108,6 +108,10 @@ fn as_saved(
 pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
     let state = parts.state;
     let memory = &state.memory;
+    let (actions, held_actions) = match subject.held {
+        None => (parts.actions.clone(), Vec::new()),
+        Some(_) => (Vec::new(), parts.actions.clone()),
+    };
     WorkloadPlan {
         latest: latest(subject, memory),
         head: subject.head(memory).cloned(),
@@ -133,7 +137,8 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         leaving: leaving(subject, parts.names),
         refused: refused(subject, memory),
         images: parts.names.to_vec(),
-        actions: parts.actions,
+        actions,
+        held_actions,
     }
 }
 

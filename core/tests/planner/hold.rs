@@ -83,6 +83,44 @@ fn hold_removes_moves_and_restores_nothing() {
     assert_eq!(host.lineage(), ["v2=b", "v1=a"], "nor is the lineage cut");
 }
 
+/// What a hold keeps from being done is in the plan (design 4.5): what to do with `latest` and containers as well as with images.
+#[test]
+fn a_hold_shows_what_would_be_done_without_it() {
+    let mut soaked = Host::with_head();
+    soaked.workload().hold = true;
+    soaked.deploy('b', "v2");
+    soaked.minutes(9);
+    assert_eq!(soaked.held_actions(), [""; 0]);
+    soaked.minutes(2);
+    assert_eq!(soaked.held_actions(), ["tag b local:latest"]);
+
+    let mut lost = Host::with_fallback();
+    lost.workload().hold = true;
+    lost.untag("local:latest");
+    assert_eq!(lost.held_actions(), ["tag b local:latest"]);
+
+    let mut stale = Host::with_fallback();
+    stale.workload().hold = true;
+    stale.run("telemetry", "remote:v1");
+    stale.exit("telemetry", 0);
+    assert_eq!(stale.held_actions(), ["rm telemetry"]);
+
+    let mut retired = Host::with_fallback();
+    retired.image('9', &["remote:v0"]);
+    retired.pass();
+    retired.retire('9');
+    retired.workload().hold = true;
+    assert_eq!(retired.held_actions(), ["rmi remote:v0"]);
+
+    for host in [&mut soaked, &mut lost, &mut stale, &mut retired] {
+        assert_eq!(host.actions(), [""; 0]);
+        host.workload().hold = false;
+        let done = host.actions();
+        host.workload().hold = true;
+        assert_eq!(host.held_actions(), done, "the same without the hold");
+    }
+}
+
 #[test]
 fn time_on_hold_does_not_count_as_idle() {
     let mut host = Host::with_fallback();

@@ -548,6 +548,12 @@ impl Host {
         actions.map(|(_, action)| describe(&action.kind)).collect()
     }
 
+    /// What the hold keeps from being done.
+    pub(crate) fn held_actions(&self) -> Vec<String> {
+        let held_actions = self.plan().held_actions;
+        held_actions.iter().map(|a| describe(&a.kind)).collect()
+    }
+
     /// The verdict on a name.
     pub(crate) fn verdict(&self, text: &str) -> NameVerdict {
         let reference = name(text);

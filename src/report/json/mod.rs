@@ -39,7 +39,11 @@ pub fn plan(plan: &Plan, later: &[Round], preface: &Preface) -> String {
         rounds.filter(|round| !round.is_empty()).collect()
     };
     let document = document(plan, preface, |name, workload| {
-        Some((actions(&workload.actions), rounds_of(name)))
+        Some(Rounds {
+            actions: actions(&workload.actions),
+            held_actions: actions(&workload.held_actions),
+            then: rounds_of(name),
+        })
     });
     print(&Document {
         departed: departed
@@ -147,7 +151,12 @@ fn unplaced<'a>(message: String) -> Finding<'a> {
     }
 }
 
-type Rounds<'a> = (Vec<Action<'a>>, Vec<Vec<Action<'a>>>);
+/// What `plan` has over `status`.
+struct Rounds<'a> {
+    actions: Vec<Action<'a>>,
+    held_actions: Vec<Action<'a>>,
+    then: Vec<Vec<Action<'a>>>,
+}
 
 fn document<'a>(
     plan: &'a Plan,
@@ -167,7 +176,14 @@ fn document<'a>(
 }
 
 fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<'a> {
-    let (actions, then) = rounds.map_or((None, None), |(first, then)| (Some(first), Some(then)));
+    let (actions, held_actions, then) = match rounds {
+        Some(rounds) => (
+            Some(rounds.actions),
+            Some(rounds.held_actions),
+            Some(rounds.then),
+        ),
+        None => (None, None, None),
+    };
     let notes: Vec<String> = plan.notes.iter().map(words::note).collect();
     let hold_reason = match &plan.held {
         Some(model::HeldBy::Section { reason, .. }) => reason.as_deref(),
@@ -214,6 +230,7 @@ fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<
             .collect(),
         reclaimable_bytes: plan.reclaimable_bytes(),
         actions,
+        held_actions,
         then,
     }
 }

@@ -79,6 +79,9 @@ pub(super) struct Workload<'a> {
     /// `plan` only: what the next round does, in this order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) actions: Option<Vec<Action<'a>>>,
+    /// `plan` only: on hold, what the next round would do without it; otherwise empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) held_actions: Option<Vec<Action<'a>>>,
     /// `plan` only: what the later rounds of the pass do, round by round, if each action succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) then: Option<Vec<Vec<Action<'a>>>>,

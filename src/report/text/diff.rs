@@ -45,7 +45,8 @@ pub(super) fn workload(
         if at > 0 {
             out.push_str(&page.paragraph(format!("  then (round {}):", at + 1), 0, ""));
         }
-        out.extend(round.iter().map(|action| change(plan, action, page)));
+        let changes = round.iter();
+        out.extend(changes.map(|action| change(mark(&action.kind), plan, action, page)));
     }
     out.push_str(&left_alone(plan, &rounds, page));
     let removed: BTreeSet<&ImageId> = rounds
@@ -64,12 +65,8 @@ pub(super) fn workload(
 
 /// What these rounds do not touch: what waits, and what is kept.
 fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> String {
-    let touched: BTreeSet<(Option<String>, &ImageId)> = rounds
-        .iter()
-        .flatten()
-        .filter_map(|action| touches(action))
-        .collect();
-    let mut out = on_hold(plan, page).unwrap_or_default();
+    let shown = rounds.iter().flatten().copied().chain(&plan.held_actions);
+    let touched: BTreeSet<(Option<String>, &ImageId)> = shown.filter_map(touches).collect();
     let is_untouched = |name: &&NameVerdict| {
         let reference = name.reference.as_ref().map(ToString::to_string);
         !touched.contains(&(reference, &name.image))
@@ -78,28 +75,20 @@ fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> Strin
     let waiting: Vec<_> = untouched()
         .filter(|name| name.verdict() != Verdict::Keep)
         .collect();
-    if !waiting.is_empty() {
+    let mut out = String::new();
+    if !waiting.is_empty() || !plan.held_actions.is_empty() {
         out.push_str(if plan.held.is_some() {
             "  on hold; without the hold:\n"
         } else {
             "  not now:\n"
         });
-        out.extend(waiting.into_iter().map(|name| image_row(KEPT, name, page)));
     }
+    let held = plan.held_actions.iter();
+    out.extend(held.map(|action| change(KEPT, plan, action, page)));
+    out.extend(waiting.into_iter().map(|name| image_row(KEPT, name, page)));
     let kept = untouched().filter(|name| name.verdict() == Verdict::Keep);
     out.extend(kept.map(|name| image_row(KEPT, name, page)));
     out
-}
-
-/// What a hold keeps from happening to `latest`.
-fn on_hold(plan: &WorkloadPlan, page: Page) -> Option<String> {
-    let pending = plan.pending.as_ref().filter(|_| plan.held.is_some())?;
-    let is_due = pending.soaking && pending.up_ms >= pending.soak_ms;
-    let said = format!(
-        "  on hold; without the hold, {} becomes latest",
-        pending.version
-    );
-    is_due.then(|| page.paragraph(Text::default().and(Tone::Warning, said), 0, ""))
 }
 
 /// What the first promotion removes that replaces a version: the images that were there before tagkeeper. None where this
@@ -150,7 +139,9 @@ pub(super) fn departed(plan: &Plan, page: Page) -> Vec<String> {
         let title = Text::default()
             .and(Tone::Strong, format!("{name}:"))
             .and(Tone::Plain, " no longer in the policy");
-        let rows = actions.iter().map(|action| row(&action.kind, None, page));
+        let rows = actions
+            .iter()
+            .map(|action| row(mark(&action.kind), &action.kind, None, page));
         page.paragraph("", 0, title) + &rows.collect::<String>()
     };
     plan.departed.iter().map(block).collect()
@@ -268,7 +259,8 @@ fn tone(mark: char) -> Tone {
     }
 }
 
-fn mark(action: &ActionKind) -> char {
+/// How a change is marked that is made.
+pub(super) fn mark(action: &ActionKind) -> char {
     match action {
         ActionKind::Tag { purpose, .. } => match purpose {
             TagPurpose::KeepName => ADDED,
@@ -281,21 +273,25 @@ fn mark(action: &ActionKind) -> char {
     }
 }
 
-fn change(plan: &WorkloadPlan, action: &Action, page: Page) -> String {
+fn change(mark: char, plan: &WorkloadPlan, action: &Action, page: Page) -> String {
     let judged = plan.images.iter().find(|name| {
         let reference = name.reference.as_ref().map(ToString::to_string);
         touches(action) == Some((reference, &name.image)) && name.verdict() == Verdict::Remove
     });
     match (&action.kind, judged) {
-        (ActionKind::RemoveImage { .. }, Some(name)) => image_row(REMOVED, name, page),
-        _ => row(&action.kind, Some(plan), page),
+        (ActionKind::RemoveImage { .. }, Some(name)) => image_row(mark, name, page),
+        _ => row(mark, &action.kind, Some(plan), page),
     }
 }
 
 /// One change, as far as the action itself says what it is.
 #[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
-pub(super) fn row(action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
-    let mark = mark(action);
+pub(super) fn row(
+    mark: char,
+    action: &ActionKind,
+    plan: Option<&WorkloadPlan>,
+    page: Page,
+) -> String {
     let (verdict, reason, name, facts, detail) = match action {
         ActionKind::Tag {
             image,

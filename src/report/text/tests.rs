@@ -242,6 +242,7 @@ fn screens_of_plans() {
     let due = WorkloadPlan {
         held: held("x").held,
         actions: Vec::new(),
+        held_actions: promotion().actions,
         ..promotion()
     };
     assert_screen("plan-held-promotion.txt", &planned(due, &[]));
