@@ -181,13 +181,17 @@ pub(super) fn accept(
             .rejected_of(&name)
             .map(|(_, rejection)| rejection.version.as_str())
             .collect();
-        let known = if versions.is_empty() {
-            "nothing is rejected".to_owned()
+        let by_policy = settings.policy.rejections.get(&name);
+        let is_named = by_policy.is_some_and(|all| all.iter().any(|r| r.0 == version.as_str()));
+        let known = if is_named {
+            "[reject] in the policy names it: take it out there".to_owned()
+        } else if versions.is_empty() {
+            "no rollback has rejected anything".to_owned()
         } else {
             format!("rejected: {}", versions.join(", "))
         };
         return Err(CommandError::failed(anyhow!(
-            "version '{version}' of '{name}' is not rejected, so there is nothing to accept; {known}"
+            "no rollback has rejected version '{version}' of '{name}', so there is nothing to accept; {known}"
         )));
     };
     // The lineage first: killed in between, the rejection still stands.

@@ -115,6 +115,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         refused: Vec::new(),
         actions: Vec::new(),
         held_actions: Vec::new(),
+        rejected_by_policy: BTreeMap::new(),
     }
 }
 
@@ -142,7 +143,7 @@ pub(crate) fn soaking(container: &str, up_ms: u64) -> WorkloadPlan {
             members,
             up_ms,
             soak_ms: 600_000,
-            soaking: true,
+            waits: None,
             restarts: 1,
             began_at: "2026-11-28T11:55:00Z".to_owned(),
             age_ms: 700_000,
@@ -292,7 +293,7 @@ pub(crate) fn promotion() -> WorkloadPlan {
             members,
             up_ms: 612_000,
             soak_ms: 600_000,
-            soaking: true,
+            waits: None,
             restarts: 0,
             began_at: "2026-11-28T11:49:40Z".to_owned(),
             age_ms: 700_000,

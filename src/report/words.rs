@@ -6,7 +6,7 @@
 use tagkeeper_core::model::{
     ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil,
     Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose, Verdict,
-    Version,
+    Version, Waits,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget};
 use unicode_width::UnicodeWidthChar;
@@ -292,6 +292,15 @@ pub fn cause(cause: &RestartCause) -> String {
         RestartCause::Unhealthy => "is unhealthy".to_owned(),
         RestartCause::NotHealthyYet => "is not healthy yet".to_owned(),
         RestartCause::NotReady(why) => format!("is not ready ({why})"),
+    }
+}
+
+/// What the soak of a version waits for.
+pub(crate) fn waits(version: &Version, waits: &Waits) -> String {
+    match waits {
+        Waits::Trouble(cause) => format!("{version} {}, the soak waits", self::cause(cause)),
+        Waits::Ready => format!("{version} has not been ready yet, the soak waits"),
+        Waits::NextPass => format!("{version} soaks from the next pass on"),
     }
 }
 
@@ -663,6 +672,18 @@ pub fn until(until: &KeptUntil) -> String {
             "becomes latest in {}, if it stays up",
             compact(left_ms.saturating_add(999))
         ),
+        KeptUntil::Waits(Waits::Trouble(cause)) => {
+            format!(
+                "kept while it is pending; it does not soak: it {}",
+                self::cause(cause)
+            )
+        }
+        KeptUntil::Waits(Waits::Ready) => {
+            "kept while it is pending; it does not soak until its ready command says yes".to_owned()
+        }
+        KeptUntil::Waits(Waits::NextPass) => {
+            "kept while it is pending; its soak begins with the next pass".to_owned()
+        }
         KeptUntil::Promotions(1) => "removed after the next promotion".to_owned(),
         KeptUntil::Promotions(count) => format!("removed after {count} more promotions"),
         KeptUntil::OtherWorkload => "kept while another workload needs it".to_owned(),
@@ -697,6 +718,9 @@ pub fn until(until: &KeptUntil) -> String {
             format!("removed when its grace period ends, in {in_time} of host uptime{sooner}")
         }
         KeptUntil::NextPass => "in the next pass".to_owned(),
+        KeptUntil::AskedAgain(ms) => {
+            format!("the engine refused; it is asked again in {}", left(*ms))
+        }
     }
 }
 

@@ -204,8 +204,8 @@ const STATE_CASES: &[Case] = &[
         &["accept", "app", "v9"],
         1,
         &[
-            "version 'v9' of 'app' is not rejected",
-            "nothing is rejected",
+            "no rollback has rejected version 'v9' of 'app'",
+            "no rollback has rejected anything",
         ],
     ),
     (
@@ -223,6 +223,15 @@ const STATE_CASES: &[Case] = &[
         &["there is no workload 'telemetry'", "the policy has app"],
     ),
 ];
+
+/// What the policy rejects is lifted in the policy.
+#[test]
+fn of_what_the_policy_rejects() {
+    let host = Host::new(&format!("{POLICY}[reject]\napp = [\"v9\"]\n"));
+    let done = host.run_at(0, &["accept", "app", "v9"]).expect_code(1);
+    let said = "[reject] in the policy names it: take it out there";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+}
 
 #[test]
 fn of_the_state() {

@@ -90,6 +90,8 @@ fn eventful() -> Host {
     host.run_at(930, &["rollback", "app", "--yes"])
         .expect_code(0);
     rolls_out("v4", "v5");
+    host.engine().docker.image("v9", &["reg.example/app:v9"]);
+    host.set_policy(&format!("{POLICY}[reject]\napp = [\"v9\"]\n"));
     host.pass_at(1_000).expect_code(0);
     host
 }
@@ -141,7 +143,14 @@ fn an_eventful_host_fills_in_every_field() {
     for (name, value) in app {
         let is_empty = value.is_null() || *value == json!([]);
         // Nothing is due on this host, on hold, or refused by the engine.
-        let may_be_empty = ["note", "actions", "then", "hold_reason", "refused"];
+        let may_be_empty = [
+            "note",
+            "actions",
+            "held_actions",
+            "then",
+            "hold_reason",
+            "refused",
+        ];
         assert!(
             !is_empty || may_be_empty.contains(&name.as_str()),
             "{name}: {plan:#}"
@@ -184,6 +193,9 @@ fn the_schemas_refuse_what_the_interface_is_not() {
     assert!(complaint(&closed(schema), &document).is_some());
 }
 
+/// The fields of a workload in `plan` that `status` has not.
+const ONLY_IN_PLAN: [&str; 3] = ["actions", "held_actions", "then"];
+
 #[test]
 fn status_has_the_schema_of_plan_without_the_actions() {
     let [mut plan, mut status] = ["plan", "status"].map(published);
@@ -205,9 +217,9 @@ fn status_has_the_schema_of_plan_without_the_actions() {
     workload["required"]
         .as_array_mut()
         .expect("a list")
-        .retain(|key| key != "actions" && key != "then");
+        .retain(|key| !ONLY_IN_PLAN.iter().any(|only| key == only));
     let properties = workload["properties"].as_object_mut().expect("an object");
-    for only_in_plan in ["actions", "then"] {
+    for only_in_plan in ONLY_IN_PLAN {
         assert!(properties.remove(only_in_plan).is_some(), "{only_in_plan}");
     }
     assert_eq!(plan, status);

@@ -27,7 +27,7 @@ pub use observation::{
 pub use pattern::{Pattern, PatternError};
 pub use plan::{
     Action, ActionKind, Guard, HeldBy, Latest, Member, NameVerdict, PendingView, Plan, Reason,
-    RefusedView, Serving, TagPurpose, Verdict, WorkloadPlan,
+    RefusedView, Serving, TagPurpose, Verdict, Waits, WorkloadPlan,
 };
 pub(crate) use policy::DEFAULT_GRACE_MS;
 pub use policy::{Hold, LocalFallback, Policy, Ready, Rejection, Workload, WorkloadName};

@@ -7,7 +7,7 @@ use core::cmp::Ordering;
 
 use super::{
     ContainerId, Counters, Detail, Disk, Failure, ImageId, Incarnation, Moment, NoFallback, Note,
-    Proven, Reference, Rejected, Version, WorkloadName,
+    Proven, Reference, Rejected, RestartCause, Version, WorkloadName,
 };
 
 /// The next round, workload by workload.
@@ -71,6 +71,8 @@ pub struct WorkloadPlan {
     pub unsettled_ms: BTreeMap<Version, u64>,
     /// Images that a rollback rejected.
     pub rejected: BTreeMap<ImageId, Rejected>,
+    /// Images on the disk that `[reject]` of the policy rejects, with their versions.
+    pub rejected_by_policy: BTreeMap<ImageId, Version>,
     /// Since when the records of the workload go back.
     pub since: Option<Moment>,
     /// Counters since then.
@@ -176,14 +178,25 @@ pub struct PendingView {
     pub up_ms: u64,
     /// How long it must, in milliseconds.
     pub soak_ms: u64,
-    /// Whether the soak counts at this moment.
-    pub soaking: bool,
+    /// What its soak waits for; none while that counts.
+    pub waits: Option<Waits>,
     /// How often the soak began again.
     pub restarts: u32,
     /// When the upgrade began, RFC 3339, for people.
     pub began_at: String,
     /// How long ago that was on the clock, in milliseconds.
     pub age_ms: u64,
+}
+
+/// What the soak of a pending upgrade waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// For this to be over.
+    Trouble(RestartCause),
+    /// For a yes of the `ready` command, which was not asked at this look.
+    Ready,
+    /// For the next pass, with which it begins.
+    NextPass,
 }
 
 /// A removal that the engine refused, for people.

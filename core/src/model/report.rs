@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::{
     Detail, Failure, ImageId, PendingView, Reason, Reference, Rejected, Removed, Replaced,
-    RetiredBy, Version, WorkloadName,
+    RetiredBy, Version, Waits, WorkloadName,
 };
 
 /// All that is known of one image of one workload.
@@ -29,6 +29,8 @@ pub struct ImageReport {
     pub retired: Option<RetiredBy>,
     /// The rejection by a person, if it stands.
     pub rejected: Option<Rejected>,
+    /// Whether `[reject]` of the policy names it.
+    pub rejected_by_policy: bool,
     /// The upgrade to it that is soaking.
     pub pending: Option<PendingView>,
     /// The upgrades to it that were not promoted.
@@ -76,6 +78,8 @@ pub enum KeptUntil {
     OtherPromoted,
     /// Its soak is over, in so many milliseconds of an unbroken run.
     Soaked(u64),
+    /// Its soak, which waits, has begun again and is over.
+    Waits(Waits),
     /// So many promotions are made.
     Promotions(usize),
     /// The other workload that keeps it does so no more.
@@ -102,4 +106,6 @@ pub enum KeptUntil {
     },
     /// The next pass.
     NextPass,
+    /// The engine, which refused to remove it, is asked again, in so many milliseconds of host uptime.
+    AskedAgain(u64),
 }

@@ -1,6 +1,7 @@
 //! The history of each image, for a person who asks: what happened to it, and why and until when it is kept. It decides nothing.
 
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::Decision;
@@ -86,6 +87,7 @@ impl<'a> Reporter<'a> {
             replaced: past.and_then(|past| past.replaced.clone()),
             retired: past.and_then(|past| past.retired.clone()),
             rejected: self.plan.rejected.get(id).cloned(),
+            rejected_by_policy: self.plan.rejected_by_policy.contains_key(id),
             pending: self.plan.pending.clone().filter(|p| p.image == *id),
             failure: known.failures.iter().find(|f| f.image == *id).cloned(),
             removed: past
@@ -166,6 +168,17 @@ impl<'a> Reporter<'a> {
         }
     }
 
+    /// In how many milliseconds the engine is asked again, if it has refused to remove the name, or the nameless image.
+    fn put_off_ms(&self, verdict: &NameVerdict) -> Option<u64> {
+        let target = match &verdict.reference {
+            Some(reference) => reference.to_string(),
+            None => verdict.image.to_string(),
+        };
+        let mut refused = self.plan.refused.iter();
+        let refused = refused.find(|refused| refused.target == target)?;
+        Some(refused.retry_in_ms).filter(|ms| *ms > 0)
+    }
+
     fn until(&self, verdict: &NameVerdict) -> KeptUntil {
         let id = &verdict.image;
         if matches!(verdict.detail, Detail::KeptByOther { .. }) {
@@ -175,7 +188,13 @@ impl<'a> Reporter<'a> {
             Reason::Latest => KeptUntil::OtherPromoted,
             Reason::Pending => {
                 let pending = self.plan.pending.as_ref();
-                KeptUntil::Soaked(pending.map_or(0, |p| p.soak_ms.saturating_sub(p.up_ms)))
+                match pending.and_then(|p| p.waits.clone()) {
+                    Some(waits) => KeptUntil::Waits(waits),
+                    None => {
+                        let left = pending.map_or(0, |p| p.soak_ms.saturating_sub(p.up_ms));
+                        KeptUntil::Soaked(left)
+                    }
+                }
             }
             Reason::Fallback => {
                 let behind = self.plan.fallbacks.iter().position(|f| f.image == *id);
@@ -207,7 +226,10 @@ impl<'a> Reporter<'a> {
                 },
                 pressure_percent: self.workload.pressure_percent,
             },
-            Reason::Adopt | Reason::Renamed | Reason::Retired | Reason::Idle => KeptUntil::NextPass,
+            Reason::Adopt | Reason::Renamed | Reason::Retired | Reason::Idle => {
+                let put_off = self.put_off_ms(verdict);
+                put_off.map_or(KeptUntil::NextPass, KeptUntil::AskedAgain)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     Action, Container, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note, Observation,
-    Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, WorkloadPlan,
+    Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, Waits, WorkloadPlan,
     WorkloadState,
 };
 
@@ -125,11 +125,12 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
             local: !parts.serving.is_orchestrated(),
         }),
         notes: notes(subject, memory, &parts),
-        pending: pending(subject, memory),
+        pending: pending(subject, memory, &parts.upgrade.notes),
         failures: state.failures.clone(),
         failing: rollback::failing(subject, state).cloned(),
         unsettled_ms: unsettled_ms(subject, state),
         rejected: subject.rejected.cloned().unwrap_or_default(),
+        rejected_by_policy: rejected_by_policy(subject, memory),
         since: state.since.clone(),
         counters: state.counters,
         held: subject.held.cloned(),
@@ -172,7 +173,22 @@ fn no_fallback(subject: Subject<'_>, memory: &Memory) -> Option<NoFallback> {
     })
 }
 
-fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
+fn rejected_by_policy(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ImageId, Version> {
+    let images = subject.own.images.iter().map(|own| own.image);
+    let rejected = images.filter(|image| subject.is_rejected_by_policy(memory, &image.id));
+    rejected
+        .map(|image| {
+            let mut containers = subject.own.containers();
+            let user = containers.find(|c| c.uses(&image.id));
+            (
+                image.id.clone(),
+                version::of(subject, memory, &image.id, user),
+            )
+        })
+        .collect()
+}
+
+fn pending(subject: Subject<'_>, memory: &Memory, notes: &[Note]) -> Option<PendingView> {
     let pending = memory.pending.as_ref()?;
     Some(PendingView {
         version: pending.version.clone(),
@@ -180,10 +196,26 @@ fn pending(subject: Subject<'_>, memory: &Memory) -> Option<PendingView> {
         members: members(subject, pending),
         up_ms: subject.soaked_ms(pending),
         soak_ms: subject.policy.soak_ms,
-        soaking: pending.soaking_since_ms.is_some(),
+        waits: waits(subject, pending, notes),
         restarts: pending.restarts,
         began_at: pending.began.at.clone(),
         age_ms: subject.lasted_ms(pending.began.clock_ms),
+    })
+}
+
+/// What the soak waits for, by what this look has found.
+fn waits(subject: Subject<'_>, pending: &Pending, notes: &[Note]) -> Option<Waits> {
+    if pending.soaking_since_ms.is_some() {
+        return None;
+    }
+    let trouble = notes.iter().find_map(|note| match note {
+        Note::NotSoaking { version, cause } if *version == pending.version => Some(cause.clone()),
+        _ => None,
+    });
+    Some(match trouble {
+        Some(cause) => Waits::Trouble(cause),
+        None if subject.is_unasked() => Waits::Ready,
+        None => Waits::NextPass,
     })
 }
 

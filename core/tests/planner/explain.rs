@@ -1,9 +1,9 @@
 //! What `explain` tells of images, on a host of the model: what happened, and when what becomes of them changes.
 
-use tagkeeper_core::model::{FirstSeen, ImageReport, KeptUntil};
-use tagkeeper_core::planner::image_reports;
+use tagkeeper_core::model::{FirstSeen, Health, ImageReport, KeptUntil, RestartCause, Waits};
+use tagkeeper_core::planner::{image_reports, status};
 
-use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, id};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, id, telemetry};
 
 fn story(host: &Host, image: char) -> ImageReport {
     let told = image_reports(&host.policy, &host.look(), &host.now());
@@ -65,6 +65,61 @@ fn when_what_is_wanted_is_no_more() {
     ]);
 }
 
+/// A soak that waits has no time left to tell.
+#[test]
+fn what_a_soak_waits_for() {
+    let trouble = |cause| KeptUntil::Waits(Waits::Trouble(cause));
+    assert_until(&[
+        ("unhealthy", 'c', trouble(RestartCause::Unhealthy), |host| {
+            host.deploy('c', "v3");
+            host.set_health("k8s_v3", Health::Unhealthy);
+            host.pass();
+        }),
+        ("stopped", 'c', trouble(RestartCause::Stopped), |host| {
+            host.deploy('c', "v3");
+            host.minutes(3);
+            host.exit("k8s_v3", 0);
+        }),
+        (
+            "not ready",
+            'c',
+            trouble(RestartCause::NotReady("no peers".to_owned())),
+            |host| {
+                host.ask_ready();
+                host.not_ready("no peers");
+                host.deploy('c', "v3");
+                host.pass();
+            },
+        ),
+    ]);
+}
+
+/// `status` decides nothing: what a soak waits for is what its look has found.
+#[test]
+fn status_tells_what_a_soak_waits_for() {
+    let waits = |host: &Host| {
+        let mut observed = host.clone().observe();
+        observed.readiness.clear();
+        let plan = status(&host.policy, &host.state, &observed);
+        plan.workloads[&telemetry()].pending.clone().unwrap().waits
+    };
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.set_health("k8s_v3", Health::Starting);
+    host.pass();
+    let starting = Waits::Trouble(RestartCause::NotHealthyYet);
+    assert_eq!(waits(&host), Some(starting));
+    host.set_health("k8s_v3", Health::Healthy);
+    assert_eq!(waits(&host), Some(Waits::NextPass));
+    host.pass();
+    assert_eq!(waits(&host), None);
+    // It asks no `ready` command.
+    host.ask_ready();
+    host.not_ready("no peers");
+    host.pass();
+    assert_eq!(waits(&host), Some(Waits::Ready));
+}
+
 #[test]
 fn when_what_is_not_wanted_goes() {
     assert_until(&[
@@ -94,6 +149,19 @@ fn when_what_is_not_wanted_goes() {
             host.pass();
             host.retire('9');
         }),
+        (
+            "obsolete, and refused by the engine",
+            '9',
+            KeptUntil::AskedAgain(MINUTE_MS),
+            |host| {
+                host.image('9', &["remote:v9"]);
+                host.pass();
+                host.retire('9');
+                let name = crate::host::name("remote:v9").to_string();
+                host.refuses.insert(name, "dependent child images".into());
+                host.pass();
+            },
+        ),
         ("obsolete, and used", '9', unused(true), |host| {
             host.image('9', &["remote:v9"]);
             host.run("debug", "remote:v9");
@@ -180,6 +248,23 @@ fn the_story_goes_on_when_the_image_has_left() {
     let back = story(&host, 'a');
     assert!(back.removed.is_none() && back.size_bytes.is_some());
     assert!(back.promoted_at.is_some(), "and what it was is not");
+}
+
+#[test]
+fn what_the_policy_rejects_is_told_as_rejected() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["remote:v3"]);
+    host.pass();
+    assert!(!story(&host, 'c').rejected_by_policy);
+    host.reject("v3");
+    host.reject("v1");
+    let told: Vec<bool> = ['a', 'b', 'c']
+        .map(|image| story(&host, image).rejected_by_policy)
+        .to_vec();
+    assert_eq!(told, [true, false, true], "v1, the fallback, and v3");
+    let rejected = host.plan().rejected_by_policy;
+    let versions: Vec<&str> = rejected.values().map(|v| v.as_str()).collect();
+    assert_eq!(versions, ["v1", "v3"]);
 }
 
 #[test]

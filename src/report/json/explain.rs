@@ -38,6 +38,8 @@ struct Report<'a> {
     retired: Option<By<'a>>,
     /// When a rollback rejected it, RFC 3339; null if it is not rejected.
     rejected_at: Option<&'a str>,
+    /// Whether `[reject]` of the policy names it.
+    rejected_by_policy: bool,
     /// The upgrade to it that is soaking; null if there is none.
     pending: Option<Pending<'a>>,
     /// The upgrades to it that failed; null if none is remembered.
@@ -118,6 +120,7 @@ fn report(report: &ImageReport) -> Report<'_> {
             .rejected
             .as_ref()
             .map(|rejected| rejected.at.as_str()),
+        rejected_by_policy: report.rejected_by_policy,
         pending: report.pending.as_ref().map(pending),
         failure: report.failure.as_ref().map(failure),
         removed: report.removed.as_ref().map(|removed| Removed {
@@ -139,6 +142,7 @@ fn name(name: &NameReport) -> Name {
         goes_in_secs: match name.until {
             KeptUntil::GraceOver { left_ms, .. } => Some(left_ms.div_ceil(1000)),
             KeptUntil::NextPass => Some(0),
+            KeptUntil::AskedAgain(ms) => Some(ms.div_ceil(1000)),
             _ => None,
         },
     }

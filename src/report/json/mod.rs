@@ -19,7 +19,7 @@ mod schema;
 pub use explain::explain;
 use schema::{
     Action, Check, Counters, Document, Failure, Fallback, Finding, HookEvent, LastPass, Latest,
-    NameVerdict, Pending, RefusedRemoval, Rejected, Serving, Workload,
+    NameVerdict, Pending, RefusedRemoval, Rejected, RejectedByPolicy, Serving, Workload,
 };
 
 /// A round of actions, by workload.
@@ -219,6 +219,14 @@ fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<
                 at: &rejected.at,
             })
             .collect(),
+        rejected_by_policy: plan
+            .rejected_by_policy
+            .iter()
+            .map(|(image, version)| RejectedByPolicy {
+                version: version.as_str(),
+                image,
+            })
+            .collect(),
         since: plan.since.as_ref().map(|since| since.at.as_str()),
         tally: counters(&plan.counters),
         hold: plan.held.is_some(),
@@ -269,6 +277,10 @@ fn pending(pending: &model::PendingView) -> Pending<'_> {
         up_secs: pending.up_ms / 1000,
         soak_secs: pending.soak_ms / 1000,
         restarts: pending.restarts,
+        waits: pending
+            .waits
+            .as_ref()
+            .map(|waits| words::waits(&pending.version, waits)),
     }
 }
 

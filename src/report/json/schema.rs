@@ -64,6 +64,8 @@ pub(super) struct Workload<'a> {
     pub(super) refused: Vec<RefusedRemoval<'a>>,
     /// What rollbacks rejected, by image.
     pub(super) rejected: Vec<Rejected<'a>>,
+    /// The images on the disk that `[reject]` of the policy rejects.
+    pub(super) rejected_by_policy: Vec<RejectedByPolicy<'a>>,
     /// Since when the records of the workload go back, RFC 3339; null if there are none yet.
     pub(super) since: Option<&'a str>,
     /// Counters since then.
@@ -146,6 +148,8 @@ pub(super) struct Pending<'a> {
     pub(super) soak_secs: u64,
     /// How often it came up again since the upgrade began; each time the soak started again.
     pub(super) restarts: u32,
+    /// For people: what the soak waits for; null while it counts.
+    pub(super) waits: Option<String>,
 }
 
 /// An entry of `failures`.
@@ -188,6 +192,15 @@ pub(super) struct Rejected<'a> {
     pub(super) image: &'a ImageId,
     /// When, RFC 3339.
     pub(super) at: &'a str,
+}
+
+/// An entry of `rejected_by_policy`.
+#[derive(Debug, Serialize)]
+pub(super) struct RejectedByPolicy<'a> {
+    /// The version it has.
+    pub(super) version: &'a str,
+    /// The image id.
+    pub(super) image: &'a ImageId,
 }
 
 /// `tally`: counters that only grow while the workload is in the policy and its state is not lost.

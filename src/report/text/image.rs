@@ -50,7 +50,12 @@ fn past(report: &ImageReport, preface: &Preface) -> Vec<(&'static str, Tone, Str
                 .map_or("no container", |m| m.container.as_str()),
             words::count(pending.restarts, "restart")
         );
-        told.push(("soaking", Tone::Warning, words));
+        let label = if pending.waits.is_none() {
+            "soaking"
+        } else {
+            "pending"
+        };
+        told.push((label, Tone::Warning, words));
     }
     if let Some(failure) = &report.failure {
         let words = format!(
@@ -82,6 +87,10 @@ fn past(report: &ImageReport, preface: &Preface) -> Vec<(&'static str, Tone, Str
             rejected.version
         );
         told.push(("rejected", Tone::Bad, words));
+    }
+    if report.rejected_by_policy {
+        let words = "by [reject] in the policy; it is promoted only once no file names it there";
+        told.push(("rejected", Tone::Bad, words.to_owned()));
     }
     if let Some(retired) = &report.retired {
         let words = match &retired.by {

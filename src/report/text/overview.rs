@@ -304,10 +304,10 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
             .saturating_mul(100)
             .checked_div(pending.soak_ms);
         let percent = percent.unwrap_or(100).min(100);
-        let said = match (pending.soaking, left_ms) {
-            (false, _) => format!("{} is not up, the soak waits", pending.version),
-            (true, 0) => format!("100 %, {} awaits the next pass", pending.version),
-            (true, left_ms) => format!("{percent} %, {} left", words::left(left_ms)),
+        let said = match (&pending.waits, left_ms) {
+            (Some(waits), _) => words::one_line(&words::waits(&pending.version, waits)),
+            (None, 0) => format!("100 %, {} awaits the next pass", pending.version),
+            (None, left_ms) => format!("{percent} %, {} left", words::left(left_ms)),
         };
         return (Tone::Warning, "soaking", and_held(said));
     }

@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{
     Failure, ImageId, Latest, Member, NameVerdict, Note, Outcome, PendingView, Proven, Rejected,
-    Serving, Verdict, Version, WorkloadName, WorkloadPlan,
+    Serving, Verdict, Version, Waits, WorkloadName, WorkloadPlan,
 };
 
 use super::{Shown, image_row, overview};
@@ -75,6 +75,10 @@ impl Block<'_> {
                 .iter()
                 .map(|(image, r)| self.rejected(image, r)),
         );
+        out.extend(plan.rejected_by_policy.iter().map(|(image, version)| {
+            let said = format!("{} by [reject] in the policy", called(version, image));
+            self.toned_field(Tone::Bad, "rejected", said)
+        }));
         out.push_str(&self.disk());
         out.extend(plan.refused.iter().map(|refused| {
             let said = words::refused(refused);
@@ -198,10 +202,15 @@ impl Block<'_> {
 
     fn pending(&self, pending: &PendingView) -> String {
         let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
-        let left = match (pending.soaking, left_ms) {
-            (false, _) => ", waits until it is up".to_owned(),
-            (true, 0) => ", awaits the next pass".to_owned(),
-            (true, left_ms) => format!(", {} left", words::left(left_ms)),
+        let left = match (&pending.waits, left_ms) {
+            (Some(Waits::Ready), _) => format!(
+                "; {}: `tagkeeper plan {}` asks its ready command",
+                words::waits(&pending.version, &Waits::Ready),
+                self.name
+            ),
+            (Some(waits), _) => format!("; {}", words::waits(&pending.version, waits)),
+            (None, 0) => ", awaits the next pass".to_owned(),
+            (None, left_ms) => format!(", {} left", words::left(left_ms)),
         };
         let how_far = Text::default()
             .and(Tone::Good, bar(pending))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tagkeeper_core::model::{
     Detail, FirstSeen, ImageReport, KeptUntil, NameReport, Note, Reason, Removed, RemovedBy,
-    Replaced, RetiredBy, TagPurpose, Version,
+    Replaced, RetiredBy, TagPurpose, Version, Waits,
 };
 
 use super::*;
@@ -84,6 +84,55 @@ fn screens_of_one_workload() {
     };
     let shown = status(&one(quiet("telemetry")), &preface(), all, Page::default());
     assert_screen("status-all.txt", &shown);
+}
+
+/// What keeps a soak from beginning is said, and what to type where the engine cannot tell.
+#[test]
+fn status_says_what_a_soak_waits_for() {
+    for (waits, overview, detailed) in [
+        (
+            Waits::Trouble(model::RestartCause::Unhealthy),
+            "v2 is unhealthy, the soak waits",
+            "v2 is unhealthy",
+        ),
+        (
+            Waits::Ready,
+            "v2 has not been ready yet, the soak waits",
+            "`tagkeeper plan telemetry` asks its ready command",
+        ),
+        (
+            Waits::NextPass,
+            "v2 soaks from the next pass on",
+            "v2 soaks from the next pass on",
+        ),
+    ] {
+        let mut workload = soaking("k8s_v2", 0);
+        if let Some(pending) = &mut workload.pending {
+            pending.waits = Some(waits);
+        }
+        let one_line = |text: String| words::one_line(&text);
+        let shown = one_line(status(
+            &one(workload.clone()),
+            &preface(),
+            Shown::default(),
+            Page::default(),
+        ));
+        assert!(shown.contains(overview), "{shown}");
+        let shown = one_line(details(workload));
+        assert!(shown.contains(detailed), "{shown}");
+    }
+}
+
+#[test]
+fn what_the_policy_rejects_is_shown_as_rejected() {
+    let mut workload = quiet("telemetry");
+    let rejected = [(id('a'), Version::new("v1"))];
+    workload.rejected_by_policy = rejected.into();
+    let shown = details(workload);
+    assert!(
+        shown.contains("rejected   v1 (aaaaaaaaaaaa) by [reject] in the policy"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -338,6 +387,7 @@ fn report() -> ImageReport {
         }),
         retired: None,
         rejected: None,
+        rejected_by_policy: false,
         pending: None,
         failure: None,
         removed: None,
