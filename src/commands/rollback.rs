@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, anyhow};
-use tagkeeper_core::model::{ImageId, State, Version, WorkloadName};
+use tagkeeper_core::model::{ImageId, Policy, State, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
@@ -177,22 +177,8 @@ pub(super) fn accept(
     };
     let Some(mut accepted) = planner::accept(&state, &name, version, |id| images.contains(id))
     else {
-        let versions: Vec<_> = state
-            .rejected_of(&name)
-            .map(|(_, rejection)| rejection.version.as_str())
-            .collect();
-        let by_policy = settings.policy.rejections.get(&name);
-        let is_named = by_policy.is_some_and(|all| all.iter().any(|r| r.0 == version.as_str()));
-        let known = if is_named {
-            "[reject] in the policy names it: take it out there".to_owned()
-        } else if versions.is_empty() {
-            "no rollback has rejected anything".to_owned()
-        } else {
-            format!("rejected: {}", versions.join(", "))
-        };
-        return Err(CommandError::failed(anyhow!(
-            "no rollback has rejected version '{version}' of '{name}', so there is nothing to accept; {known}"
-        )));
+        let error = not_rejected(&settings.policy, &state, &name, version);
+        return Err(CommandError::failed(error));
     };
     // The lineage first: killed in between, the rejection still stands.
     if accepted.workloads != state.workloads {
@@ -214,6 +200,29 @@ pub(super) fn accept(
         format!("{name}: {version} may be promoted again; it will soak the next time it runs\n")
     })?;
     Ok(Exit::Done)
+}
+
+/// That there is nothing to accept, and what is rejected.
+fn not_rejected(
+    policy: &Policy,
+    state: &State,
+    name: &WorkloadName,
+    version: &Version,
+) -> anyhow::Error {
+    let rejected = state.rejected_of(name);
+    let versions: Vec<_> = rejected.map(|(_, r)| r.version.as_str()).collect();
+    let by_policy = policy.rejections.get(name);
+    let is_named = by_policy.is_some_and(|all| all.iter().any(|r| r.0 == version.as_str()));
+    let known = if is_named {
+        "[reject] in the policy names it: take it out there".to_owned()
+    } else if versions.is_empty() {
+        "no rollback has rejected anything".to_owned()
+    } else {
+        format!("rejected: {}", versions.join(", "))
+    };
+    anyhow!(
+        "no rollback has rejected version '{version}' of '{name}', so there is nothing to accept; {known}"
+    )
 }
 
 /// The images that the engine has.

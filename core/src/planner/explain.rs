@@ -188,13 +188,9 @@ impl<'a> Reporter<'a> {
             Reason::Latest => KeptUntil::OtherPromoted,
             Reason::Pending => {
                 let pending = self.plan.pending.as_ref();
-                match pending.and_then(|p| p.waits.clone()) {
-                    Some(waits) => KeptUntil::Waits(waits),
-                    None => {
-                        let left = pending.map_or(0, |p| p.soak_ms.saturating_sub(p.up_ms));
-                        KeptUntil::Soaked(left)
-                    }
-                }
+                let left = pending.map_or(0, |p| p.soak_ms.saturating_sub(p.up_ms));
+                let waits = pending.and_then(|p| p.waits.clone());
+                waits.map_or(KeptUntil::Soaked(left), KeptUntil::Waits)
             }
             Reason::Fallback => {
                 let behind = self.plan.fallbacks.iter().position(|f| f.image == *id);

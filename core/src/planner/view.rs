@@ -108,9 +108,10 @@ fn as_saved(
 pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
     let state = parts.state;
     let memory = &state.memory;
+    let notes = notes(subject, memory, &parts);
     let (actions, held_actions) = match subject.held {
-        None => (parts.actions.clone(), Vec::new()),
-        Some(_) => (Vec::new(), parts.actions.clone()),
+        None => (parts.actions, Vec::new()),
+        Some(_) => (Vec::new(), parts.actions),
     };
     WorkloadPlan {
         latest: latest(subject, memory),
@@ -124,7 +125,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
             version: version::of(subject, memory, group.image, group.newest()),
             local: !parts.serving.is_orchestrated(),
         }),
-        notes: notes(subject, memory, &parts),
+        notes,
         pending: pending(subject, memory, &parts.upgrade.notes),
         failures: state.failures.clone(),
         failing: rollback::failing(subject, state).cloned(),

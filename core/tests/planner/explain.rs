@@ -1,6 +1,8 @@
 //! What `explain` tells of images, on a host of the model: what happened, and when what becomes of them changes.
 
-use tagkeeper_core::model::{FirstSeen, Health, ImageReport, KeptUntil, RestartCause, Waits};
+use tagkeeper_core::model::{
+    FirstSeen, Health, ImageReport, KeptUntil, RestartCause, Version, Waits,
+};
 use tagkeeper_core::planner::{image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, id, telemetry};
@@ -149,19 +151,6 @@ fn when_what_is_not_wanted_goes() {
             host.pass();
             host.retire('9');
         }),
-        (
-            "obsolete, and refused by the engine",
-            '9',
-            KeptUntil::AskedAgain(MINUTE_MS),
-            |host| {
-                host.image('9', &["remote:v9"]);
-                host.pass();
-                host.retire('9');
-                let name = crate::host::name("remote:v9").to_string();
-                host.refuses.insert(name, "dependent child images".into());
-                host.pass();
-            },
-        ),
         ("obsolete, and used", '9', unused(true), |host| {
             host.image('9', &["remote:v9"]);
             host.run("debug", "remote:v9");
@@ -193,6 +182,21 @@ fn when_what_is_not_wanted_goes() {
             },
         ),
     ]);
+}
+
+#[test]
+fn what_the_engine_refuses_goes_when_it_is_asked_again() {
+    let mut host = Host::with_fallback();
+    host.image('9', &["remote:v9"]);
+    host.pass();
+    host.retire('9');
+    let target = crate::host::name("remote:v9").to_string();
+    host.refuses
+        .insert(target, "dependent child images".to_owned());
+    host.pass();
+    assert_eq!(until(&host, '9'), KeptUntil::AskedAgain(MINUTE_MS));
+    host.later(1);
+    assert_eq!(until(&host, '9'), KeptUntil::NextPass);
 }
 
 /// What is told for a promotion or two is what then happens.
@@ -263,7 +267,7 @@ fn what_the_policy_rejects_is_told_as_rejected() {
         .to_vec();
     assert_eq!(told, [true, false, true], "v1, the fallback, and v3");
     let rejected = host.plan().rejected_by_policy;
-    let versions: Vec<&str> = rejected.values().map(|v| v.as_str()).collect();
+    let versions: Vec<&str> = rejected.values().map(Version::as_str).collect();
     assert_eq!(versions, ["v1", "v3"]);
 }
 

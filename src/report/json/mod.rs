@@ -201,31 +201,12 @@ fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<
         note: joined(&notes),
         pending: plan.pending.as_ref().map(pending),
         failures: plan.failures.iter().map(failure).collect(),
-        refused: plan
-            .refused
-            .iter()
-            .map(|refused| RefusedRemoval {
-                target: &refused.target,
-                reason: &refused.reason,
-                retry_in_secs: refused.retry_in_ms.div_ceil(1000),
-            })
-            .collect(),
-        rejected: plan
-            .rejected
-            .iter()
-            .map(|(image, rejected)| Rejected {
-                version: rejected.version.as_str(),
-                image,
-                at: &rejected.at,
-            })
-            .collect(),
+        refused: plan.refused.iter().map(refused_removal).collect(),
+        rejected: plan.rejected.iter().map(rejected).collect(),
         rejected_by_policy: plan
             .rejected_by_policy
             .iter()
-            .map(|(image, version)| RejectedByPolicy {
-                version: version.as_str(),
-                image,
-            })
+            .map(rejected_by_policy)
             .collect(),
         since: plan.since.as_ref().map(|since| since.at.as_str()),
         tally: counters(&plan.counters),
@@ -293,6 +274,31 @@ fn failure(failure: &model::Failure) -> Failure<'_> {
         up_secs: failure.up_secs,
         reason: words::failure_reason(failure),
         at: &failure.at,
+    }
+}
+
+fn refused_removal(refused: &model::RefusedView) -> RefusedRemoval<'_> {
+    RefusedRemoval {
+        target: &refused.target,
+        reason: &refused.reason,
+        retry_in_secs: refused.retry_in_ms.div_ceil(1000),
+    }
+}
+
+fn rejected<'a>((image, rejected): (&'a model::ImageId, &'a model::Rejected)) -> Rejected<'a> {
+    Rejected {
+        version: rejected.version.as_str(),
+        image,
+        at: &rejected.at,
+    }
+}
+
+fn rejected_by_policy<'a>(
+    (image, version): (&'a model::ImageId, &'a model::Version),
+) -> RejectedByPolicy<'a> {
+    RejectedByPolicy {
+        version: version.as_str(),
+        image,
     }
 }
 
