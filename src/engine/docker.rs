@@ -336,7 +336,7 @@ impl Engine for Docker {
     }
 
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer> {
-        let what = format!("remove container {id}");
+        let what = format!("remove container {id:.12}");
         let id = part(id)?;
         let asked = self
             .client

@@ -79,8 +79,8 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             Err(error) => {
                 record.failed_actions += 1;
                 record.over |= error.is::<PassOver>();
-                let what = crate::report::words::action(&action.kind);
-                let error = error.context(format!("{workload}: failed to {what}"));
+                // What failed is in the engine's error.
+                let error = error.context(workload.to_string());
                 self.sink.failure(Some(workload), &error);
                 return;
             }
@@ -98,13 +98,12 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         instance: &str,
     ) -> anyhow::Result<Outcome> {
         let mut found = Found::new();
-        if self.is_already_so(&action.kind, &mut found)? {
-            return Ok(Outcome::AlreadySo);
-        }
-        for guard in &action.guards {
-            if let Some(why) = self.broken(guard, instance, &mut found)? {
-                return Ok(Outcome::Dropped(why));
-            }
+        let ahead = self.look_again(action, instance, &mut found);
+        if let Some(outcome) = ahead.with_context(|| {
+            let what = crate::report::words::action(&action.kind);
+            format!("did not {what}")
+        })? {
+            return Ok(outcome);
         }
         let answer = match &action.kind {
             ActionKind::Tag {
@@ -141,6 +140,24 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             Answer::InUse(why) if gives => Outcome::Dropped(why),
             Answer::InUse(why) => Outcome::Refused(why),
         })
+    }
+
+    /// Whether the action is needed, and may be done: what becomes of it if not.
+    fn look_again(
+        &mut self,
+        action: &Action,
+        instance: &str,
+        found: &mut Found,
+    ) -> anyhow::Result<Option<Outcome>> {
+        if self.is_already_so(&action.kind, found)? {
+            return Ok(Some(Outcome::AlreadySo));
+        }
+        for guard in &action.guards {
+            if let Some(why) = self.broken(guard, instance, found)? {
+                return Ok(Some(Outcome::Dropped(why)));
+            }
+        }
+        Ok(None)
     }
 
     fn is_already_so(&mut self, action: &ActionKind, found: &mut Found) -> anyhow::Result<bool> {

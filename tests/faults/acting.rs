@@ -123,7 +123,10 @@ fn a_failed_removal_of_a_container_stops_no_other() {
     host.engine()
         .fail(Route::RemoveContainer, Fault::Status(500, "device busy"));
     let outcome = host.pass_at(RIPE).expect_code(1);
-    assert!(outcome.stderr.contains("device busy"), "{outcome:#?}");
+    let said = outcome.stderr.lines().find(|l| l.contains("device busy"));
+    let said = said.expect("the engine's reason");
+    assert!(said.starts_with("error: app: failed to remove "), "{said}");
+    assert_eq!(said.matches("failed to").count(), 1, "{said}");
     assert_eq!(outcome.count(Route::RemoveContainer), 1);
     assert_eq!(
         (outcome.removals_of("old-a"), outcome.removals_of("old-b")),

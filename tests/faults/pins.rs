@@ -91,7 +91,10 @@ fn plan_and_status_show_the_pin() {
         .fail(Route::CreateContainer, Fault::Status(500, "no space left"));
     let outcome = host.pass_at(RIPE).expect_code(1);
     assert!(
-        outcome.stderr.contains("pin image") && outcome.stderr.contains("no space left"),
+        outcome
+            .stderr
+            .contains("failed to create container tagkeeper-pin")
+            && outcome.stderr.contains("no space left"),
         "{outcome:#?}"
     );
     assert_names(&host, PROMOTED);
