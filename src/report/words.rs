@@ -541,7 +541,8 @@ pub fn event(event: &Event) -> Option<String> {
             ..
         } => local_runs(container, state, version),
         EventKind::RolledBack { version, to, .. } => match to {
-            Some(to) => format!("rolled back from {version} to {to}; {version} is rejected"),
+            // It is said before `latest` moves.
+            Some(to) => format!("{version} is rejected; latest goes back to {to}"),
             None => format!("{version} is rejected; latest stays"),
         },
         EventKind::Held(by) => no_changes(by),

@@ -255,10 +255,14 @@ impl LoadError {
     /// What a person does about it; none where the pass goes on by itself.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Newer { .. } => Some(
-                "install the newer tagkeeper again, or move the file away to start afresh (nothing is deleted until the next promotion)"
-                    .to_owned(),
-            ),
+            Self::Newer { path, .. } => {
+                let otherwise = if path.ends_with(REJECTED_FILE) {
+                    "move the file away and `tagkeeper rollback` again what must not be promoted"
+                } else {
+                    "move the file away to start afresh (nothing is deleted until the next promotion)"
+                };
+                Some(format!("install the newer tagkeeper again, or {otherwise}"))
+            }
             Self::Corrupt { .. } => None,
             Self::Rejections { path, .. } => Some(format!(
                 "restore '{}' from a backup, or move it away and `tagkeeper rollback` again what must not be promoted",

@@ -145,6 +145,10 @@ fn of_the_socket() {
 
 const NEWER: fn(&Host) =
     |host| fs::write(host.state_file(), r#"{"version": 99}"#).expect("writable");
+const NEWER_REJECTIONS: fn(&Host) = |host| {
+    let file = host.path("state/rejected.json");
+    fs::write(file, r#"{"version": 99}"#).expect("writable");
+};
 const BROKEN: fn(&Host) = |host| fs::write(host.state_file(), "{").expect("writable");
 const IDLE: fn(&Host) = |host| host.engine().docker.exit("k8s_app_1", 0);
 const NO_DIRECTORY: fn(&Host) = |host| {
@@ -163,6 +167,17 @@ const STATE_CASES: &[Case] = &[
             "state.json'",
             "format 99",
             "this one knows 2",
+        ],
+    ),
+    (
+        "newer rejections",
+        NEWER_REJECTIONS,
+        &["reconcile"],
+        78,
+        &[
+            "install the newer tagkeeper",
+            "rejected.json'",
+            "`tagkeeper rollback` again what must not be promoted",
         ],
     ),
     (

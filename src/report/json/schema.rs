@@ -291,7 +291,7 @@ pub(super) struct HookEvent<'a> {
     pub(super) image: Option<String>,
     /// `promoted`: the version that was latest before; null if nothing was replaced.
     pub(super) previous: Option<&'a str>,
-    /// `rolled-back`: the version that is latest now; null if latest stayed where it was.
+    /// `rolled-back`: the version that latest goes back to; null if latest stayed where it was.
     pub(super) back_to: Option<&'a str>,
     /// The line of the log, without the workload's name.
     pub(super) message: String,
