@@ -737,6 +737,25 @@ fn a_first_fallback_may_be_away_while_the_upgrade_soaks() {
     play(0, &happenings).unwrap();
 }
 
+/// Found by a random history: of an image that goes on a full disk, a workload that has left the policy still knows that it was
+/// there before it.
+#[test]
+fn what_a_workload_without_a_policy_remembers_keeps_nothing_of_others() {
+    use Happening as H;
+    let happenings = [
+        (H::SecondWorkload(true), false),
+        (H::Pull('d', "docker-gnmi:latest"), false),
+        (H::Pull('d', "local:latest"), true),
+        (H::SecondWorkload(false), false),
+        (H::Unmount, false),
+        (H::Fill(849), false),
+        (H::Pull('d', "local:latest"), false),
+        (H::RunByDigest("telemetry", 'a', "v1"), false),
+        (H::Tag('a', "local:latest"), false),
+    ];
+    play(1, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 
