@@ -44,6 +44,8 @@ fn command<'h>(hooks: &'h Hooks, event: &Event) -> Option<&'h Vec<String>> {
         | EventKind::LocalRuns { .. }
         | EventKind::Held(_)
         | EventKind::Released
+        | EventKind::OtherDisk
+        | EventKind::DiskBack
         | EventKind::RejectedServes { .. }
         | EventKind::Done { .. }
         | EventKind::Dropped { .. }

@@ -94,7 +94,9 @@ pub(crate) fn version_of(kind: &EventKind) -> Option<String> {
         | EventKind::LocalRuns { version, .. }
         | EventKind::RejectedServes { version, .. }
         | EventKind::RolledBack { version, .. } => Some(version.to_string()),
-        EventKind::Held(_) | EventKind::Released => None,
+        EventKind::Held(_) | EventKind::Released | EventKind::OtherDisk | EventKind::DiskBack => {
+            None
+        }
         EventKind::Done { action, .. }
         | EventKind::Dropped { action, .. }
         | EventKind::Refused { action, .. } => match action {
@@ -122,7 +124,9 @@ pub(crate) fn image_of(kind: &EventKind) -> Option<&ImageId> {
         | EventKind::LocalRuns { image, .. }
         | EventKind::RejectedServes { image, .. }
         | EventKind::RolledBack { image, .. } => Some(image),
-        EventKind::Held(_) | EventKind::Released => None,
+        EventKind::Held(_) | EventKind::Released | EventKind::OtherDisk | EventKind::DiskBack => {
+            None
+        }
         EventKind::Done { action, .. }
         | EventKind::Dropped { action, .. }
         | EventKind::Refused { action, .. } => Some(action.image()),

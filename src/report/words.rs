@@ -16,6 +16,9 @@ use crate::duration::compact;
 /// Digits of a digest that are shown to people, as many as of an image id.
 const DIGEST_DIGITS: usize = 12;
 
+const OTHER_DISK: &str = "the engine shows another disk: none of the images on record is on it. What was known is \
+    kept until they are back, or a promotion on this disk";
+
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
 /// A size in bytes as people read it, in powers of ten as `docker images` prints them: `999 B`, `1.2 kB`, `120 MB`.
@@ -339,7 +342,7 @@ pub fn note(note: &Note) -> String {
     let runs = |(container, version): &(String, Version)| format!("{container} runs {version}");
     match note {
         Note::Held(by) => no_changes(by),
-        Note::OtherDisk => "the engine shows another disk: none of the images on record is on it. What was known is kept until they are back, or a promotion on this disk".to_owned(),
+        Note::OtherDisk => OTHER_DISK.to_owned(),
         Note::NothingRuns => "no container of this workload is running".to_owned(),
         Note::OnlyDryRuns { container, version } => {
             format!("{container} idles: a dry run of the local container's version {version}")
@@ -381,7 +384,9 @@ pub fn note(note: &Note) -> String {
             repository,
             version,
             proven,
-        } => format!("{repository}:latest was moved by hand to {version}; {proven} is what is proven"),
+        } => format!(
+            "{repository}:latest was moved by hand to {version}; {proven} is what is proven"
+        ),
         Note::LocalRuns {
             container,
             state,
@@ -403,7 +408,9 @@ pub fn note(note: &Note) -> String {
             "{container} idles as a dry run of {version}, but that tag has moved to another build; if the orchestrator does no dry runs, set dry_runs = false"
         ),
         Note::FallbackLost { version } => {
-            format!("the fallback {version} is not on the disk any more; tagkeeper did not remove it")
+            format!(
+                "the fallback {version} is not on the disk any more; tagkeeper did not remove it"
+            )
         }
         Note::PinNameTaken { image, name, state } => format!(
             "image {} is not pinned: '{name}' is another container ({})",
@@ -411,7 +418,10 @@ pub fn note(note: &Note) -> String {
             state.as_str()
         ),
         Note::PinStarted { name, state } => {
-            format!("the pin {name} is {}: it was started, and is kept", state.as_str())
+            format!(
+                "the pin {name} is {}: it was started, and is kept",
+                state.as_str()
+            )
         }
         Note::DiskUnknown { why } => {
             format!("the disk could not be measured, so no grace period is cut short: {why}")
@@ -443,6 +453,8 @@ pub fn event_word(kind: &EventKind) -> &'static str {
         EventKind::RolledBack { .. } => "rolled-back",
         EventKind::Held(_) => "held",
         EventKind::Released => "released",
+        EventKind::OtherDisk => "other-disk",
+        EventKind::DiskBack => "disk-back",
         EventKind::RejectedServes { .. } => "rejected",
         EventKind::Done { action, .. } => match action {
             ActionKind::Tag { purpose, .. } => match purpose {
@@ -547,6 +559,11 @@ pub fn event(event: &Event) -> Option<String> {
         },
         EventKind::Held(by) => no_changes(by),
         EventKind::Released => "no longer on hold".to_owned(),
+        EventKind::OtherDisk => OTHER_DISK.to_owned(),
+        EventKind::DiskBack => {
+            "images on record are back on the disk: what was known of them is known again"
+                .to_owned()
+        }
         EventKind::RejectedServes {
             version, by_policy, ..
         } => rejected_serves(version, *by_policy),
@@ -604,6 +621,7 @@ pub fn is_warning(kind: &EventKind) -> bool {
         EventKind::PutBack { .. }
         | EventKind::LocalRuns { .. }
         | EventKind::Refused { .. }
+        | EventKind::OtherDisk
         | EventKind::RejectedServes { .. } => true,
         EventKind::Done { action, .. } => matches!(
             action,
@@ -618,6 +636,7 @@ pub fn is_warning(kind: &EventKind) -> bool {
         | EventKind::RolledBack { .. }
         | EventKind::Held(_)
         | EventKind::Released
+        | EventKind::DiskBack
         | EventKind::Dropped { .. } => false,
     }
 }

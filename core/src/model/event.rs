@@ -126,6 +126,12 @@ pub enum EventKind {
     /// The hold is over, or was taken out of the policy.
     #[serde(skip)]
     Released,
+    /// The engine shows a disk with none of the images on record: what is known is parked.
+    #[serde(skip)]
+    OtherDisk,
+    /// An image of the parked memory is seen again: that is what is known.
+    #[serde(skip)]
+    DiskBack,
     /// An image serves that is rejected.
     #[serde(skip)]
     RejectedServes {

@@ -7,8 +7,8 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::model::{
-    DEFAULT_GRACE_MS, Image, ImageId, Memory, Observation, Policy, State, Workload, WorkloadName,
-    WorkloadState,
+    DEFAULT_GRACE_MS, EventKind, Image, ImageId, Memory, Observation, Policy, State, Workload,
+    WorkloadName, WorkloadState,
 };
 
 use super::{Recalled, Rejections, hold, records};
@@ -124,6 +124,17 @@ fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) ->
     parked.dry_runs.extend(current.dry_runs);
     parked.stopped = current.stopped;
     parked
+}
+
+/// What the log says of the disk, once it has changed. A promotion on another disk drops what is parked, which is no news of this
+/// one.
+pub(super) fn event(before: Option<&WorkloadState>, recalled: &WorkloadState) -> Option<EventKind> {
+    let was_parked = before.is_some_and(|known| known.parked.is_some());
+    match (was_parked, recalled.parked.is_some()) {
+        (false, true) => Some(EventKind::OtherDisk),
+        (true, false) => Some(EventKind::DiskBack),
+        _ => None,
+    }
 }
 
 /// The workloads that are not in the policy: they keep everything for the grace period, so that a drop-in that is missing for

@@ -166,16 +166,21 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
     let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages;
     Decision {
         save: decided.differs_from(state) || clock_due,
-        events: events(upgrades),
+        events: events(state, &recalled, upgrades),
         state: decided,
         plan,
     }
 }
 
-fn events(upgrades: eviction::Upgrades<'_>) -> alloc::vec::Vec<Event> {
+fn events(
+    state: &State,
+    recalled: &Recalled,
+    upgrades: eviction::Upgrades<'_>,
+) -> alloc::vec::Vec<Event> {
     let of_workload = |(name, upgrade): (&WorkloadName, upgrade::Upgrade<'_>)| {
         let workload = name.clone();
-        let kinds = upgrade.events.into_iter();
+        let of_disk = disk::event(state.workloads.get(name), recalled.of(name));
+        let kinds = of_disk.into_iter().chain(upgrade.events);
         kinds.map(move |kind| Event {
             workload: workload.clone(),
             kind,

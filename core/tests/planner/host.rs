@@ -659,6 +659,8 @@ fn word(kind: &EventKind) -> &'static str {
         EventKind::Refused { .. } => "refused",
         EventKind::Held(_) => "held",
         EventKind::Released => "released",
+        EventKind::OtherDisk => "other disk",
+        EventKind::DiskBack => "disk back",
         EventKind::RejectedServes { .. } => "rejected serves",
     }
 }

@@ -171,12 +171,17 @@ fn an_unmounted_data_disk_forgets_nothing() {
 
     let disk = (take(&mut host.images), take(&mut host.containers));
     host.reboot();
-    host.minutes(30);
+    host.minutes(1);
+    assert_eq!(host.told(), ["other disk"]);
+    host.minutes(29);
+    assert_eq!(host.told(), [""; 0], "once");
     let parked = host.known().parked.as_deref();
     assert_eq!(parked, Some(&before[&telemetry()].memory), "parked whole");
     assert_note!(host, Note::OtherDisk);
     (host.images, host.containers) = disk;
     assert_eq!(host.reason("remote:v0"), Reason::Retired);
+    host.pass();
+    assert_eq!(host.told().first(), Some(&"disk back"));
 }
 
 #[test]
