@@ -65,6 +65,23 @@ pub struct Stat {
     pub gid: u32,
 }
 
+impl Stat {
+    /// Who can write to it besides its owner.
+    fn opened_to(self) -> Option<String> {
+        // In a sticky directory everybody has files of their own.
+        let is_sticky = self.kind == FileKind::Directory && self.mode & 0o1000 != 0;
+        if is_sticky {
+            None
+        } else if self.mode & 0o002 != 0 {
+            Some("anyone can".to_owned())
+        } else if self.mode & 0o020 != 0 && self.gid != 0 {
+            Some(format!("group {} can", self.gid))
+        } else {
+            None
+        }
+    }
+}
+
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
@@ -121,9 +138,12 @@ pub fn of_host(
     findings.sort_by_key(|finding| finding.span);
     let mut warnings = checked.located(findings);
     warnings.extend(host.socket(checked));
-    if let Some(roots) = roots {
-        warnings.extend(host.policy_files(checked, roots));
-        warnings.extend(host.strays(roots));
+    match roots {
+        Some(roots) => {
+            warnings.extend(host.policy_files(checked, roots));
+            warnings.extend(host.strays(roots));
+        }
+        None => warnings.extend(host.named_files(checked)),
     }
     warnings
 }
@@ -233,20 +253,11 @@ impl Host<'_> {
         let all = parents(&real).chain([real.as_path()]);
         for one in all {
             let stat = self.disk.stat(one).ok()?;
-            // In a sticky directory everybody has files of their own.
-            let is_sticky = stat.kind == FileKind::Directory && stat.mode & 0o1000 != 0;
-            let by_group = stat.mode & 0o020 != 0 && stat.gid != 0;
-            let by_all = stat.mode & 0o002 != 0;
-            let shown = shown(one);
-            let who = if stat.uid != 0 {
-                format!("user {} can", stat.uid)
-            } else if by_all && !is_sticky {
-                "anyone can".to_owned()
-            } else if by_group && !is_sticky {
-                format!("group {} can", stat.gid)
-            } else {
+            let by_owner = (stat.uid != 0).then(|| format!("user {} can", stat.uid));
+            let Some(who) = by_owner.or_else(|| stat.opened_to()) else {
                 continue;
             };
+            let shown = shown(one);
             let trouble = if one == real {
                 format!("is not safe: {who} change it")
             } else {
@@ -390,7 +401,17 @@ impl Host<'_> {
                     .to_owned(),
             )
         } else {
-            self.denied(file.parent()?, WRITE | EXECUTE)?
+            let directory = file.parent()?;
+            let missing = "is in a directory that does not exist".to_owned();
+            let trouble = match self.disk.stat(directory) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => missing,
+                _ => {
+                    let (trouble, _) = self.denied(directory, WRITE | EXECUTE)?;
+                    format!("is in '{}', which {trouble}", shown(directory))
+                }
+            };
+            let help = "write \"/run/tagkeeper/tagkeeper.prom\", or name a directory that the service's user may write to";
+            (trouble, help.to_owned())
         };
         let message = format!("the metrics file, '{}', {trouble}", shown(file));
         checked.warning(&["metrics.textfile".to_owned()], message, help)
@@ -425,6 +446,22 @@ impl Host<'_> {
             }
         }
         warnings
+    }
+
+    /// The files that a person named: whoever runs it by hand goes by them.
+    fn named_files(&self, checked: &CheckedPolicy) -> Vec<Diagnostic> {
+        let files = checked
+            .sources()
+            .iter()
+            .map(|source| Path::new(&source.label));
+        let warning = |path: &Path| {
+            let who = self.disk.stat(path).ok()?.opened_to()?;
+            let shown = shown(path);
+            let message = format!("the policy '{shown}' is not safe: {who} change it");
+            let help = format!("chmod go-w '{shown}'");
+            Some(Diagnostic::of_file(path, message, help))
+        };
+        files.filter_map(warning).collect()
     }
 
     /// Files among the drop-ins that are not read.

@@ -277,6 +277,18 @@ fn a_metrics_file_where_the_service_cannot_write() {
         warnings(&at("/var/lib/prom/t.prom"), &opened, &files),
         [""; 0]
     );
+    // Opening a directory of the system to the service is no cure.
+    let found = warnings(
+        &at("/etc/t.prom"),
+        &plain,
+        &["/etc directory 0755 0 0", docker],
+    );
+    assert!(!found[0].contains("chmod"), "{found:?}");
+    let found = warnings(&at("/run/none/t.prom"), &plain, &[docker]);
+    assert!(
+        found[0].contains("'/run/none/t.prom', is in a directory that does not exist"),
+        "{found:?}"
+    );
 }
 
 /// What a drop-in changes about the unit is not warned of.
@@ -377,12 +389,13 @@ fn policy_files_that_the_service_does_not_read() {
             stray("telemetry"),
         ]
     );
-    // A file that a person named is not what the service reads.
+    // Files that a person named are not what the service reads; whoever runs it by hand goes by them.
     let found = lines(&of_host(&checked, None, &strict(), &System));
-    assert!(
-        !found.iter().any(|line| line.contains("policy.toml")),
-        "{found:?}"
+    let of_policy: Vec<_> = found.iter().filter(|l| l.contains("the policy")).collect();
+    let unsafe_one = format!(
+        "{d}/open.toml -: the policy '{d}/open.toml' is not safe: anyone can change it => chmod go-w '{d}/open.toml'"
     );
+    assert_eq!(of_policy, [&unsafe_one]);
 }
 
 /// What masks a packaged file leads to /dev/null, which anyone can write to.
