@@ -13,8 +13,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
 pub(crate) use program::Ran;
@@ -27,6 +29,9 @@ pub(crate) const SOAKED: u64 = 10 * MINUTE + 2;
 
 /// The workload of every story.
 pub(crate) const WORKLOAD: &str = "telemetry";
+
+/// How often the list of containers is looked at until it says what is so, fifty times a second.
+const LOOKS: u32 = 500;
 
 static HOSTS: AtomicU32 = AtomicU32::new(0);
 
@@ -145,8 +150,17 @@ impl Host {
         self.docker(&args).map(drop)
     }
 
+    /// Stops a container. Docker's list is written after whoever waits for the stop has been told: until it says so, nothing has
+    /// stopped for whoever reads it.
     pub(crate) fn stop(&self, container: &str) -> Result<()> {
-        self.docker(&["stop", "-t", "0", container]).map(drop)
+        self.docker(&["stop", "-t", "0", container])?;
+        for _ in 0..LOOKS {
+            if self.state(container)?.as_deref() != Some("running") {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        bail!("{container} is still listed as running")
     }
 
     pub(crate) fn restart(&self, container: &str) -> Result<()> {
