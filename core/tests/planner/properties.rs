@@ -756,6 +756,20 @@ fn what_a_workload_without_a_policy_remembers_keeps_nothing_of_others() {
     play(1, &happenings).unwrap();
 }
 
+/// A sibling: it sees what has become idle, too.
+#[test]
+fn a_rollback_may_be_the_first_to_see_idle_what_goes_on_a_full_disk() {
+    use Happening as H;
+    let happenings = [
+        (H::State("k8s_2", ContainerState::Created), false),
+        (H::Fill(848), false),
+        (H::Remove("telemetry"), false),
+        (H::Run("k8s_2", "remote:v1"), false),
+        (H::RollBack(false), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

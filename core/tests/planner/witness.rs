@@ -247,9 +247,16 @@ impl Host {
     pub(crate) fn witness_look(&mut self) {
         self.witness();
         let now_ms = self.witness.lived_ms;
+        let is_in_policy = self.policy.workloads.contains_key(&telemetry());
         for image in &self.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
             life.met_ms.get_or_insert(now_ms);
+            if is_in_policy {
+                let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
+                let is_used = users.any(|c| c.pin.is_none());
+                let since_ms = life.idle_since_ms.unwrap_or(now_ms);
+                life.idle_since_ms = (!is_used).then_some(since_ms);
+            }
         }
     }
 
@@ -284,10 +291,6 @@ impl Host {
             .collect();
         for image in &self.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
-            let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
-            let is_used = users.any(|c| c.pin.is_none());
-            let since_ms = life.idle_since_ms.unwrap_or(now_ms);
-            life.idle_since_ms = (!is_used).then_some(since_ms);
             if !image.references.iter().any(|r| is_own(workload, r)) {
                 life.is_rolled_out = false;
                 life.seen_ms = None;
