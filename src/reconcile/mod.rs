@@ -206,6 +206,7 @@ pub(crate) struct Record {
     /// What the engine has confirmed or refused, and the state does not know of yet.
     answers: BTreeMap<WorkloadName, Answers>,
     failed_actions: usize,
+    refused_actions: usize,
     changed: bool,
     /// A removal of an image was tried.
     tried_removal: bool,
@@ -234,6 +235,7 @@ impl Record {
             stuck: BTreeSet::new(),
             answers: BTreeMap::new(),
             failed_actions: 0,
+            refused_actions: 0,
             changed: false,
             tried_removal: false,
             over: false,
@@ -275,6 +277,7 @@ impl Record {
     }
 
     fn note_refusal(&mut self, workload: &WorkloadName, action: &ActionKind, reason: &str) {
+        self.refused_actions += 1;
         if let Some(target) = action.removal_target() {
             let answers = self.answers.entry(workload.clone()).or_default();
             answers.refused.push((target, reason.to_owned()));

@@ -26,6 +26,8 @@ pub struct RolledBack {
     pub keeps_running: Vec<String>,
     /// Actions that failed; the next pass goes on.
     pub failed_actions: usize,
+    /// Removals that the engine refused; later passes try again.
+    pub refused_actions: usize,
 }
 
 /// What a rollback is going to do: what a person is shown, and agrees to.
@@ -234,6 +236,7 @@ fn rolled_back(
         is_as_meant,
         keeps_running: rollback.keeps_running,
         failed_actions: record.failed_actions,
+        refused_actions: record.refused_actions,
     }
 }
 

@@ -278,6 +278,10 @@ fn a_rollback_notes_what_the_engine_refused() {
         .run_at(1_000, &["rollback", "app", "--yes"])
         .expect_code(0);
     assert!(rolled_back.stderr.contains("busy"), "{rolled_back:#?}");
+    assert!(
+        rolled_back.stdout.contains("not everything could be done"),
+        "{rolled_back:#?}"
+    );
     let pass = host.pass_at(1_030).expect_code(0);
     assert_eq!(pass.count(Route::RemoveContainer), 0, "{pass:#?}");
     assert!(!pass.stderr.contains("busy"), "{pass:#?}");

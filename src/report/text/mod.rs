@@ -149,8 +149,9 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack, page: Page) -> String
             format!("latest is still {found}, not {meant}; the next pass goes on")
         }
     };
-    let rest = if done.failed_actions > 0 && done.is_as_meant {
-        "; not everything could be done, and the next pass goes on"
+    let is_incomplete = done.failed_actions + done.refused_actions > 0;
+    let rest = if is_incomplete && done.is_as_meant {
+        "; not everything could be done, and later passes go on"
     } else {
         ""
     };

@@ -359,6 +359,7 @@ fn screens_of_a_rollback() {
         is_as_meant: true,
         keeps_running: vec!["k8s_telemetry_v3".to_owned()],
         failed_actions: 0,
+        refused_actions: 0,
     };
     let shown = rolled_back(&name, &done, Page::default());
     assert_screen("rollback-done.txt", &shown);
