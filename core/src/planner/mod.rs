@@ -315,6 +315,12 @@ impl<'a> Subject<'a> {
         self.head(memory).is_some_and(|head| head.image == *id)
     }
 
+    /// What `latest` goes back to: the head, unless the policy has come to reject it.
+    fn restorable(self, memory: &Memory) -> Option<&crate::model::Proven> {
+        let head = self.head(memory);
+        head.filter(|head| !self.is_rejected(memory, &head.image))
+    }
+
     /// The entries behind the head that are on the disk.
     fn fallbacks<'m>(
         self,
@@ -340,7 +346,8 @@ impl<'a> Subject<'a> {
         self.latest() == Some(id) && self.is_head(memory, id)
     }
 
-    /// Whether an image is rejected: by a person, or by the policy unless it was the head before.
+    /// Whether an image is rejected: by a person, or by the policy unless it was promoted last. What is behind that in the lineage
+    /// is not promoted again, whether or not the head is on the disk.
     fn is_rejected(self, memory: &Memory, id: &ImageId) -> bool {
         self.rejected
             .is_some_and(|rejected| rejected.contains_key(id))
@@ -348,7 +355,8 @@ impl<'a> Subject<'a> {
     }
 
     fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
-        if self.rejections.is_empty() || self.is_head(memory, id) {
+        let promoted_last = memory.lineage.first();
+        if self.rejections.is_empty() || promoted_last.is_some_and(|proven| proven.image == *id) {
             return false;
         }
         let image = self.inventory.image(id);

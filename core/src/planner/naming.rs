@@ -39,7 +39,7 @@ fn target(subject: Subject<'_>, memory: &Memory, due: bool) -> Option<(ImageId, 
     let lost = subject
         .latest()
         .is_none_or(|latest| subject.is_rejected(memory, latest));
-    let head = subject.head(memory).filter(|_| lost)?;
+    let head = subject.restorable(memory).filter(|_| lost)?;
     (subject.latest() != Some(&head.image)).then(|| (head.image.clone(), TagPurpose::Restore))
 }
 

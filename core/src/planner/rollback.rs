@@ -218,7 +218,7 @@ fn leave(
     image: ImageId,
 ) -> Result<Choice, Refusal> {
     let names_it = subject.latest().is_none_or(|latest| *latest == image);
-    let head = subject.head(memory);
+    let head = subject.restorable(memory);
     let target = match head.filter(|_| names_it) {
         Some(head) => Some((head.version.clone(), head.image.clone())),
         None if names_it => return Err(Refusal::NothingProven(subject.name.clone())),
@@ -259,8 +259,14 @@ fn rejected_state(
     let mut known = recalled.of(name).clone();
     let (proven, _) = known.memory.take_rejected(|id| *id == choice.image);
     known.counters.rollbacks = known.counters.rollbacks.saturating_add(1);
-    if let Some((to, _)) = &choice.target {
+    if let Some((to, image)) = &choice.target {
         known.memory.pending = None;
+        // What was passed over, because the policy rejects it, stays behind what latest goes back to.
+        let lineage = &mut known.memory.lineage;
+        if let Some(at) = lineage.iter().position(|p| p.image == *image) {
+            let head = lineage.remove(at);
+            lineage.insert(0, head);
+        }
         known = history::replaced(subject, known, &choice.image, to);
         known.memory.no_fallback = Some(NoFallback::Rejected);
     }

@@ -371,7 +371,7 @@ fn latest_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
     let Some(latest) = subject.own.latest else {
         return Some(Note::LatestMissing {
             repository,
-            restored: head.is_some() && !subject.is_held(),
+            restored: subject.restorable(memory).is_some() && !subject.is_held(),
         });
     };
     let head = head.filter(|head| head.image != latest.id)?;

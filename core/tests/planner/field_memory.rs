@@ -2,7 +2,9 @@
 
 use std::mem::take;
 
-use tagkeeper_core::model::{ContainerState, LocalFallback, Outcome, Reason, State, WorkloadName};
+use tagkeeper_core::model::{
+    ContainerState, LocalFallback, Note, Outcome, Reason, State, WorkloadName,
+};
 use tagkeeper_core::planner::{Refusal, RollbackTarget, image_reports, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
@@ -585,6 +587,49 @@ fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
     host.reject("v1");
     let refused = decided(&host).unwrap_err();
     assert!(matches!(refused, Refusal::NoFallback { .. }), "{refused:?}");
+}
+
+/// A sibling: `rollback` passes it over, and what it goes back to is the head.
+#[test]
+fn a_rollback_past_a_fallback_that_the_policy_rejects_goes_all_the_way() {
+    let mut host = Host::with_fallback();
+    host.workload().fallbacks = 2;
+    host.upgrade('c', "v3");
+    host.reject("v2");
+    host.exit("k8s_v3", 1);
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 1);
+    let done = roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
+    assert_eq!(done, ["tag a local:latest", "rm telemetry"]);
+    assert_eq!(host.lineage(), ["v1=a", "v2=b"]);
+    host.remove_container("k8s_v3");
+    host.run("k8s_v2", "remote:v2");
+    host.minutes(15);
+    assert_eq!(host.latest(), Some('a'), "v2 is not promoted again");
+}
+
+/// A sibling: the head leaves the disk. What is behind it does not become the head for that.
+#[test]
+fn a_fallback_that_the_policy_rejects_is_not_restored_in_place_of_a_lost_head() {
+    let mut host = Host::with_fallback();
+    host.reject("v1");
+    host.remove_container("k8s_v2");
+    host.lose_image('b');
+    host.minutes(3);
+    assert_eq!(host.latest(), None);
+    let missing = |note: &Note| {
+        matches!(
+            note,
+            Note::LatestMissing {
+                restored: false,
+                ..
+            }
+        )
+    };
+    assert!(host.notes().iter().any(missing), "{:?}", host.notes());
+    host.policy.rejections.clear();
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('a'));
 }
 
 /// A version is a tag of the workload's own repositories. What others call the image says nothing about it (R10).
