@@ -151,7 +151,7 @@ fn outdated<'a, 'm>(
     let locals = subject.own.locals.iter().copied();
     locals.filter_map(move |container| {
         let (latest, image) = (latest?, container.image.as_ref()?);
-        let starts_latest = other_tag(subject, container).is_none();
+        let starts_latest = other_name(subject, container).is_none();
         (image != latest && starts_latest).then_some((container, image))
     })
 }
@@ -163,15 +163,14 @@ fn is_obsolete(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
         || memory.proven(image).is_some()
 }
 
-/// The name of the local repository, other than `latest`, that a local container was created from: its service starts that name.
-pub(super) fn other_tag<'a>(
+/// The name of the local repository, other than `latest`, that a local container was created from: its service starts that name,
+/// be it a digest.
+pub(super) fn other_name<'a>(
     subject: Subject<'_>,
     container: &'a Container,
 ) -> Option<&'a Reference> {
     let reference = container.reference.as_ref()?;
-    let is_local = *reference.repository() == subject.policy.repository;
-    reference
-        .version_tag()
-        .filter(|_| is_local)
-        .map(|_| reference)
+    let repository = &subject.policy.repository;
+    let is_other = reference.repository() == repository && *reference != repository.latest();
+    is_other.then_some(reference)
 }

@@ -390,7 +390,7 @@ fn local_tags(subject: Subject<'_>) -> impl Iterator<Item = Note> {
     subject.own.locals.iter().filter_map(move |container| {
         Some(Note::LocalTag {
             container: container.name().into_owned(),
-            reference: stale::other_tag(subject, container)?.clone(),
+            reference: stale::other_name(subject, container)?.clone(),
         })
     })
 }

@@ -527,6 +527,26 @@ fn case_49_a_service_that_starts_another_tag_keeps_its_container_and_the_name() 
     }
 }
 
+/// A sibling: the service starts a digest, or `latest` of one.
+#[test]
+fn case_49_a_service_that_starts_a_digest_keeps_its_container_and_image() {
+    for started in ["local@a", "local:latest@a"] {
+        let mut host = Host::new();
+        host.image('a', &["local:latest", "local:1.0.0", "local@a"]);
+        host.run("telemetry", started);
+        host.minutes(12);
+        host.exit("telemetry", 0);
+        for (digit, version) in [('b', "2.0.0"), ('c', "3.0.0")] {
+            host.deploy(digit, version);
+            host.minutes(13);
+            assert_eq!(host.latest(), Some(digit), "{started}");
+            assert!(host.has_container("telemetry"), "{started}");
+            assert!(host.is_on_disk('a'), "{started}");
+            assert_note!(host, Note::LocalTag { .. });
+        }
+    }
+}
+
 #[test]
 fn case_50_without_dry_runs_a_pod_of_the_local_version_serves_when_it_takes_over() {
     for same_image in [true, false] {
