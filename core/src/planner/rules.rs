@@ -85,7 +85,8 @@ fn verdict<'a>(
         grace_ms,
         cut_short: None,
     };
-    if idle_ms < grace_ms {
+    // An image that no saved pass has seen has all of its grace.
+    if record.is_none() || idle_ms < grace_ms {
         (Reason::Grace, detail)
     } else {
         (Reason::Idle, detail)

@@ -4,7 +4,7 @@ use tagkeeper_core::model::{Note, Reason, WorkloadName};
 
 use std::mem::take;
 
-use tagkeeper_core::planner::{RollbackTarget, rollback};
+use tagkeeper_core::planner::{RollbackTarget, plan_as_saved, rollback};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, repository, telemetry};
 
@@ -365,4 +365,15 @@ fn a_policy_without_workloads_does_nothing() {
         RollbackTarget::InPlay,
     );
     assert!(refused.is_err());
+}
+
+/// No record of an image is no sign that it has been idle, however short the grace period is.
+#[test]
+fn a_fresh_start_that_cannot_be_saved_removes_nothing() {
+    let mut host = Host::shipped();
+    host.workload().grace_ms = 0;
+    host.image('b', &["local:v0"]);
+    let observed = host.clone().observe();
+    let plan = plan_as_saved(&host.policy, &host.state, &observed);
+    assert_eq!(plan.actions(), []);
 }

@@ -521,6 +521,14 @@ fn check_unsaved(host: &Host, observed: &Observation) {
                 let is_needed = known
                     .is_some_and(|known| known.memory.claimed().any(|claimed| claimed == image));
                 assert!(!(is_last && is_needed), "{said}");
+                let is_on_record = known.is_some_and(|known| {
+                    let memory = &known.memory;
+                    memory.images.contains_key(image) || memory.retired.contains(image)
+                });
+                assert!(
+                    is_on_record || known.is_some_and(|k| k.parked.is_some()),
+                    "{said}"
+                );
             }
             ActionKind::Tag { purpose, .. } => {
                 assert_eq!(*purpose, TagPurpose::Adopt, "{said}");
