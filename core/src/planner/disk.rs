@@ -18,14 +18,15 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
     let on_disk: Images<'_> = observed.images.iter().map(|i| (&i.id, i)).collect();
     let rejected = rejected_here(state, observed);
     let workloads = policy.workloads.iter().map(|(name, workload)| {
-        let mut known = state.workloads.get(name).cloned().unwrap_or_default();
+        let known = state.workloads.get(name).cloned().unwrap_or_default();
+        let known = back_in_policy(known, observed.until.ms());
+        let mut known = on_this_disk(known, workload, &on_disk);
         // The rejections are in a file of their own: a rollback that was killed between the two has rejected what the lineage
-        // still names.
+        // still names, and so has one on another disk.
         if let Some(rejected) = rejected.get(name) {
             known.memory.take_rejected(|id| rejected.contains_key(id));
         }
-        let known = back_in_policy(known, observed.until.ms());
-        (name.clone(), on_this_disk(known, workload, &on_disk))
+        (name.clone(), known)
     });
     let holds = hold::seen(policy, state, observed);
     Recalled {

@@ -184,6 +184,28 @@ fn an_unmounted_data_disk_forgets_nothing() {
     assert_eq!(host.told().first(), Some(&"disk back"));
 }
 
+/// What a rollback on another disk, or in another image store, has rejected by its digest is rejected from the first look at the old
+/// one.
+#[test]
+fn what_was_rejected_elsewhere_is_rejected_when_its_disk_comes_back() {
+    let mut host = Host::with_fallback();
+    host.tag('b', "remote@b");
+    host.pass();
+    let disk = (take(&mut host.images), take(&mut host.containers));
+    host.minutes(2);
+    let digest = crate::host::name("remote@b").digest().map(str::to_owned);
+    host.reject_image('e', "v2");
+    let rejections = host.state.rejected.get_mut(&telemetry()).unwrap();
+    rejections.get_mut(&id('e')).unwrap().digests = digest.into_iter().collect();
+    (host.images, host.containers) = disk;
+    host.witness.doubt();
+    host.pass();
+    assert_eq!(
+        (host.latest(), host.lineage()),
+        (Some('a'), vec!["v1=a".to_owned()])
+    );
+}
+
 #[test]
 fn an_unmounted_data_disk_keeps_the_pending_upgrade_and_its_soak_starts_again() {
     for proven in [true, false] {
