@@ -146,8 +146,7 @@ pub(super) fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Cont
         let says_ready = || {
             let image = container.image.as_ref();
             matches!(subject.readiness(), Some(Readiness::Ready))
-                && image
-                    .is_some_and(|i| version::of(subject, memory, i, Some(container)).is_unknown())
+                && image.is_some_and(|image| version::is_unknown(subject, memory, image))
         };
         return !says_ready();
     }
@@ -179,7 +178,7 @@ pub(super) fn idles_beside_local(
     subject.policy.dry_runs
         && locals.any(|local| {
             version::is_same(subject, memory, local, orchestrated)
-                || version::of(subject, memory, image, Some(orchestrated)).is_unknown()
+                || version::is_unknown(subject, memory, image)
         })
 }
 

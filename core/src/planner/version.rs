@@ -97,6 +97,13 @@ pub(super) fn is_same(subject: Subject<'_>, memory: &Memory, a: &Container, b: &
     }
 }
 
+/// Whether nothing says which version an image is: no record, no tag of its own, and no container of it.
+pub(super) fn is_unknown(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
+    let mut containers = subject.own.containers().filter(|c| c.uses(image));
+    of(subject, memory, image, None).is_unknown()
+        && containers.all(|c| of(subject, memory, image, Some(c)).is_unknown())
+}
+
 /// The version of an image for the history, whether it is on the disk or not.
 pub(super) fn known(subject: Subject<'_>, state: &WorkloadState, id: &ImageId) -> Version {
     if let Some(past) = state.past(id) {

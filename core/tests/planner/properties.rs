@@ -778,6 +778,38 @@ fn a_rollback_may_be_the_first_to_see_idle_what_goes_on_a_full_disk() {
     play(3, &happenings).unwrap();
 }
 
+/// Found by a random history: what ran beside the local container is of an unknown version, until another container of its image
+/// shows which: both in one look.
+#[test]
+fn a_version_that_one_container_shows_is_that_of_the_others() {
+    use Happening as H;
+    let happenings = [
+        (H::Tag('a', "local:latest"), false),
+        (H::Pull('a', "registry.example:5000/docker-gnmi:v2"), false),
+        (
+            H::Pull('a', "mirror.example/docker-sonic-telemetry:v1"),
+            false,
+        ),
+        (H::Fallbacks(0), true),
+        (
+            H::Run("gnmi", "mirror.example/docker-sonic-telemetry:v1"),
+            false,
+        ),
+        (H::Remove("k8s_2"), false),
+        (
+            H::Run("telemetry", "mirror.example/docker-sonic-telemetry:v1"),
+            false,
+        ),
+        (H::Pull('a', "local:v2"), false),
+        (H::Tag('b', "local:v2"), true),
+        (H::Remove("telemetry"), false),
+        (H::Ready(true), false),
+        (H::Start("telemetry"), false),
+        (H::RunByDigest("telemetry0", 'a', "v1"), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 
