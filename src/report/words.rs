@@ -269,6 +269,7 @@ pub fn ending(own_end: Option<&End>, outcome: Outcome, ended_by: EndedBy) -> Str
             EndedBy::Stopped => "stopped",
             EndedBy::Removed => "removed",
             EndedBy::Replaced => "replaced",
+            EndedBy::NotAlone => "another version runs too",
         }
         .to_owned(),
     }
@@ -291,7 +292,7 @@ pub fn cause(cause: &RestartCause) -> String {
         RestartCause::Ended(_) => "exited".to_owned(),
         RestartCause::NotRunning(state) => format!("is {}", state.as_str()),
         RestartCause::Stopped => "is stopped".to_owned(),
-        RestartCause::Unclear => "is not alone".to_owned(),
+        RestartCause::Unclear => "has not been inspected yet".to_owned(),
         RestartCause::Unhealthy => "is unhealthy".to_owned(),
         RestartCause::NotHealthyYet => "is not healthy yet".to_owned(),
         RestartCause::NotReady(why) => format!("is not ready ({why})"),

@@ -181,7 +181,7 @@ pub enum RestartCause {
     NotRunning(ContainerState),
     /// All of its containers are stopped.
     Stopped,
-    /// Several images run at once, or the local name is taken.
+    /// Its containers have not been inspected yet.
     Unclear,
     /// The engine's health check fails.
     Unhealthy,

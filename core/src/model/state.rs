@@ -470,6 +470,8 @@ pub enum EndedBy {
     Removed,
     /// Another image does the work.
     Replaced,
+    /// Nothing did: another image runs beside it.
+    NotAlone,
 }
 
 /// How an upgrade ended that was not promoted (design 4.3).

@@ -1,6 +1,8 @@
 //! The pending upgrade (design 4.3): it begins, starts again, and is asked whether it is ready.
 
-use tagkeeper_core::model::{ContainerState, Health, Incarnation, Moment, Note, Readiness};
+use tagkeeper_core::model::{
+    ContainerState, EndedBy, Health, Incarnation, Moment, Note, Outcome, Readiness,
+};
 use tagkeeper_core::planner::{Query, decide};
 
 use crate::host::{Host, MINUTE_MS, digit, id, telemetry};
@@ -398,4 +400,26 @@ fn a_pause_starts_the_soak_again() {
     host.pass();
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert!(host.known().failures.is_empty());
+}
+
+/// What still runs has not stopped: another image beside it is why it no longer serves.
+#[test]
+fn an_upgrade_that_is_not_alone_any_more_says_so() {
+    let beside: [fn(&mut Host); 2] = [
+        |host| host.run("k8s_v1", "remote:v1"),
+        |host| {
+            host.image('9', &["other:v1"]);
+            host.run("telemetry", "other:v1");
+        },
+    ];
+    for runs_beside in beside {
+        let mut host = Host::with_head();
+        host.deploy('b', "v2");
+        host.minutes(5);
+        runs_beside(&mut host);
+        host.minutes(1);
+        let failure = &host.known().failures[0];
+        let ended = (failure.outcome, failure.ended_by);
+        assert_eq!(ended, (Outcome::Withdrawn, EndedBy::NotAlone));
+    }
 }

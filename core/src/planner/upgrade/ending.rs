@@ -4,7 +4,7 @@ use super::Followed;
 use super::ended::{containers_of, ended_since, own_end};
 use super::soak::is_later_pass;
 use crate::model::{End, EndedBy, EventKind, Failure, Outcome, Pending, WorkloadState};
-use crate::planner::serving::Serving;
+use crate::planner::serving::{Serving, WhyNone};
 use crate::planner::{FAILURES_KEPT, Subject};
 
 /// The pending upgrade's image is no candidate any more.
@@ -137,8 +137,17 @@ fn crashes_still(subject: Subject<'_>, pending: &Pending) -> bool {
 }
 
 fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> EndedBy {
+    let is_beside_another = matches!(
+        serving,
+        Serving::None(
+            WhyNone::SeveralImages(..) | WhyNone::LocalsDiffer(..) | WhyNone::ForeignLocal(_)
+        )
+    );
+    let runs = || containers_of(subject, &pending.image).any(|c| c.is_running());
     if serving.group().is_some() {
         EndedBy::Replaced
+    } else if is_beside_another && runs() {
+        EndedBy::NotAlone
     } else if containers_of(subject, &pending.image).next().is_none() {
         EndedBy::Removed
     } else {
