@@ -15,7 +15,7 @@ use tagkeeper_core::model::{
     Action, ActionKind, Clock, Counters, Detail, Event, ImageId, Now, Observation, Plan, Policy,
     Reading, Reason, Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
 };
-use tagkeeper_core::planner;
+use tagkeeper_core::planner::{self, MAX_ROUNDS};
 
 use crate::engine::Engine;
 use crate::store::Store;
@@ -23,9 +23,6 @@ use crate::store::Store;
 use observe::AllowedQueries;
 pub use observe::{AskReady, ReadyAnswers, observe_for};
 pub use rollback::{RollbackPreview, RolledBack, preview, roll_back};
-
-/// A pass that needs more rounds than this is going in circles, which is a bug (design 4.7).
-pub const MAX_ROUNDS: usize = 8;
 
 /// Who is told what happens, as it happens.
 pub trait EventSink {

@@ -4,10 +4,10 @@ use anyhow::anyhow;
 use tagkeeper_core::model::{
     Action, Detail, Event, ImageId, Now, Observation, Policy, State, Version, WorkloadName,
 };
-use tagkeeper_core::planner::{self, Refusal, RollbackPlan, RollbackTarget};
+use tagkeeper_core::planner::{self, MAX_ROUNDS, Refusal, RollbackPlan, RollbackTarget};
 
 use super::observe::{self, AllowedQueries};
-use super::{EventSink, MAX_ROUNDS, Pass, PassError, Record, Timekeeper};
+use super::{EventSink, Pass, PassError, Record, Timekeeper};
 use crate::engine::Engine;
 use crate::store::Store;
 

@@ -19,10 +19,13 @@ pub struct Plan {
     pub departed: BTreeMap<WorkloadName, Vec<Action>>,
     /// How full the disk of the engine's data is, where the decision had to know.
     pub disk: Option<Disk>,
+    /// The images that are removed for the disk's sake, oldest first.
+    pub evicted: Vec<ImageId>,
 }
 
 impl Plan {
-    /// Every action of the round in the order of design 4.7: tags, pins, containers, images.
+    /// Every action of the round in the order of design 4.7: tags, pins, containers, images. What is removed for the disk's sake
+    /// comes last, so that a pass that is killed has evicted as little as possible.
     pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
         let of_policy = self
             .workloads
@@ -32,7 +35,13 @@ impl Plan {
             .chain(&self.departed)
             .flat_map(|(name, actions)| actions.iter().map(move |a| (name, a)))
             .collect();
-        actions.sort_by_key(|(_, action)| action.kind.phase());
+        let eviction = |action: &Action| match &action.kind {
+            ActionKind::RemoveImage { image, .. } => {
+                self.evicted.iter().position(|evicted| evicted == image)
+            }
+            _ => None,
+        };
+        actions.sort_by_key(|(_, action)| (action.kind.phase(), eviction(action)));
         actions
     }
 

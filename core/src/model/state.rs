@@ -209,6 +209,12 @@ impl Memory {
         refused.retry_ms = now.ms().saturating_add(wait_ms);
     }
 
+    /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
+    pub(crate) fn is_put_off(&self, target: &str, now_ms: u64) -> bool {
+        let refused = self.refused.get(target);
+        refused.is_some_and(|refused| refused.retry_ms > now_ms)
+    }
+
     /// The images that are needed by their ids: lineage, pending upgrade, provisional fallback.
     pub fn claimed(&self) -> impl Iterator<Item = &ImageId> {
         let pending = self.pending.iter();

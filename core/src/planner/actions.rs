@@ -16,8 +16,6 @@ pub(super) struct Round<'r> {
     pub(super) claimed: &'r BTreeSet<ImageId>,
     /// The images that are not removed in this round.
     pub(super) deferred: &'r BTreeSet<ImageId>,
-    /// The images that are removed for the disk's sake, oldest first.
-    pub(super) evicted: &'r [ImageId],
 }
 
 /// The round's actions, or those that a hold keeps from being done. In a round that gives names nothing is removed: the next one
@@ -41,17 +39,10 @@ pub(super) fn derive(
         .iter()
         .copied()
         .filter(|name| name.verdict() == Verdict::Remove && !round.deferred.contains(&name.image));
-    let mut removals: Vec<&NameVerdict> = removals.collect();
-    // What is removed for the disk's sake comes last, oldest first: whoever is killed on the way has begun with those.
-    removals.sort_by_key(|name| round.evicted.iter().position(|id| *id == name.image));
     let actions = adoptions
         .chain(pins::actions(subject, &upgrade.state.memory))
         .chain(stale_locals(upgrade))
-        .chain(
-            removals
-                .into_iter()
-                .map(|name| removal(name, round.claimed)),
-        );
+        .chain(removals.map(|name| removal(name, round.claimed)));
     actions
         .filter(|action| !is_put_off(subject, upgrade, &action.kind))
         .collect()

@@ -158,6 +158,8 @@ pub(super) fn departed<'a>(
             WorkloadState {
                 memory: Memory {
                     lineage: known.memory.lineage.clone(),
+                    // Of its pins.
+                    refused: known.memory.refused.clone(),
                     ..Memory::default()
                 },
                 ..WorkloadState::default()

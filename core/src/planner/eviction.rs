@@ -160,13 +160,12 @@ fn candidates<'a>(
 
 /// Whether the engine refused to remove the image or one of its names, and the time to try again has not come: it frees nothing.
 fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> bool {
-    let is_target = |target: &str| {
+    let memory = &upgrade.state.memory;
+    let mut targets = memory.refused.keys().filter(|target| {
         image.references.iter().any(|name| name.is_written(target))
-            || image.id.to_string() == target
-    };
-    let mut refused = upgrade.state.memory.refused.iter();
-    let now_ms = subject.observed().from.ms();
-    refused.any(|(target, refused)| refused.retry_ms > now_ms && is_target(target))
+            || image.id.to_string() == **target
+    });
+    targets.any(|target| subject.is_put_off(memory, target))
 }
 
 /// The images that are removed for the disk's sake, oldest first: as many as it takes, by their sizes. What is removed anyway

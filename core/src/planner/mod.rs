@@ -49,7 +49,7 @@ use ownership::{Inventory, WorkloadInventory};
 
 pub use explain::image_reports;
 pub use pins::is_idle_pin;
-pub use preview::{PlannedRound, rounds};
+pub use preview::{MAX_ROUNDS, PlannedRound, rounds};
 pub use queries::{Query, queries};
 pub use rollback::{
     Refusal, RollbackPlan, RollbackTarget, accept, rollback, rollback_actions, rollback_steps,
@@ -128,7 +128,6 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         let round = actions::Round {
             claimed: &claimed,
             deferred: &resolved.deferred,
-            evicted: &evicted.order,
         };
         actions::derive(s, &upgrades[s.name], &names[s.name], round)
     });
@@ -145,7 +144,8 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         (s.name.clone(), view::of(*s, parts))
     };
     let plan = Plan {
-        departed: pins::of_departed(policy, &inventory),
+        departed: pins::of_departed(policy, state, &inventory),
+        evicted: evicted.order,
         workloads: subjects.iter().map(shown).collect(),
         disk: observed.disk.clone(),
     };
@@ -331,8 +331,7 @@ impl<'a> Subject<'a> {
 
     /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
     fn is_put_off(self, memory: &Memory, target: &str) -> bool {
-        let refused = memory.refused.get(target);
-        refused.is_some_and(|refused| refused.retry_ms > self.observed().from.ms())
+        memory.is_put_off(target, self.observed().from.ms())
     }
 
     /// How long the group of the pending upgrade has certainly soaked, in milliseconds.

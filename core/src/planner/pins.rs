@@ -6,13 +6,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::Subject;
 use super::ownership::Inventory;
 use crate::model::{
-    Action, ActionKind, Container, Guard, ImageId, Memory, Note, Policy, WorkloadName,
+    Action, ActionKind, Container, Guard, ImageId, Memory, Note, Policy, State, WorkloadName,
 };
 
 /// What the name of each pin begins with.
@@ -55,16 +55,26 @@ fn removal(pin: &Container, workload: &str) -> Option<Action> {
 /// The pins of workloads that the policy does not name any more. They would hold their images for ever.
 pub(super) fn of_departed(
     policy: &Policy,
+    state: &State,
     inventory: &Inventory<'_>,
 ) -> BTreeMap<WorkloadName, Vec<Action>> {
+    let now_ms = inventory.observed.from.ms();
     let mut departed: BTreeMap<_, Vec<Action>> = BTreeMap::new();
     for (&workload, pins) in &inventory.pins {
-        if !policy.workloads.contains_key(workload) {
-            let idle = pins.iter().filter(|pin| pin.state.is_stopped());
-            let removals: Vec<_> = idle.filter_map(|pin| removal(pin, workload)).collect();
-            if !removals.is_empty() {
-                departed.insert(WorkloadName::new(workload), removals);
-            }
+        let name = WorkloadName::new(workload);
+        if policy.workloads.contains_key(&name) {
+            continue;
+        }
+        let known = state.workloads.get(&name);
+        let is_put_off = |pin: &Container| {
+            known.is_some_and(|known| known.memory.is_put_off(&pin.id.to_string(), now_ms))
+        };
+        let idle = pins
+            .iter()
+            .filter(|pin| pin.state.is_stopped() && !is_put_off(pin));
+        let removals: Vec<_> = idle.filter_map(|pin| removal(pin, workload)).collect();
+        if !removals.is_empty() {
+            departed.insert(name, removals);
         }
     }
     departed

@@ -10,8 +10,8 @@ use crate::model::{
     WorkloadName,
 };
 
-/// Rounds that a preview plays at most; a pass that needs more is going in circles.
-const MAX_ROUNDS: usize = 16;
+/// A pass that needs more rounds than this is going in circles, which is a bug (design 4.7).
+pub const MAX_ROUNDS: usize = 8;
 
 /// One round of the next pass.
 #[derive(Clone, Debug)]

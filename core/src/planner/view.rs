@@ -86,7 +86,6 @@ fn as_saved(
         let round = actions::Round {
             claimed: &claimed,
             deferred: &resolved.deferred,
-            evicted: &evicted.order,
         };
         let parts = Parts {
             state: &upgrade.state,
@@ -100,6 +99,7 @@ fn as_saved(
     });
     Plan {
         workloads: workloads.collect(),
+        evicted: evicted.order,
         ..Plan::default()
     }
 }

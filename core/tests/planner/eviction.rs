@@ -389,6 +389,32 @@ fn the_preview_evicts_no_more_than_the_pass() {
     assert_eq!(host.acted, ["rmi remote:v9"]);
 }
 
+/// Whoever is killed on the way has removed what was to go in any case.
+#[test]
+fn what_goes_for_the_disk_alone_goes_after_what_goes_anyway_whosever_it_is() {
+    // Before `telemetry` by its name, and after it.
+    for workload in ["gnmi", "zebra"] {
+        let (local, remote) = (
+            format!("docker-{workload}"),
+            format!("r.example/{workload}"),
+        );
+        let mut host = crowded(85);
+        host.add_workload(workload, &local, &remote);
+        let obsolete = format!("{local}:v1");
+        host.sized_image('e', 100, &[&obsolete]);
+        host.pass();
+        let known = host.state.workloads.get_mut(&WorkloadName::new(workload));
+        known.unwrap().memory.retired.insert(id('e'));
+        host.witness.doubt();
+        fill(&mut host, 1000);
+        let gone = goes(&mut host);
+        assert_eq!(
+            gone[..2],
+            [format!("rmi {obsolete}"), "rmi remote:v9".to_owned()]
+        );
+    }
+}
+
 /// What the engine refuses to remove frees nothing: the next oldest is removed in its place.
 #[test]
 fn an_image_whose_removal_is_refused_stands_in_for_no_other() {

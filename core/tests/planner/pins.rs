@@ -124,6 +124,26 @@ fn the_pin_of_a_workload_that_left_the_policy_goes_and_its_images_stay() {
     assert_eq!(host.disk(), disk);
 }
 
+/// A removal that is refused waits, as it does for a workload of the policy.
+#[test]
+fn a_refused_removal_of_such_a_pin_is_tried_ever_more_seldom() {
+    let mut host = pinned();
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    host.policy.workloads.remove("telemetry");
+    let pin = host.container(&pin_name("telemetry", 'a')).id.to_string();
+    host.refuses.insert(pin, "busy".to_owned());
+    let mut tries = Vec::new();
+    for _ in 0..150 {
+        host.pass();
+        if !host.refused.is_empty() {
+            tries.push(host.minute());
+        }
+        host.later(if host.minute() < 100 { 1 } else { 60 });
+    }
+    let waits: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(waits[..4], [1, 2, 4, 8], "{tries:?}");
+}
+
 #[test]
 fn on_hold_pins_are_neither_made_nor_removed() {
     let mut host = to_be_pinned();
