@@ -3,7 +3,7 @@
 use super::Followed;
 use super::ended::{containers_of, ended_since, own_end};
 use super::soak::is_later_pass;
-use crate::model::{End, EndedBy, EventKind, Failure, Outcome, Pending, WorkloadState};
+use crate::model::{Container, End, EndedBy, EventKind, Failure, Outcome, Pending, WorkloadState};
 use crate::planner::serving::{Serving, WhyNone};
 use crate::planner::{FAILURES_KEPT, Subject};
 
@@ -143,7 +143,7 @@ fn ended_by(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> E
             WhyNone::SeveralImages(..) | WhyNone::LocalsDiffer(..) | WhyNone::ForeignLocal(_)
         )
     );
-    let runs = || containers_of(subject, &pending.image).any(|c| c.is_running());
+    let runs = || containers_of(subject, &pending.image).any(Container::is_running);
     if serving.group().is_some() {
         EndedBy::Replaced
     } else if is_beside_another && runs() {
