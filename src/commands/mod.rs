@@ -41,7 +41,7 @@ use show::{Subject, View};
 
 /// Where the state is kept when neither the command line nor systemd says.
 const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
-/// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design 3). Shorter than the
+/// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design 4.7). Shorter than the
 /// unit's, so that the pass can say what happened.
 const PASS_MS: u64 = 5 * 60 * 1000;
 /// Bytes of the id of an event: receivers tell repeats by it, over all hosts and for ever.

@@ -13,7 +13,7 @@ const USERS: &str = "/etc/passwd";
 /// Read and write, for the group: what it takes to speak to a socket.
 const GROUP_MAY_SPEAK: u32 = 0o060;
 
-/// Puts the mend next to a failure that an operator can mend. `error` stays in the chain.
+/// Adds what the operator can do about a failure. `error` stays in the chain.
 pub(super) fn explain(error: io::Error, socket: &str) -> anyhow::Error {
     let why = match error.kind() {
         ErrorKind::PermissionDenied => Some(denied(socket)),
@@ -74,7 +74,7 @@ fn refused(socket: &str) -> String {
     if is_socket {
         format!("nothing listens on '{socket}': is the engine running? Start it, and try again")
     } else {
-        format!("'{socket}' is not a socket: name the engine's, by --socket or in [engine]")
+        format!("'{socket}' is not a socket: give the engine's by --socket or in [engine]")
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the answers of an engine mean: the few fields that decisions read, made into plain `world` data.
+//! What the answers of an engine mean: the few fields that decisions read, made into plain data of the model.
 //!
 //! Knows no requests. Each answer is read from its bytes, by a struct that skips all that no decision reads; those of the two
 //! lists borrow what they keep, for an idle pass does little but read them. A field that decisions rest on must be there:
@@ -27,7 +27,7 @@ use super::{Inspected, Lists};
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// What Docker lists as the name of an image without one.
 const NO_NAME: &str = "<none>";
-/// More than this of one kind are on no host: what lists them is no sound engine, and would cost memory without measure.
+/// More than this of one kind are on no host: an engine that lists them is broken, and would cost memory without measure.
 const MAX_ITEMS: usize = 100_000;
 /// Up to so many names are compared with each other; more are sorted.
 const FEW_NAMES: usize = 8;

@@ -1,6 +1,6 @@
-//! The seam to the container engine: one small trait, in the words of `world`.
+//! The seam to the container engine: one small trait, in the model's words.
 //!
-//! [`docker`] makes the calls, through bollard, in full `names`; [`answer`] says what their answers mean; [`transport`]
+//! [`docker`] makes the calls, through bollard, with full names; [`answer`] says what their answers mean; [`transport`]
 //! carries them, each on a connection of its own, and bounds what comes in from the socket; [`access`] says why it could
 //! not be had. Tests put other engines behind the trait. The engine knows no policy. There is no way to ask for `force` or
 //! a prune through it (design section 8).
@@ -34,7 +34,7 @@ pub struct Lists {
 /// An error means that the answer is not known: nothing may be concluded from it.
 pub trait Engine {
     /// Every image and every container: two calls, whatever there is. `labels` are the names of the image labels that are
-    /// wanted; an image has no others. `details` and `readiness` stay empty.
+    /// wanted; an image has no others.
     fn observe(&mut self, labels: &[&str]) -> anyhow::Result<Lists>;
 
     /// Every container, in any state.
@@ -106,7 +106,7 @@ pub enum Answer {
     Done,
     /// A name of an image was removed, and the image itself has left the disk with it.
     Deleted,
-    /// There is no such thing: for a removal that is success (design section 7).
+    /// There is no such thing: for a removal that is success (design 4.7).
     Gone,
     /// Something uses it (409): deferred, no error. What the engine said, in one clean line.
     InUse(String),

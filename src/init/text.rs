@@ -36,7 +36,7 @@ const WITHOUT_REMOTES: &str = "
 
 const KUBE_ONLY: &str = "
 # Only pods run these, and no local service does. If their old versions are to be removed by tagkeeper,
-# remove the \"#\". The local repository comes into being with the first promotion.
+# remove the \"#\". The local repository is created by the first promotion.
 ";
 
 pub(super) fn write(candidates: &Candidates, seen: &Observation, socket: &Path) -> String {

@@ -16,7 +16,7 @@ mod system;
 
 pub use system::{System, service};
 
-/// What the service writes to; the unit makes everything else read-only.
+/// What the service writes to, also where a drop-in makes everything else read-only.
 const WRITABLE: [&str; 2] = ["/run/tagkeeper", "/var/lib/tagkeeper"];
 /// What `ProtectHome=` hides.
 const HOMES: [&str; 3] = ["/home", "/root", "/run/user"];

@@ -152,7 +152,7 @@ fn check_repositories(workloads: &[raw::Workload], findings: &mut Findings) {
                         "workloads '{}' and '{name}' share the repository '{value}'",
                         first.value
                     ),
-                    "write it in one of them; an image can belong to one workload only",
+                    "write it in one of them; a repository can belong to one workload only",
                 )
             };
             let key = format!("{}.{key}", key_of(name));

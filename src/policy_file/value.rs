@@ -483,7 +483,7 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
             "write all 64 digits, as `tagkeeper status --verbose` and `docker image inspect` print them",
         )),
         _ => Err(input.fault(
-            format!("has {}, which is none of the three", quoted(text)),
+            format!("has {}, which is not a version, an image id or a digest", quoted(text)),
             HELP,
         )),
     }

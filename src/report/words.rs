@@ -400,7 +400,7 @@ pub fn note(note: &Note) -> String {
             container,
             reference,
         } => format!(
-            "the local container {container} was created from {reference}, so latest decides nothing for it; the container and that name are kept"
+            "the local container {container} was created from {reference}, so its service does not start latest; the container and that name are kept"
         ),
         Note::NotSoaking { version, cause } => {
             format!("{version} {}: it does not soak", self::cause(cause))
@@ -434,7 +434,7 @@ pub fn note(note: &Note) -> String {
         } => {
             let full = format!("the disk is {percent}% full, more than {threshold}%");
             match evicted {
-                0 => format!("{full}; nothing in grace here would free enough, or older images do"),
+                0 => format!("{full}; no idle image of this workload is removed for it"),
                 _ => format!("{full}: idle images do not get all of their grace"),
             }
         }
@@ -562,8 +562,7 @@ pub fn event(event: &Event) -> Option<String> {
         EventKind::Released => "no longer on hold".to_owned(),
         EventKind::OtherDisk => OTHER_DISK.to_owned(),
         EventKind::DiskBack => {
-            "images on record are back on the disk: what was known of them is known again"
-                .to_owned()
+            "images on record are back on the disk: their records are restored".to_owned()
         }
         EventKind::RejectedServes {
             version, by_policy, ..
@@ -571,7 +570,7 @@ pub fn event(event: &Event) -> Option<String> {
         EventKind::Done { action, detail } => return done(action, detail),
         EventKind::Dropped { action, why } => format!("did not {}: {why}", self::action(action)),
         EventKind::Refused { action, reason } => format!(
-            "the engine refused to {}: {reason}; tried again ever more seldom",
+            "the engine refused to {}: {reason}; it will be tried again, at growing intervals",
             self::action(action)
         ),
     })

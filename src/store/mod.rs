@@ -11,7 +11,7 @@
 //! such a file, and the lock holder writes them to `rejected.json` once, before it replaces that
 //! `state.json` by one of format 2.
 //!
-//! | found | told | what the lock holder may do |
+//! | found | result | what the lock holder may do |
 //! |---|---|---|
 //! | neither file | [`Loaded::Absent`] | start afresh |
 //! | `rejected.json` only | [`Loaded::State`], blank but for the rejections | start afresh |

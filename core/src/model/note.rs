@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use super::{ContainerState, HeldBy, ImageId, Reference, Repository, Version, WorkloadName};
 
-/// The particulars of a reason. An idle pass judges every name on the host, and nobody reads a word of it.
+/// The particulars of a reason. An idle pass judges every name on the host, and its details are seldom printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// The reason says it all.
@@ -131,7 +131,7 @@ pub enum Note {
         /// Its version.
         version: Version,
     },
-    /// The local container was created from another tag than `latest`: `latest` decides nothing for it.
+    /// The local container was created from another tag than `latest`: its service does not start `latest`.
     LocalTag {
         /// The container.
         container: String,

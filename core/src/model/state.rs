@@ -276,7 +276,7 @@ pub struct Proven {
     pub promoted_at: Option<String>,
 }
 
-/// A serving image that is not proven yet.
+/// An image that is not proven yet, and serves, or was tried to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pending {
     /// Version of the image, for people and for twins.

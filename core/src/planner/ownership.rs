@@ -386,7 +386,7 @@ struct Containers<'a, 'i> {
 
 impl Containers<'_, '_> {
     fn assign<'a>(&self, container: &'a Container, inventories: &mut [WorkloadInventory<'a>]) {
-        // A container without an image belongs to nobody and uses nothing.
+        // A container without an image belongs to no workload and uses nothing.
         let Some(image) = &container.image else {
             return;
         };

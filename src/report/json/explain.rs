@@ -42,7 +42,7 @@ struct Report<'a> {
     rejected_by_policy: bool,
     /// The upgrade to it that is soaking; null if there is none.
     pending: Option<Pending<'a>>,
-    /// The upgrades to it that failed; null if none is remembered.
+    /// The upgrades to it that were not promoted; null if none is remembered.
     failure: Option<Failure<'a>>,
     /// How it left the disk; null while it is there.
     removed: Option<Removed<'a>>,

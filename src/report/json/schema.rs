@@ -146,7 +146,7 @@ pub(super) struct Pending<'a> {
     pub(super) up_secs: u64,
     /// How long it must, in whole seconds.
     pub(super) soak_secs: u64,
-    /// How often it came up again since the upgrade began; each time the soak started again.
+    /// How often its soak began again.
     pub(super) restarts: u32,
     /// For people: what the soak waits for; null while it counts.
     pub(super) waits: Option<String>,
@@ -208,9 +208,9 @@ pub(super) struct RejectedByPolicy<'a> {
 pub(super) struct Counters {
     /// Upgrades that became latest.
     pub(super) promotions: u64,
-    /// Upgrades that ended without becoming latest.
+    /// Upgrades that failed; those that were withdrawn or superseded do not count.
     pub(super) failures: u64,
-    /// How often an image that was soaking came up again.
+    /// How often a soak began again.
     pub(super) restarts: u64,
     /// Rollbacks by a person.
     pub(super) rollbacks: u64,

@@ -456,7 +456,7 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
         }),
         of(
             "tagkeeper_pending_restarts",
-            "How often it came up again since it began",
+            "How often its soak began again",
             |p| Some(f64::from(p.restarts)),
         ),
     ]

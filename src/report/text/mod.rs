@@ -256,7 +256,7 @@ impl Row<'_> {
     }
 }
 
-/// How a workload is listed: what is wrong with it first.
+/// Whether an upgrade fails, so that the workload is listed first.
 fn is_failing(plan: &WorkloadPlan) -> bool {
     plan.failing.is_some()
 }
