@@ -194,11 +194,11 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 (means != *image).then(|| format!("{reference} now points to another image"))
             }
             Guard::KeepsTag { image, without } => {
-                let is_last = self.is_last_name(image, Some(without), found)?;
+                let is_last = self.is_last_name(image, without, found)?;
                 is_last.then(|| format!("{without} is the last name of an image that is needed"))
             }
             Guard::UnusedIfLast { image, without } => {
-                if self.is_last_name(image, without.as_ref(), found)? {
+                if self.is_last_name(image, without, found)? {
                     self.user_of(image, instance)?
                 } else {
                     None
@@ -233,19 +233,16 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
     fn is_last_name(
         &mut self,
         image: &ImageId,
-        without: Option<&Reference>,
+        without: &Reference,
         found: &mut Found,
     ) -> anyhow::Result<bool> {
-        let named = match without {
-            Some(name) => self.find(&ImageName::Reference(name.clone()), found)?,
-            None => None,
-        };
+        let named = self.find(&ImageName::Reference(without.clone()), found)?;
         let image = match named.filter(|named| named.id == *image) {
             Some(named) => Some(named),
             None => self.find(&ImageName::Id(image.clone()), found)?,
         };
         Ok(image.is_none_or(|image| {
-            image.foreign_names == 0 && !image.tags().any(|tag| Some(tag) != without)
+            image.foreign_names == 0 && !image.tags().any(|tag| tag != without)
         }))
     }
 

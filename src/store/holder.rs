@@ -19,7 +19,6 @@ use std::fmt;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -79,22 +78,6 @@ pub enum SaveError {
     Unread(LoadError),
     /// A step failed.
     Io(FileError),
-}
-
-impl SaveError {
-    /// Whether there was no room: removals may make some, and then the save is worth another try
-    /// (design 5.1).
-    pub fn is_disk_full(&self) -> bool {
-        match self {
-            Self::Refused { .. } | Self::Unread(_) => false,
-            Self::Io(error) => {
-                matches!(
-                    Errno::from_io_error(error.io_error()),
-                    Some(Errno::NOSPC | Errno::DQUOT)
-                )
-            }
-        }
-    }
 }
 
 impl Lock {
@@ -320,22 +303,6 @@ impl std::error::Error for SaveError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_no_room_is_a_full_disk() {
-        let io = |errno: Errno| SaveError::Io(FileError::new("write", "x", errno));
-        let corrupt = LoadError::Corrupt { why: String::new() };
-        for (error, expected) in [
-            (io(Errno::NOSPC), true),
-            (io(Errno::DQUOT), true),
-            (io(Errno::IO), false),
-            (io(Errno::ROFS), false),
-            (refused(""), false),
-            (SaveError::Unread(corrupt), false),
-        ] {
-            assert_eq!(error.is_disk_full(), expected, "{error:?}");
-        }
-    }
 
     #[test]
     fn what_could_not_be_loaded_again_is_not_saved() {

@@ -383,7 +383,6 @@ impl Reference {
     pub fn names_as(&self, other: &Self) -> bool {
         self.repository == other.repository
             && ((self.digest.is_some() && self.digest == other.digest)
-                || (self.digest.is_none() && other.digest.is_none() && self.tag == other.tag)
                 || (self.tag.is_some() && self.tag == other.tag))
     }
 

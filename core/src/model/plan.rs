@@ -430,8 +430,8 @@ pub enum Guard {
     UnusedIfLast {
         /// The image.
         image: ImageId,
-        /// The name that it loses; none if the image is removed by its id.
-        without: Option<Reference>,
+        /// The name that it loses.
+        without: Reference,
     },
     /// No container uses the image.
     Unused {

@@ -133,6 +133,6 @@ fn last_name_guard(
     }
     Guard::UnusedIfLast {
         image,
-        without: Some(reference.clone()),
+        without: reference.clone(),
     }
 }

@@ -134,7 +134,6 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
 
     let shown = |s: &Subject<'_>| {
         let parts = view::Parts {
-            state: &upgrades[s.name].state,
             upgrade: &upgrades[s.name],
             serving: &serving[s.name],
             names: &names[s.name],

@@ -17,7 +17,6 @@ use crate::model::{
 
 /// What a workload's plan is put together from.
 pub(super) struct Parts<'p, 'a> {
-    pub(super) state: &'p WorkloadState,
     pub(super) upgrade: &'p upgrade::Upgrade<'a>,
     pub(super) serving: &'p Serving<'a>,
     pub(super) names: &'p [NameVerdict],
@@ -88,7 +87,6 @@ fn as_saved(
             deferred: &resolved.deferred,
         };
         let parts = Parts {
-            state: &upgrade.state,
             upgrade,
             serving: &serving[s.name],
             names: &names,
@@ -106,7 +104,7 @@ fn as_saved(
 
 /// The workload's plan, once everything has been decided.
 pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
-    let state = parts.state;
+    let state = &parts.upgrade.state;
     let memory = &state.memory;
     let notes = notes(subject, memory, &parts);
     let (actions, held_actions) = match subject.held {
@@ -285,7 +283,7 @@ fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
 fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<Note> {
     let mut notes: Vec<Note> = Vec::new();
     notes.extend(subject.held.cloned().map(Note::Held));
-    if parts.state.parked.is_some() {
+    if parts.upgrade.state.parked.is_some() {
         notes.push(Note::OtherDisk);
     }
     notes.extend(foreign_stopped(subject));

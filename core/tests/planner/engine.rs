@@ -291,7 +291,7 @@ impl Host {
             }
             Guard::KeepsTag { image, without } => has_other_tag(image, without),
             Guard::UnusedIfLast { image, without } => {
-                !self.is_used(image) || without.as_ref().is_some_and(|w| has_other_tag(image, w))
+                !self.is_used(image) || has_other_tag(image, without)
             }
             Guard::Unused { image } => !self.is_used(image),
             Guard::Nameless { image: id } => image(id).is_some_and(Image::is_nameless),
