@@ -416,7 +416,7 @@ fn mount_points(volumes: Vec<String>) -> BTreeSet<String> {
 /// What is part of a path: names and ids, which stand in one as they are. An engine's odd id might say something else there.
 fn part(name: impl Display) -> anyhow::Result<String> {
     let text = name.to_string();
-    let stands_for_itself = |b: u8| b.is_ascii_alphanumeric() || b".:-_/@".contains(&b);
+    let stands_for_itself = |b: u8| b.is_ascii_alphanumeric() || b".:-_/@[]".contains(&b);
     let stays = |step: &str| !step.is_empty() && step != "..";
     if text.bytes().all(stands_for_itself) && text.split('/').all(stays) {
         Ok(text)

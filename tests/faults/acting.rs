@@ -21,6 +21,35 @@ fn assert_nothing_tried_twice(outcome: &Outcome) {
     );
 }
 
+/// Field case 11: names of a registry by its IPv6 address are asked for, removed and moved like others.
+#[test]
+fn a_registry_may_be_named_by_its_ipv6_address() {
+    const REMOTE: &str = "[fd00::1]:5000/app";
+    let host = Host::new(&POLICY.replace("reg.example/app", REMOTE));
+    let name = |tag: &str| format!("{REMOTE}:{tag}");
+    let mut engine = host.engine();
+    let docker = &mut engine.docker;
+    docker.image("a", &[&name("old-a")]);
+    // R4: what was only downloaded gives its name to what ran.
+    docker.image("v1", &["app:latest", "app:v1"]);
+    docker.image("dry", &[&name("v1")]);
+    docker.image("v2", &[&name("v2")]);
+    docker.run("k8s_app_1", &name("v2"));
+    drop(engine);
+    host.pass_at(0).expect_code(0);
+    host.pass_at(RIPE).expect_code(0);
+    let wanted = [
+        ("app:latest".to_owned(), "v2"),
+        (name("v1"), "v1"),
+        (name("v2"), "v2"),
+    ];
+    let wanted: Vec<_> = wanted
+        .iter()
+        .map(|(n, label)| (n.as_str(), *label))
+        .collect();
+    assert_names(&host, &wanted);
+}
+
 #[test]
 fn an_image_that_is_gone_already_is_removed() {
     let host = soaking(POLICY);
