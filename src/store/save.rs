@@ -16,7 +16,7 @@
 //! 8. rename: exchange it with `state.json` (**the commit point**), unless that is no regular file;
 //! 9. fsync the directory;
 //! 10. see that the other file, now the spare, has room for the next write: best effort, not
-//!     synced.
+//!     synced. So has the spare of the rejections, once there is a state.
 //!
 //! A crash before 8 leaves the old state and a spare that nothing reads; after 8 the new state,
 //! whole, because 7 came first; a power cut between 8 and 9 leaves one of the two. An error before
@@ -86,11 +86,19 @@ impl Lock {
         self.sync_dir()?;
         // The file is safe. That there is no room for another one just now must not turn this write
         // into a failure.
-        let _ = self.open_spare(target).and_then(|spare| {
-            adopt(&self.dir_fd, &spare, FILE_MODE)?;
-            reserve(&spare, capacity_bytes)
-        });
+        let _ = self.make_room(target, capacity_bytes);
+        if target.name == STATE_FILE {
+            // A person may have to roll back for the first time when the disk is full.
+            let _ = self.make_room(REJECTED, BLOCK_BYTES);
+        }
         Ok(())
+    }
+
+    /// Step 10.
+    fn make_room(&self, target: Target, capacity_bytes: u64) -> io::Result<()> {
+        let spare = self.open_spare(target)?;
+        adopt(&self.dir_fd, &spare, FILE_MODE)?;
+        reserve(&spare, capacity_bytes)
     }
 
     /// Renames the state file to `state.json.corrupt-<time>`, or to the first name of that kind

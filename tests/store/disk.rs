@@ -5,8 +5,11 @@ use std::path::Path;
 
 use rustix::io::Errno;
 use tagkeeper::store::{LockError, SaveError, StateDir};
+use tagkeeper_core::model::State;
 
-use crate::support::{MOUNTS, fill, mount_ext4, mount_tmpfs, run, saved, spare, state, under};
+use crate::support::{
+    MOUNTS, fill, mount_ext4, mount_tmpfs, rejection, run, saved, spare, state, under,
+};
 
 fn is_disk_full(error: &SaveError) -> bool {
     let SaveError::Io(error) = error else {
@@ -78,6 +81,28 @@ fn a_full_tmpfs_stops_no_save() {
     under(MOUNTS, "disk::a_full_tmpfs_stops_no_save", |scratch| {
         survives_a_full_disk(&mount_tmpfs(scratch));
     });
+}
+
+#[test]
+fn a_full_disk_has_room_for_a_first_rollback() {
+    under(
+        MOUNTS,
+        "disk::a_full_disk_has_room_for_a_first_rollback",
+        |scratch| {
+            let mount = mount_ext4(scratch);
+            let dir = StateDir::new(mount.join("state"));
+            let mut lock = dir.lock().unwrap();
+            lock.save(&state('a', 6000)).unwrap();
+            fill(&mount);
+            lock.save_rejected(&rejection('2')).unwrap();
+            lock.save(&state('b', 6000)).unwrap();
+            let expected = State {
+                rejected: rejection('2'),
+                ..state('b', 6000)
+            };
+            assert_eq!(saved(&dir), expected);
+        },
+    );
 }
 
 #[test]

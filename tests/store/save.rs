@@ -66,7 +66,13 @@ fn a_save_exchanges_the_state_and_its_spare() {
         .map(|e| e.unwrap().file_name())
         .collect();
     names.sort();
-    assert_eq!(names, ["lock", "state.json", "state.json.spare"]);
+    let wanted = [
+        "lock",
+        "rejected.json.spare",
+        "state.json",
+        "state.json.spare",
+    ];
+    assert_eq!(names, wanted);
 }
 
 #[test]
