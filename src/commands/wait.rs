@@ -154,7 +154,7 @@ impl Wanted {
         if head.is_some_and(|head| self.is_it(&head.version, &head.image)) {
             return Progress::Proven(version);
         }
-        if let Some(why) = self.rejected(state.rejected_of(name), rejections) {
+        if let Some(why) = self.rejected(known, state.rejected_of(name), rejections) {
             return Progress::Failed(version, why.to_owned());
         }
         match (new, failure) {
@@ -170,6 +170,10 @@ impl Wanted {
                 let why = words::failure_reason(failure);
                 Progress::Failed(version, format!("{why}, before the wait began"))
             }
+            (_, Some(_)) => Progress::Pending(format!("{version} does not run yet, or not again")),
+            _ if known.memory.lineage.iter().any(|p| p.version == version) => {
+                Progress::Pending(format!("{version} is a fallback"))
+            }
             _ => Progress::Pending(format!("no pass has seen {version} run")),
         }
     }
@@ -177,17 +181,22 @@ impl Wanted {
     /// Who rejects what is waited for.
     fn rejected<'s>(
         &self,
+        known: &WorkloadState,
         mut by_a_person: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
         by_the_policy: &[Rejection],
     ) -> Option<&'static str> {
-        let image = self.image.as_ref().map(ImageId::to_string);
         let is_named = |text: &str| {
             self.version.as_ref().map(Version::as_str) == Some(text)
-                || image.as_deref() == Some(text)
+                || self.image == Some(ImageId::new(text))
         };
+        // By an id or a digest: a pass has seen it run.
+        let serves = known.rejected_serves.as_ref().is_some_and(|image| {
+            let past = known.past(image);
+            past.is_some_and(|past| self.is_it(&past.version, image))
+        });
         if by_a_person.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
             Some("it is rejected")
-        } else if by_the_policy.iter().any(|Rejection(text)| is_named(text)) {
+        } else if serves || by_the_policy.iter().any(|Rejection(text)| is_named(text)) {
             Some("the policy rejects it ([reject])")
         } else {
             None
@@ -207,7 +216,9 @@ impl Wanted {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use tagkeeper_core::model::{Clock, EndedBy, Failure, Moment, Pending, Proven, Reading};
+    use tagkeeper_core::model::{
+        Clock, EndedBy, Failure, ImageHistory, Moment, Pending, Proven, Reading,
+    };
 
     use super::*;
 
@@ -263,6 +274,19 @@ mod tests {
             up_secs: 3,
             ended_ms,
             at: String::new(),
+        }
+    }
+
+    fn past(version: &str) -> ImageHistory {
+        ImageHistory {
+            image: image('2'),
+            version: Version::new(version),
+            names: Vec::new(),
+            first_seen_at: None,
+            promoted_at: None,
+            replaced: None,
+            retired: None,
+            removed: None,
         }
     }
 
@@ -361,6 +385,14 @@ mod tests {
             "failed: v2: the policy rejects it ([reject])"
         );
         assert_eq!(of(&idle, "v3"), "no pass has seen v2 run");
+        // By its id: a pass has seen it run, and noted that.
+        let serves = known(|known| {
+            known.rejected_serves = Some(image('2'));
+            known.history.push(past("v2"));
+        });
+        let id = image('2').to_string();
+        let by_policy = "failed: v2: the policy rejects it ([reject])";
+        assert_eq!(of(&serves, &id), by_policy);
         // "From now on": what was proven before stays.
         let done = known(|known| known.memory.lineage.push(proven("v2")));
         assert_eq!(of(&done, "v2"), "proven: v2");
@@ -371,6 +403,8 @@ mod tests {
         let done = known(|known| known.memory.lineage.push(proven("v2")));
         assert_eq!(said(Some("v2"), &done, 0), "proven: v2");
         assert_eq!(said(Some("v3"), &done, 0), "no pass has seen v3 run");
+        let behind = known(|known| known.memory.lineage = vec![proven("v3"), proven("v2")]);
+        assert_eq!(said(Some("v2"), &behind, 0), "v2 is a fallback");
         let mut rejected = known(|_| {});
         let rejection = Rejected {
             version: Version::new("v2"),
@@ -404,7 +438,8 @@ mod tests {
         assert_eq!(said(Some("v2"), &again, 10 * OLD_FAILURE_MS), waits);
         // No pass has seen it yet: two are given the time to.
         let unseen = known(|known| known.failures.push(old.clone()));
-        assert_eq!(said(Some("v2"), &unseen, 0), "no pass has seen v2 run");
+        let again = "v2 does not run yet, or not again";
+        assert_eq!(said(Some("v2"), &unseen, 0), again);
         assert_eq!(
             said(Some("v2"), &unseen, OLD_FAILURE_MS),
             "failed: v2: removed, before the wait began"
