@@ -2,8 +2,11 @@
 
 use super::Subject;
 use crate::model::{
-    Container, Image, ImageId, Memory, Reference, Repository, Version, WorkloadState,
+    Container, Image, ImageId, LATEST, Memory, Reference, Repository, Version, WorkloadState,
 };
+
+/// The longest tag that the distribution specification allows.
+const TAG_CHARS_MAX: usize = 128;
 
 /// The version that a container runs, or an image is: what is on record, else the tag that the container was created from, else
 /// the image's first tag, else its label, else its digest.
@@ -64,10 +67,14 @@ fn unrecorded(subject: Subject<'_>, image: &Image) -> Version {
         .unwrap_or_else(|| image.id.short_version())
 }
 
-/// The label of an image that the policy names.
+/// The label of an image that the policy names, if it can be a version: one word that is not `latest`, no longer than a tag. A
+/// build whose argument was not set leaves it empty, and images without a version are not one version.
 pub(super) fn label<'a>(subject: Subject<'a>, image: &'a Image) -> Option<&'a str> {
-    let label = image.labels.get(subject.policy.version_label.as_ref()?);
-    label.map(alloc::string::String::as_str)
+    let label = image.labels.get(subject.policy.version_label.as_ref()?)?;
+    let is_word = (1..=TAG_CHARS_MAX).contains(&label.len())
+        && label.bytes().all(|b| b.is_ascii_graphic() && b != b'<')
+        && label != LATEST;
+    is_word.then_some(label.as_str())
 }
 
 /// The version that was written down; it is not guessed again.

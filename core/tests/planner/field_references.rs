@@ -383,6 +383,27 @@ fn a_label_that_is_no_tag_names_no_image() {
     }
 }
 
+/// A sibling: nor does it make one version of two images. A build whose argument was not set leaves it empty.
+#[test]
+fn a_label_that_is_no_version_makes_no_twins() {
+    for label in ["", " ", "latest", "<none>", "two words", &"9".repeat(200)] {
+        let mut host = Host::new();
+        host.workload().version_label = Some("version".to_owned());
+        host.image('a', &["local:latest"]);
+        host.image('b', &["remote@b"]);
+        for digit in ['a', 'b'] {
+            let labels = &mut host.listed_image(digit).labels;
+            labels.insert("version".to_owned(), label.to_owned());
+        }
+        host.run("telemetry", "local:latest");
+        host.minutes(11);
+        host.exit("telemetry", 0);
+        host.run("k8s_2", "remote@b");
+        host.minutes(13);
+        assert_eq!(host.latest(), Some('b'), "{label:?}");
+    }
+}
+
 /// (2) A container of an unknown version beside the local one cannot be told from a dry run.
 #[test]
 fn an_unknown_version_that_ran_beside_the_local_container_stays_a_dry_run() {
