@@ -70,7 +70,9 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             }
             Ok(Outcome::Dropped(why)) => EventKind::Dropped { action: kind, why },
             Ok(Outcome::Refused(reason)) => {
-                record.note_refusal(workload, &kind, &reason);
+                if !record.note_refusal(workload, &kind, &reason) {
+                    return;
+                }
                 EventKind::Refused {
                     action: kind,
                     reason,

@@ -105,7 +105,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
     /// # Errors
     /// The observation or a save failed, or the pass does not come to an end.
     pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
-        let mut record = Record::new(self.clock.now(), &state.instance);
+        let mut record = Record::new(self.clock.now(), &state);
         for _ in 0..MAX_ROUNDS {
             let observed = self.observe(&state, &record)?;
             let noted = record.note_in(&mut state, &observed.until);
@@ -197,6 +197,8 @@ pub(crate) struct Record {
     began: Now,
     /// The state's, for the labels of pins.
     instance: String,
+    /// The removals that the engine had refused before this pass: that is said once.
+    known_refusals: BTreeSet<(WorkloadName, String)>,
     tried: BTreeSet<(WorkloadName, ActionKind)>,
     /// Workloads where a name could not be given: no name may be taken from an image that needed it.
     stuck: BTreeSet<WorkloadName>,
@@ -224,10 +226,16 @@ struct Answers {
 }
 
 impl Record {
-    fn new(began: Now, instance: &str) -> Self {
+    fn new(began: Now, state: &State) -> Self {
+        let workloads = state.workloads.iter();
+        let refused = workloads.flat_map(|(name, known)| {
+            let targets = known.memory.refused.keys();
+            targets.map(|target| (name.clone(), target.clone()))
+        });
         Self {
             began,
-            instance: instance.to_owned(),
+            instance: state.instance.clone(),
+            known_refusals: refused.collect(),
             tried: BTreeSet::new(),
             stuck: BTreeSet::new(),
             answers: BTreeMap::new(),
@@ -273,12 +281,15 @@ impl Record {
         }
     }
 
-    fn note_refusal(&mut self, workload: &WorkloadName, action: &ActionKind, reason: &str) {
+    /// Notes a refused removal. Whether that is news.
+    fn note_refusal(&mut self, workload: &WorkloadName, action: &ActionKind, reason: &str) -> bool {
         self.refused_actions += 1;
-        if let Some(target) = action.removal_target() {
-            let answers = self.answers.entry(workload.clone()).or_default();
-            answers.refused.push((target, reason.to_owned()));
-        }
+        let Some(target) = action.removal_target() else {
+            return true;
+        };
+        let answers = self.answers.entry(workload.clone()).or_default();
+        answers.refused.push((target.clone(), reason.to_owned()));
+        !self.known_refusals.contains(&(workload.clone(), target))
     }
 
     /// Writes the engine's answers since the last round into the state, which is saved before anything else is removed. Whether

@@ -122,7 +122,7 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
     what: RollbackTarget,
     agreed: Option<&RollbackPreview>,
 ) -> Result<Result<RolledBack, Refusal>, PassError> {
-    let mut record = Record::new(pass.clock.now(), &state.instance);
+    let mut record = Record::new(pass.clock.now(), state);
     let prepared = prepare(pass.engine, pass.policy, state, &mut pass.clock, name, what)
         .map_err(|error| record.broke_off(error))?;
     let prepared = match prepared {

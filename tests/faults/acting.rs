@@ -146,6 +146,25 @@ fn a_failed_removal_of_an_image_stops_no_other_and_is_tried_in_the_next_pass() {
     }
 }
 
+/// Design 4.7: said once, tried again at growing intervals.
+#[test]
+fn a_refusal_is_said_once() {
+    let host = soaking(POLICY);
+    let conflict = "image has dependent child images";
+    host.engine()
+        .fail_about(Route::RemoveImage, "old-a", Fault::Status(409, conflict));
+    let mut said = Vec::new();
+    let mut tried = 0;
+    for minute in 0..20 {
+        let outcome = host.pass_at(RIPE + 60 * minute).expect_code(0);
+        tried += outcome.count(Route::RemoveImage);
+        let lines = outcome.stderr.lines();
+        said.extend(lines.filter(|l| l.contains(conflict)).map(str::to_owned));
+    }
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(tried > 4, "and tried again: {tried}");
+}
+
 #[test]
 fn a_failed_removal_of_a_container_stops_no_other() {
     let host = soaking(POLICY);
