@@ -311,6 +311,7 @@ pub(crate) fn promotion() -> WorkloadPlan {
         ],
         refused: vec![RefusedView {
             target: remote("v0"),
+            called: remote("v0"),
             reason: "conflict: unable to delete 0f0f (cannot be forced): image has dependent child images"
                 .to_owned(),
             retry_in_ms: 240_000,

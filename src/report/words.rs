@@ -76,7 +76,7 @@ fn local_runs(container: &str, state: &ContainerState, version: &Version) -> Str
 pub(crate) fn refused(removal: &RefusedView) -> String {
     format!(
         "the engine refused to remove {}: {}; tried again in {}",
-        removal.target,
+        removal.called,
         removal.reason,
         left(removal.retry_in_ms)
     )

@@ -213,6 +213,8 @@ pub enum Waits {
 pub struct RefusedView {
     /// What was to be removed: a reference, an image id or a container id.
     pub target: String,
+    /// What people call it: of a container, its name.
+    pub called: String,
     /// What the engine said.
     pub reason: String,
     /// In how many milliseconds it is tried again.

@@ -1,5 +1,6 @@
 //! How a workload is shown: the part of the plan that is said and not done.
 
+use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -135,7 +136,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         held: subject.held.cloned(),
         held_at: state.held_at.clone(),
         leaving: leaving(subject, parts.names),
-        refused: refused(subject, memory),
+        refused: refused(subject, memory, parts.names),
         images: parts.names.to_vec(),
         actions,
         held_actions,
@@ -248,12 +249,29 @@ fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version
     ages
 }
 
-fn refused(subject: Subject<'_>, memory: &Memory) -> Vec<RefusedView> {
+/// The refused removals that are still called for: of names and nameless images by their verdicts, of containers while they are
+/// there.
+fn refused(subject: Subject<'_>, memory: &Memory, names: &[NameVerdict]) -> Vec<RefusedView> {
     let now_ms = subject.observed().from.ms();
-    let refused = memory.refused.iter().map(|(target, refused)| RefusedView {
-        target: target.clone(),
-        reason: refused.reason.clone(),
-        retry_in_ms: refused.retry_ms.saturating_sub(now_ms),
+    let called = |target: &str| {
+        let mut containers = subject.observed().containers.iter();
+        if let Some(container) = containers.find(|c| c.id.to_string() == target) {
+            return Some(container.name().into_owned());
+        }
+        let is_target = |name: &&NameVerdict| match &name.reference {
+            Some(reference) => reference.to_string() == target,
+            None => name.image.to_string() == target,
+        };
+        let mut removed = names.iter().filter(|n| n.verdict() == Verdict::Remove);
+        removed.find(is_target).map(|_| target.to_owned())
+    };
+    let refused = memory.refused.iter().filter_map(|(target, refused)| {
+        Some(RefusedView {
+            called: called(target)?,
+            target: target.clone(),
+            reason: refused.reason.clone(),
+            retry_in_ms: refused.retry_ms.saturating_sub(now_ms),
+        })
     });
     refused.collect()
 }

@@ -4,6 +4,34 @@ use tagkeeper_core::model::{ContainerState, Note, Reason, WorkloadName};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, REMOTE};
 
+/// A refusal is shown while the removal is called for.
+#[test]
+fn case_38_what_is_wanted_again_is_shown_as_refused_no_more() {
+    let mut host = Host::with_fallback();
+    host.image('9', &["remote:v0"]);
+    host.minutes(1);
+    host.retire('9');
+    host.refuses
+        .insert(format!("{REMOTE}:v0"), "busy".to_owned());
+    host.minutes(1);
+    assert_eq!(host.plan().refused.len(), 1);
+    host.run("debug", "remote:v0");
+    assert_eq!(host.plan().refused, []);
+}
+
+/// Of a container, people are told the name.
+#[test]
+fn case_38_a_container_is_called_by_its_name() {
+    let mut host = Host::with_fallback();
+    host.run("telemetry", "remote:v1");
+    host.exit("telemetry", 0);
+    let id = host.container("telemetry").id.to_string();
+    host.refuses.insert(id.clone(), "busy".to_owned());
+    host.minutes(2);
+    let refused = &host.plan().refused[0];
+    assert_eq!((&*refused.target, &*refused.called), (&*id, "telemetry"));
+}
+
 #[test]
 fn case_38_a_removal_that_is_refused_for_ever_is_tried_ever_more_seldom() {
     let mut host = Host::with_fallback();

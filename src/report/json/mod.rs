@@ -18,8 +18,8 @@ mod schema;
 
 pub use explain::explain;
 use schema::{
-    Action, Check, Counters, Document, Failure, Fallback, Finding, HookEvent, LastPass, Latest,
-    NameVerdict, Pending, RefusedRemoval, Rejected, RejectedByPolicy, Serving, Workload,
+    Action, Check, Counters, Document, Failure, Fallback, Finding, Head, HookEvent, LastPass,
+    Latest, NameVerdict, Pending, RefusedRemoval, Rejected, RejectedByPolicy, Serving, Workload,
 };
 
 /// A round of actions, by workload.
@@ -195,6 +195,10 @@ fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<
             image: &latest.image,
             proven: latest.proven,
             promoted_at: latest.promoted_at.as_deref(),
+        }),
+        head: plan.head.as_ref().map(|head| Head {
+            version: head.version.as_str(),
+            image: &head.image,
         }),
         fallbacks: plan.fallbacks.iter().map(|f| fallback(f, plan)).collect(),
         serving: plan.serving.as_ref().and_then(serving),

@@ -50,7 +50,9 @@ pub(super) struct LastPass<'a> {
 pub(super) struct Workload<'a> {
     /// What `repository:latest` names; null if nothing has that name.
     pub(super) latest: Option<Latest<'a>>,
-    /// The proven versions behind latest that are on the disk, newest first.
+    /// The proven version that `latest` should name; null while nothing is proven.
+    pub(super) head: Option<Head<'a>>,
+    /// The proven versions behind that, as far as they are on the disk, newest first.
     pub(super) fallbacks: Vec<Fallback<'a>>,
     /// The container that does the workload's work, of several the newest; null if there is none or it cannot be told (`note` says which).
     pub(super) serving: Option<Serving<'a>>,
@@ -100,6 +102,15 @@ pub(super) struct Latest<'a> {
     pub(super) proven: bool,
     /// When it was promoted, RFC 3339; null if it was not.
     pub(super) promoted_at: Option<&'a str>,
+}
+
+/// `head`.
+#[derive(Debug, Serialize)]
+pub(super) struct Head<'a> {
+    /// The version it was promoted as.
+    pub(super) version: &'a str,
+    /// The image id.
+    pub(super) image: &'a ImageId,
 }
 
 /// An entry of `fallbacks`.

@@ -103,6 +103,8 @@ impl Block<'_> {
         let plan = self.plan;
         let latest = plan.latest.as_ref();
         let mut out = self.field("latest", latest.map_or("none".into(), |l| self.latest(l)));
+        let head = plan.head.as_ref().filter(|_| plan.has_drifted());
+        out.extend(head.map(|head| self.field("proven", self.fallback(head, false))));
         out.extend(plan.fallbacks.iter().map(|f| {
             let is_pinned = plan.pins.contains_key(&f.image);
             self.field("fallback", self.fallback(f, is_pinned))
