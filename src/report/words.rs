@@ -662,6 +662,15 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
             "nothing is proven for '{workload}' yet, so there is nothing to roll back to; nothing was changed. \
              `tagkeeper status {workload}` shows what is pending"
         ),
+        Refusal::RejectedByPolicy {
+            workload,
+            rejected,
+            head,
+        } => format!(
+            "the policy rejects {rejected} already ([reject]), and latest stays at {head}: tagkeeper never stops containers, \
+             so have the orchestrator take {rejected} away. Nothing was changed. To go back from {head} as well:\n  \
+             tagkeeper rollback {workload} --latest"
+        ),
         Refusal::Overtaken(workload) => format!(
             "the situation of '{workload}' has changed since you were asked; nothing was changed. \
              Look again:\n  tagkeeper rollback {workload}{again}"

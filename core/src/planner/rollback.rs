@@ -61,6 +61,15 @@ pub enum Refusal {
         /// The version that would be rejected.
         head: Version,
     },
+    /// What the head does not serve for is rejected by the policy already: the head is not at fault.
+    RejectedByPolicy {
+        /// The workload.
+        workload: WorkloadName,
+        /// The version that the policy rejects.
+        rejected: Version,
+        /// The head.
+        head: Version,
+    },
     /// What was decided is not what the person agreed to.
     Overtaken(WorkloadName),
 }
@@ -92,10 +101,7 @@ pub fn rollback(
         .find(|s| s.name == name)
         .ok_or_else(nothing_proven)?;
     let memory = recalled.memory(name);
-    let choice = match in_play(subject, &recalled).filter(|_| what == RollbackTarget::InPlay) {
-        Some((version, image)) => leave(subject, memory, version, image)?,
-        None => back_one(subject, memory)?,
-    };
+    let choice = choose(subject, &recalled, what)?;
     let runs_rejected = |c: &&&Container| c.is_running() && c.uses(&choice.image);
     let mut running_locals = subject.own.locals.iter().filter(|c| c.is_running());
     let in_the_way = running_locals.find(|c| choice.target.is_some() || runs_rejected(c));
@@ -140,6 +146,51 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     match failing(subject, known) {
         Some(failed) => Some((failed.version.clone(), failed.image.clone())),
         None => tried(subject, memory).or_else(|| deployed_last(subject, known)),
+    }
+}
+
+/// What is to be rejected: the upgrade in play, or the head.
+fn choose(
+    subject: Subject<'_>,
+    recalled: &Recalled,
+    what: RollbackTarget,
+) -> Result<Choice, Refusal> {
+    let memory = recalled.memory(subject.name);
+    if what == RollbackTarget::InPlay {
+        if let Some((version, image)) = in_play(subject, recalled) {
+            return leave(subject, memory, version, image);
+        }
+        at_fault(subject, memory)?;
+    }
+    back_one(subject, memory)
+}
+
+/// An error where the head is not at fault: where the newest container that could serve in its place is one that the policy rejects:
+/// the orchestrator has not heard of it yet.
+fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
+    let Some(head) = subject.head(memory) else {
+        return Ok(());
+    };
+    let serving = serving::of(subject, memory);
+    if serving
+        .group()
+        .is_some_and(|group| *group.image == head.image)
+    {
+        return Ok(());
+    }
+    let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b));
+    let rejected = newest.and_then(|container| {
+        let image = container.image.as_ref()?;
+        let is_rejected = subject.is_rejected_by_policy(memory, image);
+        is_rejected.then(|| version::of(subject, memory, image, Some(container)))
+    });
+    match rejected {
+        Some(rejected) => Err(Refusal::RejectedByPolicy {
+            workload: subject.name.clone(),
+            rejected,
+            head: head.version.clone(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -632,6 +632,25 @@ fn a_fallback_that_the_policy_rejects_is_not_restored_in_place_of_a_lost_head() 
     assert_eq!(host.latest(), Some('a'));
 }
 
+/// A sibling: while it still runs, a rollback does not take the good version for the bad one.
+#[test]
+fn a_rollback_while_a_rejected_version_runs_rejects_nothing_else() {
+    for runs in [true, false] {
+        let mut host = Host::with_fallback();
+        host.reject("v3");
+        host.deploy('c', "v3");
+        host.minutes(3);
+        if !runs {
+            host.exit("k8s_v3", 1);
+        }
+        let refused = decided(&host).unwrap_err();
+        let by_policy = matches!(refused, Refusal::RejectedByPolicy { .. });
+        assert!(by_policy, "{refused:?}");
+        let done = roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
+        assert_eq!(done, ["tag a local:latest"], "a person may ask for it");
+    }
+}
+
 /// A version is a tag of the workload's own repositories. What others call the image says nothing about it (R10).
 #[test]
 fn what_the_policy_rejects_is_not_looked_for_in_foreign_names() {
