@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use tagkeeper_core::model::{
     Action, ActionKind, ContainerId, ContainerState, Detail, Event, EventKind, Guard, Health,
-    Image, ImageId, Incarnation, PinLabel, Reference, WorkloadName,
+    Image, ImageId, Incarnation, PinLabel, Reference, WhyDropped, WorkloadName,
 };
 use tagkeeper_core::planner;
 
@@ -24,8 +24,8 @@ enum Outcome {
     Removed { reclaimed_bytes: Option<u64> },
     /// It is as the action wants it already: success, and nothing changed.
     AlreadySo,
-    /// A guard does not hold any more, or what the action needs is gone; no failure. Why.
-    Dropped(String),
+    /// A guard does not hold any more, or what the action needs is gone; no failure.
+    Dropped(WhyDropped),
     /// The engine refused (409); no failure. What it said.
     Refused(String),
 }
@@ -136,10 +136,10 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         Ok(match answer {
             Answer::Done | Answer::Deleted => Outcome::Done,
             Answer::Gone if gives => {
-                Outcome::Dropped(format!("image {} is gone", action.kind.image().short()))
+                Outcome::Dropped(WhyDropped::ImageGone(action.kind.image().clone()))
             }
             Answer::Gone => Outcome::AlreadySo,
-            Answer::InUse(why) if gives => Outcome::Dropped(why),
+            Answer::InUse(why) if gives => Outcome::Dropped(WhyDropped::Engine(why)),
             Answer::InUse(why) => Outcome::Refused(why),
         })
     }
@@ -188,16 +188,16 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         guard: &Guard,
         instance: &str,
         found: &mut Found,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Option<WhyDropped>> {
         Ok(match guard {
             Guard::Means { reference, image } => {
                 let named = self.find(&ImageName::Reference(reference.clone()), found)?;
                 let means = named.map(|named| named.id);
-                (means != *image).then(|| format!("{reference} now points to another image"))
+                (means != *image).then(|| WhyDropped::Moved(reference.clone()))
             }
             Guard::KeepsTag { image, without } => {
                 let is_last = self.is_last_name(image, without, found)?;
-                is_last.then(|| format!("{without} is the last name of an image that is needed"))
+                is_last.then(|| WhyDropped::LastName(without.clone()))
             }
             Guard::UnusedIfLast { image, without } => {
                 if self.is_last_name(image, without, found)? {
@@ -210,7 +210,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             Guard::Nameless { image } => {
                 let image = self.find(&ImageName::Id(image.clone()), found)?;
                 let has_name = image.is_some_and(|image| !image.is_nameless());
-                has_name.then(|| "it has a name again".to_owned())
+                has_name.then_some(WhyDropped::Named)
             }
             Guard::Running { image, members } => self.not_running(image, members)?,
             Guard::Stopped {
@@ -248,7 +248,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         }))
     }
 
-    fn user_of(&mut self, image: &ImageId, instance: &str) -> anyhow::Result<Option<String>> {
+    fn user_of(&mut self, image: &ImageId, instance: &str) -> anyhow::Result<Option<WhyDropped>> {
         let containers = self
             .engine
             .containers()
@@ -258,33 +258,32 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             .filter(|c| c.uses(image) && !planner::is_idle_pin(c, instance));
         Ok(users
             .next()
-            .map(|container| format!("container {} uses it", container.name())))
+            .map(|container| WhyDropped::UsedBy(container.name().into_owned())))
     }
 
     fn not_running(
         &mut self,
         image: &ImageId,
         members: &[Incarnation],
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Option<WhyDropped>> {
         if members.is_empty() {
-            return Ok(Some("none of its containers runs".to_owned()));
+            return Ok(Some(WhyDropped::NoneRuns));
         }
         for member in members {
+            let name = || member.name.clone();
             let Some(now) = self.engine.inspect_container(&member.id)? else {
-                return Ok(Some(format!("container {} is gone", member.name)));
+                return Ok(Some(WhyDropped::ContainerGone(name())));
             };
             let details = &now.details;
             let healthy = matches!(details.health, None | Some(Health::Healthy));
             let same = details.started_at == member.started_at && now.image.as_ref() == Some(image);
             let running = now.state == ContainerState::Running;
             if !running || !same || !healthy {
-                let state = now.state.as_str();
-                let why = match (running, same) {
-                    (false, _) => format!("container {} is {state} now", member.name),
-                    (true, false) => format!("container {} has restarted", member.name),
-                    (true, true) => format!("container {} is not healthy", member.name),
-                };
-                return Ok(Some(why));
+                return Ok(Some(match (running, same) {
+                    (false, _) => WhyDropped::DoesNow(name(), now.state),
+                    (true, false) => WhyDropped::OtherIncarnation(name()),
+                    (true, true) => WhyDropped::NotHealthy(name()),
+                }));
             }
         }
         Ok(None)
@@ -295,15 +294,18 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         container: &ContainerId,
         started_at: Option<&str>,
         image: &ImageId,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Option<WhyDropped>> {
+        let name = || format!("{container:.12}");
         let Some(now) = self.engine.inspect_container(container)? else {
-            return Ok(Some(format!("container {container} is gone")));
+            return Ok(Some(WhyDropped::ContainerGone(name())));
         };
-        let same = started_at.is_none_or(|started_at| now.details.started_at == started_at);
-        if now.state.is_stopped() && same && now.image.as_ref() == Some(image) {
-            return Ok(None);
-        }
-        Ok(Some(format!("the container is {} now", now.state.as_str())))
+        let same_start = started_at.is_none_or(|started_at| now.details.started_at == started_at);
+        let same = same_start && now.image.as_ref() == Some(image);
+        Ok(match (now.state.is_stopped(), same) {
+            (true, true) => None,
+            (true, false) => Some(WhyDropped::OtherIncarnation(name())),
+            (false, _) => Some(WhyDropped::DoesNow(name(), now.state)),
+        })
     }
 }
 

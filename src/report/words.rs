@@ -6,7 +6,7 @@
 use tagkeeper_core::model::{
     ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil,
     Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose, Verdict,
-    Version, Waits,
+    Version, Waits, WhyDropped,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget};
 use unicode_width::UnicodeWidthChar;
@@ -568,12 +568,33 @@ pub fn event(event: &Event) -> Option<String> {
             version, by_policy, ..
         } => rejected_serves(version, *by_policy),
         EventKind::Done { action, detail } => return done(action, detail),
-        EventKind::Dropped { action, why } => format!("did not {}: {why}", self::action(action)),
+        EventKind::Dropped { action, why } => {
+            format!("did not {}: {}", self::action(action), why_dropped(why))
+        }
         EventKind::Refused { action, reason } => format!(
             "the engine refused to {}: {reason}; it will be tried again, at growing intervals",
             self::action(action)
         ),
     })
+}
+
+/// What kept an action from being carried out.
+fn why_dropped(why: &WhyDropped) -> String {
+    match why {
+        WhyDropped::Moved(name) => format!("{name} now means another image"),
+        WhyDropped::LastName(name) => format!("{name} is the last name of an image that is needed"),
+        WhyDropped::UsedBy(container) => format!("container {container} uses it"),
+        WhyDropped::Named => "it has a name again".to_owned(),
+        WhyDropped::ImageGone(image) => format!("image {} is gone", image.short()),
+        WhyDropped::ContainerGone(container) => format!("container {container} is gone"),
+        WhyDropped::DoesNow(container, state) => {
+            format!("container {container} is {} now", state.as_str())
+        }
+        WhyDropped::OtherIncarnation(container) => format!("container {container} has restarted"),
+        WhyDropped::NotHealthy(container) => format!("container {container} is not healthy"),
+        WhyDropped::NoneRuns => "none of its containers runs".to_owned(),
+        WhyDropped::Engine(said) => said.clone(),
+    }
 }
 
 fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {

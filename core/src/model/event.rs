@@ -5,8 +5,8 @@ use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActionKind, ContainerState, Detail, End, EndedBy, HeldBy, ImageId, Moment, Outcome, Version,
-    WorkloadName,
+    ActionKind, ContainerState, Detail, End, EndedBy, HeldBy, ImageId, Moment, Outcome, Reference,
+    Version, WorkloadName,
 };
 
 /// An event that a hook is to be notified of, until it has been: saved with the decision that it comes from.
@@ -150,13 +150,13 @@ pub enum EventKind {
         /// The particulars of its reason.
         detail: Detail,
     },
-    /// An action was dropped: something has changed since it was decided. Why, for people.
+    /// An action was dropped: something has changed since it was decided.
     #[serde(skip)]
     Dropped {
         /// The action.
         action: ActionKind,
-        /// Why.
-        why: String,
+        /// What.
+        why: WhyDropped,
     },
     /// The engine refused a removal.
     #[serde(skip)]
@@ -166,6 +166,33 @@ pub enum EventKind {
         /// What the engine said.
         reason: String,
     },
+}
+
+/// What has changed since an action was decided: the guard that does not hold, or what the engine said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhyDropped {
+    /// The name means another image, or none.
+    Moved(Reference),
+    /// It is the last name of an image that is needed.
+    LastName(Reference),
+    /// This container uses the image.
+    UsedBy(String),
+    /// The image has a name again.
+    Named,
+    /// The image is gone.
+    ImageGone(ImageId),
+    /// The container is gone.
+    ContainerGone(String),
+    /// The container does this now.
+    DoesNow(String, ContainerState),
+    /// The container has another incarnation, or another image.
+    OtherIncarnation(String),
+    /// The container is not healthy.
+    NotHealthy(String),
+    /// No container of the image is to run.
+    NoneRuns,
+    /// The engine would not do it. What it said.
+    Engine(String),
 }
 
 /// Why a soak begins again, or does not run.

@@ -15,7 +15,7 @@ mod report;
 mod state;
 
 pub use clock::{Clock, Now, Reading};
-pub use event::{Event, EventKind, RestartCause, Undelivered};
+pub use event::{Event, EventKind, RestartCause, Undelivered, WhyDropped};
 pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
 pub use id::Id;
 pub use image::{ImageId, LATEST, NameError, Reference, Repository, Version};
