@@ -21,6 +21,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use crate::confine;
 use crate::deadline::Deadline;
 use crate::duration as span;
+use crate::text::is_hidden;
 
 /// Programs that run at the same time; the next one starts when one of them ends. The unit allows 32 tasks (`TasksMax=`), and
 /// a script needs more than one.
@@ -381,7 +382,7 @@ fn one_line(output: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(output)
         .chars()
         .map(|c| if is_separator(c) { ' ' } else { c })
-        .filter(|c| !is_invisible(*c))
+        .filter(|c| !is_hidden(*c))
         .collect();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let length = line.chars().count();
@@ -395,16 +396,6 @@ fn one_line(output: &[u8]) -> String {
 
 fn is_separator(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\t')
-}
-
-/// Control characters, those that turn the direction of writing, and those that take no room.
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 #[cfg(test)]

@@ -15,14 +15,21 @@ pub fn clean(text: impl Display) -> String {
     line.text
 }
 
-/// The character, or the replacement character for one that acts on a terminal, turns the direction of writing, or is not
-/// seen at all.
+/// The character, or the replacement character for one that is not to be printed.
 pub(crate) fn printable(c: char) -> char {
-    let is_hidden = c.is_control()
+    if is_hidden(c) {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
+}
+
+/// Whether a character acts on a terminal, turns the direction of writing, or is not seen at all.
+pub(crate) fn is_hidden(c: char) -> bool {
+    c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
-    if is_hidden { '\u{fffd}' } else { c }
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The line so far.

@@ -9,6 +9,7 @@ use tagkeeper_core::model::{Container, Image, ImageId, Observation, Reference};
 use super::candidate::{Candidate, Candidates, KubeOnly};
 use super::containers::KUBERNETES;
 use crate::policy_file::{DEFAULT_SOCKET, key_name, printable, quoted};
+use crate::report::words;
 
 /// A line with its comment has no more columns, but where others of its section are longer.
 const WIDTH: usize = 104;
@@ -43,8 +44,8 @@ pub(super) fn write(candidates: &Candidates, seen: &Observation, socket: &Path) 
     let mut out = String::new();
     let socket = socket.to_string_lossy();
     let found = [
-        counted(seen.images.len(), "image"),
-        counted(seen.containers.len(), "container"),
+        words::count(seen.images.len(), "image"),
+        words::count(seen.containers.len(), "container"),
     ];
     let _ = writeln!(
         out,
@@ -254,9 +255,4 @@ pub(super) fn listed<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     } else {
         format!("{named} and {more} more")
     }
-}
-
-fn counted(n: usize, what: &str) -> String {
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{n} {what}{plural}")
 }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use crate::text;
+
 /// One policy file: what to call it in errors, and what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -269,22 +271,11 @@ fn render(group: Group, colors: bool) -> String {
     lines.join("\n")
 }
 
-/// What steers a terminal: control characters, and those that turn the direction of writing.
-fn steers(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// The text with the replacement character for each that would steer a terminal; tabs are for the
-/// renderer.
-fn tame(text: &str) -> String {
-    let tame = |c: char| {
-        if c != '\t' && steers(c) {
-            char::REPLACEMENT_CHARACTER
-        } else {
-            c
-        }
-    };
-    text.chars().map(tame).collect()
+/// The text with the replacement character for each character that is not to be printed; tabs are
+/// for the renderer.
+fn tame(written: &str) -> String {
+    let tame = |c: char| if c == '\t' { c } else { text::printable(c) };
+    written.chars().map(tame).collect()
 }
 
 /// The text with nothing in it that a terminal would act on: tabs become spaces, what steers the
