@@ -33,6 +33,7 @@ mod rules;
 mod serving;
 mod shared;
 mod stale;
+mod subject;
 mod upgrade;
 mod version;
 mod view;
@@ -41,11 +42,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use crate::model::{
-    Event, HeldBy, ImageId, Memory, Observation, Pending, Plan, Policy, Readiness, Reason,
-    Rejected, State, WorkloadName, WorkloadState,
+    Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, Rejected, State,
+    WorkloadName, WorkloadState,
 };
 
-use ownership::{Inventory, WorkloadInventory};
+use subject::{Subject, subjects};
 
 pub use explain::image_reports;
 pub use pins::is_idle_pin;
@@ -88,20 +89,6 @@ struct Recalled {
     holds: BTreeMap<String, u64>,
     /// What is known of a workload that no pass has seen.
     nothing: WorkloadState,
-}
-
-/// One workload as every stage is given it: nothing here changes in the course of a decision.
-#[derive(Clone, Copy)]
-struct Subject<'a> {
-    name: &'a WorkloadName,
-    policy: &'a crate::model::Workload,
-    /// What `[reject]` says of it.
-    rejections: &'a [crate::model::Rejection],
-    /// What `rollback` rejected of it.
-    rejected: Option<&'a BTreeMap<ImageId, Rejected>>,
-    held: Option<&'a HeldBy>,
-    own: &'a WorkloadInventory<'a>,
-    inventory: &'a Inventory<'a>,
 }
 
 /// Decides the next round.
@@ -199,26 +186,6 @@ fn each<'a, T>(
         .collect()
 }
 
-fn subjects<'a>(
-    policy: &'a Policy,
-    recalled: &'a Recalled,
-    inventory: &'a Inventory<'a>,
-) -> alloc::vec::Vec<Subject<'a>> {
-    let workloads = policy.workloads.iter();
-    let subjects = workloads.filter_map(|(name, workload)| {
-        Some(Subject {
-            name,
-            policy: workload,
-            rejections: policy.rejections.get(name).map_or(&[], |r| r.as_slice()),
-            rejected: recalled.rejected.get(name),
-            held: recalled.held.get(name),
-            own: inventory.of(name)?,
-            inventory,
-        })
-    });
-    subjects.collect()
-}
-
 /// The images that are needed by their ids: no action may take the last name of one.
 fn claimed<'m>(memories: impl Iterator<Item = &'m Memory>) -> BTreeSet<ImageId> {
     memories.flat_map(Memory::claimed).cloned().collect()
@@ -238,146 +205,5 @@ impl Recalled {
 
     fn memory(&self, name: &WorkloadName) -> &Memory {
         &self.of(name).memory
-    }
-}
-
-impl<'a> Subject<'a> {
-    fn observed(self) -> &'a Observation {
-        self.inventory.observed
-    }
-
-    /// The clock after the last answer: what begins now begins here.
-    fn until_ms(self) -> u64 {
-        self.observed().until.ms()
-    }
-
-    /// How long something has certainly lasted that began at a time, in milliseconds: to the clock before the first question.
-    fn lasted_ms(self, since_ms: u64) -> u64 {
-        self.observed().from.ms().saturating_sub(since_ms)
-    }
-
-    /// Whether something began before the current pass did, whose rounds are one look.
-    fn is_of_earlier_pass(self, since_ms: u64) -> bool {
-        since_ms < self.observed().pass_ms
-    }
-
-    fn wall(self) -> String {
-        self.observed().until.wall.clone()
-    }
-
-    fn is_held(self) -> bool {
-        self.held.is_some()
-    }
-
-    fn is_on_disk(self, id: &ImageId) -> bool {
-        self.inventory.place(id).is_some()
-    }
-
-    /// Whether an image on the disk is the workload's.
-    fn is_own(self, id: &ImageId) -> bool {
-        let place = self.inventory.place(id);
-        place.is_some_and(|place| self.own.at(place).is_some())
-    }
-
-    /// The image that `repository:latest` names.
-    fn latest(self) -> Option<&'a ImageId> {
-        self.own.latest.map(|image| &image.id)
-    }
-
-    /// What the `ready` command said; none where it was not asked.
-    fn readiness(self) -> Option<&'a Readiness> {
-        self.observed().readiness.get(self.name)
-    }
-
-    /// Whether the workload has a `ready` command that nothing asked: then no soak begins or ends by it.
-    fn is_unasked(self) -> bool {
-        self.policy.ready.is_some() && self.readiness().is_none()
-    }
-
-    /// The lineage as far as it is on the disk. The rest is skipped, not forgotten (design 4.6).
-    fn lineage<'m>(
-        self,
-        memory: &'m Memory,
-    ) -> impl Iterator<Item = &'m crate::model::Proven> + use<'a, 'm> {
-        memory
-            .lineage
-            .iter()
-            .filter(move |proven| self.is_on_disk(&proven.image))
-    }
-
-    /// The first entry of the lineage that is on the disk.
-    fn head(self, memory: &Memory) -> Option<&crate::model::Proven> {
-        self.lineage(memory).next()
-    }
-
-    fn is_head(self, memory: &Memory, id: &ImageId) -> bool {
-        self.head(memory).is_some_and(|head| head.image == *id)
-    }
-
-    /// What `latest` goes back to: the head, unless the policy has come to reject it.
-    fn restorable(self, memory: &Memory) -> Option<&crate::model::Proven> {
-        let head = self.head(memory);
-        head.filter(|head| !self.is_rejected(memory, &head.image))
-    }
-
-    /// The entries behind the head that are on the disk.
-    fn fallbacks<'m>(
-        self,
-        memory: &'m Memory,
-    ) -> impl Iterator<Item = &'m crate::model::Proven> + use<'a, 'm> {
-        self.lineage(memory).skip(1)
-    }
-
-    /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
-    fn is_put_off(self, memory: &Memory, target: &str) -> bool {
-        memory.is_put_off(target, self.observed().from.ms())
-    }
-
-    /// How long the group of the pending upgrade has certainly soaked, in milliseconds.
-    fn soaked_ms(self, pending: &Pending) -> u64 {
-        let since_ms = pending.soaking_since_ms;
-        since_ms.map_or(0, |since_ms| self.lasted_ms(since_ms))
-    }
-
-    /// Whether an image is proven: the head of the lineage and `repository:latest` (design 4.3).
-    fn is_proven(self, memory: &Memory, id: &ImageId) -> bool {
-        self.latest() == Some(id) && self.is_head(memory, id)
-    }
-
-    /// Whether an image is rejected: by a person, or by the policy unless it was promoted last. What is behind that in the lineage
-    /// is not promoted again, whether or not the head is on the disk.
-    fn is_rejected(self, memory: &Memory, id: &ImageId) -> bool {
-        self.rejected
-            .is_some_and(|rejected| rejected.contains_key(id))
-            || self.is_rejected_by_policy(memory, id)
-    }
-
-    fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
-        let promoted_last = memory.lineage.first();
-        if self.rejections.is_empty() || promoted_last.is_some_and(|proven| proven.image == *id) {
-            return false;
-        }
-        let image = self.inventory.image(id);
-        // An image that was pulled by its digest has its version from its containers.
-        let containers: alloc::vec::Vec<_> = self.own.containers().filter(|c| c.uses(id)).collect();
-        let is_run_as = |text: &str| {
-            let mut versions = containers
-                .iter()
-                .map(|c| version::of(self, memory, id, Some(c)));
-            versions.any(|version| version.as_str() == text)
-        };
-        let is_it = |text: &str| {
-            *id == ImageId::new(text)
-                || is_run_as(text)
-                || image.is_some_and(|image| {
-                    version::of_image(self, memory, image).as_str() == text
-                        || image.references.iter().any(|name| {
-                            name.digest() == Some(text)
-                                || name.is_written(text)
-                                || (self.policy.owns(name) && name.version_tag() == Some(text))
-                        })
-                })
-        };
-        self.rejections.iter().any(|rejection| is_it(&rejection.0))
     }
 }

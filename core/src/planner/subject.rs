@@ -1,0 +1,188 @@
+//! One workload as the stages are given it, and what each of them may ask of it.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::ownership::{Inventory, WorkloadInventory};
+use super::{Recalled, version};
+use crate::model::{
+    HeldBy, ImageId, Memory, Observation, Pending, Policy, Proven, Readiness, Rejected, Rejection,
+    Workload, WorkloadName,
+};
+
+/// One workload as every stage is given it: nothing here changes in the course of a decision.
+#[derive(Clone, Copy)]
+pub(super) struct Subject<'a> {
+    pub(super) name: &'a WorkloadName,
+    pub(super) policy: &'a Workload,
+    /// What `[reject]` says of it.
+    pub(super) rejections: &'a [Rejection],
+    /// What `rollback` rejected of it.
+    pub(super) rejected: Option<&'a BTreeMap<ImageId, Rejected>>,
+    pub(super) held: Option<&'a HeldBy>,
+    pub(super) own: &'a WorkloadInventory<'a>,
+    pub(super) inventory: &'a Inventory<'a>,
+}
+
+/// Every workload of the policy.
+pub(super) fn subjects<'a>(
+    policy: &'a Policy,
+    recalled: &'a Recalled,
+    inventory: &'a Inventory<'a>,
+) -> Vec<Subject<'a>> {
+    let workloads = policy.workloads.iter();
+    let subjects = workloads.filter_map(|(name, workload)| {
+        Some(Subject {
+            name,
+            policy: workload,
+            rejections: policy.rejections.get(name).map_or(&[], |r| r.as_slice()),
+            rejected: recalled.rejected.get(name),
+            held: recalled.held.get(name),
+            own: inventory.of(name)?,
+            inventory,
+        })
+    });
+    subjects.collect()
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn observed(self) -> &'a Observation {
+        self.inventory.observed
+    }
+
+    /// The clock after the last answer: what begins now begins here.
+    pub(super) fn until_ms(self) -> u64 {
+        self.observed().until.ms()
+    }
+
+    /// How long something has certainly lasted that began at a time, in milliseconds: to the clock before the first question.
+    pub(super) fn lasted_ms(self, since_ms: u64) -> u64 {
+        self.observed().from.ms().saturating_sub(since_ms)
+    }
+
+    /// Whether something began before the current pass did, whose rounds are one look.
+    pub(super) fn is_of_earlier_pass(self, since_ms: u64) -> bool {
+        since_ms < self.observed().pass_ms
+    }
+
+    pub(super) fn wall(self) -> String {
+        self.observed().until.wall.clone()
+    }
+
+    pub(super) fn is_held(self) -> bool {
+        self.held.is_some()
+    }
+
+    pub(super) fn is_on_disk(self, id: &ImageId) -> bool {
+        self.inventory.place(id).is_some()
+    }
+
+    /// Whether an image on the disk is the workload's.
+    pub(super) fn is_own(self, id: &ImageId) -> bool {
+        let place = self.inventory.place(id);
+        place.is_some_and(|place| self.own.at(place).is_some())
+    }
+
+    /// The image that `repository:latest` names.
+    pub(super) fn latest(self) -> Option<&'a ImageId> {
+        self.own.latest.map(|image| &image.id)
+    }
+
+    /// What the `ready` command said; none where it was not asked.
+    pub(super) fn readiness(self) -> Option<&'a Readiness> {
+        self.observed().readiness.get(self.name)
+    }
+
+    /// Whether the workload has a `ready` command that nothing asked: then no soak begins or ends by it.
+    pub(super) fn is_unasked(self) -> bool {
+        self.policy.ready.is_some() && self.readiness().is_none()
+    }
+
+    /// The lineage as far as it is on the disk. The rest is skipped, not forgotten (design 4.6).
+    pub(super) fn lineage<'m>(
+        self,
+        memory: &'m Memory,
+    ) -> impl Iterator<Item = &'m Proven> + use<'a, 'm> {
+        memory
+            .lineage
+            .iter()
+            .filter(move |proven| self.is_on_disk(&proven.image))
+    }
+
+    /// The first entry of the lineage that is on the disk.
+    pub(super) fn head(self, memory: &Memory) -> Option<&Proven> {
+        self.lineage(memory).next()
+    }
+
+    pub(super) fn is_head(self, memory: &Memory, id: &ImageId) -> bool {
+        self.head(memory).is_some_and(|head| head.image == *id)
+    }
+
+    /// What `latest` goes back to: the head, unless the policy has come to reject it.
+    pub(super) fn restorable(self, memory: &Memory) -> Option<&Proven> {
+        let head = self.head(memory);
+        head.filter(|head| !self.is_rejected(memory, &head.image))
+    }
+
+    /// The entries behind the head that are on the disk.
+    pub(super) fn fallbacks<'m>(
+        self,
+        memory: &'m Memory,
+    ) -> impl Iterator<Item = &'m Proven> + use<'a, 'm> {
+        self.lineage(memory).skip(1)
+    }
+
+    /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
+    pub(super) fn is_put_off(self, memory: &Memory, target: &str) -> bool {
+        memory.is_put_off(target, self.observed().from.ms())
+    }
+
+    /// How long the group of the pending upgrade has certainly soaked, in milliseconds.
+    pub(super) fn soaked_ms(self, pending: &Pending) -> u64 {
+        let since_ms = pending.soaking_since_ms;
+        since_ms.map_or(0, |since_ms| self.lasted_ms(since_ms))
+    }
+
+    /// Whether an image is proven: the head of the lineage and `repository:latest` (design 4.3).
+    pub(super) fn is_proven(self, memory: &Memory, id: &ImageId) -> bool {
+        self.latest() == Some(id) && self.is_head(memory, id)
+    }
+
+    /// Whether an image is rejected: by a person, or by the policy unless it was promoted last. What is behind that in the lineage
+    /// is not promoted again, whether or not the head is on the disk.
+    pub(super) fn is_rejected(self, memory: &Memory, id: &ImageId) -> bool {
+        self.rejected
+            .is_some_and(|rejected| rejected.contains_key(id))
+            || self.is_rejected_by_policy(memory, id)
+    }
+
+    pub(super) fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
+        let promoted_last = memory.lineage.first();
+        if self.rejections.is_empty() || promoted_last.is_some_and(|proven| proven.image == *id) {
+            return false;
+        }
+        let image = self.inventory.image(id);
+        // An image that was pulled by its digest has its version from its containers.
+        let containers: Vec<_> = self.own.containers().filter(|c| c.uses(id)).collect();
+        let is_run_as = |text: &str| {
+            let mut versions = containers
+                .iter()
+                .map(|c| version::of(self, memory, id, Some(c)));
+            versions.any(|version| version.as_str() == text)
+        };
+        let is_it = |text: &str| {
+            *id == ImageId::new(text)
+                || is_run_as(text)
+                || image.is_some_and(|image| {
+                    version::of_image(self, memory, image).as_str() == text
+                        || image.references.iter().any(|name| {
+                            name.digest() == Some(text)
+                                || name.is_written(text)
+                                || (self.policy.owns(name) && name.version_tag() == Some(text))
+                        })
+                })
+        };
+        self.rejections.iter().any(|rejection| is_it(&rejection.0))
+    }
+}
