@@ -1,6 +1,7 @@
 //! What the decision costs, alone: worlds of ten to ten thousand images, and as many containers.
 //!
-//! `make bench` runs it; the goal is a line, and at most 5 ms for ten thousand (docs/performance.md).
+//! `make bench` runs it; the goal is a line, and at most 5 ms for ten thousand
+//! (docs/performance.md).
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::collections::BTreeMap;
@@ -63,7 +64,8 @@ fn fresh() -> State {
     }
 }
 
-/// What `bench/fake` lists: the first image is latest and serves, each other one is used by a container that has ended.
+/// What `bench/fake` lists: the first image is latest and serves, each other one is used by a
+/// container that has ended.
 fn listed(size: usize) -> Observation {
     let local = repository("bench");
     let image = |n: usize| {

@@ -1,7 +1,8 @@
-//! One deadline for all that a command does, however it is kept waiting: a name, a connection, an answer, a script.
+//! One deadline for all that a command does, however it is kept waiting: a name, a connection, an
+//! answer, a script.
 //!
-//! A thread sleeps until then and ends the process. So no read or write needs a limit of its own, and a peer that sends a byte
-//! now and then gains nothing by it.
+//! A thread sleeps until then and ends the process. So no read or write needs a limit of its own,
+//! and a peer that sends a byte now and then gains nothing by it.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use humantime::{format_duration, parse_duration};
 use crate::options::{Options, Usage};
 use crate::{NOT_READY, say};
 
-/// Below tagkeeper's own ten seconds (`ready_timeout`), so that it is the command that says what it waited for.
+/// Below tagkeeper's own ten seconds (`ready_timeout`), so that it is the command that says what it
+/// waited for.
 const DEFAULT: Duration = Duration::from_secs(5);
 
 static DOING: Mutex<String> = Mutex::new(String::new());
@@ -24,7 +26,8 @@ pub(crate) fn doing(what: String) {
     }
 }
 
-/// From here on, the process has as long as `--timeout` says. `label` begins what it says when that is over.
+/// From here on, the process has as long as `--timeout` says. `label` begins what it says when that
+/// is over.
 pub(crate) fn start(options: &Options, label: &str) -> Result<()> {
     let limit = match options.text("timeout") {
         None => DEFAULT,

@@ -1,5 +1,6 @@
-//! The engine over its unix socket, as far as `exec` and what a container's address and environment need it; never anything
-//! that changes more than that. The calls are bollard's, over the transport of a pass.
+//! The engine over its unix socket, as far as `exec` and what a container's address and environment
+//! need it; never anything that changes more than that. The calls are bollard's, over the transport
+//! of a pass.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -50,7 +51,8 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// The address that a container is reached at from the host: loopback, if it has the host's network.
+    /// The address that a container is reached at from the host: loopback, if it has the host's
+    /// network.
     pub(crate) async fn address_of(&self, container: &str) -> Result<IpAddr> {
         let mut owner = container.to_owned();
         for _ in 0..=BORROWS {

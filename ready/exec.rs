@@ -1,6 +1,7 @@
 //! `ready/exec`: whether a script inside the container is content, run through the engine.
 //!
-//! The engine runs it attached, so that the end of its output is the end of the wait, and its words can be said where it fails.
+//! The engine runs it attached, so that the end of its output is the end of the wait, and its words
+//! can be said where it fails.
 
 use std::time::Duration;
 
@@ -71,7 +72,8 @@ async fn run(subject: &Subject, options: &Options) -> Result<()> {
     }
 }
 
-/// Reads the output to its end and keeps the last of it; the transport bounds how much comes at all.
+/// Reads the output to its end and keeps the last of it; the transport bounds how much comes at
+/// all.
 async fn last_words(engine: &Engine<'_>, started: StartExecResults) -> Result<Vec<u8>> {
     let StartExecResults::Attached { mut output, .. } = started else {
         bail!("the engine kept the output to itself");

@@ -18,7 +18,8 @@ pub(crate) const USAGE: &str =
     "http [--host ADDRESS|container] [--socket PATH] [--timeout TIME] PORT [PATH]";
 pub(crate) const OPTIONS: &[&str] = &["host", "socket", "timeout"];
 
-/// Content if `GET` of the path is answered with 200 to 299. Nothing is followed, and no more than the headers is read.
+/// Content if `GET` of the path is answered with 200 to 299. Nothing is followed, and no more than
+/// the headers is read.
 pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
     wait_for(get(subject, options))
 }

@@ -1,9 +1,10 @@
 //! The ready commands that ship with tagkeeper: `sonic`, `exec` and `http` (docs/ready.md).
 //!
-//! One program under three names, so that a small host carries it once. It stands apart from tagkeeper: it knows the
-//! environment that a `ready` command gets (design 4.3), has the bounded transport to the engine and the reader of Redis in
-//! common with it, and nothing else. Exit 0 is ready; anything else is not, and standard error says why. What cannot be asked,
-//! read or believed is not ready.
+//! One program under three names, so that a small host carries it once. It stands apart from
+//! tagkeeper: it knows the environment that a `ready` command gets (design 4.3), has the bounded
+//! transport to the engine and the reader of Redis in common with it, and nothing else. Exit 0 is
+//! ready; anything else is not, and standard error says why. What cannot be asked, read or believed
+//! is not ready.
 
 mod deadline;
 mod engine;

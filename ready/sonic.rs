@@ -1,13 +1,16 @@
-//! `ready/sonic`: whether SONiC's `STATE_DB` names this container as the one that does the feature's work.
+//! `ready/sonic`: whether SONiC's `STATE_DB` names this container as the one that does the
+//! feature's work.
 //!
-//! What SONiC writes into `FEATURE|<feature>`: a local container is `current_owner` "local" with the container's *name* as
-//! `container_id` and nothing remote going on; one of Kubernetes' becomes "kube", `remote_state` "running" and twelve
-//! characters of its control group's name, written by itself, and only once it may work. A container that has to wait (the
-//! version runs locally, or the local container is still stopping) is up, and leaves the fields to others.
+//! What SONiC writes into `FEATURE|<feature>`: a local container is `current_owner` "local" with
+//! the container's *name* as `container_id` and nothing remote going on; one of Kubernetes' becomes
+//! "kube", `remote_state` "running" and twelve characters of its control group's name, written by
+//! itself, and only once it may work. A container that has to wait (the version runs locally, or
+//! the local container is still stopping) is up, and leaves the fields to others.
 //!
-//! Those twelve characters are its id only where the engine uses control groups v1 and the cgroupfs driver. With the systemd
-//! driver they are `docker-` and five digits; with control groups v2 there are none (`get_docker_id` in sonic-buildimage's
-//! `container_startup.py`, 086b03b). Then the version that the container wrote must be this container's too.
+//! Those twelve characters are its id only where the engine uses control groups v1 and the cgroupfs
+//! driver. With the systemd driver they are `docker-` and five digits; with control groups v2 there
+//! are none (`get_docker_id` in sonic-buildimage's `container_startup.py`, 086b03b). Then the
+//! version that the container wrote must be this container's too.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tagkeeper::redis::Redis;
@@ -57,7 +60,8 @@ pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
     let Naming::ByVersion(version) = judge(&key, &fields, id, name)? else {
         return Ok(());
     };
-    // The tag of a SONiC image is its version, as a rule. Where it is not, the container itself has the answer.
+    // The tag of a SONiC image is its version, as a rule. Where it is not, the container itself has
+    // the answer.
     if subject.version() == Some(version.as_str()) {
         return Ok(());
     }
@@ -71,8 +75,8 @@ pub(crate) fn ask(subject: &Subject, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Whose row of `FEATURE` tells of the container. On a switch with several ASICs a feature has instances, `lldp0` beside
-/// `lldp`, and SONiC's `container` keeps a row for each.
+/// Whose row of `FEATURE` tells of the container. On a switch with several ASICs a feature has
+/// instances, `lldp0` beside `lldp`, and SONiC's `container` keeps a row for each.
 fn row<'a>(feature: &'a str, container: &'a str) -> &'a str {
     let number = container.strip_prefix(feature).unwrap_or("");
     let is_instance = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -88,7 +92,8 @@ enum Naming {
     ByVersion(String),
 }
 
-/// Whether these fields name the container. A missing field is what SONiC's own readers take it for.
+/// Whether these fields name the container. A missing field is what SONiC's own readers take it
+/// for.
 fn judge(key: &str, fields: &[Option<String>; 4], id: &str, name: &str) -> Result<Naming> {
     if fields[..3].iter().all(Option::is_none) {
         bail!("STATE_DB says nothing of {key}");
@@ -116,7 +121,8 @@ fn judge(key: &str, fields: &[Option<String>; 4], id: &str, name: &str) -> Resul
     })
 }
 
-/// How `container_id` and `container_version` name the container of Kubernetes with this id, if they do.
+/// How `container_id` and `container_version` name the container of Kubernetes with this id, if
+/// they do.
 fn naming(named: &str, version: &str, id: &str) -> Option<Naming> {
     if named.len() >= SHORT_ID && is_hex(named) {
         return id.starts_with(named).then_some(Naming::Fully);

@@ -4,7 +4,8 @@ use std::env::var;
 
 use anyhow::{Result, bail};
 
-/// The workload and its container, as the environment names them. What a command does not need may be missing.
+/// The workload and its container, as the environment names them. What a command does not need may
+/// be missing.
 pub(crate) struct Subject {
     workload: Option<String>,
     container_id: Option<String>,

@@ -1,8 +1,10 @@
-//! The command line: clap's definitions and nothing else. Reads no file, knows no engine; `main` acts on it.
+//! The command line: clap's definitions and nothing else. Reads no file, knows no engine; `main`
+//! acts on it.
 //!
-//! Wrong usage is exit code 2, clap's own (design 7). Options may be given before or after the command. A command takes, and its
-//! help shows, only those that it uses; but the three that say where things are (`--policy`, `--state-dir`, `--socket`) may be
-//! given to each, so that a script can give them to all.
+//! Wrong usage is exit code 2, clap's own (design 7). Options may be given before or after the
+//! command. A command takes, and its help shows, only those that it uses; but the three that say
+//! where things are (`--policy`, `--state-dir`, `--socket`) may be given to each, so that a script
+//! can give them to all.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +14,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tagkeeper_core::model::{Version, WorkloadName};
 
-/// What `--help` teaches besides the options. Lines of at most 80 columns, so that no terminal breaks them.
+/// What `--help` teaches besides the options. Lines of at most 80 columns, so that no terminal
+/// breaks them.
 const AFTER_HELP: &str = "\
 The policy says which workloads there are. It is read from all of these:
   /usr/lib/tagkeeper/policy.d/*.toml   from packages
@@ -47,9 +50,10 @@ Examples:
 
 /// Keeps repository:latest on the newest version that has proved itself here.
 ///
-/// Each workload of the policy has a repository, whose latest the local service runs. When the orchestrator rolls out
-/// a version and its container stays up for ten minutes, that version becomes latest; the previous one is kept as
-/// fallback, and older ones are removed. A systemd timer runs `tagkeeper reconcile` every minute.
+/// Each workload of the policy has a repository, whose latest the local service runs. When the
+/// orchestrator rolls out a version and its container stays up for ten minutes, that version
+/// becomes latest; the previous one is kept as fallback, and older ones are removed. A systemd
+/// timer runs `tagkeeper reconcile` every minute.
 #[derive(Debug, Parser)]
 #[command(name = "tagkeeper", version, after_help = AFTER_HELP, max_term_width = 80)]
 #[command(mut_args(hidden))]
@@ -62,7 +66,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options before the command, which may turn out not to use them. The help of each command shows its own.
+/// Options before the command, which may turn out not to use them. The help of each command shows
+/// its own.
 #[derive(Args, Clone, Debug)]
 struct Before {
     #[command(flatten)]
@@ -164,30 +169,32 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Show what the next pass would do, and why.
     ///
-    /// It reads like a diff: `+` is a name that an image gets, `~` a name that moves, `-` what is removed; below, what is
-    /// kept, and why. It comes from the same decision that `reconcile` acts on, and shows all rounds of the next pass.
-    /// Changes nothing.
+    /// It reads like a diff: `+` is a name that an image gets, `~` a name that moves, `-` what is
+    /// removed; below, what is kept, and why. It comes from the same decision that `reconcile` acts
+    /// on, and shows all rounds of the next pass. Changes nothing.
     Plan(PlanArgs),
     /// Show the state of each workload.
     ///
-    /// One line for each, the failing ones first, below when the last pass ended and how. With a workload, or with
-    /// --verbose, the details: what is latest and whether it is proven, the fallbacks, which containers serve, how far a
-    /// pending upgrade is, what failed and why, what was rejected, what is on the disk. Changes nothing.
+    /// One line for each, the failing ones first, below when the last pass ended and how. With a
+    /// workload, or with --verbose, the details: what is latest and whether it is proven, the
+    /// fallbacks, which containers serve, how far a pending upgrade is, what failed and why, what
+    /// was rejected, what is on the disk. Changes nothing.
     #[command(mut_arg("workload", |arg| arg.help("Only this workload, in detail")))]
     Status(StatusArgs),
     /// Show the history of one image, and why and until when it is kept.
     ///
-    /// When it was first seen, promoted, replaced; why each of its names is kept or removed, and when that changes.
-    /// Removed images are remembered too: the last 12 that were promoted and the last 12 that were not. Changes nothing.
+    /// When it was first seen, promoted, replaced; why each of its names is kept or removed, and
+    /// when that changes. Removed images are remembered too: the last 12 that were promoted and the
+    /// last 12 that were not. Changes nothing.
     Explain(ExplainArgs),
     /// Validate the policy: all errors, plus warnings about this host.
     #[command(mut_arg("state_dir", hidden))]
     Check(CheckArgs),
     /// Print a starter policy for this host.
     ///
-    /// Prints TOML with comments to standard output: each local repository with a latest whose image other repositories
-    /// have too, the container that runs it, and what is unsure. Reads no policy and changes nothing. For Podman:
-    /// --socket /run/podman/podman.sock.
+    /// Prints TOML with comments to standard output: each local repository with a latest whose
+    /// image other repositories have too, the container that runs it, and what is unsure. Reads no
+    /// policy and changes nothing. For Podman: --socket /run/podman/podman.sock.
     #[command(
         mut_args(hidden),
         mut_arg("socket", |arg| arg.hide(false)),
@@ -196,19 +203,20 @@ pub enum Command {
     Init(InitArgs),
     /// Roll back to the previous proven version; asks first.
     ///
-    /// Rejects the unproven upgrade in play, pending or crash-looping, and leaves latest where it is. When there is none, or
-    /// with --latest, rejects latest and moves it to the version before. What is rejected is not promoted again until
-    /// `tagkeeper accept` allows it. Also works on hold.
+    /// Rejects the unproven upgrade in play, pending or crash-looping, and leaves latest where it
+    /// is. When there is none, or with --latest, rejects latest and moves it to the version before.
+    /// What is rejected is not promoted again until `tagkeeper accept` allows it. Also works on
+    /// hold.
     ///
-    /// It shows what it will do, and asks. Any answer but yes changes nothing and exits 1, also if the situation changed
-    /// while you were asked. Without a terminal it needs --yes.
+    /// It shows what it will do, and asks. Any answer but yes changes nothing and exits 1, also if
+    /// the situation changed while you were asked. Without a terminal it needs --yes.
     Rollback(RollbackArgs),
     /// Lift the rejection of a version, so that it may be promoted again.
     Accept(AcceptArgs),
     /// Wait until an upgrade is proven or has failed; the gate for rollout pipelines.
     ///
-    /// Waits for that version, or for whatever is pending: 0 once it is proven (at once if nothing is pending), 1 once it
-    /// has failed, 3 when the timeout is over.
+    /// Waits for that version, or for whatever is pending: 0 once it is proven (at once if nothing
+    /// is pending), 1 once it has failed, 3 when the timeout is over.
     #[command(mut_arg("socket", hidden))]
     Wait(WaitArgs),
 }
@@ -317,8 +325,8 @@ pub struct CheckArgs {
 /// Options of `init`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct InitArgs {
-    /// On a SONiC switch: a drop-in for each feature that Kubernetes owns, from its configuration, all on hold. The Redis server's
-    /// socket is /var/run/redis/redis.sock unless it is given.
+    /// On a SONiC switch: a drop-in for each feature that Kubernetes owns, from its configuration,
+    /// all on hold. The Redis server's socket is /var/run/redis/redis.sock unless it is given.
     #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true,
         default_missing_value = "/var/run/redis/redis.sock")]
     pub sonic: Option<PathBuf>,

@@ -29,9 +29,9 @@ struct Launch {
 
 static LAUNCHER: OnceLock<Sender<Launch>> = OnceLock::new();
 
-/// Confines the calling thread, and all that it starts other than by [`spawn`], to writing below these directories. One that
-/// is not there is left out. Returns whether the kernel does at least a part of it. Only with `spawns` may [`spawn`] start
-/// programs that are not confined.
+/// Confines the calling thread, and all that it starts other than by [`spawn`], to writing below
+/// these directories. One that is not there is left out. Returns whether the kernel does at least a
+/// part of it. Only with `spawns` may [`spawn`] start programs that are not confined.
 ///
 /// # Errors
 /// No thread can be started for [`spawn`], or the kernel refuses; nothing is confined then.

@@ -1,5 +1,5 @@
-//! The moment until which something may wait. Everything that waits is given one: calls to the engine, `ready` commands,
-//! hooks, the lock.
+//! The moment until which something may wait. Everything that waits is given one: calls to the
+//! engine, `ready` commands, hooks, the lock.
 //!
 //! It asks the clock that `main` passes down, and has none of its own.
 

@@ -13,7 +13,8 @@ pub enum Exit {
     Usage,
     /// `wait`: the timeout is over, and the upgrade is neither proven nor has failed.
     TimedOut,
-    /// The engine cannot be reached, did not answer in time, or its answer cannot be read; nothing was changed.
+    /// The engine cannot be reached, did not answer in time, or its answer cannot be read; nothing
+    /// was changed.
     Unavailable,
     /// Another pass holds the lock.
     Locked,

@@ -1,7 +1,8 @@
-//! When the last pass ended, and how: kept on a tmpfs, so that an idle pass still writes nothing to a disk (design 7).
+//! When the last pass ended, and how: kept on a tmpfs, so that an idle pass still writes nothing to
+//! a disk (design 7).
 //!
-//! One small file for all state directories of a host, each under its path. It is for people: no decision reads it, and what
-//! cannot be written or read costs a line in `status` and nothing else.
+//! One small file for all state directories of a host, each under its path. It is for people: no
+//! decision reads it, and what cannot be written or read costs a line in `status` and nothing else.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -23,7 +24,8 @@ const MAX_BYTES: u64 = 1024 * 1024;
 pub struct LastPass {
     /// When it ended, RFC 3339, by the host's wall clock.
     pub ended_at: String,
-    /// `CLOCK_MONOTONIC` when it ended, in milliseconds: how long ago that was does not depend on the wall clock.
+    /// `CLOCK_MONOTONIC` when it ended, in milliseconds: how long ago that was does not depend on
+    /// the wall clock.
     pub monotonic_ms: u64,
     /// Its exit code.
     pub exit_code: u8,
@@ -74,8 +76,8 @@ fn read_all(path: &Path) -> Passes {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Notes how a pass over a state ended. Only where the runtime directory exists: the unit makes it, and a command by hand does
-/// not leave directories behind.
+/// Notes how a pass over a state ended. Only where the runtime directory exists: the unit makes it,
+/// and a command by hand does not leave directories behind.
 ///
 /// # Errors
 /// The file could not be written.

@@ -1,4 +1,5 @@
-//! The program: arguments, logging, the one place that looks at the clocks, the exit code. Everything else is in the library.
+//! The program: arguments, logging, the one place that looks at the clocks, the exit code.
+//! Everything else is in the library.
 
 use std::process::ExitCode;
 

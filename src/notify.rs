@@ -1,4 +1,5 @@
-//! What systemd is told while a pass runs: `STATUS=` and `EXTEND_TIMEOUT_USEC=`. Nothing where nobody listens.
+//! What systemd is told while a pass runs: `STATUS=` and `EXTEND_TIMEOUT_USEC=`. Nothing where
+//! nobody listens.
 //!
 //! A notification that cannot be delivered never stops a pass.
 
@@ -7,8 +8,8 @@ use sd_notify::NotifyState;
 /// Added to a call's own deadline, in milliseconds: the pass has to say what happened after it.
 const SLACK_MS: u64 = 10_000;
 
-/// One line on how the pass found things; `systemctl status` shows it. Of a longer text the first line counts: the next
-/// ones would be notifications of their own.
+/// One line on how the pass found things; `systemctl status` shows it. Of a longer text the first
+/// line counts: the next ones would be notifications of their own.
 pub fn status(text: &str) {
     let line = text.lines().next().unwrap_or_default();
     let _ = sd_notify::notify(&[NotifyState::Status(line)]);

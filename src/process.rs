@@ -1,9 +1,10 @@
-//! Runs programs of the operator, without a shell: `ready` commands and hooks. Several at the same time, each within a
-//! timeout of its own and all of them within one deadline, without a thread.
+//! Runs programs of the operator, without a shell: `ready` commands and hooks. Several at the same
+//! time, each within a timeout of its own and all of them within one deadline, without a thread.
 //!
-//! Whatever a program does, its caller is not held up beyond these: output that a grandchild keeps open, ignored signals, a
-//! program that stops itself, that leaves its process group, that never reads or never stops writing. What cannot be run is a
-//! value, also where the user may start no more processes. Decides nothing about what follows.
+//! Whatever a program does, its caller is not held up beyond these: output that a grandchild keeps
+//! open, ignored signals, a program that stops itself, that leaves its process group, that never
+//! reads or never stops writing. What cannot be run is a value, also where the user may start no
+//! more processes. Decides nothing about what follows.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,13 +24,14 @@ use crate::deadline::Deadline;
 use crate::duration as span;
 use crate::text::is_hidden;
 
-/// Programs that run at the same time; the next one starts when one of them ends. The unit allows 32 tasks (`TasksMax=`), and
-/// a script needs more than one.
+/// Programs that run at the same time; the next one starts when one of them ends. The unit allows
+/// 32 tasks (`TasksMax=`), and a script needs more than one.
 const AT_ONCE: usize = 16;
-/// How often to look whether a program has ended where the kernel has no pidfd (before 5.3) or refuses one.
+/// How often to look whether a program has ended where the kernel has no pidfd (before 5.3) or
+/// refuses one.
 const POLLING_MS: u64 = 20;
-/// How long to wait for what was killed. Only a process that the kernel cannot end, such as one that waits for a dead NFS
-/// server, takes longer.
+/// How long to wait for what was killed. Only a process that the kernel cannot end, such as one
+/// that waits for a dead NFS server, takes longer.
 const REAPING_MS: u64 = 1_000;
 /// Bytes of output that are kept: the last ones, where a program says what went wrong.
 const KEPT_OUTPUT: usize = 4 * 1024;
@@ -70,7 +72,8 @@ pub(crate) enum Ending {
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) ending: Ending,
-    /// The end of its standard output and standard error: one line, at most 400 characters, nothing that a terminal acts on.
+    /// The end of its standard output and standard error: one line, at most 400 characters, nothing
+    /// that a terminal acts on.
     pub(crate) output: String,
 }
 
@@ -103,8 +106,8 @@ impl Finished {
     }
 }
 
-/// Runs them all at the same time; the answers come in the order of the invocations. Returns at the deadline at the latest,
-/// and a second later if something cannot be killed.
+/// Runs them all at the same time; the answers come in the order of the invocations. Returns at the
+/// deadline at the latest, and a second later if something cannot be killed.
 pub(crate) fn run_all(invocations: &[Invocation<'_>], deadline: Deadline<'_>) -> Vec<Finished> {
     run_watched(invocations, deadline, open_pidfd)
 }
@@ -286,7 +289,8 @@ impl<'c> Running<'c> {
         })
     }
 
-    /// Writes and reads what there is room for, without waiting. How it ended, if it did or has no more time.
+    /// Writes and reads what there is room for, without waiting. How it ended, if it did or has no
+    /// more time.
     fn advance(&mut self, deadline: Deadline<'_>) -> Option<Ending> {
         self.write_input();
         self.read_output();
@@ -335,8 +339,9 @@ impl<'c> Running<'c> {
         }
     }
 
-    /// Kills it and what it started. Its own group is named after it, so this is never the caller's; and it may have left that
-    /// group, so it is killed by itself as well. It was not reaped yet, so its number is nobody else's.
+    /// Kills it and what it started. Its own group is named after it, so this is never the
+    /// caller's; and it may have left that group, so it is killed by itself as well. It was not
+    /// reaped yet, so its number is nobody else's.
     fn kill(&mut self) {
         if let Some(group) = pid(&self.child) {
             let _ = kill_process_group(group, Signal::KILL);

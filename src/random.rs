@@ -1,5 +1,5 @@
-//! Random numbers, from the kernel's generator: a seed or a clock could repeat on hosts that are copies of one image. No decision
-//! reads one.
+//! Random numbers, from the kernel's generator: a seed or a clock could repeat on hosts that are
+//! copies of one image. No decision reads one.
 
 use std::fmt::Write;
 

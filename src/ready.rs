@@ -1,7 +1,7 @@
 //! The workloads' own word on readiness: the `ready` command (design 4.3).
 //!
-//! Part of the observation, so that the decision stays pure. Exit 0 is ready; anything else is not, and why is said. A
-//! workload whose command could not be asked in time is neither.
+//! Part of the observation, so that the decision stays pure. Exit 0 is ready; anything else is not,
+//! and why is said. A workload whose command could not be asked in time is neither.
 
 use tagkeeper_core::model::{Policy, Readiness, Ready};
 use tagkeeper_core::planner::Query;
@@ -28,9 +28,10 @@ impl<'c> Commands<'c> {
         }
     }
 
-    /// Runs the commands that these queries ask for at the same time, each with its query in the environment. The answers come
-    /// in the order of the queries. None means *not asked*: the minute was over, or the pass was, before the command could begin
-    /// or end. That is neither ready nor unready. A command that exceeds its own timeout is not ready.
+    /// Runs the commands that these queries ask for at the same time, each with its query in the
+    /// environment. The answers come in the order of the queries. None means *not asked*: the
+    /// minute was over, or the pass was, before the command could begin or end. That is neither
+    /// ready nor unready. A command that exceeds its own timeout is not ready.
     pub fn ask_all(&mut self, policy: &Policy, queries: &[Query]) -> Vec<Option<Readiness>> {
         if queries.is_empty() {
             return Vec::new();
@@ -133,7 +134,8 @@ mod tests {
     fn who_has_no_time_left_in_the_minute_of_all_is_neither_ready_nor_unready() {
         let dir = tempfile::tempdir().unwrap();
         let begun = dir.path().join("begun");
-        // A minute is over as soon as the slow command runs; what it prints makes the runner look at the clock.
+        // A minute is over as soon as the slow command runs; what it prints makes the runner look
+        // at the clock.
         let clocks = || Reading {
             monotonic_ms: if begun.exists() { 60_001 } else { 1 },
             wall: String::new(),

@@ -1,5 +1,5 @@
-//! A few fields of a few hashes of a Redis server, over its unix socket: as little of the protocol (RESP2) as that takes. Writes
-//! nothing.
+//! A few fields of a few hashes of a Redis server, over its unix socket: as little of the protocol
+//! (RESP2) as that takes. Writes nothing.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -23,7 +23,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Connects to a database. With a limit, no read or write takes longer; without one, the caller sees to it.
+    /// Connects to a database. With a limit, no read or write takes longer; without one, the caller
+    /// sees to it.
     ///
     /// # Errors
     /// The server cannot be reached, or does not have that database.
@@ -59,7 +60,8 @@ impl Redis {
     /// `KEYS pattern`, in order.
     ///
     /// # Errors
-    /// The server does not answer, or with something else, or has more keys than a table of a switch.
+    /// The server does not answer, or with something else, or has more keys than a table of a
+    /// switch.
     pub fn keys(&mut self, pattern: &str) -> Result<Vec<String>> {
         let mut keys = self.ask(&["KEYS", pattern], read_keys)?;
         keys.sort();

@@ -1,13 +1,14 @@
-//! Text from outside (the engine, commands, names of containers) as it may be printed: one line, nothing that a terminal
-//! acts on, and no more of it than a person reads. Pure.
+//! Text from outside (the engine, commands, names of containers) as it may be printed: one line,
+//! nothing that a terminal acts on, and no more of it than a person reads. Pure.
 
 use std::fmt::{self, Display, Write};
 
 /// The most characters of one text from outside that are printed.
 pub const MAX_CHARS: usize = 400;
 
-/// The text in one line of at most [`MAX_CHARS`] characters. Blanks are runs of one; a character that is not printed as
-/// itself becomes the replacement character. What is cut ends in an ellipsis, and is never held in memory.
+/// The text in one line of at most [`MAX_CHARS`] characters. Blanks are runs of one; a character
+/// that is not printed as itself becomes the replacement character. What is cut ends in an
+/// ellipsis, and is never held in memory.
 pub fn clean(text: impl Display) -> String {
     let mut line = Line::default();
     // The one error is that the line is full.

@@ -1,6 +1,8 @@
-//! The file that node_exporter reads: written whole, by a rename, and the one number that the next pass takes from it.
+//! The file that node_exporter reads: written whole, by a rename, and the one number that the next
+//! pass takes from it.
 //!
-//! Knows no metrics but that one; `report::metrics` makes the text. Not durable on purpose: it belongs on a tmpfs.
+//! Knows no metrics but that one; `report::metrics` makes the text. Not durable on purpose: it
+//! belongs on a tmpfs.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -15,12 +17,12 @@ const MODE: u32 = 0o644;
 /// What is read of an earlier file at most, in bytes. A thousand workloads take less.
 const LONGEST: u64 = 4 << 20;
 
-/// Replaces the file. Whoever reads it meanwhile gets the old text or the new one, whole. Only one pass writes at a time: it
-/// holds the lock.
+/// Replaces the file. Whoever reads it meanwhile gets the old text or the new one, whole. Only one
+/// pass writes at a time: it holds the lock.
 ///
 /// # Errors
-/// Also where anything but a regular file has the name: a device or a pipe belongs to somebody else, and so does what is behind
-/// a link.
+/// Also where anything but a regular file has the name: a device or a pipe belongs to somebody
+/// else, and so does what is behind a link.
 pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(meta) if !meta.is_file() => return Err(not_a_file(&meta)),
@@ -78,7 +80,8 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// The value of a metric without labels in the file as it is; none if there is no such file or number in it.
+/// The value of a metric without labels in the file as it is; none if there is no such file or
+/// number in it.
 pub(crate) fn read_value(path: &Path, metric: &str) -> Option<f64> {
     let mut text = String::new();
     let file = open_unfollowed(path).ok()?;
@@ -95,7 +98,8 @@ pub(crate) fn read_value(path: &Path, metric: &str) -> Option<f64> {
         .filter(|value: &f64| value.is_finite())
 }
 
-/// Opens a file to read. Neither a pipe that nobody writes to nor a device holds it up, and a link is not followed.
+/// Opens a file to read. Neither a pipe that nobody writes to nor a device holds it up, and a link
+/// is not followed.
 fn open_unfollowed(path: &Path) -> io::Result<File> {
     let flags =
         OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -1,7 +1,8 @@
-//! What takes an engine of its own: clean-up commands, which take whatever they find, and a disk that is to be full.
+//! What takes an engine of its own: clean-up commands, which take whatever they find, and a disk
+//! that is to be full.
 //!
-//! Each test starts one by `scripts/with-engine`, and runs itself again beside it. Needs root, what that script needs, and a
-//! loop device.
+//! Each test starts one by `scripts/with-engine`, and runs itself again beside it. Needs root, what
+//! that script needs, and a loop device.
 #![cfg(test)]
 
 #[path = "support/beside.rs"]
@@ -32,7 +33,8 @@ use anyhow::Result;
 
 use beside::{PLACE, again, beside_an_engine, with_engine};
 
-/// Makes a filesystem of 256 MiB, mounts it where only this script and what it starts see that, and runs the rest there.
+/// Makes a filesystem of 256 MiB, mounts it where only this script and what it starts see that, and
+/// runs the rest there.
 const ON_A_SMALL_DISK: &str = r#"
     truncate --size 256M "$1/disk"
     mkfs.ext4 -q -F -m 0 "$1/disk"
@@ -43,8 +45,9 @@ const ON_A_SMALL_DISK: &str = r#"
     "$@"
 "#;
 
-/// Runs a test beside an engine of the machine's version, whose data is on a filesystem of 256 MiB. (An engine in a root of
-/// its own names a directory of that root, and there is nothing to see of it from here.)
+/// Runs a test beside an engine of the machine's version, whose data is on a filesystem of 256 MiB.
+/// (An engine in a root of its own names a directory of that root, and there is nothing to see of
+/// it from here.)
 fn on_a_small_disk(name: &str, test: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if let Some(place) = env::var_os(PLACE) {
         return test(Path::new(&place));

@@ -1,8 +1,9 @@
-//! tagkeeper on a booted system: systemd as PID 1 in a container of the private engine, tagkeeper put there by its Debian
-//! package, its timer firing by itself, its service locked down, reaching that same engine and telling of it.
+//! tagkeeper on a booted system: systemd as PID 1 in a container of the private engine, tagkeeper
+//! put there by its Debian package, its timer firing by itself, its service locked down, reaching
+//! that same engine and telling of it.
 //!
-//! Run by `make test`; without its engine every test fails. The circle takes about four minutes, as it waits for a timer
-//! that nobody can hurry.
+//! Run by `make test`; without its engine every test fails. The circle takes about four minutes, as
+//! it waits for a timer that nobody can hurry.
 
 #![cfg(test)]
 

@@ -13,7 +13,8 @@ use tagkeeper_core::model::{
 };
 use tagkeeper_core::planner::Query;
 
-/// An engine with a hundred images that nobody wants. It answers the first look; then the pass's time is over.
+/// An engine with a hundred images that nobody wants. It answers the first look; then the pass's
+/// time is over.
 struct Slow {
     looks: usize,
     calls_after: usize,

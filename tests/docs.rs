@@ -1,5 +1,5 @@
-//! The documents against the program and against each other: what they tell people to type is what it takes, and what
-//! is cited is there.
+//! The documents against the program and against each other: what they tell people to type is what
+//! it takes, and what is cited is there.
 
 #![cfg(test)]
 
@@ -30,8 +30,8 @@ fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// What is to be typed: lines of a block, after the prompt if there is one, and what stands in backquotes. A line ends where
-/// the shell takes over, or a comment begins.
+/// What is to be typed: lines of a block, after the prompt if there is one, and what stands in
+/// backquotes. A line ends where the shell takes over, or a comment begins.
 fn calls(text: &str) -> Vec<String> {
     let mut calls = Vec::new();
     let mut in_block = false;
@@ -136,7 +136,8 @@ fn tree() -> Vec<(PathBuf, String)> {
     found.into_iter().flatten().collect()
 }
 
-/// The text without its line breaks and the marks of comments, so that a citation may go over two lines.
+/// The text without its line breaks and the marks of comments, so that a citation may go over two
+/// lines.
 fn flowing(text: &str) -> String {
     let lines = text.lines().map(str::trim_start);
     let bare = lines.map(|line| line.trim_start_matches(['/', '!', '#', '*', '>']).trim());

@@ -1,8 +1,10 @@
-//! What tagkeeper relies on an engine for, as a table of calls: each is made by the program's own client, on the engine of the
-//! fault tests, which is in memory, and on a real one. What the fault tests prove on the one is so on the other.
+//! What tagkeeper relies on an engine for, as a table of calls: each is made by the program's own
+//! client, on the engine of the fault tests, which is in memory, and on a real one. What the fault
+//! tests prove on the one is so on the other.
 //!
-//! The real engine is that of `scripts/with-engine`; `scripts/test-engines` runs this on all of them. A row that comes out
-//! differently from engine to engine says so: nothing may be concluded from such an answer alone.
+//! The real engine is that of `scripts/with-engine`; `scripts/test-engines` runs this on all of
+//! them. A row that comes out differently from engine to engine says so: nothing may be concluded
+//! from such an answer alone.
 #![cfg(test)]
 
 #[path = "engine_contract/calls.rs"]

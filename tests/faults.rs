@@ -1,11 +1,13 @@
-//! The real program against a fake engine that fails in every way that an engine can, and the stories of the design on
-//! a clock that the tests move.
+//! The real program against a fake engine that fails in every way that an engine can, and the
+//! stories of the design on a clock that the tests move.
 //!
-//! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing` spoils what it sees,
-//! `answers` has answers that no question fits, `acting` spoils what it does, `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`, `ready`,
-//! `pins`, `pressure` and `people` tell what must happen, and `examples` what the policies in `config/examples` do; `asking` and
-//! `watching` sit before a terminal, `explaining` asks about one image, `schema` reads what is printed for programs, `messages`
-//! what is said of failures. Needs root, for the clock.
+//! `fake` proves the fake itself, with a raw client. Everything else runs the program: `observing`
+//! spoils what it sees, `answers` has answers that no question fits, `acting` spoils what it does,
+//! `files` what it reads and writes; `idle` counts, and `tally` what is counted; `stories`,
+//! `ready`, `pins`, `pressure` and `people` tell what must happen, and `examples` what the policies
+//! in `config/examples` do; `asking` and `watching` sit before a terminal, `explaining` asks about
+//! one image, `schema` reads what is printed for programs, `messages` what is said of failures.
+//! Needs root, for the clock.
 
 #[cfg(test)]
 #[path = "support/docker.rs"]

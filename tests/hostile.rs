@@ -1,5 +1,5 @@
-//! Hostile surroundings, told of the whole program on the fake engine: what the disk, the clock, the engine and other
-//! passes can do to it, and the outcome that the design demands.
+//! Hostile surroundings, told of the whole program on the fake engine: what the disk, the clock,
+//! the engine and other passes can do to it, and the outcome that the design demands.
 //!
 //! | surroundings | where |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! What the journal gets, on its own protocol: a socket of the test's own stands for journald.
 //!
-//! The socket's path is fixed, so the test runs itself once more in a mount namespace where `/run` is its own. This
-//! takes root, as `make test` has it.
+//! The socket's path is fixed, so the test runs itself once more in a mount namespace where `/run`
+//! is its own. This takes root, as `make test` has it.
 
 use std::fs::File;
 use std::io;
@@ -37,8 +37,8 @@ fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
-/// Runs a test once more, inside, with its stderr in a file, which `$JOURNAL_STREAM` names or does not. Returns what was
-/// written to stderr.
+/// Runs a test once more, inside, with its stderr in a file, which `$JOURNAL_STREAM` names or does
+/// not. Returns what was written to stderr.
 fn run_inside(test: &str, stderr_is_named: bool) -> io::Result<String> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("stderr");
@@ -159,7 +159,8 @@ fn receive(journal: &UnixDatagram) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether an entry of the journal's native protocol has a field: name, newline, length in eight bytes, value, newline.
+/// Whether an entry of the journal's native protocol has a field: name, newline, length in eight
+/// bytes, value, newline.
 fn has_field(entry: &[u8], name: &str, value: &str) -> bool {
     let length = value.len() as u64;
     let field = [

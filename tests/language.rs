@@ -1,5 +1,5 @@
-//! What the program, its schemas and its manual say to people is plain English: none of the turns of phrase that an earlier edition
-//! had and that readers stumbled over.
+//! What the program, its schemas and its manual say to people is plain English: none of the turns
+//! of phrase that an earlier edition had and that readers stumbled over.
 
 #![cfg(test)]
 

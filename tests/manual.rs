@@ -1,5 +1,5 @@
-//! The man pages and the completions say what the program does: no option, command or key too few, none too many, and
-//! nothing that `man` or a shell stumbles over.
+//! The man pages and the completions say what the program does: no option, command or key too few,
+//! none too many, and nothing that `man` or a shell stumbles over.
 
 #![cfg(test)]
 

@@ -1,5 +1,5 @@
-//! Metrics where they are read: the real program, Debian's node_exporter, Prometheus and Alertmanager on loopback, and what
-//! ships for them: rules, an example, dashboards.
+//! Metrics where they are read: the real program, Debian's node_exporter, Prometheus and
+//! Alertmanager on loopback, and what ships for them: rules, an example, dashboards.
 //!
 //! `make test` installs them; without them every test that needs one fails.
 

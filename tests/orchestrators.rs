@@ -1,9 +1,10 @@
-//! tagkeeper beside orchestrators that other people wrote, each on an engine of its own, with a real registry: what it does to
-//! the images is what they need.
+//! tagkeeper beside orchestrators that other people wrote, each on an engine of its own, with a
+//! real registry: what it does to the images is what they need.
 //!
-//! The orchestrator runs in real time, and a story waits for what it does; tagkeeper's clock is moved, so that nothing waits
-//! for a soak. What is asserted is what the engine has: images, names and containers. The policy is the one of
-//! `config/examples`, with the names of the story. `make test-orchestrators` runs these tests alone.
+//! The orchestrator runs in real time, and a story waits for what it does; tagkeeper's clock is
+//! moved, so that nothing waits for a soak. What is asserted is what the engine has: images, names
+//! and containers. The policy is the one of `config/examples`, with the names of the story. `make
+//! test-orchestrators` runs these tests alone.
 #![cfg(test)]
 
 #[path = "support/beside.rs"]

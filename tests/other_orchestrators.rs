@@ -1,5 +1,5 @@
-//! The stories of tests/orchestrators.rs, played by orchestrators that `make test-orchestrators` installs. No part of
-//! `make test`.
+//! The stories of tests/orchestrators.rs, played by orchestrators that `make test-orchestrators`
+//! installs. No part of `make test`.
 #![cfg(test)]
 
 #[path = "support/beside.rs"]

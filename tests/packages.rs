@@ -1,5 +1,6 @@
-//! What `make install` puts on a host, and that both packages hold the same: made as `make deb` and `make rpm` make them, but
-//! for the optimisation of the programs (scripts/test-package). The Debian package on a booted system: tests/booted.
+//! What `make install` puts on a host, and that both packages hold the same: made as `make deb` and
+//! `make rpm` make them, but for the optimisation of the programs (scripts/test-package). The
+//! Debian package on a booted system: tests/booted.
 
 #![cfg(test)]
 

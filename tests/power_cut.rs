@@ -1,8 +1,9 @@
-//! The power cut: whatever part of the recorded writes has reached the disk, the state is an old or a new one, whole
-//! (design 5.1). A save that has returned is never taken back.
+//! The power cut: whatever part of the recorded writes has reached the disk, the state is an old or
+//! a new one, whole (design 5.1). A save that has returned is never taken back.
 //!
-//! `record` runs saves under strace and turns what they did into operations; `disk` is a model of a disk that holds any
-//! part of the operations that were not synced; here every disk that a cut can leave is loaded and judged.
+//! `record` runs saves under strace and turns what they did into operations; `disk` is a model of a
+//! disk that holds any part of the operations that were not synced; here every disk that a cut can
+//! leave is loaded and judged.
 #![cfg(test)]
 
 #[path = "power_cut/disk.rs"]
@@ -110,8 +111,9 @@ struct Verdict {
     wrong: BTreeSet<(usize, Seen)>,
 }
 
-/// Cuts the power after each of the operations, and looks at every disk that this may leave. Where a corrupt state was
-/// left in the beginning, the cuts begin with it, and it must stay on the disk under one name or another.
+/// Cuts the power after each of the operations, and looks at every disk that this may leave. Where
+/// a corrupt state was left in the beginning, the cuts begin with it, and it must stay on the disk
+/// under one name or another.
 fn cut_everywhere(ops: &[Op]) -> Verdict {
     let mut bench = Bench::new();
     let mut volatile = Volatile::default();
@@ -148,7 +150,8 @@ fn cut_everywhere(ops: &[Op]) -> Verdict {
     verdict
 }
 
-/// The letter of a step in the recording: `!` leaves a corrupt state, `-` sets it aside, and others save.
+/// The letter of a step in the recording: `!` leaves a corrupt state, `-` sets it aside, and others
+/// save.
 fn seen_of(marker: char) -> Seen {
     match marker {
         '!' => Seen::Corrupt,
@@ -174,7 +177,8 @@ fn survives(name: &str, ops: &[Op], at_least: usize) {
     assert!(verdict.disks >= at_least, "{verdict:?}");
 }
 
-/// The first save, the same size, less, more, more than what is reserved; then the same by another lock holder.
+/// The first save, the same size, less, more, more than what is reserved; then the same by another
+/// lock holder.
 const SIZES: &str = "lock a6000 b6000 c900 d14000 e30000 lock f6000 g900";
 
 #[test]

@@ -1,6 +1,7 @@
 //! Names of images against the grammar's own implementation: `oci-spec` parses what `image` parses.
 //!
-//! The crate is not in the program because each start of it compiles a large regular expression (ARCHITECTURE.md).
+//! The crate is not in the program because each start of it compiles a large regular expression
+//! (ARCHITECTURE.md).
 #![cfg(test)]
 
 use std::str::FromStr;
@@ -56,7 +57,8 @@ proptest! {
     fn a_name_parses_as_the_distribution_specification_says(text in names()) {
         let (ours, theirs) = (Reference::parse(&text), oracle(&text));
         prop_assert_eq!(ours.is_ok(), theirs.is_some(), "{}: {:?}", text, ours);
-        // An upper-case first component is a registry for Docker, and a path for oci-spec. Both take it.
+        // An upper-case first component is a registry for Docker, and a path for oci-spec. Both
+        // take it.
         let shouts = text.split('/').next().is_some_and(|first| first.bytes().any(|b| b.is_ascii_uppercase()));
         if let (Ok(ours), Some((repository, name)), false) = (ours, theirs, shouts && text.contains('/')) {
             prop_assert_eq!(ours.repository(), &Repository::parse(&repository).unwrap(), "{}", text);

@@ -1,5 +1,6 @@
-//! The ready commands that ship: `sonic` against a real Redis server, `exec` in real containers, `http` on loopback and at a
-//! container's address. Whatever answers wrongly, too much or not at all is not ready, and in time.
+//! The ready commands that ship: `sonic` against a real Redis server, `exec` in real containers,
+//! `http` on loopback and at a container's address. Whatever answers wrongly, too much or not at
+//! all is not ready, and in time.
 //!
 //! Run by `make test`; without its engine or its Redis server every test that needs one fails.
 

@@ -1,7 +1,9 @@
-//! The requirements of design section 2, each as a story on a real engine, with images pulled from a real registry.
+//! The requirements of design section 2, each as a story on a real engine, with images pulled from
+//! a real registry.
 //!
-//! Beside them, `traps` tells those of section 3 that only a real engine can set, `survival` kills the program at every
-//! call it makes, and `faults` fails each of them. Run by `make test`; without its engine every story fails.
+//! Beside them, `traps` tells those of section 3 that only a real engine can set, `survival` kills
+//! the program at every call it makes, and `faults` fails each of them. Run by `make test`; without
+//! its engine every story fails.
 
 #[path = "requirements/between.rs"]
 mod between;
@@ -291,7 +293,8 @@ fn r7_a_dry_run_promotes_nothing_and_its_image_stays() -> Result<()> {
     assert_eq!(host.id("local:latest")?, local_v1);
     assert!(host.status_json(now + 1)?["pending"].is_null());
 
-    // It idles, and goes on idling when the local container stops: nothing says that it has woken up.
+    // It idles, and goes on idling when the local container stops: nothing says that it has woken
+    // up.
     gives_way(&host)?;
     let now = soak(&host, now + MINUTE)?;
     assert_eq!(host.id("local:latest")?, local_v1);

@@ -9,7 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs them by `sh`.
+/// Where scripts are. Those of the RPM package have no first line that names their shell: rpm runs
+/// them by `sh`.
 const PLACES: [&str; 11] = [
     ".ci",
     "bench",

@@ -1,11 +1,11 @@
-//! SONiC's flows, played on the fake engine with the policies and programs that ship for them: `multi_asic` has a switch with
-//! several ASICs, `hook` the way back to SONiC's own daemon, `packages`
-//! the features of sonic-package-manager and debug images, `kube` what runs in pods for good, `upstream` the rows
-//! of SONiC's own tests, `migration` the way to the next SONiC image, `by_hand`
-//! what an operator types, `init` the first policy, `ways` the way in and the
-//! way back.
+//! SONiC's flows, played on the fake engine with the policies and programs that ship for them:
+//! `multi_asic` has a switch with several ASICs, `hook` the way back to SONiC's own daemon,
+//! `packages` the features of sonic-package-manager and debug images, `kube` what runs in pods for
+//! good, `upstream` the rows of SONiC's own tests, `migration` the way to the next SONiC image,
+//! `by_hand` what an operator types, `init` the first policy, `ways` the way in and the way back.
 //!
-//! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root, for the clock.
+//! What SONiC does is restated from sonic-buildimage 086b03b, as docs/sonic.md has it. Needs root,
+//! for the clock.
 
 #![cfg(test)]
 

@@ -1,5 +1,5 @@
-//! The engine's two lists, a line each, and on a third line an inspect that goes for every container: any bytes are a world
-//! or an error, and what is a world can be decided on.
+//! The engine's two lists, a line each, and on a third line an inspect that goes for every
+//! container: any bytes are a world or an error, and what is a world can be decided on.
 #![no_main]
 
 use std::collections::BTreeMap;

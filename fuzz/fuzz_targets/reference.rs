@@ -1,4 +1,5 @@
-//! References and repositories: what is accepted prints as something that is accepted and means the same.
+//! References and repositories: what is accepted prints as something that is accepted and means the
+//! same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! State bytes: any are a state, a newer one or a corrupt one; and what this program writes it reads again.
+//! State bytes: any are a state, a newer one or a corrupt one; and what this program writes it
+//! reads again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

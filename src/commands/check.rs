@@ -1,7 +1,8 @@
-//! `check`: reads the policy and reports every error in it, and what is valid but probably a mistake.
+//! `check`: reads the policy and reports every error in it, and what is valid but probably a
+//! mistake.
 //!
-//! Some of it only the host knows: whether a program is there, whether the engine has the repositories. What cannot be looked
-//! at is said, and is no error.
+//! Some of it only the host knows: whether a program is there, whether the engine has the
+//! repositories. What cannot be looked at is said, and is no error.
 
 use tagkeeper_core::model::Observation;
 

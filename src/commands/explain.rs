@@ -41,8 +41,8 @@ pub(super) fn explain(
     Ok(looked.exit())
 }
 
-/// The reports of the one image that a person means: by a name of it, its version, or the beginning of its id. The same
-/// image can be that of several workloads.
+/// The reports of the one image that a person means: by a name of it, its version, or the beginning
+/// of its id. The same image can be that of several workloads.
 ///
 /// # Errors
 /// Nothing is meant, or several images are: what to type instead, for people.
@@ -61,8 +61,8 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
                 || (name.is_some() && Reference::parse(known).ok() == name)
         })
     };
-    // A name that was not written down, of an image that is gone: its version says which, among the workloads that have the
-    // repository.
+    // A name that was not written down, of an image that is gone: its version says which, among the
+    // workloads that have the repository.
     let had_version = |report: &&ImageReport| {
         let tag = name.as_ref().and_then(Reference::version_tag);
         asked.contains(':')

@@ -1,5 +1,5 @@
-//! `init`: looks at the engine and prints a starter policy; on a SONiC switch, also at `CONFIG_DB`. Needs no policy, and changes
-//! nothing.
+//! `init`: looks at the engine and prints a starter policy; on a SONiC switch, also at `CONFIG_DB`.
+//! Needs no policy, and changes nothing.
 
 use std::path::Path;
 use std::time::Duration;

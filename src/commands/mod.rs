@@ -1,9 +1,11 @@
 //! The commands: each puts policy, state, engine and report together, and says how it ended.
 //!
-//! The only place where files, engine and report meet. It decides nothing; the planner does, through `reconcile`. A file for
-//! each kind: [`reconcile`] is the pass, [`show`] is `plan` and `status`, [`explain`] shows one image, [`watch`] does so each
-//! second, [`check`] reads the policy alone, [`init`] drafts one, [`rollback`] is what a person asks for, [`wait`] waits for an
-//! upgrade. [`terminal`] is what they know of the terminal, [`timer`] of systemd; here is what they share.
+//! The only place where files, engine and report meet. It decides nothing; the planner does,
+//! through `reconcile`. A file for each kind: [`reconcile`] is the pass, [`show`] is `plan` and
+//! `status`, [`explain`] shows one image, [`watch`] does so each second, [`check`] reads the policy
+//! alone, [`init`] drafts one, [`rollback`] is what a person asks for, [`wait`] waits for an
+//! upgrade. [`terminal`] is what they know of the terminal, [`timer`] of systemd; here is what they
+//! share.
 
 mod check;
 mod explain;
@@ -41,8 +43,8 @@ use show::{Subject, View};
 
 /// Where the state is kept when neither the command line nor systemd says.
 const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
-/// The pass's own deadline: after it no call begins, and what is left is left to the next pass (design 4.7). Shorter than the
-/// unit's, so that the pass can say what happened.
+/// The pass's own deadline: after it no call begins, and what is left is left to the next pass
+/// (design 4.7). Shorter than the unit's, so that the pass can say what happened.
 const PASS_MS: u64 = 5 * 60 * 1000;
 /// Bytes of the id of an event: receivers tell repeats by it, over all hosts and for ever.
 const EVENT_ID_BYTES: usize = 16;
@@ -76,7 +78,8 @@ impl CommandError {
     }
 }
 
-/// Reads the clocks. `main` has the only one; what lasts longer than a moment asks it more than once.
+/// Reads the clocks. `main` has the only one; what lasts longer than a moment asks it more than
+/// once.
 pub type Clocks = dyn Fn() -> Reading;
 
 /// The lock for what a person asked for: a pass may hold it for as long as it lasts.
@@ -309,7 +312,8 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// Runs the hooks for what happened. Takes the lock, once they have ended, to note which of them succeeded.
+    /// Runs the hooks for what happened. Takes the lock, once they have ended, to note which of
+    /// them succeeded.
     fn run_hooks(&self, dir: &StateDir, clocks: &Clocks) {
         if self.for_hooks.is_empty() {
             return;

@@ -34,8 +34,8 @@ pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Comm
 fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, CommandError> {
     let settings = load_policy(options)?;
     let mut lock = dir.lock().map_err(|error| error_of_lock(dir, error))?;
-    // Not before: whoever had the lock until now may have saved a later time, and an earlier one would look like a reboot
-    // (design 5.2).
+    // Not before: whoever had the lock until now may have saved a later time, and an earlier one
+    // would look like a reboot (design 5.2).
     let reading = clocks();
     let deadline = Deadline::after(clocks, PASS_MS);
     confine_writes(&settings, dir);
@@ -62,8 +62,8 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
     ended.map(|(_, exit)| exit)
 }
 
-/// Before the engine's first answer: whatever it is, nothing is written but the state and the metrics. What the kernel does not
-/// know of it is missing (SECURITY.md).
+/// Before the engine's first answer: whatever it is, nothing is written but the state and the
+/// metrics. What the kernel does not know of it is missing (SECURITY.md).
 fn confine_writes(settings: &Settings, dir: &StateDir) {
     let runtime = last_pass::directory();
     let metrics = settings.metrics.textfile.as_deref().and_then(Path::parent);
@@ -83,7 +83,8 @@ fn confine_writes(settings: &Settings, dir: &StateDir) {
     }
 }
 
-/// Notes when the pass ended and how, for `status`. A lock that is held says nothing about passes: another one is at work.
+/// Notes when the pass ended and how, for `status`. A lock that is held says nothing about passes:
+/// another one is at work.
 fn note_pass(dir: &StateDir, clocks: &Clocks, ended: Result<&Exit, &CommandError>) {
     let (exit, error) = match ended {
         Ok(exit) => (*exit, None),
@@ -172,8 +173,8 @@ impl Run<'_> {
     }
 }
 
-/// Writes the metrics of a pass that held the lock, however it ended. Where they cannot be written, the pass is as good as it
-/// was: the log says so, and whoever scrapes sees a file that is old.
+/// Writes the metrics of a pass that held the lock, however it ended. Where they cannot be written,
+/// the pass is as good as it was: the log says so, and whoever scrapes sees a file that is old.
 fn write_metrics(
     settings: &Settings,
     reading: &Reading,
@@ -206,8 +207,8 @@ fn write_metrics(
     }
 }
 
-/// Claims the events of earlier passes whose hooks are due again, whatever becomes of this pass. What cannot be noted is not
-/// claimed: it would be sent every minute.
+/// Claims the events of earlier passes whose hooks are due again, whatever becomes of this pass.
+/// What cannot be noted is not claimed: it would be sent every minute.
 fn claim_waiting(lock: &mut Lock, sink: &mut Log<'_>, state: &mut State, reading: &Reading) {
     if state.undelivered.is_empty() {
         return;
@@ -229,7 +230,8 @@ fn claim_waiting(lock: &mut Lock, sink: &mut Log<'_>, state: &mut State, reading
     sink.for_hooks.extend(claimed.due);
 }
 
-/// Saves a state of an earlier format, or one that a rejection has taken something out of, in the present form.
+/// Saves a state of an earlier format, or one that a rejection has taken something out of, in the
+/// present form.
 fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
     for dropped in lock.dropped() {
         let message = format!(
@@ -244,7 +246,8 @@ fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A pass goes on without a state that cannot be read, but the file is kept, and the pass counts as failed.
+/// A pass goes on without a state that cannot be read, but the file is kept, and the pass counts as
+/// failed.
 fn load_or_set_aside(
     dir: &StateDir,
     lock: &mut Lock,

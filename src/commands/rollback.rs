@@ -39,8 +39,8 @@ impl How {
 
 /// Rolls back, once the person at the terminal has seen what will happen and agreed.
 ///
-/// The lock is not held while a person thinks, or no pass could run. So what they were shown is decided once more under the
-/// lock, and if it has become something else, nothing is done.
+/// The lock is not held while a person thinks, or no pass could run. So what they were shown is
+/// decided once more under the lock, and if it has become something else, nothing is done.
 pub(super) fn rollback(
     options: &Options,
     clocks: &Clocks,

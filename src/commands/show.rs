@@ -99,7 +99,8 @@ impl Unseen {
         }
     }
 
-    /// When the last pass ended, how, and whether the timer is active: `status` says so without the engine, too.
+    /// When the last pass ended, how, and whether the timer is active: `status` says so without the
+    /// engine, too.
     pub(super) fn last_pass(&self, subject: &Subject<'_>, page: Page) -> String {
         let shown = self.preface.as_ref();
         let shown = shown.filter(|_| subject.view == View::Status);
@@ -203,7 +204,8 @@ fn observe(
     let mut commands = ready::Commands::new(deadline);
     let mut ask = |queries: &[_]| commands.ask_all(&settings.policy, queries);
     let mut answers = ReadyAnswers::new(&mut ask);
-    // `ready` commands are for passes and for what shows the next pass; `status` runs none (design 4.3).
+    // `ready` commands are for passes and for what shows the next pass; `status` runs none (design
+    // 4.3).
     let answers = (view == View::Plan).then_some(&mut answers);
     reconcile::observe_for(&mut engine, &settings.policy, state, now, answers)
         .map_err(|error| CommandError::new(Exit::Unavailable, error))

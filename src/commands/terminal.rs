@@ -1,5 +1,5 @@
-//! What the commands know of the terminal: whether there is one, its size, whether it is to have colours, and what a person
-//! answers there.
+//! What the commands know of the terminal: whether there is one, its size, whether it is to have
+//! colours, and what a person answers there.
 
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -29,12 +29,14 @@ pub(super) fn errors_have_colors(options: &Options) -> bool {
     page(options, &std::io::stderr()).colors
 }
 
-/// Whether there is a person to ask: what is asked is seen, and the answer can be typed. Standard output may go elsewhere.
+/// Whether there is a person to ask: what is asked is seen, and the answer can be typed. Standard
+/// output may go elsewhere.
 pub(super) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// Shows something and asks a person about it. Only `y` or `yes` is a yes; the end of the input is a no.
+/// Shows something and asks a person about it. Only `y` or `yes` is a yes; the end of the input is
+/// a no.
 pub(super) fn asks(shown: &str, question: &str) -> std::io::Result<bool> {
     let mut stderr = std::io::stderr().lock();
     write!(stderr, "{shown}{question} [y/N] ")?;
@@ -54,8 +56,8 @@ fn is_yes(answer: &str) -> bool {
         .any(|yes| answer.eq_ignore_ascii_case(yes))
 }
 
-/// Whether the environment has nothing against colours: `NO_COLOR` (no-color.org: set, and not empty), and a terminal
-/// that knows none.
+/// Whether the environment has nothing against colours: `NO_COLOR` (no-color.org: set, and not
+/// empty), and a terminal that knows none.
 fn wants_colors(variable: impl Fn(&str) -> Option<String>) -> bool {
     let refused = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     !refused && variable("TERM").is_some_and(|terminal| terminal != "dumb")

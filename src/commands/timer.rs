@@ -1,4 +1,5 @@
-//! Whether systemd's timer starts passes. For people: no decision depends on it, and where systemd does not answer, nothing is said.
+//! Whether systemd's timer starts passes. For people: no decision depends on it, and where systemd
+//! does not answer, nothing is said.
 
 use std::path::Path;
 
@@ -7,10 +8,12 @@ use crate::process::{self, Ending, Invocation};
 
 /// There, systemd runs the host.
 const SYSTEMD: &str = "/run/systemd/system";
-/// How long systemd may take, in milliseconds. A host in trouble must not keep `status` from being printed.
+/// How long systemd may take, in milliseconds. A host in trouble must not keep `status` from being
+/// printed.
 const TIMEOUT_MS: u64 = 2_000;
 
-/// systemd's word for the timer: `active`, `inactive`, `failed`; none where systemd does not run the host, or does not answer.
+/// systemd's word for the timer: `active`, `inactive`, `failed`; none where systemd does not run
+/// the host, or does not answer.
 pub(super) fn state(deadline: Deadline<'_>) -> Option<String> {
     if !Path::new(SYSTEMD).is_dir() {
         return None;

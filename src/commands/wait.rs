@@ -1,5 +1,5 @@
-//! `wait`: blocks until an upgrade is proven or has failed, by what the passes write into the state. Asks the engine nothing and
-//! changes nothing.
+//! `wait`: blocks until an upgrade is proven or has failed, by what the passes write into the
+//! state. Asks the engine nothing and changes nothing.
 
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -16,7 +16,8 @@ use crate::duration::compact;
 use crate::exit::Exit;
 use crate::report::words;
 
-/// How long a failure from before the wait counts for nothing, in milliseconds: two passes look at what was deployed since.
+/// How long a failure from before the wait counts for nothing, in milliseconds: two passes look at
+/// what was deployed since.
 const OLD_FAILURE_MS: u64 = 150 * 1000;
 /// Between two looks at the state. A pass writes it once a minute at most.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -203,7 +204,8 @@ impl Wanted {
         }
     }
 
-    /// Whether a version of an image is what is waited for: the image that was pending, if there was one.
+    /// Whether a version of an image is what is waited for: the image that was pending, if there
+    /// was one.
     fn is_it(&self, version: &Version, image: &ImageId) -> bool {
         match &self.image {
             Some(followed) => followed == image,

@@ -1,7 +1,8 @@
 //! `status --watch`: the same look again each second, drawn over the last one.
 //!
-//! It ends by Ctrl-C, which needs no handler: nothing of the terminal is changed that would have to be put back. Each look
-//! is whole, with policy, state and clocks read anew; one that fails is shown, and the next second is another.
+//! It ends by Ctrl-C, which needs no handler: nothing of the terminal is changed that would have to
+//! be put back. Each look is whole, with policy, state and clocks read anew; one that fails is
+//! shown, and the next second is another.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -68,8 +69,8 @@ fn frame(
     ))
 }
 
-/// A frame in place of the last one. What does not fit the terminal is left out, or it would scroll; the last row then says how
-/// much that is.
+/// A frame in place of the last one. What does not fit the terminal is left out, or it would
+/// scroll; the last row then says how much that is.
 fn over_the_last(frame: &str, rows: usize, columns: usize) -> String {
     let lines: Vec<&str> = frame.lines().collect();
     let usable = rows.saturating_sub(1);

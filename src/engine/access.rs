@@ -1,4 +1,5 @@
-//! Why an engine's socket did not let us in, and what to do about it: for people, when it has failed already.
+//! Why an engine's socket did not let us in, and what to do about it: for people, when it has
+//! failed already.
 
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
@@ -7,7 +8,8 @@ use std::path::Path;
 
 /// Where engines listen by default.
 const USUAL_SOCKETS: [&str; 2] = ["/run/docker.sock", "/run/podman/podman.sock"];
-/// Whose names are asked for: the system's own lists. What is only in a directory service is shown by its number.
+/// Whose names are asked for: the system's own lists. What is only in a directory service is shown
+/// by its number.
 const GROUPS: &str = "/etc/group";
 const USERS: &str = "/etc/passwd";
 /// Read and write, for the group: what it takes to speak to a socket.

@@ -1,9 +1,11 @@
-//! What the answers of an engine mean: the few fields that decisions read, made into plain data of the model.
+//! What the answers of an engine mean: the few fields that decisions read, made into plain data of
+//! the model.
 //!
-//! Knows no requests. Each answer is read from its bytes, by a struct that skips all that no decision reads; those of the two
-//! lists borrow what they keep, for an idle pass does little but read them. A field that decisions rest on must be there:
-//! without it the answer is a partial one, and an error. What is odd in one item (a state that is not known, a size of -1,
-//! names that are `null`) is no reason to give up on an answer.
+//! Knows no requests. Each answer is read from its bytes, by a struct that skips all that no
+//! decision reads; those of the two lists borrow what they keep, for an idle pass does little but
+//! read them. A field that decisions rest on must be there: without it the answer is a partial one,
+//! and an error. What is odd in one item (a state that is not known, a size of -1, names that are
+//! `null`) is no reason to give up on an answer.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,12 +29,14 @@ use super::{Inspected, Lists};
 const NEVER: &str = "0001-01-01T00:00:00Z";
 /// What Docker lists as the name of an image without one.
 const NO_NAME: &str = "<none>";
-/// More than this of one kind are on no host: an engine that lists them is broken, and would cost memory without measure.
+/// More than this of one kind are on no host: an engine that lists them is broken, and would cost
+/// memory without measure.
 const MAX_ITEMS: usize = 100_000;
 /// Up to so many names are compared with each other; more are sorted.
 const FEW_NAMES: usize = 8;
 
-/// Reads the bodies of the two lists: what [`Engine::observe`](super::Engine::observe) makes of them.
+/// Reads the bodies of the two lists: what [`Engine::observe`](super::Engine::observe) makes of
+/// them.
 ///
 /// # Errors
 /// When one of them is no such list, or lacks what an image or a container cannot be without.
@@ -113,7 +117,8 @@ fn read_list<'a, T: Deserialize<'a>>(
     Ok(json.end()?)
 }
 
-/// Some engines list an image once for each of its platforms or names: it is one image, with all that was said of it.
+/// Some engines list an image once for each of its platforms or names: it is one image, with all
+/// that was said of it.
 fn merge_repeated(mut images: Vec<Image>) -> Vec<Image> {
     let mut order: Vec<usize> = (0..images.len()).collect();
     order.sort_by(|&a, &b| images[a].id.cmp(&images[b].id));
@@ -152,7 +157,8 @@ fn merge_repeated(mut images: Vec<Image>) -> Vec<Image> {
         .collect()
 }
 
-/// Each name once, in the order in which they came. Docker lists a digest among the tags as well (moby/moby#48063).
+/// Each name once, in the order in which they came. Docker lists a digest among the tags as well
+/// (moby/moby#48063).
 fn name_once(references: &mut Vec<Reference>) {
     if references.len() <= FEW_NAMES {
         let mut at = 1;
@@ -288,7 +294,8 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
     })
 }
 
-/// Where the engine's data is, from the bytes of what it says of itself; empty where it does not say.
+/// Where the engine's data is, from the bytes of what it says of itself; empty where it does not
+/// say.
 pub(super) fn read_data_root(body: &[u8]) -> anyhow::Result<String> {
     #[derive(Deserialize)]
     struct Info {
@@ -393,8 +400,8 @@ struct ListedImage<'a, L> {
     labels: Option<L>,
 }
 
-/// Docker and Podman list no names at all as `null`. They have to list it: an image whose names were left out is not
-/// nameless.
+/// Docker and Podman list no names at all as `null`. They have to list it: an image whose names
+/// were left out is not nameless.
 fn null_is_none_of_them<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -404,7 +411,8 @@ where
 }
 
 impl<L: ImageLabels> ListedImage<'_, L> {
-    /// The image, whose names share what they can with each other and with another's: the last few are looked at.
+    /// The image, whose names share what they can with each other and with another's: the last few
+    /// are looked at.
     fn beside(&self, neighbours: &[Reference], labels: &[&str]) -> anyhow::Result<Image> {
         let names = self.tags.iter().chain(&self.digests).flatten();
         let labels = self.labels.as_ref().map(|all| all.pick(labels));
@@ -578,15 +586,15 @@ impl TryFrom<ListedContainer<'_>> for Container {
     }
 }
 
-/// A name of a container's own, without the engine's leading slash. `/web/app` is what another container calls this one: a
-/// link.
+/// A name of a container's own, without the engine's leading slash. `/web/app` is what another
+/// container calls this one: a link.
 fn own_name(name: &str) -> Option<String> {
     let name = name.strip_prefix('/').unwrap_or(name);
     (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
 }
 
-/// The reference that a container was created from. The engine puts the image's id there, whole or shortened, once the
-/// name has moved on; that is no reference, though it may parse as one.
+/// The reference that a container was created from. The engine puts the image's id there, whole or
+/// shortened, once the name has moved on; that is no reference, though it may parse as one.
 fn created_from(text: &str, image: &str) -> Option<Reference> {
     let digits = image.strip_prefix("sha256:").unwrap_or(image);
     let is_hex = text.bytes().all(|b| b.is_ascii_hexdigit());
@@ -607,8 +615,8 @@ fn seconds_between(started: &str, finished: &str) -> Option<u64> {
     u64::try_from((finished - started).num_seconds()).ok()
 }
 
-/// What a container does. A word that is not known here is neither `running` nor any kind of stopped: such a container
-/// does not serve, is not removed, and uses its image.
+/// What a container does. A word that is not known here is neither `running` nor any kind of
+/// stopped: such a container does not serve, is not removed, and uses its image.
 fn state(word: &str) -> ContainerState {
     match word {
         // Podman's `configured` and `initialized` were made and never started.
@@ -616,7 +624,8 @@ fn state(word: &str) -> ContainerState {
         "running" => ContainerState::Running,
         "paused" => ContainerState::Paused,
         "restarting" => ContainerState::Restarting,
-        // Podman's `stopped` has ended as well, and waits for its mounts to be cleaned up; some stay that way for good.
+        // Podman's `stopped` has ended as well, and waits for its mounts to be cleaned up; some
+        // stay that way for good.
         "exited" | "stopped" => ContainerState::Exited,
         "removing" => ContainerState::Removing,
         "dead" => ContainerState::Dead,

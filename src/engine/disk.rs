@@ -1,7 +1,8 @@
-//! How full the filesystem is that holds the engine's data: the engine names the directory, the kernel has the figures.
+//! How full the filesystem is that holds the engine's data: the engine names the directory, the
+//! kernel has the figures.
 //!
-//! Measured on this host, in this mount namespace. Where the directory cannot be seen from here, that is an error, and not
-//! the figures of whatever else might lie below that path's parents.
+//! Measured on this host, in this mount namespace. Where the directory cannot be seen from here,
+//! that is an error, and not the figures of whatever else might lie below that path's parents.
 
 use std::path::Path;
 

@@ -1,10 +1,11 @@
-//! The API of Docker over its unix socket, and Podman's compatible one, through bollard: which call asks what, and what comes
-//! of its errors.
+//! The API of Docker over its unix socket, and Podman's compatible one, through bollard: which call
+//! asks what, and what comes of its errors.
 //!
-//! Every call is in a deadline of its own, its body included, and in the deadline of the pass; bollard's own covers no
-//! body. The paths have no version, so that each engine speaks its own. What decisions read is read from its bytes
-//! (`answer`); what changes the host is bollard's. What cannot be understood is an error and never a guess, and so is an
-//! answer about anything but what was asked for.
+//! Every call is in a deadline of its own, its body included, and in the deadline of the pass;
+//! bollard's own covers no body. The paths have no version, so that each engine speaks its own.
+//! What decisions read is read from its bytes (`answer`); what changes the host is bollard's. What
+//! cannot be understood is an error and never a guess, and so is an answer about anything but what
+//! was asked for.
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
@@ -34,7 +35,8 @@ use super::answer::{self, FoundImage};
 use super::transport::{MAX_ANSWER_BYTES, MAX_LIST_BYTES, Transport};
 use super::{Answer, Engine, ImageName, Inspected, Lists, PassOver, access, disk};
 
-/// The versions of Docker's API that this is tested with, by docs/compatibility.md: Docker 20.10 to 28, Podman 4.3 to 5.
+/// The versions of Docker's API that this is tested with, by docs/compatibility.md: Docker 20.10 to
+/// 28, Podman 4.3 to 5.
 const OLDEST_API: &str = "1.41";
 const NEWEST_API: &str = "1.51";
 
@@ -144,7 +146,8 @@ impl Docker {
         })
     }
 
-    /// An engine that answers, and not what is understood, may be older or newer than what is known here: both are named.
+    /// An engine that answers, and not what is understood, may be older or newer than what is known
+    /// here: both are named.
     fn with_versions(&mut self, error: anyhow::Error) -> anyhow::Error {
         let refused = error.downcast_ref::<Refused>();
         let odd = refused.map_or(error.is::<Unread>(), |refused| {
@@ -241,7 +244,8 @@ impl Calls {
     }
 }
 
-/// An error of the client's, with what an operator can do about it, and with what the engine said in one clean line.
+/// An error of the client's, with what an operator can do about it, and with what the engine said
+/// in one clean line.
 fn explain(error: ClientError, socket: &str) -> anyhow::Error {
     match error {
         ClientError::IOError { err } => access::explain(err, socket),
@@ -363,8 +367,8 @@ impl Engine for Docker {
     }
 }
 
-/// By id it has to be that image; by tag, one that has the tag. A digest need not be listed as it was asked for: Podman
-/// knows an image by the digest of its index, too.
+/// By id it has to be that image; by tag, one that has the tag. A digest need not be listed as it
+/// was asked for: Podman knows an image by the digest of its index, too.
 fn check_is_asked_for(image: &Image, name: &ImageName) -> anyhow::Result<()> {
     let fits = match name {
         ImageName::Id(id) => image.id == *id,
@@ -375,9 +379,10 @@ fn check_is_asked_for(image: &Image, name: &ImageName) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A container that holds an image and does no more: no network, no restarts, and a program that no image has, for whoever
-/// starts it; so that an image without a command can be held too. What the image declares as a volume is a tmpfs here, which
-/// exists only while a container runs: no volume is made that would have to be cleaned up.
+/// A container that holds an image and does no more: no network, no restarts, and a program that no
+/// image has, for whoever starts it; so that an image without a command can be held too. What the
+/// image declares as a volume is a tmpfs here, which exists only while a container runs: no volume
+/// is made that would have to be cleaned up.
 fn pin_body(label: &PinLabel, image: &ImageId, volumes: Vec<String>) -> ContainerCreateBody {
     let mounts = mount_points(volumes).into_iter().map(|target| Mount {
         typ: Some(MountType::TMPFS),
@@ -403,7 +408,8 @@ fn pin_body(label: &PinLabel, image: &ImageId, volumes: Vec<String>) -> Containe
     }
 }
 
-/// The paths of volumes, each once: for the engine `/data` and `/data/` are one place, and two mounts in one are an error.
+/// The paths of volumes, each once: for the engine `/data` and `/data/` are one place, and two
+/// mounts in one are an error.
 fn mount_points(volumes: Vec<String>) -> BTreeSet<String> {
     let normalised = |path: String| {
         let steps = path.split('/').filter(|step| !matches!(*step, "" | "."));
@@ -413,7 +419,8 @@ fn mount_points(volumes: Vec<String>) -> BTreeSet<String> {
     paths.filter(|path| !path.is_empty()).collect()
 }
 
-/// What is part of a path: names and ids, which stand in one as they are. An engine's odd id might say something else there.
+/// What is part of a path: names and ids, which stand in one as they are. An engine's odd id might
+/// say something else there.
 fn part(name: impl Display) -> anyhow::Result<String> {
     let text = name.to_string();
     let stands_for_itself = |b: u8| b.is_ascii_alphanumeric() || b".:-_/@[]".contains(&b);
@@ -445,7 +452,8 @@ impl Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// The engine answered, and what it said is not understood, or not about what was asked. Why; clean.
+/// The engine answered, and what it said is not understood, or not about what was asked. Why;
+/// clean.
 #[derive(Debug)]
 struct Unread(String);
 

@@ -1,9 +1,10 @@
 //! The seam to the container engine: one small trait, in the model's words.
 //!
-//! [`docker`] makes the calls, through bollard, with full names; [`answer`] says what their answers mean; [`transport`]
-//! carries them, each on a connection of its own, and bounds what comes in from the socket; [`access`] says why it could
-//! not be had. Tests put other engines behind the trait. The engine knows no policy. There is no way to ask for `force` or
-//! a prune through it (design section 8).
+//! [`docker`] makes the calls, through bollard, with full names; [`answer`] says what their answers
+//! mean; [`transport`] carries them, each on a connection of its own, and bounds what comes in from
+//! the socket; [`access`] says why it could not be had. Tests put other engines behind the trait.
+//! The engine knows no policy. There is no way to ask for `force` or a prune through it (design
+//! section 8).
 
 mod access;
 mod answer;
@@ -33,28 +34,30 @@ pub struct Lists {
 ///
 /// An error means that the answer is not known: nothing may be concluded from it.
 pub trait Engine {
-    /// Every image and every container: two calls, whatever there is. `labels` are the names of the image labels that are
-    /// wanted; an image has no others.
+    /// Every image and every container: two calls, whatever there is. `labels` are the names of the
+    /// image labels that are wanted; an image has no others.
     fn observe(&mut self, labels: &[&str]) -> anyhow::Result<Lists>;
 
     /// Every container, in any state.
     fn containers(&mut self) -> anyhow::Result<Vec<Container>>;
 
-    /// One container; none if there is no such container. An answer about another container is an error.
+    /// One container; none if there is no such container. An answer about another container is an
+    /// error.
     fn inspect_container(&mut self, id: &ContainerId) -> anyhow::Result<Option<Inspected>>;
 
     /// How full the filesystem of the engine's data is.
     fn disk(&mut self) -> anyhow::Result<Disk>;
 
-    /// The image that a name or an id means now; none if there is no such image. An answer about an image of another id, or
-    /// without the tag, is an error.
+    /// The image that a name or an id means now; none if there is no such image. An answer about an
+    /// image of another id, or without the tag, is an error.
     fn find_image(&mut self, name: &ImageName) -> anyhow::Result<Option<Image>>;
 
-    /// Gives a name to an image, taking it from another if need be. One call, so a crash cannot lose the name.
+    /// Gives a name to an image, taking it from another if need be. One call, so a crash cannot
+    /// lose the name.
     fn tag(&mut self, image: &ImageId, name: &Reference) -> anyhow::Result<Answer>;
 
-    /// Creates a container that is never started, and does nothing but refer to an image: a pin. [`Answer::Gone`] where there
-    /// is no such image, [`Answer::InUse`] where the name is taken.
+    /// Creates a container that is never started, and does nothing but refer to an image: a pin.
+    /// [`Answer::Gone`] where there is no such image, [`Answer::InUse`] where the name is taken.
     fn create_pin(
         &mut self,
         name: &str,
@@ -65,7 +68,8 @@ pub trait Engine {
     /// Removes a container that does not run; its volumes stay.
     fn remove_container(&mut self, id: &ContainerId) -> anyhow::Result<Answer>;
 
-    /// Removes one name of an image (and with the last one the image), or a nameless image by its id.
+    /// Removes one name of an image (and with the last one the image), or a nameless image by its
+    /// id.
     fn remove_image(&mut self, name: &ImageName) -> anyhow::Result<Answer>;
 }
 

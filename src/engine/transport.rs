@@ -1,9 +1,10 @@
 //! The way to the engine's socket: a connection for each request, and a bound on what comes back.
 //!
-//! bollard sends its requests through here (`Docker::connect_with_custom_transport`), and so does what is read from its bytes;
-//! the ready commands that ship do so too. An answer is collected whole before anything looks at it; so the bound is on the
-//! bytes that come in from the socket. No connection is used twice: whatever an engine or a proxy sends beyond the answer
-//! finds no request that it could be taken for the answer of.
+//! bollard sends its requests through here (`Docker::connect_with_custom_transport`), and so does
+//! what is read from its bytes; the ready commands that ship do so too. An answer is collected
+//! whole before anything looks at it; so the bound is on the bytes that come in from the socket. No
+//! connection is used twice: whatever an engine or a proxy sends beyond the answer finds no request
+//! that it could be taken for the answer of.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -27,12 +28,15 @@ use tokio::net::UnixStream;
 
 use crate::text::clean;
 
-/// The most that a list may weigh on the wire, in bytes, its headers included. Ten thousand containers with all the
-/// labels and mounts that Kubernetes gives them (3.5 KB each) take more than half of it.
+/// The most that a list may weigh on the wire, in bytes, its headers included. Ten thousand
+/// containers with all the labels and mounts that Kubernetes gives them (3.5 KB each) take more
+/// than half of it.
 pub(super) const MAX_LIST_BYTES: u64 = 64 * 1024 * 1024;
-/// The same for every other answer. The largest are inspects, of a few tens of KB; bollard copies them more than once.
+/// The same for every other answer. The largest are inspects, of a few tens of KB; bollard copies
+/// them more than once.
 pub(super) const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
-/// The same for what a command in a container writes, which comes on an upgraded connection and is not collected.
+/// The same for what a command in a container writes, which comes on an upgraded connection and is
+/// not collected.
 const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 /// What is read of the body of a refusal: enough for any message that is printed.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
@@ -53,7 +57,8 @@ impl Transport {
         }
     }
 
-    /// bollard's client with this way to the engine. It has no deadlines: its own would cover no body.
+    /// bollard's client with this way to the engine. It has no deadlines: its own would cover no
+    /// body.
     ///
     /// # Errors
     /// None that is known: bollard's own signature has one.
@@ -67,8 +72,8 @@ impl Transport {
         )
     }
 
-    /// Sends a request of bollard's. Any answer but a success is an error: bollard would take 101 and 304 for one, and
-    /// hold the body of a refusal in memory several times.
+    /// Sends a request of bollard's. Any answer but a success is an error: bollard would take 101
+    /// and 304 for one, and hold the body of a refusal in memory several times.
     async fn send(self, request: BollardRequest) -> Result<Response<Incoming>, Error> {
         let max_bytes = if is_upgrade(&request) {
             MAX_OUTPUT_BYTES
@@ -120,7 +125,8 @@ impl Transport {
     }
 }
 
-/// Sends a request over a connection that is made for it alone, and answers as soon as the headers are there.
+/// Sends a request over a connection that is made for it alone, and answers as soon as the headers
+/// are there.
 ///
 /// # Errors
 /// When the connection breaks, or what comes is not HTTP.
@@ -143,7 +149,8 @@ where
     sender.send_request(request).await
 }
 
-/// Whether a request asks for the connection itself: only the start of a command in a container does.
+/// Whether a request asks for the connection itself: only the start of a command in a container
+/// does.
 fn is_upgrade<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE)
 }

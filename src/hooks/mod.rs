@@ -1,8 +1,10 @@
-//! Hooks: the commands that the policy names to be notified of a promotion, a failed upgrade, a rollback.
+//! Hooks: the commands that the policy names to be notified of a promotion, a failed upgrade, a
+//! rollback.
 //!
-//! They run after the state that records the event was saved, at the end of the pass, and without the lock: a hook may run
-//! `tagkeeper status`. An event waits in the state until its hook succeeds or a day is over ([`outbox`]), so it may come twice and
-//! has an id. No hook stops or fails anything: what goes wrong with one is a warning in the log.
+//! They run after the state that records the event was saved, at the end of the pass, and without
+//! the lock: a hook may run `tagkeeper status`. An event waits in the state until its hook succeeds
+//! or a day is over ([`outbox`]), so it may come twice and has an id. No hook stops or fails
+//! anything: what goes wrong with one is a warning in the log.
 
 pub(crate) mod outbox;
 
@@ -18,8 +20,8 @@ use crate::process::{self, Ending, Finished, Invocation};
 use crate::random;
 use crate::report;
 
-/// How long all the hooks of one pass may take together, in milliseconds. Those that are left then run in a later pass: the next
-/// one must not wait for an endpoint that hangs.
+/// How long all the hooks of one pass may take together, in milliseconds. Those that are left then
+/// run in a later pass: the next one must not wait for an endpoint that hangs.
 const ALL_HOOKS_MS: u64 = 60 * 1000;
 /// The longest wait before them, in milliseconds, whatever the policy says.
 const LONGEST_SPREAD_MS: u64 = 60 * 1000;
@@ -58,8 +60,8 @@ fn spread_ms(hooks: &Hooks) -> u64 {
     hooks.spread_ms.min(LONGEST_SPREAD_MS)
 }
 
-/// Waits for a random part of the policy's `spread`, so that the hosts of a fleet do not all post in one second. Nothing is
-/// locked.
+/// Waits for a random part of the policy's `spread`, so that the hosts of a fleet do not all post
+/// in one second. Nothing is locked.
 pub(crate) fn wait(hooks: &Hooks) {
     // Without a random number there is no wait.
     let wait_ms = random::up_to(spread_ms(hooks)).unwrap_or_default();
@@ -69,8 +71,8 @@ pub(crate) fn wait(hooks: &Hooks) {
     }
 }
 
-/// Notifies the hooks of each event, one after the other, so that they come in the order of the events. Returns the ids of those
-/// that were delivered.
+/// Notifies the hooks of each event, one after the other, so that they come in the order of the
+/// events. Returns the ids of those that were delivered.
 pub(crate) fn notify(
     hooks: &Hooks,
     events: &[Undelivered],
@@ -251,7 +253,8 @@ mod tests {
             timeout_ms: 600_000,
             ..Hooks::default()
         };
-        // The minute is over as soon as the hook runs; what it prints makes the runner look at the clock.
+        // The minute is over as soon as the hook runs; what it prints makes the runner look at the
+        // clock.
         let file = begun.clone();
         let clocks = move || Reading {
             monotonic_ms: 60_001 * lines(&file),

@@ -1,9 +1,10 @@
-//! Events that wait for their hook. They are in the state, so that an event is saved with the decision that it comes from, and a
-//! host where none waits reads and writes nothing for it. Pure.
+//! Events that wait for their hook. They are in the state, so that an event is saved with the
+//! decision that it comes from, and a host where none waits reads and writes nothing for it. Pure.
 //!
-//! Whoever runs a hook has claimed the event before, under the lock and in a saved state: the attempt is counted, and no other
-//! pass runs the hook until `retry_ms`. A hook that succeeds takes its event out. So an idle pass writes nothing, a hook that
-//! fails costs a write for each attempt, and a pass that is killed at any instruction repeats an attempt at worst.
+//! Whoever runs a hook has claimed the event before, under the lock and in a saved state: the
+//! attempt is counted, and no other pass runs the hook until `retry_ms`. A hook that succeeds takes
+//! its event out. So an idle pass writes nothing, a hook that fails costs a write for each attempt,
+//! and a pass that is killed at any instruction repeats an attempt at worst.
 
 use std::collections::BTreeSet;
 
@@ -30,8 +31,8 @@ pub(crate) struct Claimed {
     pub(crate) expired: Vec<Undelivered>,
 }
 
-/// Puts events that hooks are to be notified of into the state, claimed for this pass. Each comes with its id. Returns the new
-/// ones, and those that had to make room.
+/// Puts events that hooks are to be notified of into the state, claimed for this pass. Each comes
+/// with its id. Returns the new ones, and those that had to make room.
 pub(crate) fn spool(
     state: &mut State,
     events: Vec<(String, Event)>,
@@ -54,8 +55,8 @@ pub(crate) fn spool(
     (new, dropped)
 }
 
-/// Claims the events that are due, and takes out what is not to be delivered any more: its day is over, or the policy has no hook
-/// for it.
+/// Claims the events that are due, and takes out what is not to be delivered any more: its day is
+/// over, or the policy has no hook for it.
 pub(crate) fn claim(state: &mut State, hooks: &Hooks, now: &Now) -> Claimed {
     let mut claimed = Claimed::default();
     state.undelivered.retain_mut(|waiting| {
@@ -84,7 +85,8 @@ pub(crate) fn settle(state: &mut State, delivered: &BTreeSet<String>) {
         .retain(|waiting| !delivered.contains(&waiting.id));
 }
 
-/// How long nothing else runs the hook after an attempt has been claimed: 2, 4, 8 ... minutes, at most an hour. Longer than the attempt itself may take, so that no two passes run it at once.
+/// How long nothing else runs the hook after an attempt has been claimed: 2, 4, 8 ... minutes, at
+/// most an hour. Longer than the attempt itself may take, so that no two passes run it at once.
 fn wait_ms(hooks: &Hooks, attempts: u32) -> u64 {
     growing_wait_ms(FIRST_WAIT_MS, attempts.saturating_sub(1), LONGEST_WAIT_MS)
         .max(spread_ms(hooks).saturating_add(ALL_HOOKS_MS))

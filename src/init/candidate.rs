@@ -373,16 +373,17 @@ impl<'w> Names<'w> {
         self.containers.extend(Pattern::parse(name));
     }
 
-    /// Whether a pattern matches no container of this host but these. Names that were only guessed are
-    /// chosen after the patterns, and around them.
+    /// Whether a pattern matches no container of this host but these. Names that were only guessed
+    /// are chosen after the patterns, and around them.
     pub(super) fn is_free(&self, pattern: &Pattern, own: &[&str]) -> bool {
         let mut present = self.present.iter();
         present.all(|name| own.contains(name) || !pattern.matches(name))
     }
 }
 
-/// The name, or the first that is free of `name-2`, `local-name`, `name-3`, `local-local-name` and so
-/// on. Those that end in a number may all be matched by one pattern, `name[0-9]*`; the others are not.
+/// The name, or the first that is free of `name-2`, `local-name`, `name-3`, `local-local-name` and
+/// so on. Those that end in a number may all be matched by one pattern, `name[0-9]*`; the others
+/// are not.
 fn numbered(wanted: &str, is_free: impl Fn(&str) -> bool) -> String {
     let others = (1_usize..).flat_map(|n| {
         let prefixed = format!("{}{wanted}", "local-".repeat(n));

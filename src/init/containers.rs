@@ -78,8 +78,8 @@ impl<'w> Containers<'w> {
         found
     }
 
-    /// The siblings of a container whose reference the engine has forgotten, with an image of one of these
-    /// repositories: after a promotion, those that still run the version before it.
+    /// The siblings of a container whose reference the engine has forgotten, with an image of one
+    /// of these repositories: after a promotion, those that still run the version before it.
     fn stale_siblings(
         &self,
         container: &'w Container,
@@ -259,8 +259,8 @@ pub(super) fn numbered(base: &str) -> String {
 }
 
 impl<'w> Siblings<'w> {
-    /// What `container` has to say for all of them. The one without a number is there, or is to be expected:
-    /// its work is done by a pod's container of that name.
+    /// What `container` has to say for all of them. The one without a number is there, or is to be
+    /// expected: its work is done by a pod's container of that name.
     fn texts(&self, of_pods: Option<&str>) -> Vec<String> {
         let has_plain = self.members.contains(&self.base) || of_pods == Some(self.base);
         let plain = has_plain.then(|| self.base.to_owned());

@@ -2,10 +2,9 @@
 //! person to edit.
 //!
 //! Pure: `candidate` reads an [`Observation`] and says which workloads there seem to be and what is
-//! unsure about each, `containers` says who runs them, and `text` writes that down; `sonic` does for the
-//! features of a switch. What is printed
-//! is a valid policy, whatever the host (a property test), and where a guess could cost an image,
-//! it is on hold or commented out: a person decides.
+//! unsure about each, `containers` says who runs them, and `text` writes that down; `sonic` does
+//! for the features of a switch. What is printed is a valid policy, whatever the host (a property
+//! test), and where a guess could cost an image, it is on hold or commented out: a person decides.
 
 use std::path::Path;
 

@@ -1,8 +1,8 @@
-//! A drop-in for each feature of a SONiC switch that Kubernetes owns: what `CONFIG_DB` says of it, and what the engine has of
-//! it. Pure.
+//! A drop-in for each feature of a SONiC switch that Kubernetes owns: what `CONFIG_DB` says of it,
+//! and what the engine has of it. Pure.
 //!
-//! All of them are on hold: which repository a feature's service runs and where Kubernetes pulls it from is nowhere in
-//! `CONFIG_DB`, so that a person has to look.
+//! All of them are on hold: which repository a feature's service runs and where Kubernetes pulls it
+//! from is nowhere in `CONFIG_DB`, so that a person has to look.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -29,8 +29,8 @@ pub struct Feature {
     pub per_asic: bool,
 }
 
-/// The repositories of the features that SONiC itself gives to Kubernetes, where they are not called like the feature
-/// (`init_cfg.json.j2` and `rules/docker-*.mk`, sonic-buildimage 086b03b).
+/// The repositories of the features that SONiC itself gives to Kubernetes, where they are not
+/// called like the feature (`init_cfg.json.j2` and `rules/docker-*.mk`, sonic-buildimage 086b03b).
 const REPOSITORIES: [(&str, &str); 4] = [
     ("gnmi", "docker-sonic-gnmi"),
     ("pmon", "docker-platform-monitor"),

@@ -59,7 +59,8 @@ pub struct Settings {
     pub metrics: Metrics,
     /// Which commands to notify.
     pub hooks: Hooks,
-    /// CRC-32 of the files' texts, in the order of their precedence: hosts with the same policy have the same.
+    /// CRC-32 of the files' texts, in the order of their precedence: hosts with the same policy
+    /// have the same.
     pub hash: u32,
 }
 
@@ -100,7 +101,8 @@ pub struct Hooks {
     pub rolled_back: Option<Vec<String>>,
     /// Deadline of each, in milliseconds.
     pub timeout_ms: u64,
-    /// The longest random wait before a pass runs hooks, in milliseconds; of more than a minute, a minute counts.
+    /// The longest random wait before a pass runs hooks, in milliseconds; of more than a minute, a
+    /// minute counts.
     pub spread_ms: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Acting: right before each change the engine is asked whether the action's guards still hold (design 4.7).
+//! Acting: right before each change the engine is asked whether the action's guards still hold
+//! (design 4.7).
 //!
 //! Knows no lineage, no twin and no claim: what must be true travels with the action as data.
 
@@ -230,8 +231,8 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         Ok(image)
     }
 
-    /// Whether no other tag is left to an image without this name. A digest is not relied on: in a repository it is removed with
-    /// the last tag.
+    /// Whether no other tag is left to an image without this name. A digest is not relied on: in a
+    /// repository it is removed with the last tag.
     fn is_last_name(
         &mut self,
         image: &ImageId,

@@ -1,8 +1,9 @@
 //! A pass: rounds of observe, decide, save, act, until nothing is left to do (design 4.7).
 //!
-//! Knows no socket and no file: the engine, the store and the clocks are behind traits and closures, so that a model host
-//! drives this very code. It decides nothing: it carries out what the planner said, and checks each action's guards right before.
-//! It may be killed at any instruction; the next pass goes on.
+//! Knows no socket and no file: the engine, the store and the clocks are behind traits and
+//! closures, so that a model host drives this very code. It decides nothing: it carries out what
+//! the planner said, and checks each action's guards right before. It may be killed at any
+//! instruction; the next pass goes on.
 
 mod act;
 mod observe;
@@ -26,8 +27,8 @@ pub use rollback::{RollbackPreview, RolledBack, preview, roll_back};
 
 /// Who is told what happens, as it happens.
 pub trait EventSink {
-    /// Puts what hooks are to be notified of into the state that is saved next. Whether there was anything. Of what could not be
-    /// saved then, [`event`](Self::event) is not called.
+    /// Puts what hooks are to be notified of into the state that is saved next. Whether there was
+    /// anything. Of what could not be saved then, [`event`](Self::event) is not called.
     fn spool(&mut self, state: &mut State, events: &[Event], now: &Now) -> bool {
         let _ = (state, events, now);
         false
@@ -40,7 +41,8 @@ pub trait EventSink {
     fn before_removal(&mut self) {}
 }
 
-/// The clock of one process: each reading goes on from the one before. Made under the lock (design 5.2).
+/// The clock of one process: each reading goes on from the one before. Made under the lock (design
+/// 5.2).
 pub struct Timekeeper<'c> {
     clock: Clock,
     read: &'c dyn Fn() -> Reading,
@@ -117,7 +119,8 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 match self.store.save(&decision.state) {
                     Ok(()) => state = decision.state,
                     Err(error) => {
-                        // What the state on disk calls for goes ahead: on a full disk, it makes room.
+                        // What the state on disk calls for goes ahead: on a full disk, it makes
+                        // room.
                         let plan = planner::plan_as_saved(self.policy, &state, &observed);
                         self.act(&plan, &mut record);
                         let again = self.store.save(&decision.state);
@@ -200,7 +203,8 @@ pub(crate) struct Record {
     /// The removals that the engine had refused before this pass: that is said once.
     known_refusals: BTreeSet<(WorkloadName, String)>,
     tried: BTreeSet<(WorkloadName, ActionKind)>,
-    /// Workloads where a name could not be given: no name may be taken from an image that needed it.
+    /// Workloads where a name could not be given: no name may be taken from an image that needed
+    /// it.
     stuck: BTreeSet<WorkloadName>,
     /// What the engine has confirmed or refused, and the state does not know of yet.
     answers: BTreeMap<WorkloadName, Answers>,
@@ -292,8 +296,9 @@ impl Record {
         !self.known_refusals.contains(&(workload.clone(), target))
     }
 
-    /// Writes the engine's answers since the last round into the state, which is saved before anything else is removed. Whether
-    /// there were any. Each is noted once; a pass that is killed before it gets here loses them.
+    /// Writes the engine's answers since the last round into the state, which is saved before
+    /// anything else is removed. Whether there were any. Each is noted once; a pass that is killed
+    /// before it gets here loses them.
     fn note_in(&mut self, state: &mut State, now: &Now) -> bool {
         let answers = std::mem::take(&mut self.answers);
         let any = !answers.is_empty();

@@ -1,4 +1,5 @@
-//! Observing: the two lists between two readings of the clock, then what the decision asks about them.
+//! Observing: the two lists between two readings of the clock, then what the decision asks about
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use tagkeeper_core::planner::{self, Query};
 use super::Timekeeper;
 use crate::engine::Engine;
 
-/// Runs the `ready` commands that are asked for, all at the same time; none for one that was not asked in time.
+/// Runs the `ready` commands that are asked for, all at the same time; none for one that was not
+/// asked in time.
 pub type AskReady<'a> = dyn FnMut(&[Query]) -> Vec<Option<Readiness>> + 'a;
 
 /// The answers of the workloads' `ready` commands, each asked at most once in a pass (design 4.3).
@@ -55,15 +57,15 @@ impl<'a> ReadyAnswers<'a> {
     }
 }
 
-/// What may be asked of others than the engine, and how full the disk is. A query that may not be asked stays open, and the
-/// decision takes it for neither yes nor no.
+/// What may be asked of others than the engine, and how full the disk is. A query that may not be
+/// asked stays open, and the decision takes it for neither yes nor no.
 #[derive(Default)]
 pub(crate) struct AllowedQueries<'q, 'a> {
     /// The `ready` commands.
     pub(crate) ready: Option<&'q mut ReadyAnswers<'a>>,
-    /// The disk's usage. To be asked until the first removal of a pass: what that has freed may show later (containerd collects in
-    /// its own time), and shared layers are freed with their last image, so a second look in the same pass would evict more than
-    /// is needed.
+    /// The disk's usage. To be asked until the first removal of a pass: what that has freed may
+    /// show later (containerd collects in its own time), and shared layers are freed with their
+    /// last image, so a second look in the same pass would evict more than is needed.
     pub(crate) disk: bool,
 }
 
@@ -149,7 +151,8 @@ fn inspect<E: Engine>(
         return Ok(());
     };
     for listed in observed.containers.iter_mut().filter(|c| c.id == *id) {
-        // An image is for life: an answer with another one is about another container, whatever its id says.
+        // An image is for life: an answer with another one is about another container, whatever its
+        // id says.
         if listed.image != inspected.image {
             bail!("the engine lists container {id} with another image than its inspect names");
         }

@@ -67,7 +67,8 @@ fn prepare<E: Engine>(
     let began = clock.now();
     let queries = AllowedQueries::default();
     let observed = observe::observe(engine, policy, state, clock, &began, queries)?;
-    // Brought up to the present first: an upgrade that no pass has seen yet is what must be rejected.
+    // Brought up to the present first: an upgrade that no pass has seen yet is what must be
+    // rejected.
     let current = planner::decide(policy, state, &observed);
     let up_to_date = only(name, state, current.state);
     let decided = planner::rollback(policy, &up_to_date, &observed, name, what);
@@ -110,8 +111,9 @@ pub fn preview<E: Engine>(
     Ok(prepared.map(|prepared| prepared.preview(policy, name)))
 }
 
-/// Rolls one workload back: the rejection is saved first, then `latest` moves, then R2 applies. With `agreed`, only if it is what
-/// a person has agreed to: time has passed since, and a pass may have come in between.
+/// Rolls one workload back: the rejection is saved first, then `latest` moves, then R2 applies.
+/// With `agreed`, only if it is what a person has agreed to: time has passed since, and a pass may
+/// have come in between.
 ///
 /// # Errors
 /// The inner refusal means that nothing was changed.
@@ -200,7 +202,8 @@ fn record_it<E, S: Store, W: EventSink>(
     Ok(())
 }
 
-/// Whether what would be done is what was agreed to. The clock has moved on since, and guards are for the moment of acting.
+/// Whether what would be done is what was agreed to. The clock has moved on since, and guards are
+/// for the moment of acting.
 fn is_same(agreed: &RollbackPreview, now: &RollbackPreview) -> bool {
     let kinds = |preview: &RollbackPreview| {
         preview
@@ -240,8 +243,8 @@ fn rolled_back(
     }
 }
 
-/// The state with what was decided of one workload. The others are left to the next pass: nothing has asked their `ready`
-/// commands here, so no soak of theirs may be taken to be over.
+/// The state with what was decided of one workload. The others are left to the next pass: nothing
+/// has asked their `ready` commands here, so no soak of theirs may be taken to be over.
 fn only(name: &WorkloadName, before: &State, decided: State) -> State {
     let mut workloads = before.workloads.clone();
     let own = decided.workloads.into_iter();

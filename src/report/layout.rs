@@ -1,7 +1,8 @@
-//! Pieces of text for a terminal: cleaned words with a tone, paragraphs that wrap at its width. Pure.
+//! Pieces of text for a terminal: cleaned words with a tone, paragraphs that wrap at its width.
+//! Pure.
 //!
-//! What comes from outside is cleaned here, in the one place that every text goes through; colours are put around it
-//! after that, so that nothing from outside can pass for one.
+//! What comes from outside is cleaned here, in the one place that every text goes through; colours
+//! are put around it after that, so that nothing from outside can pass for one.
 
 use anstyle::{AnsiColor, Style};
 
@@ -125,7 +126,8 @@ impl Pieces {
         self.0.iter().map(|(_, text)| columns(text)).sum()
     }
 
-    /// Breaks what is wider than the columns that there are, where names have their joints if that is not too early.
+    /// Breaks what is wider than the columns that there are, where names have their joints if that
+    /// is not too early.
     fn broken(self, width: usize) -> Vec<Self> {
         let is_name = self.0.iter().any(|(tone, _)| *tone == Tone::Name);
         if is_name || self.columns() <= width {
@@ -221,8 +223,9 @@ impl Page {
         line
     }
 
-    /// A paragraph that begins with `lead`, goes on behind it, and continues on lines indented by `indent` columns. No
-    /// line is wider than the page: a word that is, such as a long name, is broken ([`Tone::Name`] aside). Ends with a newline.
+    /// A paragraph that begins with `lead`, goes on behind it, and continues on lines indented by
+    /// `indent` columns. No line is wider than the page: a word that is, such as a long name, is
+    /// broken ([`Tone::Name`] aside). Ends with a newline.
     pub(crate) fn paragraph(
         self,
         lead: impl Into<Text>,

@@ -1,9 +1,10 @@
 //! The log: one line for each thing that changed. The one part of the reports that writes.
 //!
-//! Under systemd it goes to the journal, with fields to search by (`WORKLOAD=`, `EVENT=`, `VERSION=`, `IMAGE=`), and
-//! elsewhere to stderr in plain lines. No time stamps: the journal has its own, and a person sees it happen. Only what
-//! this crate says at level info and above; what libraries have to say is their authors' business. A log that cannot be
-//! written never stops a pass.
+//! Under systemd it goes to the journal, with fields to search by (`WORKLOAD=`, `EVENT=`,
+//! `VERSION=`, `IMAGE=`), and elsewhere to stderr in plain lines. No time stamps: the journal has
+//! its own, and a person sees it happen. Only what this crate says at level info and above; what
+//! libraries have to say is their authors' business. A log that cannot be written never stops a
+//! pass.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -24,7 +25,8 @@ const IDENTIFIER: &str = "tagkeeper";
 
 /// Starts the log, for the rest of the program. To be called once; a second call changes nothing.
 ///
-/// Info is journal priority notice, and so on upwards: an idle pass logs nothing, so what is logged is worth a notice.
+/// Info is journal priority notice, and so on upwards: an idle pass logs nothing, so what is logged
+/// is worth a notice.
 pub fn init() {
     let journal = if is_journal(
         std::env::var("JOURNAL_STREAM").ok().as_deref(),
@@ -144,7 +146,8 @@ pub fn log_note(message: &str) {
     tracing::info!("{}", words::one_line(message));
 }
 
-/// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns them all.
+/// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns
+/// them all.
 pub fn log_warning(workload: Option<&WorkloadName>, message: &str) {
     let message = words::one_line(message);
     if let Some(workload) = workload.map(WorkloadName::as_str) {
@@ -154,14 +157,15 @@ pub fn log_warning(workload: Option<&WorkloadName>, message: &str) {
     }
 }
 
-/// An error with its causes. Policy errors bring the word `error` along, as compilers print it; it is for the log's level
-/// and the status line to say.
+/// An error with its causes. Policy errors bring the word `error` along, as compilers print it; it
+/// is for the log's level and the status line to say.
 pub fn in_words(error: &anyhow::Error) -> String {
     let text = format!("{error:#}");
     text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
-/// Says on a terminal that there is nothing to look after. In the journal that would be a line each minute, for ever.
+/// Says on a terminal that there is nothing to look after. In the journal that would be a line each
+/// minute, for ever.
 pub fn log_empty_policy(policy_file: &Path) {
     if !is_journal(
         std::env::var("JOURNAL_STREAM").ok().as_deref(),
@@ -211,8 +215,8 @@ fn to_stderr(line: &str) {
     let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
-/// Whether the stream is the one that `$JOURNAL_STREAM` names by device and inode: whether systemd has connected it to
-/// the journal, and nobody has redirected it since.
+/// Whether the stream is the one that `$JOURNAL_STREAM` names by device and inode: whether systemd
+/// has connected it to the journal, and nobody has redirected it since.
 fn is_journal(journal_stream: Option<&str>, stream: &impl std::os::fd::AsFd) -> bool {
     let named = journal_stream.and_then(|text| text.split_once(':'));
     let (Some((device, inode)), Ok(stat)) = (named, rustix::fs::fstat(stream)) else {

@@ -1,7 +1,8 @@
 //! What people and programs get to see: plan and status as text and JSON, the status line, the log.
 //!
-//! Decides nothing: it prints what the planner has decided. Every sentence about a decision is in [`words`]. Text and JSON are
-//! values (`String`) that the caller prints; only [`log`] writes anywhere. No clock: what needs the time is passed in.
+//! Decides nothing: it prints what the planner has decided. Every sentence about a decision is in
+//! [`words`]. Text and JSON are values (`String`) that the caller prints; only [`log`] writes
+//! anywhere. No clock: what needs the time is passed in.
 
 use std::path::PathBuf;
 
@@ -35,13 +36,16 @@ pub fn unseen_engine(error: &anyhow::Error) -> String {
 /// What plan and status say beside the workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Preface {
-    /// The policy file to name to people whose policy has no workload: `--policy`, else the operator's.
+    /// The policy file to name to people whose policy has no workload: `--policy`, else the
+    /// operator's.
     pub policy_file: PathBuf,
-    /// What concerns all workloads: the state could not be read, so a fresh start is shown (design 5.1).
+    /// What concerns all workloads: the state could not be read, so a fresh start is shown (design
+    /// 5.1).
     pub notes: Vec<String>,
     /// When the last pass ended, and how; none if that is not known.
     pub last_pass: Option<LastPassView>,
-    /// What systemd says of the timer, such as `active`; none where nothing asked, or nothing answered.
+    /// What systemd says of the timer, such as `active`; none where nothing asked, or nothing
+    /// answered.
     pub timer: Option<String>,
     /// The wall clock, RFC 3339, for how long ago something was; none to leave that out.
     pub wall: Option<String>,
@@ -68,7 +72,8 @@ impl Preface {
         }
     }
 
-    /// How long ago a time was; none if that cannot be told, because the wall clock was set back or is not known.
+    /// How long ago a time was; none if that cannot be told, because the wall clock was set back or
+    /// is not known.
     pub(crate) fn ago(&self, at: &str) -> Option<String> {
         words::ago(at, self.wall.as_deref()?)
     }

@@ -359,7 +359,8 @@ pub(crate) fn later() -> Vec<Vec<(WorkloadName, Action)>> {
     vec![vec![(WorkloadName::new("telemetry"), removal)]]
 }
 
-/// A host that tagkeeper has just been installed on: v1 soaks, and so many images were there before.
+/// A host that tagkeeper has just been installed on: v1 soaks, and so many images were there
+/// before.
 pub(crate) fn fresh(inherited: usize) -> WorkloadPlan {
     let digits = ['3', '4', '5', '6', '7', '8'];
     let mut plan = soaking("telemetry", 60_000);

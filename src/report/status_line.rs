@@ -7,8 +7,8 @@ use crate::duration as span;
 
 /// Workloads that are named before the rest is counted.
 const WORKLOADS_MAX: usize = 4;
-/// Longest line, in characters, but for the count of the rest. It is one field of one datagram, and one line of a
-/// terminal's two.
+/// Longest line, in characters, but for the count of the rest. It is one field of one datagram, and
+/// one line of a terminal's two.
 const CHARS_MAX: usize = 160;
 
 /// The state of the workloads, in one bounded line; failing upgrades first, then pending ones.

@@ -1,7 +1,8 @@
-//! Everything that is said about a decision, in words: the one place where the enums of the model become sentences.
+//! Everything that is said about a decision, in words: the one place where the enums of the model
+//! become sentences.
 //!
-//! Text, JSON, journal, hooks, the man page and the schemas read it. Also sizes, counts and names as people read them, and
-//! texts from outside made harmless. Pure.
+//! Text, JSON, journal, hooks, the man page and the schemas read it. Also sizes, counts and names
+//! as people read them, and texts from outside made harmless. Pure.
 
 use tagkeeper_core::model::{
     ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil,
@@ -21,7 +22,8 @@ const OTHER_DISK: &str = "the engine shows another disk: none of the images on r
 
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
-/// A size in bytes as people read it, in powers of ten as `docker images` prints them: `999 B`, `1.2 kB`, `120 MB`.
+/// A size in bytes as people read it, in powers of ten as `docker images` prints them: `999 B`,
+/// `1.2 kB`, `120 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1000 {
         return format!("{bytes} B");
@@ -82,7 +84,8 @@ pub(crate) fn refused(removal: &RefusedView) -> String {
     )
 }
 
-/// What is left of a duration in milliseconds: rounded up, so that it says nothing is left only once nothing is.
+/// What is left of a duration in milliseconds: rounded up, so that it says nothing is left only
+/// once nothing is.
 pub(crate) fn left(ms: u64) -> String {
     let secs = ms.div_ceil(1000);
     if secs < 60 {
@@ -91,7 +94,8 @@ pub(crate) fn left(ms: u64) -> String {
     span(secs.div_ceil(60) * 60)
 }
 
-/// How long before `now` a time was, both RFC 3339; none where one cannot be read, or it was not before.
+/// How long before `now` a time was, both RFC 3339; none where one cannot be read, or it was not
+/// before.
 pub(crate) fn ago(at: &str, now: &str) -> Option<String> {
     let read = |text| chrono::DateTime::parse_from_rfc3339(text).ok();
     let passed = read(now)?.signed_duration_since(read(at)?);
@@ -115,14 +119,15 @@ pub(crate) fn name(reference: Option<&Reference>) -> String {
     }
 }
 
-/// The text in one line and with nothing in it that a terminal would act on: names of containers and words of `ready`
-/// commands come from outside.
+/// The text in one line and with nothing in it that a terminal would act on: names of containers
+/// and words of `ready` commands come from outside.
 pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<String> = text.split_whitespace().map(clean).collect();
     words.join(" ")
 }
 
-/// Control characters, and those that turn the direction of writing, become the replacement character.
+/// Control characters, and those that turn the direction of writing, become the replacement
+/// character.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(clean_char).collect()
 }
@@ -471,8 +476,8 @@ pub fn event_word(kind: &EventKind) -> &'static str {
     }
 }
 
-/// What happened, in a sentence without the workload's name. None where another event says it: the move of `latest` in a promotion
-/// has its line when the promotion is recorded.
+/// What happened, in a sentence without the workload's name. None where another event says it: the
+/// move of `latest` in a promotion has its line when the promotion is recorded.
 #[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
 pub fn event(event: &Event) -> Option<String> {
     Some(match &event.kind {

@@ -150,8 +150,9 @@ impl Lock {
         self.held.as_ref().map_or(&[], |held| &held.dropped)
     }
 
-    /// Whether the state is to be saved even if nothing has changed since it was loaded: the file is of format 1, or a
-    /// rejection took something out of what it says. Without that save both would be so in every pass.
+    /// Whether the state is to be saved even if nothing has changed since it was loaded: the file
+    /// is of format 1, or a rejection took something out of what it says. Without that save both
+    /// would be so in every pass.
     pub fn is_outdated(&self) -> bool {
         let held = self.held.as_ref();
         held.is_some_and(|held| held.v1.is_some() || !held.dropped.is_empty())

@@ -1,8 +1,10 @@
-//! The lock on the state directory. Who holds the [`Lock`] may write; nobody else has the means to (design 5.1).
+//! The lock on the state directory. Who holds the [`Lock`] may write; nobody else has the means to
+//! (design 5.1).
 //!
-//! An exclusive flock on the file `lock`, which is made once and never written, renamed or removed: the lock is the
-//! kernel's and ends with the process, so a killed pass leaves nothing to clean up. It is not inherited by the
-//! programs that tagkeeper starts. Taking it on a file that exists touches no time stamp.
+//! An exclusive flock on the file `lock`, which is made once and never written, renamed or removed:
+//! the lock is the kernel's and ends with the process, so a killed pass leaves nothing to clean up.
+//! It is not inherited by the programs that tagkeeper starts. Taking it on a file that exists
+//! touches no time stamp.
 
 use std::fmt;
 use std::fs::File;
@@ -36,9 +38,11 @@ const RETRY_MS: u64 = 50;
 #[derive(Debug)]
 pub struct Lock {
     pub(super) dir: StateDir,
-    /// The directory itself: all writing is relative to what was locked, whatever happens to the path.
+    /// The directory itself: all writing is relative to what was locked, whatever happens to the
+    /// path.
     pub(super) dir_fd: File,
-    /// Whether the renames in the directory are known to be on the disk: those of a pass that was killed are not.
+    /// Whether the renames in the directory are known to be on the disk: those of a pass that was
+    /// killed are not.
     pub(super) renames_are_synced: bool,
     /// What it knows of the files that it may replace.
     pub(super) held: Option<Held>,
@@ -60,11 +64,11 @@ impl StateDir {
         self.lock_or(&mut || false)
     }
 
-    /// Takes the lock, waiting until the deadline while another pass has it. Calls `on_wait` once if it has to wait. Makes the
-    /// directory when it is absent.
+    /// Takes the lock, waiting until the deadline while another pass has it. Calls `on_wait` once
+    /// if it has to wait. Makes the directory when it is absent.
     ///
-    /// It tries again and again: a flock that blocks could be ended in time by a signal or a thread alone. So the clock must be
-    /// read after this has returned, and never before.
+    /// It tries again and again: a flock that blocks could be ended in time by a signal or a thread
+    /// alone. So the clock must be read after this has returned, and never before.
     pub fn lock_within(
         &self,
         deadline: Deadline<'_>,
@@ -82,7 +86,8 @@ impl StateDir {
         })
     }
 
-    /// Takes the lock; `retry` says, after each try that found it held, whether there is another one.
+    /// Takes the lock; `retry` says, after each try that found it held, whether there is another
+    /// one.
     fn lock_or(&self, retry: &mut dyn FnMut() -> bool) -> Result<Lock, LockError> {
         let dir_fd = open_or_make_dir(self.path())?;
         let lock_file = open_lock_file(&dir_fd).map_err(|e| self.failed("open", e))?;
@@ -118,8 +123,8 @@ impl Lock {
 }
 
 fn open_lock_file(dir_fd: &File) -> io::Result<File> {
-    // NOFOLLOW, and the look at its kind: the directory may be another user's, who must not get a file of his choice
-    // made or given to him by root. NONBLOCK: a fifo must not hang the pass.
+    // NOFOLLOW, and the look at its kind: the directory may be another user's, who must not get a
+    // file of his choice made or given to him by root. NONBLOCK: a fifo must not hang the pass.
     let flags =
         OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::openat(
@@ -141,9 +146,10 @@ fn open_lock_file(dir_fd: &File) -> io::Result<File> {
 /// Gives a file the directory's owner and its mode, so that a command that root ran by hand leaves
 /// nothing behind that the service cannot use. No call is made where both are right already.
 ///
-/// A process that is not allowed to (no `CAP_CHOWN`, an owner that its user namespace does not know, NFS) leaves the
-/// file as it is. That is better than no save: the owner of the directory needs no right to a state file in order to
-/// exchange it, and replaces a spare that he cannot open.
+/// A process that is not allowed to (no `CAP_CHOWN`, an owner that its user namespace does not
+/// know, NFS) leaves the file as it is. That is better than no save: the owner of the directory
+/// needs no right to a state file in order to exchange it, and replaces a spare that he cannot
+/// open.
 pub(super) fn adopt(dir_fd: &File, file: &File, mode: u32) -> io::Result<()> {
     let (dir, meta) = (dir_fd.metadata()?, file.metadata()?);
     if meta.nlink() != 1 {
@@ -187,8 +193,8 @@ fn open_dir(path: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-/// Makes a directory and its parents, each written through to the disk: a state is not durable in a directory that
-/// a power cut takes away.
+/// Makes a directory and its parents, each written through to the disk: a state is not durable in a
+/// directory that a power cut takes away.
 fn make_dir(path: &Path) -> Result<(), LockError> {
     let failed = |e: io::Error| LockError::Io(FileError::new("make directory", path, e));
     let parent = match path.parent() {

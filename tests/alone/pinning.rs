@@ -22,8 +22,8 @@ enum Left {
     Varies,
 }
 
-/// A row: what somebody types, and what that leaves with Docker's graph drivers, containerd's image store, and Podman. NAME is
-/// the fallback's only name, OTHER one that was added to it, ID its id.
+/// A row: what somebody types, and what that leaves with Docker's graph drivers, containerd's image
+/// store, and Podman. NAME is the fallback's only name, OTHER one that was added to it, ID its id.
 type Row = (&'static [&'static str], [Left; 3]);
 
 use Left::{Both, Image, Nothing, Pin, Varies};
@@ -121,7 +121,8 @@ impl Pinned {
         })
     }
 
-    /// The next pass finds its way: a fallback that is there is pinned, and no pin is left of one that is gone.
+    /// The next pass finds its way: a fallback that is there is pinned, and no pin is left of one
+    /// that is gone.
     fn next_pass(&mut self) -> Result<()> {
         self.secs += MINUTE;
         self.host.pass_at(self.secs)?;

@@ -1,4 +1,5 @@
-//! R9, the whole circle, by the timer alone, with a reboot in the middle of the soak (R8); and a rollback at its end.
+//! R9, the whole circle, by the timer alone, with a reboot in the middle of the soak (R8); and a
+//! rollback at its end.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crate::machine::{Machine, wait_for};
 const NEXT_FIRING_SECS: u32 = 120;
 /// Shorter than the minute between two passes: seen by one, promoted by the next.
 const SOAK: &str = "50s";
-/// A pass started by the timer, in systemd's catalogue of messages: "a start job for unit has begun execution".
+/// A pass started by the timer, in systemd's catalogue of messages: "a start job for unit has begun
+/// execution".
 const STARTING: &str = "MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5";
 
 #[test]
@@ -44,7 +46,8 @@ fn r9_the_circle_with_a_reboot_in_the_middle_of_the_soak() -> Result<()> {
         wait_for_status(machine, "telemetry: v2 soaking 0s of 50s")?;
         let before = state(machine)?;
 
-        // A reboot in the middle of the soak. The orchestrator's container is up again before the first pass.
+        // A reboot in the middle of the soak. The orchestrator's container is up again before the
+        // first pass.
         sleep(Duration::from_secs(10));
         machine.go_down_for_reboot()?;
         host.restart(&pod)?;
@@ -82,7 +85,8 @@ fn r9_the_circle_with_a_reboot_in_the_middle_of_the_soak() -> Result<()> {
     })
 }
 
-/// A person rolls back, as the refusal tells them to; the service's next start runs what was good before.
+/// A person rolls back, as the refusal tells them to; the service's next start runs what was good
+/// before.
 fn the_service_runs_v1_after_a_rollback(machine: &Machine, v1: &str) -> Result<()> {
     let host = &machine.host;
     let refused = machine.run("tagkeeper rollback --yes telemetry 2>&1 && echo done || true")?;
@@ -154,8 +158,8 @@ fn state(machine: &Machine) -> Result<Value> {
     serde_json::from_str(&text).context(text)
 }
 
-/// The upgrade of before the reboot is still known, in a new incarnation; the clock went on by what the machine has been
-/// up since.
+/// The upgrade of before the reboot is still known, in a new incarnation; the clock went on by what
+/// the machine has been up since.
 fn the_soak_began_again(machine: &Machine, before: &Value) -> Result<()> {
     let pending = &machine.workload()?["pending"];
     assert_eq!(pending["version"], "v2");
@@ -206,7 +210,8 @@ fn the_timer_fired_each_minute(machine: &Machine) -> Result<()> {
         Ok(time.parse::<u64>()?)
     });
     let micros = micros.collect::<Result<Vec<_>>>()?;
-    // One or more before the reboot; the one that saw the new incarnation, and the one that promoted it.
+    // One or more before the reboot; the one that saw the new incarnation, and the one that
+    // promoted it.
     assert!(micros.len() >= 3, "{micros:?}");
     let [.., seen, promoted] = micros.as_slice() else {
         bail!("{micros:?}");

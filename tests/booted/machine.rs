@@ -1,8 +1,9 @@
-//! A machine to boot: a container of the private engine, made from the root of `scripts/boot-root`, with systemd as its
-//! first process.
+//! A machine to boot: a container of the private engine, made from the root of `scripts/boot-root`,
+//! with systemd as its first process.
 //!
-//! The engine's socket is at `/run/docker.sock` in there, so that the machine and the test see the same containers. Services
-//! run in a time namespace in which uptime begins anew with each boot, as it does on a host; wall time is the real one.
+//! The engine's socket is at `/run/docker.sock` in there, so that the machine and the test see the
+//! same containers. Services run in a time namespace in which uptime begins anew with each boot, as
+//! it does on a host; wall time is the real one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,8 +43,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots a machine, installs tagkeeper as a person would, and tells the story. The timer is stopped, and the story's
-    /// to start.
+    /// Boots a machine, installs tagkeeper as a person would, and tells the story. The timer is
+    /// stopped, and the story's to start.
     pub(crate) fn tell(name: &str, story: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         Self::tell_bare(name, |machine| {
             machine.install()?;
@@ -52,7 +53,8 @@ impl Machine {
         })
     }
 
-    /// Boots a machine without tagkeeper, and tells the story. One that fails comes with the end of the journal.
+    /// Boots a machine without tagkeeper, and tells the story. One that fails comes with the end of
+    /// the journal.
     pub(crate) fn tell_bare(name: &str, story: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let machine = Self::create(name, &as_pid_1(), POWER_ON)?;
         // It has been up for a while when the story begins.
@@ -169,7 +171,8 @@ impl Machine {
     }
 
     fn give_socket_to_docker(&self) -> Result<()> {
-        // What the engine's own unit does on a host that has one. The file is the private engine's, seen from here.
+        // What the engine's own unit does on a host that has one. The file is the private engine's,
+        // seen from here.
         self.run("chgrp docker /run/docker.sock")?;
         Ok(())
     }
@@ -222,7 +225,8 @@ impl Machine {
         Ok(ran.stdout)
     }
 
-    /// What `tagkeeper status` says of the workload, run as a service for the sake of the machine's uptime.
+    /// What `tagkeeper status` says of the workload, run as a service for the sake of the machine's
+    /// uptime.
     pub(crate) fn workload(&self) -> Result<Value> {
         let report = self.run(
             "systemd-run --quiet --wait --pipe --property User=tagkeeper tagkeeper --format json status",
@@ -247,7 +251,8 @@ impl Drop for Machine {
         if std::thread::panicking() {
             eprintln!("{}", self.journal_end());
         }
-        // With the test over, nobody is left to tell that it failed; the engine's end takes it along too.
+        // With the test over, nobody is left to tell that it failed; the engine's end takes it
+        // along too.
         let _ = self.host.remove(&self.name);
     }
 }

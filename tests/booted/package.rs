@@ -1,5 +1,5 @@
-//! The Debian package's life on a host: installed, it runs by itself; removed, it comes back as it was; purged, it leaves
-//! nothing behind. And beside it `make install`.
+//! The Debian package's life on a host: installed, it runs by itself; removed, it comes back as it
+//! was; purged, it leaves nothing behind. And beside it `make install`.
 
 use std::collections::BTreeSet;
 
@@ -128,7 +128,8 @@ fn installed_it_runs_removed_it_remembers_purged_it_leaves_nothing() -> Result<(
             "systemctl list-units --all --plain --no-legend tagkeeper.timer tagkeeper.service";
         assert_eq!(machine.run(units)?, "");
         assert_eq!(machine.run("systemctl is-system-running")?, "running");
-        // The user stays, so that nobody else gets its number; without a way in, and without the engine.
+        // The user stays, so that nobody else gets its number; without a way in, and without the
+        // engine.
         let groups = machine.run("id --name --groups tagkeeper")?;
         assert_eq!(groups, "tagkeeper");
         let account = machine.run("getent shadow tagkeeper")?;

@@ -1,11 +1,13 @@
-//! What the sandboxed service tells others: the metrics in its own directory, and a hook that runs inside of the sandbox.
+//! What the sandboxed service tells others: the metrics in its own directory, and a hook that runs
+//! inside of the sandbox.
 
 use anyhow::{Result, ensure};
 
 use crate::machine::Machine;
 
 const TEXTFILE: &str = "/run/tagkeeper/tagkeeper.prom";
-/// Tells who it runs as and what it was told, in the one place that the service may write to beside its metrics.
+/// Tells who it runs as and what it was told, in the one place that the service may write to beside
+/// its metrics.
 const HOOK: &str = "#!/bin/sh\n{ id -un; cat; } >/var/lib/tagkeeper/told\n";
 
 #[test]

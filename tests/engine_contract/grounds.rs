@@ -1,4 +1,5 @@
-//! The two engines that the contract is held against, and how a test comes to images and containers on each.
+//! The two engines that the contract is held against, and how a test comes to images and containers
+//! on each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -37,10 +38,12 @@ impl Family {
     }
 }
 
-/// An engine, as the orchestrator and people use it. Names are those of the table; ids are the engine's.
+/// An engine, as the orchestrator and people use it. Names are those of the table; ids are the
+/// engine's.
 pub(crate) trait Ground {
     fn socket(&self) -> &Path;
-    /// A name of the table in the engine's words; a digest is that of the image with this label (`remote@a`).
+    /// A name of the table in the engine's words; a digest is that of the image with this label
+    /// (`remote@a`).
     fn full(&self, name: &str) -> Result<String>;
     /// What a container is called on this engine.
     fn container_name(&self, name: &str) -> String;

@@ -1,7 +1,7 @@
 //! The contract, row by row.
 //!
-//! Images are called by labels, and have names such as `local:v1` and `remote:v1`, of two repositories; `remote@` is the
-//! digest that an image was pulled by. The image `absent` is none.
+//! Images are called by labels, and have names such as `local:v1` and `remote:v1`, of two
+//! repositories; `remote@` is the digest that an image was pulled by. The image `absent` is none.
 
 use crate::grounds::Family;
 
@@ -52,7 +52,8 @@ pub(crate) enum Said {
     Deleted,
     Gone,
     InUse,
-    /// The engine's answer was an error that is no refusal: the pass says so, and the next one tries again.
+    /// The engine's answer was an error that is no refusal: the pass says so, and the next one
+    /// tries again.
     Failed,
     /// Podman 4.3 cannot commit for Docker's client.
     NotPlayed,

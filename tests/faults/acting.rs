@@ -1,5 +1,5 @@
-//! What goes wrong between the decision and its end: races and refusals. Nothing is tried twice in a pass, nothing that
-//! changed since the look is touched, and one failed removal stops no other.
+//! What goes wrong between the decision and its end: races and refusals. Nothing is tried twice in
+//! a pass, nothing that changed since the look is touched, and one failed removal stops no other.
 
 use crate::fake::{Engine, Fault};
 use crate::host::{Host, Outcome};
@@ -21,7 +21,8 @@ fn assert_nothing_tried_twice(outcome: &Outcome) {
     );
 }
 
-/// Field case 11: names of a registry by its IPv6 address are asked for, removed and moved like others.
+/// Field case 11: names of a registry by its IPv6 address are asked for, removed and moved like
+/// others.
 #[test]
 fn a_registry_may_be_named_by_its_ipv6_address() {
     const REMOTE: &str = "[fd00::1]:5000/app";
@@ -228,7 +229,8 @@ fn nothing_is_removed_in_the_round_that_moves_latest() {
     host.engine().docker.image("v3", &["reg.example/app:v3"]);
     host.engine().docker.run("k8s_app_3", "reg.example/app:v3");
     host.pass_at(DAY + 900).expect_code(0);
-    // In one pass the soak of v3 and the grace of the lost image are over; but the tag cannot be moved.
+    // In one pass the soak of v3 and the grace of the lost image are over; but the tag cannot be
+    // moved.
     host.engine()
         .fail(Route::Tag, Fault::Status(500, "read-only file system"));
     let outcome = host.pass_at(DAY + 900 + RIPE).expect_code(1);

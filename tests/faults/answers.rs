@@ -1,5 +1,5 @@
-//! Answers that no question fits: about something else, for somebody else, in no form that HTTP or JSON know. And answers of
-//! real engines that are merely odd, and no reason to stop.
+//! Answers that no question fits: about something else, for somebody else, in no form that HTTP or
+//! JSON know. And answers of real engines that are merely odd, and no reason to stop.
 
 use crate::fake::Fault;
 use crate::host::{Host, Outcome};
@@ -26,8 +26,8 @@ const fn flood(start: &'static str, piece: &'static str, bytes: usize) -> Fault 
     }
 }
 
-/// With this answer the pass that would promote sees nothing, says so in a short line, and changes nothing; the next one
-/// promotes.
+/// With this answer the pass that would promote sees nothing, says so in a short line, and changes
+/// nothing; the next one promotes.
 #[track_caller]
 fn assert_refused(route: Route, fault: Fault, reason: &str) -> Outcome {
     let host = soaking(POLICY);
@@ -60,8 +60,8 @@ fn assert_clean(outcome: &Outcome) {
     assert!(!said.contains("panicked"), "{outcome:#?}");
 }
 
-/// A proxy that sends an answer twice, or something of its own: 54 of 60 surplus image lists were taken for the list of
-/// containers while both came on one connection.
+/// A proxy that sends an answer twice, or something of its own: 54 of 60 surplus image lists were
+/// taken for the list of containers while both came on one connection.
 #[test]
 fn an_answer_that_nobody_asked_for_is_nobodys() {
     for route in OBSERVING {

@@ -99,7 +99,8 @@ fn no_question_with_yes_and_nothing_without_it_where_there_is_no_terminal() {
     assert_eq!(host.id_of("app:latest"), id("v2"), "nothing was changed");
 }
 
-/// The timer goes on while a person thinks; and what they then agree to may be no longer what would be done.
+/// The timer goes on while a person thinks; and what they then agree to may be no longer what would
+/// be done.
 #[test]
 fn a_pass_may_come_in_between_and_what_has_changed_is_not_done() {
     let host = promoted();
@@ -141,7 +142,8 @@ fn a_pass_may_come_in_between_and_what_has_changed_is_not_done() {
     assert_eq!(host.id_of("app:latest"), id("v2"), "v3 is rejected");
 }
 
-/// Half a terminal is none: where the question is not seen, or cannot be answered, nothing is asked and nothing is done.
+/// Half a terminal is none: where the question is not seen, or cannot be answered, nothing is asked
+/// and nothing is done.
 #[test]
 fn half_a_terminal_is_none() {
     let host = promoted();

@@ -1,5 +1,5 @@
-//! The policies in `config/examples`, word for word but for their ready commands: `check` has nothing to say, and each
-//! plays the promotion that its comments tell of.
+//! The policies in `config/examples`, word for word but for their ready commands: `check` has
+//! nothing to say, and each plays the promotion that its comments tell of.
 
 use std::fs;
 
@@ -15,7 +15,8 @@ struct Example {
     container: &'static str,
     /// The container of v2, beside the local one or in its place.
     upgraded: &'static str,
-    /// Another workload of the example: its local and its remote repository, and its containers, of which nothing is upgraded.
+    /// Another workload of the example: its local and its remote repository, and its containers, of
+    /// which nothing is upgraded.
     beside: Option<(&'static str, &'static str, &'static [&'static str])>,
 }
 
@@ -99,7 +100,8 @@ const EXAMPLES: [Example; 9] = [
 ];
 
 impl Example {
-    /// A host on which v1 is latest and runs, with a ready command that is content while the file `content` is there.
+    /// A host on which v1 is latest and runs, with a ready command that is content while the file
+    /// `content` is there.
     fn host(&self) -> Host {
         let host = Host::new("");
         let is_content = format!("test -e {}", host.path("content").display());

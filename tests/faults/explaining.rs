@@ -155,8 +155,8 @@ fn an_image_that_is_gone_has_a_history_too() {
     assert_eq!(json["stories"][0]["names"], serde_json::json!([]));
 }
 
-/// The engine's word on a removal counts: on a full disk an image goes before its grace is over, and it was tagkeeper all the
-/// same.
+/// The engine's word on a removal counts: on a full disk an image goes before its grace is over,
+/// and it was tagkeeper all the same.
 #[test]
 fn an_idle_image_that_was_removed_was_idle() {
     for (policy, secs) in [
@@ -222,7 +222,8 @@ fn it_fails_as_status_does() {
     assert!(outcome.stderr.contains("corrupt"), "{outcome:#?}");
 }
 
-/// Another workload's image, or a stranger's, that has our version's tag is not ours (field case 77).
+/// Another workload's image, or a stranger's, that has our version's tag is not ours (field case
+/// 77).
 #[test]
 fn a_name_is_compared_whole() {
     let host = promoted();
@@ -253,7 +254,8 @@ fn one_workload_of_several_may_be_named() {
     ask(&["nonesuch", "v1"], 2);
 }
 
-/// An image that had several names when a clean-up removed it is found by each, as the journal printed them.
+/// An image that had several names when a clean-up removed it is found by each, as the journal
+/// printed them.
 #[test]
 fn every_name_that_a_clean_up_removed_is_remembered() {
     let host = soaking(POLICY);

@@ -1,4 +1,5 @@
-//! The lock, the state file, the policy and the command line: what they may be, and what is refused untouched.
+//! The lock, the state file, the policy and the command line: what they may be, and what is refused
+//! untouched.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -38,7 +39,8 @@ fn a_pass_gives_way_to_another() {
     let outcome = host.pass_at(RIPE).expect_code(75);
     assert_eq!(outcome.mutations(), [""; 0]);
     assert_eq!(host.state_stamps(), stamps);
-    // Not by its end alone: another test may be starting a program, which has all files open for a moment.
+    // Not by its end alone: another test may be starting a program, which has all files open for a
+    // moment.
     flock(&lock, FlockOperation::Unlock).expect("it is held");
     host.pass_at(RIPE + 5).expect_code(0);
     assert_promoted(&host);

@@ -1,4 +1,5 @@
-//! Hold and reject from outside: a section that is pushed to a host, and taken away again (design 6).
+//! Hold and reject from outside: a section that is pushed to a host, and taken away again (design
+//! 6).
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking};

@@ -15,7 +15,8 @@ use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
 use crate::schema::assert_published;
 
-/// A policy whose three hooks are one script, with these lines in it; below `$1` is this host's directory.
+/// A policy whose three hooks are one script, with these lines in it; below `$1` is this host's
+/// directory.
 fn hooked(host: &Host, script: &str) -> String {
     let file = host.path("hook.sh");
     fs::write(&file, script).expect("writable");
@@ -171,7 +172,8 @@ fn what_a_hook_started_ends_with_it_at_the_deadline() {
     host.pass_at(RIPE).expect_code(0);
     let pid = fs::read_to_string(host.path("pid")).expect("it ran");
     let status = || fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-    // What was killed is gone once the kernel has had its turn. Where nobody has reaped it yet, it is a zombie.
+    // What was killed is gone once the kernel has had its turn. Where nobody has reaped it yet, it
+    // is a zombie.
     let is_gone = || {
         let status = status();
         status.is_empty() || status.contains(") Z ")
@@ -326,7 +328,8 @@ fn a_person_waits_for_no_spread() {
     assert_eq!(told(&host).len(), 1);
 }
 
-/// An endpoint that answers a request with each of these statuses. What it was sent: the heads and the bodies.
+/// An endpoint that answers a request with each of these statuses. What it was sent: the heads and
+/// the bodies.
 fn endpoint(statuses: &[&'static str]) -> (u16, JoinHandle<Vec<(String, String)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("bound").port();

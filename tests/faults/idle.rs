@@ -1,4 +1,5 @@
-//! An idle pass costs two engine calls and no write, however many images there are (design sections 5.1 and 8).
+//! An idle pass costs two engine calls and no write, however many images there are (design sections
+//! 5.1 and 8).
 
 use std::fmt::Write;
 
@@ -36,7 +37,8 @@ fn assert_idle(host: &Host) {
     }
 }
 
-/// A host whose only version, run by the local container, has been promoted beside so many other images.
+/// A host whose only version, run by the local container, has been promoted beside so many other
+/// images.
 fn settled(others: usize) -> Host {
     let host = Host::new(POLICY);
     {

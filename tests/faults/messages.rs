@@ -1,5 +1,5 @@
-//! Every failure that an operator meets says what failed, on what, why, and what to do next: the important ones, by the
-//! real program.
+//! Every failure that an operator meets says what failed, on what, why, and what to do next: the
+//! important ones, by the real program.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -311,7 +311,8 @@ fn of_the_policy() {
     assert_all(POLICY_CASES);
 }
 
-/// The program, run as nobody. Its file has to be where nobody may go, and so have the policy and the state.
+/// The program, run as nobody. Its file has to be where nobody may go, and so have the policy and
+/// the state.
 fn as_nobody(host: &Host, state: &Path, args: &[&str]) -> Outcome {
     let program = host.path("tagkeeper");
     executable::copy(env!("CARGO_BIN_EXE_tagkeeper"), &program);

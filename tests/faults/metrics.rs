@@ -1,4 +1,5 @@
-//! The file that node_exporter reads: written by every pass that held the lock, and able to stop none.
+//! The file that node_exporter reads: written by every pass that held the lock, and able to stop
+//! none.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -22,7 +23,8 @@ fn textfile(host: &Host) -> PathBuf {
     host.path("run/tagkeeper.prom")
 }
 
-/// The value of a sample, by its name and labels as they are written; none if there is no such sample.
+/// The value of a sample, by its name and labels as they are written; none if there is no such
+/// sample.
 fn sample(host: &Host, name: &str) -> Option<f64> {
     let text = fs::read_to_string(textfile(host)).expect("there is a file");
     let mut lines = text.lines();

@@ -1,4 +1,5 @@
-//! What cannot be seen, whole and in time, is not acted on: exit 69, the reason on standard error, nothing changed.
+//! What cannot be seen, whole and in time, is not acted on: exit 69, the reason on standard error,
+//! nothing changed.
 
 use std::os::unix::net::UnixListener;
 
@@ -11,8 +12,8 @@ use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, s
 const LATE: &str = "in time|timed out|timeout|deadline|within";
 const LISTS: [Route; 2] = [Route::ListImages, Route::ListContainers];
 
-/// The pass that would have promoted could not see: it left all as it was, and said why, in one of the ways that `|`
-/// separates.
+/// The pass that would have promoted could not see: it left all as it was, and said why, in one of
+/// the ways that `|` separates.
 #[track_caller]
 fn assert_blind(host: &Host, outcome: &Outcome, state: Option<&Vec<u8>>, reason: &str) {
     assert_eq!(outcome.code, 69, "{outcome:#?}");
@@ -31,7 +32,8 @@ fn assert_blind(host: &Host, outcome: &Outcome, state: Option<&Vec<u8>>, reason:
     assert!(!said.contains("panicked"), "{outcome:#?}");
 }
 
-/// With this fault in the pass that would promote, nothing is done; the next pass, without it, does promote.
+/// With this fault in the pass that would promote, nothing is done; the next pass, without it, does
+/// promote.
 #[track_caller]
 fn nothing_is_done_when(policy: &str, route: Route, fault: Fault, reason: &str) {
     let host = soaking(policy);
@@ -180,7 +182,8 @@ fn one_container_in_an_unknown_state_does_not_hold_up_the_host() {
         }
         let outcome = host.pass_at(RIPE).expect_code(0);
         assert_eq!(host.id_of("app:latest"), id("v2"), "{state}: {outcome:#?}");
-        // It costs no call more, in idle passes either: the answer is there, and is read a second time.
+        // It costs no call more, in idle passes either: the answer is there, and is read a second
+        // time.
         let idle = host.pass_at(RIPE + 60).expect_code(0);
         assert_eq!(idle.requests.len(), 2, "{idle:#?}");
     }

@@ -487,7 +487,8 @@ fn waiting(host: &Host, secs: u64, version: &str) -> JoinHandle<Outcome> {
     waiting
 }
 
-/// Each attempt is over before a pass comes: the upgrade has failed all the same, for whoever waits and for who looks.
+/// Each attempt is over before a pass comes: the upgrade has failed all the same, for whoever waits
+/// and for who looks.
 #[test]
 fn what_crashes_between_the_passes_fails_the_wait() {
     let host = promoted();

@@ -1,4 +1,5 @@
-//! Pins, told of the whole program: what it asks the engine for, when, and what it makes of an engine that will not have it.
+//! Pins, told of the whole program: what it asks the engine for, when, and what it makes of an
+//! engine that will not have it.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! Disk pressure, told of the whole program: what it asks, when, and what it makes of answers that are none.
+//! Disk pressure, told of the whole program: what it asks, when, and what it makes of answers that
+//! are none.
 
 use serde_json::json;
 
@@ -21,7 +22,8 @@ fn idle_images(policy: &str) -> Host {
     host
 }
 
-/// The root of this machine, which is fuller than one per cent: what the program sees of it is as real as it gets.
+/// The root of this machine, which is fuller than one per cent: what the program sees of it is as
+/// real as it gets.
 fn with_root(host: &Host) {
     host.engine().docker.root_dir = json!("/");
 }
@@ -160,7 +162,8 @@ fn an_engine_that_fails_to_say_presses_nothing() {
     }
 }
 
-/// The removals of a round are the last thing that a measurement decides: what they freed, and when, is for the next pass.
+/// The removals of a round are the last thing that a measurement decides: what they freed, and
+/// when, is for the next pass.
 #[test]
 fn a_removal_that_fails_is_not_made_up_for_in_the_same_pass() {
     let host = idle_images(&format!("{POLICY}{PRESSURE}"));

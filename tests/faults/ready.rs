@@ -1,5 +1,5 @@
-//! The `ready` command of a workload (design 4.3): asked once a pass while an upgrade soaks, believed only when it says yes
-//! in time.
+//! The `ready` command of a workload (design 4.3): asked once a pass while an upgrade soaks,
+//! believed only when it says yes in time.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,7 +9,8 @@ use std::process::Command;
 use crate::host::{Host, Outcome, finish, program};
 use crate::scene::{POLICY, RIPE, assert_promoted, id, soaking};
 
-/// A ready command that says yes while the file `ready` exists, and writes down that and for whom it was asked.
+/// A ready command that says yes while the file `ready` exists, and writes down that and for whom
+/// it was asked.
 fn ready_policy(host: &Host) -> String {
     let script = host.path("ready.sh");
     let (flag, log) = (host.path("ready"), host.path("asked"));
@@ -185,9 +186,9 @@ fn nothing_that_a_ready_command_does_outlasts_its_timeout() {
     assert_promoted(&host);
 }
 
-/// A pass of a user who may have so many processes. The limit does not hold for root. It counts all processes of the user, so
-/// each number has a user of its own. `scripts/test-arch` leaves out the tests with such a limit: an emulator's own thread
-/// counts as well.
+/// A pass of a user who may have so many processes. The limit does not hold for root. It counts all
+/// processes of the user, so each number has a user of its own. `scripts/test-arch` leaves out the
+/// tests with such a limit: an emulator's own thread counts as well.
 fn limited_pass(host: &Host, secs: u64, processes: u32) -> Outcome {
     let user = 54_320 + processes;
     for path in ["", "state", "docker.sock", "policy.toml"] {

@@ -4,7 +4,8 @@ use crate::docker::Docker;
 use crate::host::Host;
 use crate::names::hex_id;
 
-/// One workload with everything at its default; more keys of it, or more workloads, may be appended.
+/// One workload with everything at its default; more keys of it, or more workloads, may be
+/// appended.
 pub(crate) const POLICY: &str = r#"
 [engine]
 timeout = "10s"
@@ -22,8 +23,8 @@ pub(crate) fn impatient() -> String {
     POLICY.replace("10s", "1s")
 }
 
-/// The everyday upgrade (R6): the local container of v1 has stopped, the orchestrator runs v2, two older versions lie
-/// about.
+/// The everyday upgrade (R6): the local container of v1 has stopped, the orchestrator runs v2, two
+/// older versions lie about.
 pub(crate) fn upgrade(docker: &mut Docker) {
     docker.image("a", &["reg.example/app:old-a"]);
     docker.image("b", &["reg.example/app:old-b"]);

@@ -1,4 +1,5 @@
-//! What the program prints for programs, held against the JSON Schemas that are published for it (docs/schema).
+//! What the program prints for programs, held against the JSON Schemas that are published for it
+//! (docs/schema).
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +72,8 @@ fn assert_as_published(host: &Host, secs: u64, args: &[&str]) -> Value {
     document
 }
 
-/// A host with all there is to tell: an upgrade that failed, one that is being soaked, one that was rejected, a fallback.
+/// A host with all there is to tell: an upgrade that failed, one that is being soaked, one that was
+/// rejected, a fallback.
 fn eventful() -> Host {
     let host = promoted();
     let rolls_out = |from: &str, to: &str| {

@@ -1,4 +1,5 @@
-//! The requirements of design section 2 and what may come between, told on a clock that the tests move.
+//! The requirements of design section 2 and what may come between, told on a clock that the tests
+//! move.
 
 use crate::host::Host;
 use crate::requests::Route;

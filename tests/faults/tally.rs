@@ -1,4 +1,5 @@
-//! What is counted: each promotion, failure, restart and rollback once, and of the removals those that the engine confirmed.
+//! What is counted: each promotion, failure, restart and rollback once, and of the removals those
+//! that the engine confirmed.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Clocks that are wrong by years (design 5.2).
 //!
-//! Host uptime is moved by a time namespace. Wall time cannot be moved for one process; what shows that it decides
-//! nothing is that every wall time the program meets (those in its state, the engine's dates) may be any, and the story
-//! is the same.
+//! Host uptime is moved by a time namespace. Wall time cannot be moved for one process; what shows
+//! that it decides nothing is that every wall time the program meets (those in its state, the
+//! engine's dates) may be any, and the story is the same.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -25,7 +25,8 @@ use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
 
 const YEAR: u64 = 365 * 24 * 60 * 60;
-/// Dates that an engine or an earlier pass may have met on a host without a battery, or in the hands of a bad NTP server.
+/// Dates that an engine or an earlier pass may have met on a host without a battery, or in the
+/// hands of a bad NTP server.
 const DATES: [&str; 5] = [
     "1970-01-01T00:00:00Z",
     "2106-02-07T06:28:16Z",
@@ -111,7 +112,8 @@ fn a_failure_is_told_whatever_the_dates_are() {
     }
 }
 
-/// Uptime that is years further: they have passed. Uptime that is less: a reboot, and only what is up since then counts.
+/// Uptime that is years further: they have passed. Uptime that is less: a reboot, and only what is
+/// up since then counts.
 #[test]
 fn uptime_that_leaps_by_years_counts_once_and_one_that_falls_counts_anew() {
     let host = soaking(POLICY);
@@ -123,8 +125,9 @@ fn uptime_that_leaps_by_years_counts_once_and_one_that_falls_counts_anew() {
     crate::scene::upgrade(&mut host.engine().docker);
     host.pass_at(60 * YEAR).expect_code(0);
     let (before_ms, _) = saved_clock(&host);
-    // The machine's own uptime is added in all of them, so the fall is one of sixty years whatever it is. The container
-    // kept its incarnation, as on an engine that restores what runs; all of the new uptime counts for it.
+    // The machine's own uptime is added in all of them, so the fall is one of sixty years whatever
+    // it is. The container kept its incarnation, as on an engine that restores what runs; all of
+    // the new uptime counts for it.
     host.pass_at(0).expect_code(0);
     host.pass_at(RIPE).expect_code(0);
     assert_promoted(&host);
@@ -150,8 +153,8 @@ fn hold_lock(host: &Host) -> File {
     lock
 }
 
-/// Starts a command that finds the lock held, and returns once it has said that it waits. Its own process, without a wrapper
-/// that would be stopped in its place.
+/// Starts a command that finds the lock held, and returns once it has said that it waits. Its own
+/// process, without a wrapper that would be stopped in its place.
 fn waiting(host: &Host, secs: u64, args: &[&str]) -> (std::process::Child, BufReader<ChildStderr>) {
     let whole = host.command_on(&host.path("docker.sock"), secs, args);
     let words: Vec<_> = whole
@@ -174,8 +177,9 @@ fn waiting(host: &Host, secs: u64, args: &[&str]) -> (std::process::Child, BufRe
     (child, stderr)
 }
 
-/// `accept` waits, is stopped, a pass comes first and saves, `accept` goes on: what it knew of the clock must not be older than
-/// what the pass has saved, or all of the uptime would count once more.
+/// `accept` waits, is stopped, a pass comes first and saves, `accept` goes on: what it knew of the
+/// clock must not be older than what the pass has saved, or all of the uptime would count once
+/// more.
 #[test]
 fn a_command_that_waited_for_the_lock_reads_the_clock_after_that() {
     let host = promoted();
@@ -235,7 +239,8 @@ fn at(monotonic_ms: u64) -> Reading {
     }
 }
 
-/// A pass that was stalled between the clock and the lock would save an uptime that is older than another pass's.
+/// A pass that was stalled between the clock and the lock would save an uptime that is older than
+/// another pass's.
 #[test]
 fn a_pass_reads_the_clock_while_it_has_the_lock_and_once_more_when_it_has_ended() {
     let host = promoted();
@@ -243,7 +248,8 @@ fn a_pass_reads_the_clock_while_it_has_the_lock_and_once_more_when_it_has_ended(
     let (lock, counted) = (host.path("state/lock"), looks.clone());
     let clocks = move || {
         let lock = File::open(&lock).expect("it is there");
-        // A program that another test starts has this process's files for a moment, the lock among them.
+        // A program that another test starts has this process's files for a moment, the lock among
+        // them.
         let is_free = (0..50).any(|_| {
             let taken = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
             if !taken {

@@ -1,4 +1,5 @@
-//! The disk of the state is full, read-only, somebody else's, or its directory is gone (design 5.1).
+//! The disk of the state is full, read-only, somebody else's, or its directory is gone (design
+//! 5.1).
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -13,7 +14,8 @@ use crate::wrapped;
 /// Makes a fresh file system under a directory, and tells where.
 type Mount = fn(&Path) -> PathBuf;
 
-/// A host whose state directory is a file system of its own. It ends with the mount namespace of the test.
+/// A host whose state directory is a file system of its own. It ends with the mount namespace of
+/// the test.
 fn host_with_disk(mount: Mount, scratch: &Path) -> Host {
     let host = Host::new(POLICY);
     let state = mount(scratch);
@@ -107,8 +109,8 @@ fn free_dir(dir: &Path) {
     }
 }
 
-/// v2 is promoted; `old-a` is retired, and a container keeps it until now; the next upgrade has just come, and there is no
-/// room to write that down.
+/// v2 is promoted; `old-a` is retired, and a container keeps it until now; the next upgrade has
+/// just come, and there is no room to write that down.
 fn retired_and_full(scratch: &Path) -> Host {
     let host = host_with_disk(mount_tmpfs, scratch);
     upgrade(&mut host.engine().docker);

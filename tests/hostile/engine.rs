@@ -1,4 +1,5 @@
-//! The engine is restarted in the middle of a pass, or is slower than anybody can wait for (design 3, 4.6, 8).
+//! The engine is restarted in the middle of a pass, or is slower than anybody can wait for (design
+//! 3, 4.6, 8).
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -10,8 +11,8 @@ use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, impatient, soaking};
 use crate::wrapped;
 
-/// The requests of the pass that promotes and cleans up, in order, each with how many of its route came before, it
-/// included.
+/// The requests of the pass that promotes and cleans up, in order, each with how many of its route
+/// came before, it included.
 fn requests_of_a_promotion() -> Vec<(Route, usize)> {
     let host = soaking(POLICY);
     let requests = host.pass_at(RIPE).expect_code(0).requests;
@@ -20,8 +21,8 @@ fn requests_of_a_promotion() -> Vec<(Route, usize)> {
     (0..routes.len()).map(|i| (routes[i], nth(i))).collect()
 }
 
-/// Before the first action the pass says that it saw nothing; afterwards that it failed, or that all went well where the
-/// loss of one answer made no difference.
+/// Before the first action the pass says that it saw nothing; afterwards that it failed, or that
+/// all went well where the loss of one answer made no difference.
 #[track_caller]
 fn assert_told(outcome: &Outcome, at: (Route, usize)) {
     // An action begins with a look at what the name means now.
@@ -34,7 +35,8 @@ fn assert_told(outcome: &Outcome, at: (Route, usize)) {
     assert!(fits, "{at:?}: {outcome:#?}");
 }
 
-/// At each request in turn, the engine dies: before it did what was asked, or after. The next pass finishes the work.
+/// At each request in turn, the engine dies: before it did what was asked, or after. The next pass
+/// finishes the work.
 #[test]
 fn an_engine_that_dies_at_any_request_costs_nothing_but_the_pass() {
     let requests = requests_of_a_promotion();
@@ -55,7 +57,8 @@ fn an_engine_that_dies_at_any_request_costs_nothing_but_the_pass() {
     }
 }
 
-/// Without live restore, an engine that restarts takes its containers along: they come back as new incarnations.
+/// Without live restore, an engine that restarts takes its containers along: they come back as new
+/// incarnations.
 fn restart_with_containers(host: &Host, route: Route) {
     host.engine().before(route, 1, |engine| {
         engine.docker.restart("k8s_app_1");

@@ -65,7 +65,8 @@ fn a_refusal_of_60_mib_is_printed_in_a_line_and_costs_no_memory() {
         let outcome = outcome.expect_code(code);
         assert!(outcome.stderr.contains("answered 500"), "{outcome:#?}");
         assert!(outcome.stderr.len() < 2_000, "{outcome:#?}");
-        // Of the text it holds what the log's line takes; the rest is the program itself, unoptimised.
+        // Of the text it holds what the log's line takes; the rest is the program itself,
+        // unoptimised.
         assert!(kib < 24 * 1024, "{route:?}: {kib} KiB");
         host.engine().heal();
         host.pass_at(RIPE + 5).expect_code(0);
@@ -73,7 +74,8 @@ fn a_refusal_of_60_mib_is_printed_in_a_line_and_costs_no_memory() {
     }
 }
 
-/// One text of 60 MiB, half a million entries, in a list: refused, or read, within what the unit allows.
+/// One text of 60 MiB, half a million entries, in a list: refused, or read, within what the unit
+/// allows.
 #[test]
 fn lists_without_measure_fit_into_the_unit() {
     const HEAD: &str = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
@@ -196,7 +198,8 @@ fn ten_thousand_images_cost_two_calls_no_write_and_bounded_memory() {
     assert!(host.state_stamps() == stamps, "nothing was written");
 }
 
-/// Ten thousand removals would take the fake longer than a test may; a few hundred among ten thousand tell as much.
+/// Ten thousand removals would take the fake longer than a test may; a few hundred among ten
+/// thousand tell as much.
 #[test]
 fn a_promotion_among_ten_thousand_images_removes_the_workloads_own_and_no_other() {
     const OURS: usize = 200;

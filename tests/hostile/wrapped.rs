@@ -4,7 +4,8 @@ use std::process::Command;
 
 use crate::host::{Host, Outcome, finish, program_at};
 
-/// A command line that runs the program by way of `wrapper`, with the policy, the state and the socket of this host.
+/// A command line that runs the program by way of `wrapper`, with the policy, the state and the
+/// socket of this host.
 pub(crate) fn command(host: &Host, wrapper: &[&str], secs: u64, args: &[&str]) -> Command {
     let inner = program_at(secs);
     let mut command = Command::new(wrapper[0]);

@@ -13,7 +13,8 @@ use crate::names::hex_id;
 /// The name that must never be missing.
 const LATEST: &str = "app:latest";
 
-/// A host as people would compare two: what the engine holds, and what the state means, whenever it came to that.
+/// A host as people would compare two: what the engine holds, and what the state means, whenever it
+/// came to that.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ending {
     /// Names, by image id.
@@ -51,7 +52,8 @@ impl Ending {
 }
 
 impl Ending {
-    /// Holds the disk to these names and the labels of their images: no other name, and no image without one.
+    /// Holds the disk to these names and the labels of their images: no other name, and no image
+    /// without one.
     pub(crate) fn assert_names(&self, wanted: &[(&str, &str)]) {
         let mut images: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (name, label) in wanted {
@@ -76,7 +78,8 @@ fn id(label: &str) -> String {
     format!("sha256:{}", hex_id(label))
 }
 
-/// Takes the clock and what may be lost out of a state, and leaves of each time only that there is one.
+/// Takes the clock and what may be lost out of a state, and leaves of each time only that there is
+/// one.
 fn take_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -86,11 +89,11 @@ fn take_times(value: &mut Value) {
             fields.remove("instance");
             // Another pass more or less has seen the upgrade.
             fields.remove("times_pending");
-            // A pass that is killed between a removal and the save that follows loses the name that it removed, and the count
-            // (`Counters`).
+            // A pass that is killed between a removal and the save that follows loses the name that
+            // it removed, and the count (`Counters`).
             fields.remove("names");
-            // A rollback that is killed between the rejection and the state loses what took the rejected image's place, which
-            // only `explain` tells.
+            // A rollback that is killed between the rejection and the state loses what took the
+            // rejected image's place, which only `explain` tells.
             fields.remove("replaced");
             if let Some(Value::Array(past)) = fields.get_mut("history") {
                 past.sort_by_key(|image| image["image"].to_string());
@@ -118,8 +121,9 @@ fn take_times(value: &mut Value) {
     }
 }
 
-/// What is wrong at this moment, if anything: `latest` is missing; an image that is to be kept, or that the saved state
-/// holds for proven, is gone or has no tag; the saved state cannot be read, and nobody else has made it so.
+/// What is wrong at this moment, if anything: `latest` is missing; an image that is to be kept, or
+/// that the saved state holds for proven, is gone or has no tag; the saved state cannot be read,
+/// and nobody else has made it so.
 pub(crate) fn damage(
     docker: &Docker,
     dir: &StateDir,

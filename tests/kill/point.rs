@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::fake::Moment;
 use crate::host::{Host, in_a_host_up_for};
 
-/// System calls that make, write, sync, rename or remove a file, under their names on every architecture.
+/// System calls that make, write, sync, rename or remove a file, under their names on every
+/// architecture.
 const CHANGING: &str = "openat,?mkdir,mkdirat,write,?writev,pwrite64,?pwritev,?pwritev2,ftruncate,fallocate,fchmod,fchown,\
     ?unlink,unlinkat,?rename,?renameat,renameat2,fsync,fdatasync";
 /// What the state directory may hold in these stories, itself included.
@@ -115,8 +116,8 @@ fn killed_at_request(host: &Host, secs: u64, args: &[&str], nth: usize, moment: 
     child
 }
 
-/// strace sends a signal where the call begins. Before: it kills, and the kernel never comes to the call. After: it stops
-/// the program once the call is done, and the test kills it.
+/// strace sends a signal where the call begins. Before: it kills, and the kernel never comes to the
+/// call. After: it stops the program once the call is done, and the test kills it.
 fn killed_at_syscall(
     host: &Host,
     secs: u64,
@@ -143,7 +144,8 @@ fn killed_at_syscall(
     child
 }
 
-/// Starts the program; under strace, if that is given arguments. The child is the program itself, whatever started it.
+/// Starts the program; under strace, if that is given arguments. The child is the program itself,
+/// whatever started it.
 fn spawn(host: &Host, secs: u64, args: &[&str], strace: &[&str]) -> Child {
     let mut words: Vec<OsString> = Vec::new();
     if !strace.is_empty() {

@@ -43,7 +43,8 @@ const fn pass(secs: u64, change: fn(&mut Docker), kept: &'static [&'static str])
     }
 }
 
-/// The everyday upgrade, R6: two older versions lie about, the local container of v1 has stopped, v2 runs.
+/// The everyday upgrade, R6: two older versions lie about, the local container of v1 has stopped,
+/// v2 runs.
 fn upgrade(docker: &mut Docker) {
     docker.image("a", &["reg.example/app:old-a"]);
     docker.image("b", &["reg.example/app:old-b"]);
@@ -93,8 +94,8 @@ fn r4_the_remote_name_moves_to_the_image_that_ran() {
     kill_everywhere("R4", Kills::Once, &steps, &wanted, 90);
 }
 
-/// The never-run twin comes after the promotion, which has not retired it: its id must be saved before it loses its name,
-/// or nobody will know whose image it is.
+/// The never-run twin comes after the promotion, which has not retired it: its id must be saved
+/// before it loses its name, or nobody will know whose image it is.
 #[test]
 fn r4_what_is_pulled_after_the_promotion_keeps_its_name() {
     let ships = |docker: &mut Docker| {
@@ -168,7 +169,8 @@ fn an_upgrade_is_held() {
     kill_everywhere("hold", Kills::Once, &steps, &UPGRADED, 95);
 }
 
-/// Something has damaged the state in the middle of a soak. It is set aside, once, and the soak starts again.
+/// Something has damaged the state in the middle of a soak. It is set aside, once, and the soak
+/// starts again.
 #[test]
 fn a_corrupt_state_is_set_aside() {
     let steps = [
@@ -227,7 +229,8 @@ fn the_orchestrator_rolls_back() {
     );
 }
 
-/// A person rejects what has become latest; the local container of it has stopped, and goes too (R2).
+/// A person rejects what has become latest; the local container of it has stopped, and goes too
+/// (R2).
 #[test]
 fn a_promoted_upgrade_is_rejected() {
     let goes_away = |docker: &mut Docker| {

@@ -21,7 +21,8 @@ const TIMER_SECS: u64 = 60;
 /// Each story is told by so many threads: a run waits for the disk more than it computes.
 const THREADS: usize = 3;
 
-/// From one second kill to the next: a prime, so that each point of the pass that follows has its turn.
+/// From one second kill to the next: a prime, so that each point of the pass that follows has its
+/// turn.
 const STRIDE: usize = 7;
 
 /// What happens to a host, and what tagkeeper is asked to do then.
@@ -68,8 +69,9 @@ struct Reached<'s> {
     unasked: Option<Ending>,
 }
 
-/// Tells the story unbroken, then kills it everywhere. In the end the disk holds these names, of the images with these
-/// labels, and nothing else. There must be at least so many points to kill at.
+/// Tells the story unbroken, then kills it everywhere. In the end the disk holds these names, of
+/// the images with these labels, and nothing else. There must be at least so many points to kill
+/// at.
 pub(crate) fn kill_everywhere(
     name: &str,
     kills: Kills,
@@ -152,8 +154,8 @@ fn tell(steps: &[Step]) -> (Vec<Reached<'_>>, Ending) {
 
 pub(crate) const RECONCILE: &[&str] = &["reconcile"];
 
-/// The story from the first of these steps on, which is killed at a point, and so is the pass that follows, if a point of
-/// it is given. It must come to the same ending.
+/// The story from the first of these steps on, which is killed at a point, and so is the pass that
+/// follows, if a point of it is given. It must come to the same ending.
 fn tell_killed(reached: &[Reached<'_>], point: &Point, again: Option<usize>, ending: &Ending) {
     let (killed, rest) = reached.split_first().expect("a point is one of a step");
     let step = killed.step;
@@ -166,7 +168,8 @@ fn tell_killed(reached: &[Reached<'_>], point: &Point, again: Option<usize>, end
     let mut late_secs = TIMER_SECS;
     if let Some(nth) = again {
         let secs = step.secs + late_secs;
-        // On a copy, for one that is as the one whose points are known: a copied file has lost its spare blocks.
+        // On a copy, for one that is as the one whose points are known: a copied file has lost its
+        // spare blocks.
         let killed = Snapshot::of(&host);
         let mut points = points_of(&killed.host(step.policy), secs, RECONCILE, 0);
         host = killed.host(step.policy);
@@ -215,7 +218,8 @@ fn run(host: &Host, secs: u64, step: &Step, args: &[&str], codes: &[i32], told: 
     });
 }
 
-/// Holds the host to what must never be missing: after each request that changes something, and at the end.
+/// Holds the host to what must never be missing: after each request that changes something, and at
+/// the end.
 fn guarded(host: &Host, step: &Step, told: &str, run: impl FnOnce()) {
     let (kept, may_be_corrupt) = (step.kept, step.corrupt_state.is_some());
     let dir = StateDir::new(host.state_dir());

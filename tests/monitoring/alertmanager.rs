@@ -41,7 +41,8 @@ fn the_example_is_valid_and_routes_by_severity() {
     assert_eq!(route(&["alertname=SomethingElse"]), "nobody");
 }
 
-/// Each alert that the example speaks of is one that ships, and each alert of a ring silences something.
+/// Each alert that the example speaks of is one that ships, and each alert of a ring silences
+/// something.
 #[test]
 fn the_example_names_the_alerts_that_there_are() {
     let alerts_in = |file: &str| {

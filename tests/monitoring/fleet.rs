@@ -1,5 +1,5 @@
-//! What a fleet's operator asks (docs/fleet.md): ten hosts in ten states, the real program on each, a node_exporter for each, one
-//! Prometheus.
+//! What a fleet's operator asks (docs/fleet.md): ten hosts in ten states, the real program on each,
+//! a node_exporter for each, one Prometheus.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,7 +50,8 @@ fn gate() -> &'static str {
     code.split_once("\n```").expect("its end").0
 }
 
-/// Ten hosts that write one metrics file in turn: their policies are the same to the byte, as a fleet's are.
+/// Ten hosts that write one metrics file in turn: their policies are the same to the byte, as a
+/// fleet's are.
 struct Fleet {
     hosts: Vec<Host>,
     dir: tempfile::TempDir,
@@ -293,7 +294,8 @@ fn ten_hosts_in_ten_states_answer_the_sixteen_questions() {
     assert_dashboard_finds(&prometheus);
 }
 
-/// Of the three canaries, one has v3 proven; v9 has not arrived anywhere, and there are no hosts in ring `none`.
+/// Of the three canaries, one has v3 proven; v9 has not arrived anywhere, and there are no hosts in
+/// ring `none`.
 fn assert_gate_opens_for_what_is_proven_everywhere(prometheus: &Prometheus) {
     let gate = |hosts: &str, version: &str| {
         let asked = gate().replace("ring=\"canary\"", hosts);

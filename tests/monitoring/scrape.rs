@@ -1,4 +1,5 @@
-//! The way of a number: from the state, by the textfile, through node_exporter, into Prometheus, out of a query.
+//! The way of a number: from the state, by the textfile, through node_exporter, into Prometheus,
+//! out of a query.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -68,7 +69,8 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// A Prometheus that scrapes a node_exporter each second, which reads this file by a link, as docs/monitoring.md has it.
+    /// A Prometheus that scrapes a node_exporter each second, which reads this file by a link, as
+    /// docs/monitoring.md has it.
     fn scraping(textfile: &Path) -> Self {
         let dir = tempfile::tempdir().expect("writable");
         let textfiles = dir.path().join("textfiles");
@@ -79,7 +81,8 @@ impl Prometheus {
         Self::with(&[RULES], &targets, vec![exporter], dir)
     }
 
-    /// The same for several hosts: where their directories are, their names, which are the directories', and their rings.
+    /// The same for several hosts: where their directories are, their names, which are the
+    /// directories', and their rings.
     pub(crate) fn of_fleet(hosts: &[(&Path, &str, &str)]) -> Self {
         let (mut exporters, mut targets) = (Vec::new(), Vec::new());
         for (dir, name, ring) in hosts {
@@ -242,7 +245,8 @@ fn assert_types(prometheus: &Prometheus) {
     assert!(seen > 20, "{metadata:#?}");
 }
 
-/// The rules are loaded, and each query of the dashboard is one that Prometheus takes and that finds what it names.
+/// The rules are loaded, and each query of the dashboard is one that Prometheus takes and that
+/// finds what it names.
 fn assert_shipped_queries_work(prometheus: &Prometheus, host: &Host) {
     let rules = prometheus.get("/api/v1/rules").expect("it answers");
     let rules = rules["groups"][0]["rules"].as_array().expect("a list");
@@ -255,7 +259,8 @@ fn assert_shipped_queries_work(prometheus: &Prometheus, host: &Host) {
     for query in dashboard_queries("grafana-dashboard.json") {
         let found = prometheus.query(&query);
         let found = found.unwrap_or_else(|| panic!("Prometheus does not take {query}"));
-        // Nothing is being soaked at this moment, nothing has failed, and no host is silent; all the rest is there.
+        // Nothing is being soaked at this moment, nothing has failed, and no host is silent; all
+        // the rest is there.
         let named = metrics_in(&query);
         let silent = query.contains(" unless ");
         assert_eq!(

@@ -1,4 +1,5 @@
-//! What ships beside the metrics: the alerts, tested by promtool; the dashboard and the page, held against what is written.
+//! What ships beside the metrics: the alerts, tested by promtool; the dashboard and the page, held
+//! against what is written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -91,7 +92,8 @@ fn each_alert_is_tested_and_told_of() {
     }
 }
 
-/// Over ten thousand hosts, how far a rule looks back is what it costs; the host's clock may be any.
+/// Over ten thousand hosts, how far a rule looks back is what it costs; the host's clock may be
+/// any.
 #[test]
 fn no_rule_looks_back_beyond_a_day_or_compares_clocks() {
     let rules = all_rules();

@@ -1,4 +1,5 @@
-//! Docker Compose: a project whose container takes the local one's place, and a project that is the local service.
+//! Docker Compose: a project whose container takes the local one's place, and a project that is the
+//! local service.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -104,7 +105,8 @@ fn upgrade_leaves_what_a_one_off_container_holds() -> Result<()> {
     })
 }
 
-/// The unit starts the project, and a deployment changes the image of its container for as long as the host is up.
+/// The unit starts the project, and a deployment changes the image of its container for as long as
+/// the host is up.
 struct InPlace {
     on: Deployed,
 }

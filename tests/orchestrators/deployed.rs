@@ -1,5 +1,5 @@
-//! A host on which an orchestrator deploys: time that goes by with a pass a minute, waiting for what others do, releases in
-//! the registry, and a policy from `config/examples`.
+//! A host on which an orchestrator deploys: time that goes by with a pass a minute, waiting for
+//! what others do, releases in the registry, and a policy from `config/examples`.
 
 use std::cell::Cell;
 use std::fs;
@@ -15,7 +15,8 @@ const PATIENCE_SECS: u64 = 90;
 const POLLS_PER_SEC: u64 = 5;
 /// Of the examples' policies.
 const SOAK: u64 = 10 * MINUTE;
-/// The pass succeeded; and the engine's answer could not be read, since an image was removed while it made the list.
+/// The pass succeeded; and the engine's answer could not be read, since an image was removed while
+/// it made the list.
 const FINE: [i32; 2] = [0, 69];
 
 /// A version in the registry, of which the disk holds nothing.
@@ -41,8 +42,8 @@ impl Deployed {
         })
     }
 
-    /// Takes a policy of `config/examples` over, with the names of this host in place of its own, and with these lines in
-    /// place of those that set the same key.
+    /// Takes a policy of `config/examples` over, with the names of this host in place of its own,
+    /// and with these lines in place of those that set the same key.
     pub(crate) fn set_example(&self, example: &str, instead: &[&str]) -> Result<()> {
         let host = &self.host;
         let mut lines: Vec<String> = example.lines().map(str::to_owned).collect();
@@ -101,7 +102,8 @@ impl Deployed {
         (0..=secs / MINUTE).try_for_each(|_| self.pass())
     }
 
-    /// A pass each minute, until what serves has soaked and everything that follows from it is done.
+    /// A pass each minute, until what serves has soaked and everything that follows from it is
+    /// done.
     pub(crate) fn soaks(&self) -> Result<()> {
         self.passes(SOAK + 3 * MINUTE)
     }

@@ -13,8 +13,8 @@ use crate::orchestrator::{Named, Orchestrator, Version};
 use crate::pod::{CRASHES, WORKS};
 use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
-/// Runs the podman that the engine is of, as a client of it: the engine's root is its root, and has the engine's directory at
-/// /mnt.
+/// Runs the podman that the engine is of, as a client of it: the engine's root is its root, and has
+/// the engine's directory at /mnt.
 const PODMAN: &str = r#"mount --bind "$1" "$2/mnt"; mount --rbind /proc "$2/proc"; root=$2; shift 2
 exec chroot "$root" podman --remote --url unix:///mnt/docker.sock "$@""#;
 

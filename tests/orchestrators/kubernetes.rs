@@ -1,5 +1,5 @@
-//! Kubernetes with dockershim, as on a SONiC switch: a cluster of this one node, and a `DaemonSet` in the host's network, whose
-//! containers the kubelet makes through Docker.
+//! Kubernetes with dockershim, as on a SONiC switch: a cluster of this one node, and a `DaemonSet`
+//! in the host's network, whose containers the kubelet makes through Docker.
 
 use std::cell::RefCell;
 use std::env;
@@ -17,16 +17,18 @@ use crate::orchestrator::{Named, Orchestrator, Version};
 use crate::pod::{CRASHES, WORKS};
 use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
-/// Where scripts/kubernetes-1.20 has put the programs. Beside the engine (scripts/private-engine) they are in /srv.
+/// Where scripts/kubernetes-1.20 has put the programs. Beside the engine (scripts/private-engine)
+/// they are in /srv.
 const KUBERNETES: &str = "TAGKEEPER_KUBERNETES";
 const NODE: &str = "switch";
 /// What holds the place of a pod.
 const PAUSE: &str = "pause:1";
 
-/// The directory of the cluster, in the root of the engine (scripts/private-engine); HERE in what follows.
+/// The directory of the cluster, in the root of the engine (scripts/private-engine); HERE in what
+/// follows.
 const DIRECTORY: &str = "/mnt/kubernetes";
-/// The programs of the control plane, and how each is started. Who has the token may do everything. There is no controller that
-/// makes accounts, and none that lifts the taint of a new node.
+/// The programs of the control plane, and how each is started. Who has the token may do everything.
+/// There is no controller that makes accounts, and none that lifts the taint of a new node.
 const CONTROL_PLANE: [(&str, &[&str]); 4] = [
     ("etcd", &["--data-dir=HERE/etcd"]),
     (
@@ -256,7 +258,8 @@ impl Orchestrator for Kubernetes {
         &self.on
     }
 
-    /// The node gets the `DaemonSet` with this image, and pods of it that are new where nothing in it is.
+    /// The node gets the `DaemonSet` with this image, and pods of it that are new where nothing in
+    /// it is.
     fn deploy(&self, version: &Version<'_>) -> Result<()> {
         let (name, image) = (self.name(), version.image(&self.on.host));
         let manifest = DAEMON_SET
@@ -285,8 +288,9 @@ impl Orchestrator for Kubernetes {
         Ok(())
     }
 
-    /// As SONiC leaves its master (`_do_reset` in `ctrmgr/kube_commands.py` of sonic-buildimage): the node is drained and
-    /// deleted, and `kubeadm reset` stops the kubelet and removes what it ran.
+    /// As SONiC leaves its master (`_do_reset` in `ctrmgr/kube_commands.py` of sonic-buildimage):
+    /// the node is drained and deleted, and `kubeadm reset` stops the kubelet and removes what it
+    /// ran.
     fn leave(&self) -> Result<()> {
         self.kubectl(&["drain", NODE, "--ignore-daemonsets"])?;
         self.kubectl(&["delete", "node", NODE])?;

@@ -77,7 +77,8 @@ pub(crate) trait Orchestrator: Sized {
     /// The service is to run this version from now on; what comes of it is another matter.
     fn deploy(&self, version: &Version<'_>) -> Result<()>;
 
-    /// The same, and the new version starts before the old one stops, where the orchestrator can do that.
+    /// The same, and the new version starts before the old one stops, where the orchestrator can do
+    /// that.
     fn deploy_start_first(&self, version: &Version<'_>) -> Result<()> {
         self.deploy(version)
     }

@@ -1,5 +1,5 @@
-//! Podman's Quadlet on a booted system: a unit that runs a remote version in the local container's place, and a unit that is
-//! the local service.
+//! Podman's Quadlet on a booted system: a unit that runs a remote version in the local container's
+//! place, and a unit that is the local service.
 
 use std::env;
 use std::path::Path;
@@ -45,7 +45,8 @@ fn on_system(line: &str, args: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?.trim_end().to_owned())
 }
 
-/// Makes the unit that runs this image in a container of the same name, or changes it, and starts it anew.
+/// Makes the unit that runs this image in a container of the same name, or changes it, and starts
+/// it anew.
 fn start(unit: &str, image: &str, pull: &str, command: &str) -> Result<()> {
     let text = format!(
         "[Unit]\nStartLimitIntervalSec=0\n[Container]\nImage={image}\nContainerName={unit}\nPull={pull}\nExec={command}\n\
@@ -109,7 +110,8 @@ impl Orchestrator for Quadlet {
     }
 }
 
-// Not the rollback in a crash loop: the container is gone whenever a pass looks, so tagkeeper knows of no upgrade then.
+// Not the rollback in a crash loop: the container is gone whenever a pass looks, so tagkeeper knows
+// of no upgrade then.
 played_by! { Quadlet, "quadlet", on_a_booted_system,
     dry_run_by_tag_promotes_nothing
     dry_run_by_tag_and_digest_promotes_nothing

@@ -7,8 +7,9 @@ use crate::engine::{DAY, HOUR, MINUTE};
 use crate::orchestrator::{Does, Named, Orchestrator, Version};
 use crate::story::{gives_way, service_starts, ships};
 
-/// Makes a test of each story, played by this orchestrator. Tests are in the module that is named here, and each of them runs
-/// beside what the function starts: an engine of its own, if none is named.
+/// Makes a test of each story, played by this orchestrator. Tests are in the module that is named
+/// here, and each of them runs beside what the function starts: an engine of its own, if none is
+/// named.
 macro_rules! played_by {
     ($orchestrator:ty, $module:literal, $beside:path, $($story:ident)+) => { $(
         #[test]
@@ -34,8 +35,9 @@ macro_rules! played_by {
 }
 pub(crate) use played_by;
 
-/// Local v1 works, the same version idles beside it, and is no upgrade whatever becomes of the local container. Then v2 is one:
-/// the v1 that worked is the fallback, and the one that never did is gone.
+/// Local v1 works, the same version idles beside it, and is no upgrade whatever becomes of the
+/// local container. Then v2 is one: the v1 that worked is the fallback, and the one that never did
+/// is gone.
 fn idles_beside_the_local_one<O: Orchestrator>(named: Named) -> Result<()> {
     let by = O::new("dry", &["dry_runs = true"])?;
     let on = by.on();
@@ -277,7 +279,8 @@ pub(crate) fn moving_tag_over_three_releases<O: Orchestrator>() -> Result<()> {
     Ok(())
 }
 
-/// Three versions, one after the other. Something holds the first for days, and it is removed in the pass after that lets go.
+/// Three versions, one after the other. Something holds the first for days, and it is removed in
+/// the pass after that lets go.
 pub(crate) fn upgrade_leaves_what_is_held<O: Orchestrator>(
     by: &O,
     hold_v1: impl FnOnce() -> Result<()>,

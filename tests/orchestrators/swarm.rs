@@ -10,7 +10,8 @@ use crate::stories::{played_by, upgrade_leaves_what_is_held};
 
 const FLEET_PAGE: &str = include_str!("../../docs/fleet.md");
 
-/// What every service is made with: any end of a task is followed by a new one, and an update that fails is taken back.
+/// What every service is made with: any end of a task is followed by a new one, and an update that
+/// fails is taken back.
 const SERVICE: [&str; 22] = [
     "--detach",
     "--quiet",
@@ -154,7 +155,8 @@ impl Orchestrator for Swarm {
         self.deploy_with(version, &["--update-order", "start-first"])
     }
 
-    /// `docker service rollback`: what it ran before. It is refused while Swarm itself writes down how its update goes.
+    /// `docker service rollback`: what it ran before. It is refused while Swarm itself writes down
+    /// how its update goes.
     fn roll_back(&self, _to: &Version<'_>) -> Result<()> {
         let service = self.service();
         let options = ["--detach", "--quiet", &service];
@@ -194,7 +196,8 @@ impl Orchestrator for Swarm {
     }
 }
 
-/// The swarm ends before its engine does, or the engine would start new containers while the old ones are removed.
+/// The swarm ends before its engine does, or the engine would start new containers while the old
+/// ones are removed.
 impl Drop for Swarm {
     fn drop(&mut self) {
         drop(self.leave());
@@ -206,8 +209,8 @@ played_by!(Swarm, "swarm");
 /// A command of `docker`, word by word.
 type Line = Vec<String>;
 
-/// What docs/fleet.md has an operator type for Swarm, up to the gate and behind it; each line as words, with the names of this
-/// host and the options of every service here.
+/// What docs/fleet.md has an operator type for Swarm, up to the gate and behind it; each line as
+/// words, with the names of this host and the options of every service here.
 fn typed_at_the_gate(swarm: &Swarm) -> Result<(Vec<Line>, Vec<Line>)> {
     let section = FLEET_PAGE.split_once("In Swarm,").context("Swarm")?.1;
     let block = section.split_once("```sh\n").context("a block")?.1;

@@ -389,7 +389,8 @@ fn policy_files_that_the_service_does_not_read() {
             stray("telemetry"),
         ]
     );
-    // Files that a person named are not what the service reads; whoever runs it by hand goes by them.
+    // Files that a person named are not what the service reads; whoever runs it by hand goes by
+    // them.
     let found = lines(&of_host(&checked, None, &strict(), &System));
     let of_policy: Vec<_> = found.iter().filter(|l| l.contains("the policy")).collect();
     let unsafe_one = format!(

@@ -1,8 +1,8 @@
 //! A model of a disk: what was synced is on it; of everything else, any part.
 //!
-//! More than a file system with a journal leaves: names may be kept or lost one by one, a sync of a file does not bring
-//! its name along, and a file may grow without what was written to it. A rename is one change, whole or not at all: POSIX
-//! asks for that, and no save can do without.
+//! More than a file system with a journal leaves: names may be kept or lost one by one, a sync of a
+//! file does not bring its name along, and a file may grow without what was written to it. A rename
+//! is one change, whole or not at all: POSIX asks for that, and no save can do without.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -81,7 +81,8 @@ pub(crate) struct Volatile {
 pub(crate) struct Disk<'v> {
     names: Names,
     files: &'v BTreeMap<Inode, File>,
-    /// The one file that is looked at, in one of its possible contents; the others as they were synced.
+    /// The one file that is looked at, in one of its possible contents; the others as they were
+    /// synced.
     looked_at: Option<(Inode, Vec<u8>)>,
 }
 
@@ -175,7 +176,8 @@ impl Volatile {
 }
 
 impl File {
-    /// Every content that a power cut can leave: any of the blocks; and torn within a block, at any sector.
+    /// Every content that a power cut can leave: any of the blocks; and torn within a block, at any
+    /// sector.
     fn contents(&self) -> BTreeSet<Vec<u8>> {
         let pieces = Some(self.since.len()).filter(|pieces| *pieces <= MOST_PIECES);
         let subsets = 0..pieces.map_or(0, |pieces| 1_usize << pieces);

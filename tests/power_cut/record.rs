@@ -58,10 +58,10 @@ pub(crate) fn state(marker: char, bytes: usize) -> State {
     with_text(bytes.checked_sub(bare).unwrap())
 }
 
-/// Plays each of the runs in a process of its own, one after the other on the same directory, and tells all they did to
-/// it. A run is arguments for strace, and words: `lock` takes the lock anew, `a6000` saves state `a` of 6000 bytes,
-/// `corrupt` leaves a corrupt state on the disk, `aside` sets it aside. `name` is the test's own, which is run again to
-/// play; then this returns none.
+/// Plays each of the runs in a process of its own, one after the other on the same directory, and
+/// tells all they did to it. A run is arguments for strace, and words: `lock` takes the lock anew,
+/// `a6000` saves state `a` of 6000 bytes, `corrupt` leaves a corrupt state on the disk, `aside`
+/// sets it aside. `name` is the test's own, which is run again to play; then this returns none.
 pub(crate) fn record(name: &str, runs: &[(&[&str], &str)]) -> Option<Vec<Op>> {
     if let (Some(words), Some(scratch)) = (env::var_os(PLAY), env::var_os(SCRATCH)) {
         play(words.to_str().unwrap(), Path::new(&scratch));
@@ -108,7 +108,8 @@ fn whole_lines(trace: &str) -> Vec<String> {
     whole
 }
 
-/// In the process under strace. What begins and what has returned is written beside the directory, and so is seen.
+/// In the process under strace. What begins and what has returned is written beside the directory,
+/// and so is seen.
 fn play(words: &str, scratch: &Path) {
     let dir = StateDir::new(scratch.join("dir"));
     let tell = |what: &str, marker: char| {
@@ -177,7 +178,8 @@ impl Reader {
         }
     }
 
-    /// One line: `1234  call(argument, ...) = result`. A call that failed, or was killed, has done nothing.
+    /// One line: `1234  call(argument, ...) = result`. A call that failed, or was killed, has done
+    /// nothing.
     fn read(&mut self, line: &str) {
         let Some((call, rest)) = line.split_once('(') else {
             return;

@@ -1,4 +1,5 @@
-//! Asks a ready command as tagkeeper does: its words in the environment, an exit code and standard error back.
+//! Asks a ready command as tagkeeper does: its words in the environment, an exit code and standard
+//! error back.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;

@@ -1,4 +1,5 @@
-//! SONiC's example policies on a real engine, with the ready commands that they name: names are replaced, nothing else.
+//! SONiC's example policies on a real engine, with the ready commands that they name: names are
+//! replaced, nothing else.
 
 use std::fs;
 use std::os::unix::fs::symlink;

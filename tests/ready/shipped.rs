@@ -1,4 +1,5 @@
-//! What `make install` brings: the commands under their names, and drop-ins that open what they need and nothing else.
+//! What `make install` brings: the commands under their names, and drop-ins that open what they
+//! need and nothing else.
 
 use std::fs;
 use std::path::Path;

@@ -47,7 +47,8 @@ impl Redis {
     }
 }
 
-/// Owner, remote state and id as SONiC writes them in each step of an upgrade by Kubernetes; who is ready then.
+/// Owner, remote state and id as SONiC writes them in each step of an upgrade by Kubernetes; who is
+/// ready then.
 const STEPS: &str = "
     local  none     telemetry     local   the local container works
     local  pending  telemetry     nobody  the pod waits
@@ -78,8 +79,8 @@ fn an_upgrade_by_kubernetes_is_ready_when_the_new_container_says_that_it_works()
     }
 }
 
-/// What `container_startup.py` writes as id: its control group's name, cut after twelve characters, or nothing where control
-/// groups v2 hide it.
+/// What `container_startup.py` writes as id: its control group's name, cut after twelve characters,
+/// or nothing where control groups v2 hide it.
 #[test]
 fn where_no_id_is_written_owner_state_and_version_name_the_container() {
     let redis = Redis::start();
@@ -117,8 +118,8 @@ fn where_no_id_is_written_owner_state_and_version_name_the_container() {
     asked(&pod, "v2").expect_not_ready("container_id '', which does not name");
 }
 
-/// A pod whose version may not run sleeps in `container_startup.py` before it has written anything: what is written is of the
-/// container that works, and the frozen one has another version.
+/// A pod whose version may not run sleeps in `container_startup.py` before it has written anything:
+/// what is written is of the container that works, and the frozen one has another version.
 #[test]
 fn a_frozen_pod_is_not_ready_beside_the_one_that_works() -> Result<()> {
     let redis = Redis::start();
@@ -170,8 +171,8 @@ fn a_frozen_pod_is_not_ready_beside_the_one_that_works() -> Result<()> {
     host.remove(&frozen)
 }
 
-/// On a multi-ASIC switch the host's `STATE_DB` has a row for each local instance: `container start lldp0` writes
-/// `FEATURE|lldp0`.
+/// On a multi-ASIC switch the host's `STATE_DB` has a row for each local instance: `container start
+/// lldp0` writes `FEATURE|lldp0`.
 #[test]
 fn an_instance_of_a_feature_has_a_row_of_its_own() {
     let redis = Redis::start();
@@ -279,7 +280,8 @@ fn a_server_that_hangs_drips_or_floods_is_not_ready_in_time() {
     }
 }
 
-/// The hardened unit has no network, and its user reaches the socket by the group of the drop-in alone.
+/// The hardened unit has no network, and its user reaches the socket by the group of the drop-in
+/// alone.
 #[test]
 fn without_a_network_the_group_of_the_drop_in_is_enough_and_needed() {
     let redis = Redis::start();

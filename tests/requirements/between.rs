@@ -1,4 +1,5 @@
-//! Stands between the program and the engine: counts the calls of a pass, and strikes at one of them.
+//! Stands between the program and the engine: counts the calls of a pass, and strikes at one of
+//! them.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};

@@ -1,4 +1,5 @@
-//! The fault tests that a real engine can play: it is not there, goes away, or stalls, at every call of a promotion.
+//! The fault tests that a real engine can play: it is not there, goes away, or stalls, at every
+//! call of a promotion.
 //!
 //! What an answer may hold (errors, odd JSON, states) is the fake engine's part, in `tests/faults`.
 
@@ -33,7 +34,8 @@ fn faults_an_engine_that_stalls_at_any_call_loses_nothing() -> Result<()> {
     struck_at_every_call("stall", Blow::Stall)
 }
 
-/// A promotion with everything that follows it, by passes of which each is struck one call later than the one before.
+/// A promotion with everything that follows it, by passes of which each is struck one call later
+/// than the one before.
 fn struck_at_every_call(story: &str, blow: Blow) -> Result<()> {
     let (host, due) = ripe(story)?;
     let (v2, v3) = (host.id("remote:v2")?, host.id("remote:v3")?);

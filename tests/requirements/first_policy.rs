@@ -1,5 +1,5 @@
-//! What a new user does: `tagkeeper init` on a host that the orchestrator has deployed to, the policy saved as it was
-//! printed, and an upgrade under it.
+//! What a new user does: `tagkeeper init` on a host that the orchestrator has deployed to, the
+//! policy saved as it was printed, and an upgrade under it.
 
 use std::fs;
 
@@ -9,8 +9,8 @@ use crate::START;
 use crate::engine::{Host, MINUTE};
 use crate::story::{gives_way, names, roll_out, service_starts, soak, upgrade};
 
-/// The section of the workload that this host's container belongs to. Other stories run on the same engine, and their
-/// workloads are theirs.
+/// The section of the workload that this host's container belongs to. Other stories run on the same
+/// engine, and their workloads are theirs.
 fn section_of(host: &Host, policy: &str) -> Result<String> {
     let header = format!("[workload.{}]", host.container());
     let from = policy

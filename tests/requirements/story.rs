@@ -1,4 +1,5 @@
-//! What happens to a host from outside: the local service, the orchestrator, and the passing of time.
+//! What happens to a host from outside: the local service, the orchestrator, and the passing of
+//! time.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -56,7 +57,8 @@ pub(crate) fn withdraw(host: &Host, tag: &str) -> Result<()> {
     host.remove(&host.pod(tag))
 }
 
-/// The orchestrator replaces one version by another, which then soaks: its image, and when it was promoted.
+/// The orchestrator replaces one version by another, which then soaks: its image, and when it was
+/// promoted.
 pub(crate) fn upgrade(
     host: &Host,
     from: &str,

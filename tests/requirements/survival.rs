@@ -1,4 +1,5 @@
-//! R8 to the letter: the program is killed at every call it makes to the engine, and nothing is lost.
+//! R8 to the letter: the program is killed at every call it makes to the engine, and nothing is
+//! lost.
 
 use anyhow::Result;
 
@@ -20,7 +21,8 @@ fn r8_killed_before_any_answer_nothing_is_lost() -> Result<()> {
     killed_at_every_call(Blow::KillBeforeTheAnswer)
 }
 
-/// A promotion with everything that follows it, by passes of which each is killed one call later than the one before.
+/// A promotion with everything that follows it, by passes of which each is killed one call later
+/// than the one before.
 fn killed_at_every_call(blow: Blow) -> Result<()> {
     let host = Host::new("r8-kill")?;
     let v1 = roll_out(&host, "v1")?;

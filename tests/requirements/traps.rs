@@ -250,7 +250,8 @@ fn what_was_rolled_back_is_not_promoted_again() -> Result<()> {
     Ok(())
 }
 
-/// The orchestrator is gone and the local service runs the bad version: stop, roll back, start, as the refusal says.
+/// The orchestrator is gone and the local service runs the bad version: stop, roll back, start, as
+/// the refusal says.
 #[test]
 fn after_a_rollback_the_local_service_starts_the_fallback() -> Result<()> {
     let host = Host::new("rollback-service")?;

@@ -1,5 +1,5 @@
-//! `sonic-installer upgrade-docker` and `rollback-docker` beside tagkeeper, step by step as sonic-utilities 691b1bb has them
-//! (`sonic_installer/main.py`), with a pass after each step.
+//! `sonic-installer upgrade-docker` and `rollback-docker` beside tagkeeper, step by step as
+//! sonic-utilities 691b1bb has them (`sonic_installer/main.py`), with a pass after each step.
 
 use crate::switch::Switch;
 
@@ -51,8 +51,8 @@ fn upgrade_docker_is_an_upgrade_and_leaves_the_two_images_that_rollback_docker_n
     assert_eq!(switch.containers(), ["lldp"]);
 }
 
-/// An image that is loaded hours ahead is latest, and nothing runs it. tagkeeper puts latest back on what works, unless it is on
-/// hold.
+/// An image that is loaded hours ahead is latest, and nothing runs it. tagkeeper puts latest back
+/// on what works, unless it is on hold.
 #[test]
 fn what_is_loaded_ahead_stays_latest_on_hold() {
     for (hold, wanted) in [("", "v1"), ("hold = true\n", "v2")] {
@@ -65,7 +65,8 @@ fn what_is_loaded_ahead_stays_latest_on_hold() {
     }
 }
 
-/// It moves latest and restarts the service, whose container is still there and of v2. So v2 goes on, and is put back.
+/// It moves latest and restarts the service, whose container is still there and of v2. So v2 goes
+/// on, and is put back.
 #[test]
 fn rollback_docker_leaves_the_container_and_is_undone() {
     let mut switch = upgraded();

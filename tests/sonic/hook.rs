@@ -1,5 +1,5 @@
-//! `hooks/sonic` against a real Redis server: what a promotion and a rollback leave in `STATE_DB`, and what ctrmgrd makes of it
-//! when it is given its job back.
+//! `hooks/sonic` against a real Redis server: what a promotion and a rollback leave in `STATE_DB`,
+//! and what ctrmgrd makes of it when it is given its job back.
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
@@ -28,7 +28,8 @@ fn hooks(redis: &Redis, more: &str) -> String {
     EXAMPLE.replace("[\"/usr/lib/tagkeeper/hooks/sonic\"]", &command)
 }
 
-/// A switch whose telemetry Kubernetes has upgraded from v1 to v2, and which ctrmgrd has not tended for years.
+/// A switch whose telemetry Kubernetes has upgraded from v1 to v2, and which ctrmgrd has not tended
+/// for years.
 fn upgraded(redis: &Redis, more: &str) -> Switch {
     redis.cli(&[
         "HSET",
@@ -70,8 +71,8 @@ fn written(redis: &Redis) -> [String; 2] {
     ["container_stable_version", "container_last_version"].map(|name| field(redis, name))
 }
 
-/// What ctrmgrd removes by force ten minutes after it has seen this version run: every remote version but that one and the
-/// one that it takes for the last (`do_tag_latest`, `_do_clean`).
+/// What ctrmgrd removes by force ten minutes after it has seen this version run: every remote
+/// version but that one and the one that it takes for the last (`do_tag_latest`, `_do_clean`).
 fn ctrmgrd_removes<'v>(redis: &Redis, running: &str, on_disk: &[&'v str]) -> Vec<&'v str> {
     let [stable, last] = written(redis);
     let last = if stable == running { last } else { stable };
@@ -118,7 +119,8 @@ fn a_rollback_makes_the_version_before_the_stable_one() {
     );
 }
 
-/// The upgrade in play is rejected before it was promoted: latest stays, and so does what is written.
+/// The upgrade in play is rejected before it was promoted: latest stays, and so does what is
+/// written.
 #[test]
 fn a_rollback_that_leaves_latest_where_it_is_writes_nothing() {
     let redis = Redis::start();
@@ -154,7 +156,8 @@ fn hook(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where tagkeeper knows of no version before, ctrmgrd's own rule holds: what was stable, unless it is the same.
+/// Where tagkeeper knows of no version before, ctrmgrd's own rule holds: what was stable, unless it
+/// is the same.
 #[test]
 fn a_first_promotion_goes_by_what_ctrmgrd_had_written() {
     let redis = Redis::start();

@@ -7,7 +7,8 @@ use crate::switch::Switch;
 
 const CONFIG_DB: u32 = 4;
 
-/// The features of a switch whose image was built with Kubernetes (`init_cfg.json.j2`), and one more that somebody made.
+/// The features of a switch whose image was built with Kubernetes (`init_cfg.json.j2`), and one
+/// more that somebody made.
 fn config_db() -> Redis {
     let redis = Redis::start();
     for (name, state, per_asic, owner) in [

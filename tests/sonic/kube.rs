@@ -1,5 +1,5 @@
-//! `KubeSonic`: the feature runs in a pod for good, beside a watchdog and a sidecar, and its systemd unit is a stub
-//! (`k8s_migration_design.md`; `k8s_pod_control.sh`).
+//! `KubeSonic`: the feature runs in a pod for good, beside a watchdog and a sidecar, and its
+//! systemd unit is a stub (`k8s_migration_design.md`; `k8s_pod_control.sh`).
 
 use std::fs;
 
@@ -132,7 +132,8 @@ fn a_disabled_feature_whose_pod_idles_is_not_promoted() {
     assert_eq!(latest(&switch), Some("v2"));
 }
 
-/// The first version from Kubernetes fails its probes. Pod and sidecar are taken away, and the native unit is back.
+/// The first version from Kubernetes fails its probes. Pod and sidecar are taken away, and the
+/// native unit is back.
 #[test]
 fn back_to_the_shipped_version_before_anything_was_proven() {
     let mut switch = shipped(EXAMPLE);
@@ -178,7 +179,8 @@ fn back_to_the_shipped_version_after_one_was_proven() {
     assert_eq!(latest(&switch), Some("v0"));
 }
 
-/// For longer than one promotion, a name of the operator's keeps it: tagkeeper touches no repository that no policy names.
+/// For longer than one promotion, a name of the operator's keeps it: tagkeeper touches no
+/// repository that no policy names.
 #[test]
 fn back_to_the_shipped_version_after_many_were_proven() {
     let mut switch = shipped(EXAMPLE);
@@ -192,7 +194,8 @@ fn back_to_the_shipped_version_after_many_were_proven() {
     }
     assert_eq!(latest(&switch), Some("v4"));
     assert_eq!(switch.meaning(kept, &VERSIONS), Some("v0"));
-    // Pod and sidecar are taken away, and the shipped version gets its own names back, as the page has it.
+    // Pod and sidecar are taken away, and the shipped version gets its own names back, as the page
+    // has it.
     withdraws(&switch);
     for name in [SHIPPED, LATEST] {
         switch.host.engine().docker.name_image(&shipped_id, name);
@@ -209,7 +212,8 @@ fn back_to_the_shipped_version_after_many_were_proven() {
     assert_eq!(of_latest["proven"], true, "{of_latest}");
 }
 
-/// No pod idles because the local container had its version: it serves, and is promoted like any other.
+/// No pod idles because the local container had its version: it serves, and is promoted like any
+/// other.
 #[test]
 fn a_pod_of_the_local_version_takes_over() {
     let mut switch = shipped(EXAMPLE);
@@ -224,7 +228,8 @@ fn a_pod_of_the_local_version_takes_over() {
     );
 }
 
-/// Sidecars and watchdogs have no local repository. `init` proposes them in comments: a person decides.
+/// Sidecars and watchdogs have no local repository. `init` proposes them in comments: a person
+/// decides.
 #[test]
 fn init_finds_what_only_kubernetes_runs() {
     let mut switch = shipped(EXAMPLE);

@@ -1,5 +1,6 @@
-//! `packaging/sonic`: tagkeeper goes along to the next SONiC image. config-setup's part is restated (`do_config_backup`,
-//! `copy_post_migration_hooks`, `run_hook`; sonic-buildimage 086b03b), and dpkg writes down what it was asked for.
+//! `packaging/sonic`: tagkeeper goes along to the next SONiC image. config-setup's part is restated
+//! (`do_config_backup`, `copy_post_migration_hooks`, `run_hook`; sonic-buildimage 086b03b), and
+//! dpkg writes down what it was asked for.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! A switch with several ASICs: a feature has a container for each, beside the one without a number.
+//! A switch with several ASICs: a feature has a container for each, beside the one without a
+//! number.
 
 use crate::switch::{SONIC, Switch};
 
@@ -76,7 +77,8 @@ fn all_instances_give_way_and_are_removed() {
     assert_eq!(switch.containers(), [pod("v2")]);
 }
 
-/// The service of an ASIC creates its container anew, from what is latest now; then comes the next version.
+/// The service of an ASIC creates its container anew, from what is latest now; then comes the next
+/// version.
 #[test]
 fn a_re_created_instance_and_a_second_upgrade() {
     let mut switch = at_work();
@@ -95,7 +97,8 @@ fn a_re_created_instance_and_a_second_upgrade() {
     switch.expect_disk(&[(LATEST, "v3"), (&remote("v3"), "v3"), (&remote("v2"), "v2")]);
 }
 
-/// Two instances hang in a restart while v2 soaks. Each is removed once it has stopped, and not before.
+/// Two instances hang in a restart while v2 soaks. Each is removed once it has stopped, and not
+/// before.
 #[test]
 fn instances_that_are_stale_after_a_promotion_are_removed_once_stopped() {
     let mut switch = at_work();
@@ -122,8 +125,8 @@ fn instances_that_are_stale_after_a_promotion_are_removed_once_stopped() {
     assert_eq!(switch.containers(), [pod("v2")]);
 }
 
-/// SONiC has no owner but `local` for an instance, so they may go on beside a pod. As long as one of them runs, its version is
-/// the one that serves.
+/// SONiC has no owner but `local` for an instance, so they may go on beside a pod. As long as one
+/// of them runs, its version is the one that serves.
 #[test]
 fn instances_that_go_on_keep_the_version_of_a_pod_from_being_promoted() {
     let mut switch = at_work();

@@ -4,8 +4,9 @@ use crate::switch::Switch;
 
 const REMOTE: &str = "registry.example/docker-dhcp-relay";
 
-/// `dhcp_relay` as a package: its start script creates the container from `docker-dhcp-relay:1.0.0`, whatever is latest
-/// (`docker_image_reference`, the first tag of the installed image).
+/// `dhcp_relay` as a package: its start script creates the container from
+/// `docker-dhcp-relay:1.0.0`, whatever is latest (`docker_image_reference`, the first tag of the
+/// installed image).
 #[test]
 fn the_container_and_the_name_that_a_package_starts_are_kept_and_that_is_said() {
     let policy = format!(
@@ -50,8 +51,8 @@ fn the_container_and_the_name_that_a_package_starts_are_kept_and_that_is_said() 
 
 const DEBUG: &str = "docker-lldp-dbg";
 
-/// A switch with a debug build: one image with the names of `docker-lldp-dbg` and those of `docker-lldp`
-/// (`sonic_debian_extension.j2`). Kubernetes upgrades it to v2 and to v3.
+/// A switch with a debug build: one image with the names of `docker-lldp-dbg` and those of
+/// `docker-lldp` (`sonic_debian_extension.j2`). Kubernetes upgrades it to v2 and to v3.
 fn debug_build_upgraded_twice(remotes: &[&str]) -> Switch {
     let policy = format!("[workload.lldp]\nrepository = \"docker-lldp\"\nremotes = {remotes:?}\n");
     let mut switch = Switch::new(&policy);
@@ -86,7 +87,8 @@ fn a_debug_image_leaves_with_all_its_names_where_the_policy_has_its_repository()
     switch.expect_disk(&AFTER_V3);
 }
 
-/// Without it, the debug names are of a repository that no policy names, and the image stays with them.
+/// Without it, the debug names are of a repository that no policy names, and the image stays with
+/// them.
 #[test]
 fn a_debug_image_stays_under_names_that_no_policy_has() {
     let switch = debug_build_upgraded_twice(&["registry.example/docker-lldp"]);

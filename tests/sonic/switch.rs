@@ -1,4 +1,5 @@
-//! A switch: a host with the policy of an example, a clock that goes on by itself, and a ready command that says yes.
+//! A switch: a host with the policy of an example, a clock that goes on by itself, and a ready
+//! command that says yes.
 
 use std::collections::BTreeMap;
 use std::fs;

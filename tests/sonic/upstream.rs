@@ -1,9 +1,11 @@
-//! What SONiC's own tests and its design say of tagging and cleaning up, each row played here: the table of docs/sonic.md.
+//! What SONiC's own tests and its design say of tagging and cleaning up, each row played here: the
+//! table of docs/sonic.md.
 //!
-//! The rows restate facts: `tag_latest_test_data` and `clean_image_test_data` in `src/sonic-ctrmgrd/tests/kube_commands_test.py`
-//! (sonic-buildimage 086b03b), and `doc/kubernetes/container-image-management.md` (sonic-net/SONiC#1421, 60d6869). The column
-//! *there* is what those say must be found in the end, in the words of [`outcome`]; *here* is what the play finds. Where the two
-//! differ, the row says why.
+//! The rows restate facts: `tag_latest_test_data` and `clean_image_test_data` in
+//! `src/sonic-ctrmgrd/tests/kube_commands_test.py` (sonic-buildimage 086b03b), and
+//! `doc/kubernetes/container-image-management.md` (sonic-net/SONiC#1421, 60d6869). The column
+//! *there* is what those say must be found in the end, in the words of [`outcome`]; *here* is what
+//! the play finds. Where the two differ, the row says why.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -213,7 +215,8 @@ fn rolls_out(switch: &Switch, version: &str) {
     switch.run(POD, &remote(version));
 }
 
-/// The local container has stopped and v2 soaks; something happens before, and something in minute nine.
+/// The local container has stopped and v2 soaks; something happens before, and something in minute
+/// nine.
 fn taken_over(before: fn(&Switch), in_minute_nine: fn(&Switch)) -> Switch {
     let mut switch = shipped();
     switch.stop(&["telemetry"]);
@@ -272,7 +275,8 @@ fn re_imaged() -> Switch {
     switch
 }
 
-/// 74 and 84 are one image, which is latest; 96 was tried and did not stay up. A day later, a removal may fail once.
+/// 74 and 84 are one image, which is latest; 96 was tried and did not stay up. A day later, a
+/// removal may fail once.
 fn cleaned(fails: bool) -> Switch {
     let mut switch = Switch::new(POLICY);
     switch.image("v74=v84", &[&remote("v74"), &remote("v84")]);

@@ -1,4 +1,5 @@
-//! The way in, both at work, and the way back: the example policy, with ctrmgrd beside it or in its place.
+//! The way in, both at work, and the way back: the example policy, with ctrmgrd beside it or in its
+//! place.
 
 use crate::redis::Redis;
 use crate::switch::{SONIC, Switch};
@@ -36,7 +37,8 @@ fn latest(switch: &Switch) -> Option<&'static str> {
     switch.meaning(LATEST, &VERSIONS)
 }
 
-/// What SONiC's daemon does ten minutes after it saw this version run (`do_tag_latest`, `_do_clean`).
+/// What SONiC's daemon does ten minutes after it saw this version run (`do_tag_latest`,
+/// `_do_clean`).
 fn ctrmgrd_fires(switch: &Switch, redis: &Redis, version: &str) {
     let field = |name: &str| redis.answer(&["HGET", KEY, name]).trim().to_owned();
     let stable = field("container_stable_version");

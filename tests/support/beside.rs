@@ -14,8 +14,8 @@ pub(crate) fn with_engine() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/with-engine")
 }
 
-/// Runs a test beside an engine of its own, the one that the environment asks for (scripts/test-engines). `name` is the
-/// test's own.
+/// Runs a test beside an engine of its own, the one that the environment asks for
+/// (scripts/test-engines). `name` is the test's own.
 pub(crate) fn beside_an_engine(name: &str, test: impl FnOnce() -> Result<()>) -> Result<()> {
     if env::var_os(PLACE).is_some() {
         return test();

@@ -1,7 +1,8 @@
 //! The images and containers of a Docker engine 20.10, in memory, with its rules of removal.
 //!
-//! Plain data and the rules on it; knows neither sockets nor faults (`fake` does). The rules are those of the engine with
-//! graph drivers: what it refuses is part of what tagkeeper relies on (design section 8).
+//! Plain data and the rules on it; knows neither sockets nor faults (`fake` does). The rules are
+//! those of the engine with graph drivers: what it refuses is part of what tagkeeper relies on
+//! (design section 8).
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,8 @@ impl Image {
         self.tags.iter().chain(&self.digests)
     }
 
-    /// Whether the engine takes all names of the image for one: a tag and the digest it was pulled by, or less.
+    /// Whether the engine takes all names of the image for one: a tag and the digest it was pulled
+    /// by, or less.
     fn has_single_reference(&self) -> bool {
         match (self.tags.as_slice(), self.digests.as_slice()) {
             ([] | [_], []) | ([], [_]) => true,
@@ -50,7 +52,8 @@ pub(crate) struct Container {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) image: String,
-    /// What it was created from; the engine prints the image's id in its place once the name means another image.
+    /// What it was created from; the engine prints the image's id in its place once the name means
+    /// another image.
     pub(crate) reference: String,
     pub(crate) state: String,
     pub(crate) created_secs: i64,
@@ -92,7 +95,8 @@ pub(crate) struct Docker {
 
 /// What a test does to the host, as the orchestrator, the local service or a person would.
 impl Docker {
-    /// Puts an image on the disk; its id follows from the label. A name that another image has moves here.
+    /// Puts an image on the disk; its id follows from the label. A name that another image has
+    /// moves here.
     pub(crate) fn image(&mut self, label: &str, names: &[&str]) -> String {
         let id = format!("sha256:{}", hex_id(label));
         self.images.entry(id.clone()).or_default().size_bytes = 1_000_000;
@@ -169,7 +173,8 @@ impl Docker {
         self.containers.retain(|c| c.name != name);
     }
 
-    /// The id that a name means, if any: a tag, a digest, or an id of which the first digits will do.
+    /// The id that a name means, if any: a tag, a digest, or an id of which the first digits will
+    /// do.
     pub(crate) fn resolve(&self, name: &str) -> Option<String> {
         let short = short_form(name);
         let named = self
@@ -311,7 +316,8 @@ impl Docker {
         (200, Some(body))
     }
 
-    /// A container that is not started. One volume is made for each that the image declares, but where something is mounted.
+    /// A container that is not started. One volume is made for each that the image declares, but
+    /// where something is mounted.
     pub(crate) fn create_container(&mut self, name: &str, body: &str) -> Answer {
         let Ok(asked) = serde_json::from_str::<Value>(body) else {
             return refusal(400, "invalid JSON");
@@ -447,7 +453,8 @@ impl Docker {
     }
 }
 
-/// An image as the list shows it: no names at all are `<none>`, names of one kind only leave the other `null`.
+/// An image as the list shows it: no names at all are `<none>`, names of one kind only leave the
+/// other `null`.
 fn summary(id: &str, image: &Image) -> Value {
     let (tags, digests) = match (image.tags.as_slice(), image.digests.as_slice()) {
         ([], []) => (json!(["<none>:<none>"]), json!(["<none>@<none>"])),

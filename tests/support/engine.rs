@@ -1,9 +1,10 @@
-//! A host to tell stories on: a policy, a state directory, an uptime of one's own choice, and the private engine and
-//! registry that `scripts/with-engine` started.
+//! A host to tell stories on: a policy, a state directory, an uptime of one's own choice, and the
+//! private engine and registry that `scripts/with-engine` started.
 //!
-//! Every [`Host`] has repositories and containers of its own, so that tests run side by side on one engine. Images are
-//! named `local:TAG` and `remote:TAG` here, for the workload's repository and its one remote; any other name is itself.
-//! No time is spent waiting: a pass runs in a time namespace in which the host has been up for as long as the story says.
+//! Every [`Host`] has repositories and containers of its own, so that tests run side by side on one
+//! engine. Images are named `local:TAG` and `remote:TAG` here, for the workload's repository and
+//! its one remote; any other name is itself. No time is spent waiting: a pass runs in a time
+//! namespace in which the host has been up for as long as the story says.
 
 mod images;
 mod program;
@@ -24,7 +25,8 @@ pub(crate) use program::Ran;
 pub(crate) const MINUTE: u64 = 60;
 pub(crate) const HOUR: u64 = 60 * MINUTE;
 pub(crate) const DAY: u64 = 24 * HOUR;
-/// The default soak and a little: offsets of a time namespace are whole seconds, so uptimes are right to a second.
+/// The default soak and a little: offsets of a time namespace are whole seconds, so uptimes are
+/// right to a second.
 pub(crate) const SOAKED: u64 = 10 * MINUTE + 2;
 
 /// The workload of every story.
@@ -150,8 +152,8 @@ impl Host {
         self.docker(&args).map(drop)
     }
 
-    /// Stops a container. Docker's list is written after whoever waits for the stop has been told: until it says so, nothing has
-    /// stopped for whoever reads it.
+    /// Stops a container. Docker's list is written after whoever waits for the stop has been told:
+    /// until it says so, nothing has stopped for whoever reads it.
     pub(crate) fn stop(&self, container: &str) -> Result<()> {
         self.docker(&["stop", "-t", "0", container])?;
         for _ in 0..LOOKS {

@@ -1,7 +1,8 @@
 //! Files that a test puts somewhere and then starts.
 //!
-//! A child of this process writes them. While one is open for writing nobody can start it (`Text file busy`), and where tests
-//! run side by side, what this process has open is for a moment open in each child that another test starts.
+//! A child of this process writes them. While one is open for writing nobody can start it (`Text
+//! file busy`), and where tests run side by side, what this process has open is for a moment open
+//! in each child that another test starts.
 
 use std::path::Path;
 use std::process::Command;

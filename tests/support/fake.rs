@@ -1,8 +1,10 @@
-//! A fake container engine on a unix socket: HTTP/1.1 by hand, one thread a connection, and faults on demand.
+//! A fake container engine on a unix socket: HTTP/1.1 by hand, one thread a connection, and faults
+//! on demand.
 //!
-//! What it answers comes from `docker`; this module knows requests, records each of them, and spoils the answers that a
-//! test asks it to. It holds the program to what design section 8 forbids: a request that forces, prunes or takes
-//! volumes along, or that the fake does not know, fails the test when the fake is dropped.
+//! What it answers comes from `docker`; this module knows requests, records each of them, and
+//! spoils the answers that a test asks it to. It holds the program to what design section 8
+//! forbids: a request that forces, prunes or takes volumes along, or that the fake does not know,
+//! fails the test when the fake is dropped.
 
 use std::io::{self, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -16,7 +18,8 @@ use serde_json::{Value, json};
 use crate::docker::{Answer, Docker, refusal};
 use crate::requests::{API_MINOR, Request, Route, read_request, versionless};
 
-/// How an answer is spoilt. But for [`Fault::Status`], the engine has done what was asked, and only the answer is bad.
+/// How an answer is spoilt. But for [`Fault::Status`], the engine has done what was asked, and only
+/// the answer is bad.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     /// This status with this message; the engine does nothing.
@@ -37,15 +40,18 @@ pub(crate) enum Fault {
     Endless { bytes: usize, chunked: bool },
     /// An answer with a head of a MiB.
     LongHead,
-    /// These bytes in place of an answer, then so many of the piece, over and over, then the end of the connection.
+    /// These bytes in place of an answer, then so many of the piece, over and over, then the end of
+    /// the connection.
     Raw {
         start: &'static str,
         piece: &'static str,
         bytes: usize,
     },
-    /// The answer, and a moment later on the same connection another one with this body, which nobody asked for.
+    /// The answer, and a moment later on the same connection another one with this body, which
+    /// nobody asked for.
     Surplus(&'static str),
-    /// The engine dies before it has done it, and says nothing more to anybody until [`Engine::heal`].
+    /// The engine dies before it has done it, and says nothing more to anybody until
+    /// [`Engine::heal`].
     Crashed,
     /// The connection ends without an answer.
     Closed,
@@ -62,7 +68,8 @@ pub(crate) enum Moment {
     After,
 }
 
-/// Looks at every request at both moments. False makes the engine fall silent: it does no more, and sends no answer.
+/// Looks at every request at both moments. False makes the engine fall silent: it does no more, and
+/// sends no answer.
 type Watcher = Box<dyn FnMut(Moment, &Request, &Docker) -> bool + Send>;
 
 /// What happens when: a fault on each request that fits, or on the nth; a hook once.
@@ -111,7 +118,8 @@ impl Engine {
         self.add_rule(route, Some(about), None, Effect::Fault(fault));
     }
 
-    /// Runs a hook right before the nth request of a route is answered, counted from now and from one.
+    /// Runs a hook right before the nth request of a route is answered, counted from now and from
+    /// one.
     pub(crate) fn before(
         &mut self,
         route: Route,
@@ -121,7 +129,8 @@ impl Engine {
         self.add_rule(route, None, Some(nth), Effect::Hook(Some(Box::new(hook))));
     }
 
-    /// Runs a hook once between a look and an act: when both lists have been answered and another request comes in.
+    /// Runs a hook once between a look and an act: when both lists have been answered and another
+    /// request comes in.
     pub(crate) fn after_lists(&mut self, hook: impl FnOnce(&mut Self) + Send + 'static) {
         self.after_lists = Some((
             vec![Route::ListImages, Route::ListContainers],
@@ -409,7 +418,8 @@ fn drip(stream: &mut UnixStream, bytes: &[u8], pause: Duration) -> io::Result<()
     Ok(())
 }
 
-/// Nothing but opening brackets: the client has to take them all before it can see that this is no list.
+/// Nothing but opening brackets: the client has to take them all before it can see that this is no
+/// list.
 fn write_endless(stream: &mut UnixStream, bytes: usize, chunked: bool) -> io::Result<()> {
     let head = if chunked {
         "Transfer-Encoding: chunked".to_owned()

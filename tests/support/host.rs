@@ -1,7 +1,8 @@
-//! A host for one test: a fake engine, a policy, a state directory, and a clock that the test moves.
+//! A host for one test: a fake engine, a policy, a state directory, and a clock that the test
+//! moves.
 //!
-//! Runs the real program. Its uptime is moved by a time namespace, so nothing here waits for a soak; that needs root, as
-//! `make test` does.
+//! Runs the real program. Its uptime is moved by a time namespace, so nothing here waits for a
+//! soak; that needs root, as `make test` does.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,8 +17,9 @@ use tempfile::TempDir;
 use crate::fake::{Engine, Fake};
 use crate::requests::{Request, Route};
 
-/// After so many seconds a program that still runs has hung. More than the time-outs of the policies here, and less than
-/// the default time-out of an engine call, so that a time-out that is not heeded shows.
+/// After so many seconds a program that still runs has hung. More than the time-outs of the
+/// policies here, and less than the default time-out of an engine call, so that a time-out that is
+/// not heeded shows.
 const HUNG_SECS: &str = "15";
 
 /// What one run of the program did.
@@ -134,7 +136,8 @@ impl Host {
         fs::read(self.state_file()).ok()
     }
 
-    /// Every file of the state directory, and the directory itself, with all that a write would change.
+    /// Every file of the state directory, and the directory itself, with all that a write would
+    /// change.
     pub(crate) fn state_stamps(&self) -> Vec<String> {
         let entries = fs::read_dir(self.state_dir()).expect("the state directory is there");
         let mut paths: Vec<PathBuf> = entries.map(|e| e.expect("readable").path()).collect();
@@ -155,7 +158,8 @@ impl Host {
             .json()
     }
 
-    /// The program with these arguments, and with the policy, the state and the socket of this host.
+    /// The program with these arguments, and with the policy, the state and the socket of this
+    /// host.
     pub(crate) fn run_at(&self, secs: u64, args: &[&str]) -> Outcome {
         self.run_on(&self.path("docker.sock"), secs, args)
     }
@@ -207,13 +211,15 @@ fn stamp(path: &Path) -> String {
     )
 }
 
-/// The program under test: another build of it if `make test-arch` names one, to run by an emulator.
+/// The program under test: another build of it if `make test-arch` names one, to run by an
+/// emulator.
 pub(crate) fn program() -> OsString {
     std::env::var_os("TAGKEEPER_TEST_PROGRAM")
         .unwrap_or_else(|| env!("CARGO_BIN_EXE_tagkeeper").into())
 }
 
-/// The program in a time namespace where the host has been up for so many seconds more, with a bare environment.
+/// The program in a time namespace where the host has been up for so many seconds more, with a bare
+/// environment.
 pub(crate) fn program_at(secs: u64) -> Command {
     let mut command = Command::new("timeout");
     // Or it would be cut off from a terminal, and from its Ctrl-C.
@@ -228,8 +234,9 @@ pub(crate) fn program_at(secs: u64) -> Command {
     command
 }
 
-/// What starts a command in a time namespace where the host has been up for so many seconds more, less the whole days that the
-/// machine has been up: a story's reboot adds the uptime, and would add days.
+/// What starts a command in a time namespace where the host has been up for so many seconds more,
+/// less the whole days that the machine has been up: a story's reboot adds the uptime, and would
+/// add days.
 pub(crate) fn in_a_host_up_for(secs: u64) -> [String; 6] {
     let uptime = fs::read_to_string("/proc/uptime").expect("Linux has it");
     let (machine_secs, _) = uptime.split_once('.').expect("seconds and a fraction");

@@ -12,13 +12,15 @@ use super::{Host, fed};
 
 /// One row of the engine's list of images.
 struct Row {
-    /// `repository:tag`; of an image without a tag `repository@`, or nothing where there is no digest either.
+    /// `repository:tag`; of an image without a tag `repository@`, or nothing where there is no
+    /// digest either.
     reference: Option<String>,
     id: String,
 }
 
 impl Host {
-    /// Makes an image that holds a static busybox and a file with this text, and idles when run: its id.
+    /// Makes an image that holds a static busybox and a file with this text, and idles when run:
+    /// its id.
     pub(crate) fn import(&self, name: &str, text: &str) -> Result<String> {
         let root = tempfile::tempdir()?;
         fs::create_dir(root.path().join("bin"))?;
@@ -145,8 +147,8 @@ impl Host {
             .collect())
     }
 
-    /// What the disk holds of the workload's repositories: `local:TAG`, `remote:TAG`, and `remote@` for a digest that
-    /// has no tag beside it.
+    /// What the disk holds of the workload's repositories: `local:TAG`, `remote:TAG`, and `remote@`
+    /// for a digest that has no tag beside it.
     pub(crate) fn disk(&self) -> Result<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for reference in self.rows()?.into_iter().filter_map(|row| row.reference) {

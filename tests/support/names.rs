@@ -1,4 +1,5 @@
-//! Names and ids as the fake engine reads them: by its own rules, not by those of the program under test.
+//! Names and ids as the fake engine reads them: by its own rules, not by those of the program under
+//! test.
 
 /// 64 hexadecimal digits that follow from the label: FNV-1a, run on through four words.
 pub(crate) fn hex_id(label: &str) -> String {
@@ -19,7 +20,8 @@ pub(crate) fn is_id_prefix(id: &str, name: &str) -> bool {
     name.len() >= 4 && id.starts_with(&name)
 }
 
-/// A reference as the engine prints it: without the default registry, with `latest` where there is no tag.
+/// A reference as the engine prints it: without the default registry, with `latest` where there is
+/// no tag.
 pub(crate) fn short_form(name: &str) -> String {
     let bare = name.strip_prefix("index.").unwrap_or(name);
     let bare = bare.strip_prefix("docker.io/").unwrap_or(bare);
@@ -35,7 +37,8 @@ pub(crate) fn short_form(name: &str) -> String {
     }
 }
 
-/// The repository of a reference: what stands before the digest or the tag. A registry's port is no tag.
+/// The repository of a reference: what stands before the digest or the tag. A registry's port is no
+/// tag.
 pub(crate) fn repository_of(reference: &str) -> &str {
     let name = reference
         .split_once('@')

@@ -18,7 +18,8 @@ pub(crate) struct Ran {
 }
 
 impl Host {
-    /// A run of tagkeeper on this host, that many seconds after boot. A smaller number than before is a reboot.
+    /// A run of tagkeeper on this host, that many seconds after boot. A smaller number than before
+    /// is a reboot.
     pub(crate) fn command_at<A: AsRef<OsStr>>(
         &self,
         uptime_secs: u64,

@@ -1,4 +1,5 @@
-//! The requests of the engine's API: read off a connection, parsed, told apart, and held to what none may ask for.
+//! The requests of the engine's API: read off a connection, parsed, told apart, and held to what
+//! none may ask for.
 
 use std::fmt;
 use std::io::{self, BufRead, Read};

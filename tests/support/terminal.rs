@@ -1,6 +1,7 @@
 //! A person's terminal: the program on a pseudo-terminal, read as it writes, and typed at.
 //!
-//! `script` makes the terminal (it is on every Debian) and ends with the exit code of what ran there.
+//! `script` makes the terminal (it is on every Debian) and ends with the exit code of what ran
+//! there.
 
 use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -54,8 +55,8 @@ impl Terminal {
         keyboard.flush().expect("it reads");
     }
 
-    /// Reads until this is on the screen, from where the last one ended; what was there up to its end. The program is
-    /// killed if it hangs, so this ends.
+    /// Reads until this is on the screen, from where the last one ended; what was there up to its
+    /// end. The program is killed if it hangs, so this ends.
     #[track_caller]
     pub(crate) fn sees(&mut self, text: &str) -> String {
         let mut buffer = [0; 4096];

@@ -1,4 +1,5 @@
-//! The only clock that decisions use: host uptime added up over reboots (design 5.2). The program reads the time.
+//! The only clock that decisions use: host uptime added up over reboots (design 5.2). The program
+//! reads the time.
 
 use alloc::string::String;
 
@@ -18,7 +19,8 @@ pub struct Clock {
 /// One look at the host's clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// `CLOCK_MONOTONIC`, in milliseconds since boot. Time asleep does not count: nothing serves then.
+    /// `CLOCK_MONOTONIC`, in milliseconds since boot. Time asleep does not count: nothing serves
+    /// then.
     pub monotonic_ms: u64,
     /// Wall time, RFC 3339; for people.
     pub wall: String,
@@ -49,9 +51,9 @@ impl Now {
 }
 
 impl Clock {
-    /// The clock at a later reading, for whoever holds the lock: no other process can have advanced it since. Monotonic
-    /// time that went back means a reboot, and then all of it has passed since; so the clock never runs backwards and
-    /// never too fast.
+    /// The clock at a later reading, for whoever holds the lock: no other process can have advanced
+    /// it since. Monotonic time that went back means a reboot, and then all of it has passed since;
+    /// so the clock never runs backwards and never too fast.
     pub fn advance(self, reading: &Reading) -> Now {
         let passed_ms = reading
             .monotonic_ms
@@ -60,8 +62,8 @@ impl Clock {
         self.passed(passed_ms, reading)
     }
 
-    /// The clock at a reading that was taken *before* the state was read, for commands that only look: a pass may have
-    /// saved a later one in between, and then no time has passed.
+    /// The clock at a reading that was taken *before* the state was read, for commands that only
+    /// look: a pass may have saved a later one in between, and then no time has passed.
     pub fn at_most(self, reading: &Reading) -> Now {
         let passed_ms = reading.monotonic_ms.saturating_sub(self.monotonic_ms);
         let now = self.passed(passed_ms, reading);

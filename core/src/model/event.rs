@@ -9,7 +9,8 @@ use super::{
     Version, WorkloadName,
 };
 
-/// An event that a hook is to be notified of, until it has been: saved with the decision that it comes from.
+/// An event that a hook is to be notified of, until it has been: saved with the decision that it
+/// comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undelivered {
     /// Its id, the same each time the hook is run for it.
@@ -168,7 +169,8 @@ pub enum EventKind {
     },
 }
 
-/// What has changed since an action was decided: the guard that does not hold, or what the engine said.
+/// What has changed since an action was decided: the guard that does not hold, or what the engine
+/// said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhyDropped {
     /// The name means another image, or none.

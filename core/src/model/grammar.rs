@@ -1,4 +1,5 @@
-//! The grammar of names, piece by piece: which texts the OCI distribution specification and the engine take for what.
+//! The grammar of names, piece by piece: which texts the OCI distribution specification and the
+//! engine take for what.
 
 /// Longest repository name that the distribution specification's implementations take.
 pub(super) const NAME_MAX_BYTES: usize = 255;

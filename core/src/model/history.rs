@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ImageId, Version, WorkloadState};
 
-/// Images that are remembered of one workload: so many that were promoted, and as many that never were. The others go,
-/// the longest untouched first.
+/// Images that are remembered of one workload: so many that were promoted, and as many that never
+/// were. The others go, the longest untouched first.
 pub const HISTORY_KEPT: usize = 12;
 
 /// What is remembered of one image, on the disk or gone from it. Times are RFC 3339.
@@ -21,7 +21,8 @@ pub struct ImageHistory {
     /// The names that tagkeeper removed from it, as it left the disk.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// When it was first seen on the disk; absent if it came with so many others that they were not all written down.
+    /// When it was first seen on the disk; absent if it came with so many others that they were not
+    /// all written down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_seen_at: Option<String>,
     /// When it was last promoted.
@@ -91,8 +92,8 @@ impl RemovedBy {
 }
 
 impl WorkloadState {
-    /// Writes down what happened to an image, and moves it to the front of the history. `version` is called where
-    /// nothing is known of it yet.
+    /// Writes down what happened to an image, and moves it to the front of the history. `version`
+    /// is called where nothing is known of it yet.
     pub fn note(
         &mut self,
         image: &ImageId,

@@ -1,8 +1,9 @@
-//! Identities as the engine prints them: 64 hexadecimal digits, kept as the 32 bytes that they stand for.
+//! Identities as the engine prints them: 64 hexadecimal digits, kept as the 32 bytes that they
+//! stand for.
 //!
-//! A host has an id for each image and each container, and all that is ever done with them is to copy, compare and look
-//! up; as text that was the largest part of a decision. A text of any other form is kept as it is: no id is lost, and
-//! no two are taken for one.
+//! A host has an id for each image and each container, and all that is ever done with them is to
+//! copy, compare and look up; as text that was the largest part of a decision. A text of any other
+//! form is kept as it is: no id is lost, and no two are taken for one.
 
 use alloc::borrow::Cow;
 use alloc::sync::Arc;

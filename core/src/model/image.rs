@@ -1,9 +1,9 @@
 //! Names of images: [`ImageId`], [`Repository`], [`Reference`], [`Version`].
 //!
-//! Identity is the image id; everything else here is an attribute of it. Names are compared parsed and normalised,
-//! never as substrings (design 4.1). The grammar is that of the OCI distribution specification; `tests/property.rs`
-//! compares it with the `oci-spec` crate, which is not used here because it compiles a regular expression of 18 MB
-//! at each start.
+//! Identity is the image id; everything else here is an attribute of it. Names are compared parsed
+//! and normalised, never as substrings (design 4.1). The grammar is that of the OCI distribution
+//! specification; `tests/property.rs` compares it with the `oci-spec` crate, which is not used here
+//! because it compiles a regular expression of 18 MB at each start.
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
@@ -21,8 +21,9 @@ use super::id::{self, Id, Kind};
 /// The tag that the local service runs, and that a promotion moves.
 pub const LATEST: &str = "latest";
 
-/// The id of an image as the engine prints it, `sha256:` and 64 digits. The only identity of an image. A bare hexadecimal
-/// id (Podman prints them) gets its `sha256:` back, so that one image has one id whichever call named it.
+/// The id of an image as the engine prints it, `sha256:` and 64 digits. The only identity of an
+/// image. A bare hexadecimal id (Podman prints them) gets its `sha256:` back, so that one image has
+/// one id whichever call named it.
 pub type ImageId = Id<OfImage>;
 
 /// Digits of an id or a digest in short form, as `docker images` prints them.
@@ -53,8 +54,8 @@ impl ImageId {
         short_digits(&self.to_string()).to_owned()
     }
 
-    /// The version of an image that has no tag to take one from: `sha256-` and twelve digits (design 4.2). It is a
-    /// valid tag, so that an image can be named by it.
+    /// The version of an image that has no tag to take one from: `sha256-` and twelve digits
+    /// (design 4.2). It is a valid tag, so that an image can be named by it.
     pub fn short_version(&self) -> Version {
         short_version(&self.to_string())
     }
@@ -98,8 +99,9 @@ impl fmt::Display for Version {
     }
 }
 
-/// A repository: a name without tag or digest. Compared normalised (`x` is `docker.io/library/x`), printed as it was
-/// written, because the engine knows it by that spelling. Its text is shared by its clones.
+/// A repository: a name without tag or digest. Compared normalised (`x` is `docker.io/library/x`),
+/// printed as it was written, because the engine knows it by that spelling. Its text is shared by
+/// its clones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Repository {
@@ -232,8 +234,9 @@ impl Repository {
         }
     }
 
-    /// The repository in full, `docker.io/library/app`. Podman resolves a short name to whatever repository ends in it, so
-    /// that a bare `app` could mean `registry.example/app` (containers/podman#14294).
+    /// The repository in full, `docker.io/library/app`. Podman resolves a short name to whatever
+    /// repository ends in it, so that a bare `app` could mean `registry.example/app`
+    /// (containers/podman#14294).
     pub fn in_full(&self) -> String {
         let (domain, library, path) = self.normalised();
         alloc::format!("{domain}/{library}{path}")
@@ -254,7 +257,8 @@ impl Repository {
     }
 }
 
-// Names that are written alike are alike; most that are compared are, and taking them apart costs more than that.
+// Names that are written alike are alike; most that are compared are, and taking them apart costs
+// more than that.
 impl PartialEq for Repository {
     fn eq(&self, other: &Self) -> bool {
         self.is_written_as(other) || self.normalised() == other.normalised()
@@ -299,8 +303,8 @@ impl TryFrom<String> for Repository {
     }
 }
 
-/// A repository plus a tag, a digest, or both: one name of an image, as the engine lists it, or what a container was
-/// created from.
+/// A repository plus a tag, a digest, or both: one name of an image, as the engine lists it, or
+/// what a container was created from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     repository: Repository,
@@ -309,8 +313,8 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Parses `repository:tag`, `repository@digest` or `repository:tag@digest`; a bare `repository` means
-    /// `repository:latest`, as it does for the engine.
+    /// Parses `repository:tag`, `repository@digest` or `repository:tag@digest`; a bare `repository`
+    /// means `repository:latest`, as it does for the engine.
     ///
     /// # Errors
     /// A text that the distribution grammar does not allow; `<none>:<none>` is one.
@@ -318,8 +322,8 @@ impl Reference {
         Self::parse_beside([], text)
     }
 
-    /// The same beside other references. A list has the names of few repositories many times: one that is written as a
-    /// neighbour's shares its text.
+    /// The same beside other references. A list has the names of few repositories many times: one
+    /// that is written as a neighbour's shares its text.
     pub fn parse_beside<'n>(
         neighbours: impl IntoIterator<Item = &'n Self>,
         text: &str,

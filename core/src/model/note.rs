@@ -1,11 +1,13 @@
-//! What people are told beside the verdicts: data, put into words by the program where it is printed.
+//! What people are told beside the verdicts: data, put into words by the program where it is
+//! printed.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{ContainerState, HeldBy, ImageId, Reference, Repository, Version, WorkloadName};
 
-/// The particulars of a reason. An idle pass judges every name on the host, and its details are seldom printed.
+/// The particulars of a reason. An idle pass judges every name on the host, and its details are
+/// seldom printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Detail {
     /// The reason says it all.
@@ -43,7 +45,8 @@ pub enum Detail {
         idle_ms: u64,
         /// The grace period, in milliseconds.
         grace_ms: u64,
-        /// How full the disk is, in percent, and the threshold: why it does not get all of its grace.
+        /// How full the disk is, in percent, and the threshold: why it does not get all of its
+        /// grace.
         cut_short: Option<(u8, u8)>,
     },
 }
@@ -131,7 +134,8 @@ pub enum Note {
         /// Its version.
         version: Version,
     },
-    /// The local container was created from another tag than `latest`: its service does not start `latest`.
+    /// The local container was created from another tag than `latest`: its service does not start
+    /// `latest`.
     LocalTag {
         /// The container.
         container: String,

@@ -1,4 +1,5 @@
-//! What was seen of the engine: plain data, in the words of the engine, without judgement. Filled by the program.
+//! What was seen of the engine: plain data, in the words of the engine, without judgement. Filled
+//! by the program.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -20,7 +21,8 @@ impl Kind for OfContainer {
     const PREFIX: &'static str = "";
 }
 
-/// Everything that a decision may know about the host, and between which two readings of the clock it was seen.
+/// Everything that a decision may know about the host, and between which two readings of the clock
+/// it was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
     /// The clock when the pass began, in milliseconds: the rounds of one pass share it.
@@ -62,7 +64,8 @@ pub struct Image {
     pub id: ImageId,
     /// Its names that parse: tags and digests, each once.
     pub references: Vec<Reference>,
-    /// Names that do not parse as references. They belong to no workload, but the image is not nameless.
+    /// Names that do not parse as references. They belong to no workload, but the image is not
+    /// nameless.
     pub foreign_names: usize,
     /// Size on disk in bytes, shared layers included.
     pub size_bytes: u64,
@@ -94,7 +97,8 @@ pub struct Container {
     pub id: ContainerId,
     /// Its own names, without the engine's leading slash; link aliases left out.
     pub names: Vec<String>,
-    /// The image it was created from; none if the engine names none. Such a container uses no image.
+    /// The image it was created from; none if the engine names none. Such a container uses no
+    /// image.
     pub image: Option<ImageId>,
     /// The reference it was created from; none once the engine has rewritten it to a bare id.
     pub reference: Option<Reference>,
@@ -102,7 +106,8 @@ pub struct Container {
     pub state: ContainerState,
     /// Its exit code, where it has ended and the list tells; an inspect tells it of any.
     pub exit_code: Option<i64>,
-    /// When it was created, in seconds of the engine's wall clock; only compared with other containers'.
+    /// When it was created, in seconds of the engine's wall clock; only compared with other
+    /// containers'.
     pub created_secs: i64,
     /// A one-off container of Compose: it runs a command beside the service.
     pub one_off: bool,
@@ -189,12 +194,14 @@ impl ContainerState {
         }
     }
 
-    /// Whether R2 may remove a container in this state: it does nothing, and nothing is being done to it.
+    /// Whether R2 may remove a container in this state: it does nothing, and nothing is being done
+    /// to it.
     pub fn is_stopped(&self) -> bool {
         matches!(self, Self::Created | Self::Exited | Self::Dead)
     }
 
-    /// Whether it has run and its process has ended; its restart policy may be about to start it again.
+    /// Whether it has run and its process has ended; its restart policy may be about to start it
+    /// again.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self, Self::Exited | Self::Dead | Self::Restarting)
     }
@@ -209,7 +216,8 @@ pub struct Details {
     pub health: Option<Health>,
     /// The last exit code.
     pub exit_code: Option<i64>,
-    /// How long the last, ended incarnation was up, in seconds of the engine's wall clock; for people.
+    /// How long the last, ended incarnation was up, in seconds of the engine's wall clock; for
+    /// people.
     pub ran_secs: Option<u64>,
     /// Standard input is kept open: a shell, not a service.
     pub interactive: bool,

@@ -3,7 +3,8 @@
 use alloc::string::String;
 use core::fmt;
 
-/// A pattern on names. `*` stands for any characters, `?` for one, `[a-c]` for one of a set, `[!a-c]` for one that is not.
+/// A pattern on names. `*` stands for any characters, `?` for one, `[a-c]` for one of a set,
+/// `[!a-c]` for one that is not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(String);
 
@@ -56,8 +57,9 @@ impl Pattern {
 
     /// Whether a whole name fits.
     pub fn matches(&self, name: &str) -> bool {
-        // Where the last `*` stands, and what is left of the name if it takes one character more: enough to go back
-        // to, because an earlier `*` never needs to take more once a later one was reached.
+        // Where the last `*` stands, and what is left of the name if it takes one character more:
+        // enough to go back to, because an earlier `*` never needs to take more once a later one
+        // was reached.
         let (mut pattern, mut name) = (self.0.as_str(), name);
         let mut retry: Option<(&str, &str)> = None;
         loop {

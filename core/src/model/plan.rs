@@ -15,7 +15,8 @@ use super::{
 pub struct Plan {
     /// One plan for each workload of the policy.
     pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
-    /// What is left to do for workloads that the policy does not name any more: their pins are removed.
+    /// What is left to do for workloads that the policy does not name any more: their pins are
+    /// removed.
     pub departed: BTreeMap<WorkloadName, Vec<Action>>,
     /// How full the disk of the engine's data is, where the decision had to know.
     pub disk: Option<Disk>,
@@ -24,8 +25,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Every action of the round in the order of design 4.7: tags, pins, containers, images. What is removed for the disk's sake
-    /// comes last, so that a pass that is killed has evicted as little as possible.
+    /// Every action of the round in the order of design 4.7: tags, pins, containers, images. What
+    /// is removed for the disk's sake comes last, so that a pass that is killed has evicted as
+    /// little as possible.
     pub fn actions(&self) -> Vec<(&WorkloadName, &Action)> {
         let of_policy = self
             .workloads
@@ -76,7 +78,8 @@ pub struct WorkloadPlan {
     pub failures: Vec<Failure>,
     /// The upgrade that failed since the last promotion and still has a container.
     pub failing: Option<Failure>,
-    /// How long ago each version failed, on the clock, that is not rejected and after which nothing was promoted.
+    /// How long ago each version failed, on the clock, that is not rejected and after which nothing
+    /// was promoted.
     pub unsettled_ms: BTreeMap<Version, u64>,
     /// Images that a rollback rejected.
     pub rejected: BTreeMap<ImageId, Rejected>,
@@ -110,14 +113,15 @@ impl WorkloadPlan {
         head.is_some_and(|head| latest != Some(&head.image))
     }
 
-    /// The images of the workload on the disk with their sizes in bytes, each once, however many names it has.
+    /// The images of the workload on the disk with their sizes in bytes, each once, however many
+    /// names it has.
     pub fn sizes(&self) -> BTreeMap<&ImageId, u64> {
         let images = self.images.iter();
         images.map(|v| (&v.image, v.size_bytes)).collect()
     }
 
-    /// The sizes of the images that are removed by these verdicts, in bytes. An upper bound: the engine counts layers that
-    /// images share for each of them.
+    /// The sizes of the images that are removed by these verdicts, in bytes. An upper bound: the
+    /// engine counts layers that images share for each of them.
     pub fn reclaimable_bytes(&self) -> u64 {
         let sizes = self.sizes();
         let leaving = self.leaving.iter().filter_map(|id| sizes.get(id));
@@ -282,7 +286,8 @@ pub enum Reason {
     Idle,
     /// The local name of a fallback that has its remote name too (R4).
     Renamed,
-    /// A remote name of a fallback's version on an image that is removed: the name moves to the fallback (R4).
+    /// A remote name of a fallback's version on an image that is removed: the name moves to the
+    /// fallback (R4).
     Adopt,
 }
 
@@ -428,7 +433,8 @@ pub enum Guard {
         /// The name that it loses.
         without: Reference,
     },
-    /// No container uses the image, or it would keep a tag without this name: the image itself leaves the disk only unused.
+    /// No container uses the image, or it would keep a tag without this name: the image itself
+    /// leaves the disk only unused.
     UnusedIfLast {
         /// The image.
         image: ImageId,
@@ -470,7 +476,8 @@ pub enum TagPurpose {
     Promote,
     /// `latest` goes back to the proven head (4.4).
     Restore,
-    /// An image of the lineage, or one that `latest` is about to leave, gets a name that a prune spares (4.4).
+    /// An image of the lineage, or one that `latest` is about to leave, gets a name that a prune
+    /// spares (4.4).
     KeepName,
     /// R4: the remote name moves to the fallback that really ran.
     Adopt,

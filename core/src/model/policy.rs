@@ -1,4 +1,5 @@
-//! What the operator wants, as far as a decision needs it (design 6). How it is written and read is the program's business.
+//! What the operator wants, as far as a decision needs it (design 6). How it is written and read is
+//! the program's business.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -63,7 +64,8 @@ pub struct Policy {
 pub struct Hold {
     /// Which workloads it holds.
     pub workloads: Vec<Pattern>,
-    /// For how long, in milliseconds of host uptime since the pass that first saw the section; none: until it is gone.
+    /// For how long, in milliseconds of host uptime since the pass that first saw the section;
+    /// none: until it is gone.
     pub for_ms: Option<u64>,
     /// Why, for people.
     pub reason: Option<String>,
@@ -105,7 +107,8 @@ pub struct Workload {
     pub remotes: Vec<Repository>,
     /// Names of the local containers, or patterns on them.
     pub containers: Vec<Pattern>,
-    /// Which other containers count as orchestrated; all that run the workload's images when absent.
+    /// Which other containers count as orchestrated; all that run the workload's images when
+    /// absent.
     pub orchestrated: Option<Pattern>,
     /// The command that tells whether the serving container is ready.
     pub ready: Option<Ready>,
@@ -121,10 +124,11 @@ pub struct Workload {
     pub local_fallback: LocalFallback,
     /// The image label that holds the version, where no tag does (design 4.2).
     pub version_label: Option<String>,
-    /// Above this percentage of disk usage idle, unproven images do not get all of their grace. None: the disk is never
-    /// asked about.
+    /// Above this percentage of disk usage idle, unproven images do not get all of their grace.
+    /// None: the disk is never asked about.
     pub pressure_percent: Option<u8>,
-    /// Whether a container that is never started refers to each fallback, so that others cannot remove it unforced.
+    /// Whether a container that is never started refers to each fallback, so that others cannot
+    /// remove it unforced.
     pub pin: bool,
     /// Observe, and change nothing.
     pub hold: bool,
@@ -173,7 +177,8 @@ impl Workload {
     }
 }
 
-/// `local_fallback`: what becomes of a fallback that was never rolled out, when an orchestrated container is promoted.
+/// `local_fallback`: what becomes of a fallback that was never rolled out, when an orchestrated
+/// container is promoted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalFallback {
     /// It is struck from the lineage and removed (design R5).

@@ -106,6 +106,7 @@ pub enum KeptUntil {
     },
     /// The next pass.
     NextPass,
-    /// The engine, which refused to remove it, is asked again, in so many milliseconds of host uptime.
+    /// The engine, which refused to remove it, is asked again, in so many milliseconds of host
+    /// uptime.
     AskedAgain(u64),
 }

@@ -1,4 +1,5 @@
-//! What is remembered between passes (design 5): plain data. How it is kept on a disk is the program's business.
+//! What is remembered between passes (design 5): plain data. How it is kept on a disk is the
+//! program's business.
 //!
 //! Every time in here is `clock_ms`, host uptime added up over reboots; wall times are for people.
 
@@ -18,18 +19,21 @@ use super::{
 /// The whole memory of tagkeeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// Which memory this is: made at the first save, and on the label of each pin. Empty until then.
+    /// Which memory this is: made at the first save, and on the label of each pin. Empty until
+    /// then.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub instance: String,
     /// The clock as of the last save.
     pub clock: Clock,
-    /// The `[hold]` sections of the policy by [`Hold::key`](super::Hold::key), with the clock when each was first seen.
+    /// The `[hold]` sections of the policy by [`Hold::key`](super::Hold::key), with the clock when
+    /// each was first seen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holds: BTreeMap<String, u64>,
     /// The workloads, those that left the policy included.
     #[serde(default)]
     pub workloads: BTreeMap<WorkloadName, WorkloadState>,
-    /// Events that hooks have not been notified of yet, the oldest first. No decision depends on it.
+    /// Events that hooks have not been notified of yet, the oldest first. No decision depends on
+    /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<Undelivered>,
     /// What `rollback` rejected. Kept in a file of its own, which no pass writes.
@@ -84,7 +88,8 @@ pub struct WorkloadState {
     /// What is known of the disk that the engine shows.
     #[serde(default)]
     pub memory: Memory,
-    /// What is known of another disk, until it is seen again or a promotion on this one drops it (design 4.6).
+    /// What is known of another disk, until it is seen again or a promotion on this one drops it
+    /// (design 4.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Box<Memory>>,
     /// Upgrades that were not promoted, newest first; for people.
@@ -140,13 +145,15 @@ pub struct Memory {
     /// Every image of the workload on the disk.
     #[serde(default, skip_serializing_if = "ImageRecords::is_none")]
     pub images: ImageRecords,
-    /// Orchestrated containers that ran while a local container did the work: dry runs for as long as they exist (4.3).
+    /// Orchestrated containers that ran while a local container did the work: dry runs for as long
+    /// as they exist (4.3).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub dry_runs: BTreeSet<ContainerId>,
     /// Stopped local containers that R2 looks at a second time before it removes them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stopped: BTreeMap<ContainerId, Stopped>,
-    /// Removals that the engine refused, by what was to be removed: a reference, an image id or a container id.
+    /// Removals that the engine refused, by what was to be removed: a reference, an image id or a
+    /// container id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, RefusedRemoval>,
     /// Why there is nothing behind the head, if that is known; for people.
@@ -185,8 +192,8 @@ const FIRST_RETRY_MS: u64 = 60 * 1000;
 /// The longest wait.
 const LONGEST_RETRY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// How long something that has failed so many times before is not tried again, in milliseconds: each failure doubles the first
-/// wait, up to the longest.
+/// How long something that has failed so many times before is not tried again, in milliseconds:
+/// each failure doubles the first wait, up to the longest.
 pub fn growing_wait_ms(first_ms: u64, failures: u32, longest_ms: u64) -> u64 {
     first_ms
         .saturating_mul(2_u64.saturating_pow(failures))
@@ -194,7 +201,8 @@ pub fn growing_wait_ms(first_ms: u64, failures: u32, longest_ms: u64) -> u64 {
 }
 
 impl Memory {
-    /// Writes down that the engine refused a removal, and until when it is not tried again (design 4.7).
+    /// Writes down that the engine refused a removal, and until when it is not tried again (design
+    /// 4.7).
     pub fn note_refused(&mut self, target: String, reason: String, now: &Now) {
         let refused = self.refused.entry(target);
         let refused = refused.or_insert_with(|| RefusedRemoval {
@@ -209,7 +217,8 @@ impl Memory {
         refused.retry_ms = now.ms().saturating_add(wait_ms);
     }
 
-    /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
+    /// Whether the engine refused to remove something, and the time to try again has not come
+    /// (design 4.7).
     pub(crate) fn is_put_off(&self, target: &str, now_ms: u64) -> bool {
         let refused = self.refused.get(target);
         refused.is_some_and(|refused| refused.retry_ms > now_ms)
@@ -225,7 +234,8 @@ impl Memory {
         lineage.chain(pending.map(|p| &p.image))
     }
 
-    /// Takes rejected images out: one is in no lineage, nor is it pending (design 7). Returns what was taken.
+    /// Takes rejected images out: one is in no lineage, nor is it pending (design 7). Returns what
+    /// was taken.
     pub fn take_rejected(
         &mut self,
         is_rejected: impl Fn(&ImageId) -> bool,
@@ -246,8 +256,9 @@ impl Memory {
         self.lineage.iter().find(|proven| proven.image == *image)
     }
 
-    /// Whether a disk with these images is the one that this memory is of: one of the images on record is there.
-    /// `is_own` tells the images there that have a name of the workload, or none: others are known by their ids alone.
+    /// Whether a disk with these images is the one that this memory is of: one of the images on
+    /// record is there. `is_own` tells the images there that have a name of the workload, or none:
+    /// others are known by their ids alone.
     pub(crate) fn knows_any(
         &self,
         is_own: impl Fn(&ImageId) -> bool,
@@ -285,8 +296,8 @@ pub struct Pending {
     pub image: ImageId,
     /// The incarnations that serve it: one group (design 4.3).
     pub members: Vec<Incarnation>,
-    /// Containers of the image that had ended when they were last looked at, with the `StartedAt` of that incarnation; empty
-    /// where it was not inspected.
+    /// Containers of the image that had ended when they were last looked at, with the `StartedAt`
+    /// of that incarnation; empty where it was not inspected.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ended: BTreeMap<ContainerId, String>,
     /// Whether the group is orchestrated (R5 depends on it).
@@ -307,7 +318,8 @@ pub struct Pending {
     /// The last end of one of its containers that was no stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_end: Option<End>,
-    /// What was `latest` when the upgrade began; only while no other image of the lineage was on disk.
+    /// What was `latest` when the upgrade began; only while no other image of the lineage was on
+    /// disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provisional_fallback: Option<Proven>,
 }
@@ -346,7 +358,8 @@ pub struct Rejected {
     pub version: Version,
     /// When, RFC 3339; for people.
     pub at: String,
-    /// The digests that registries knew it by: an engine that changes its image store gives every image another id.
+    /// The digests that registries knew it by: an engine that changes its image store gives every
+    /// image another id.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub digests: BTreeSet<String>,
     /// The entry of the lineage that it was, so that `accept` can put it back.
@@ -362,8 +375,8 @@ pub struct ImageRecord {
     /// Since when no container uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_since_ms: Option<u64>,
-    /// First seen before anything was proven on this disk, or in the pass in which its repository came in; and no promotion has
-    /// replaced anything since.
+    /// First seen before anything was proven on this disk, or in the pass in which its repository
+    /// came in; and no promotion has replaced anything since.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub inherited: bool,
     /// The orchestrator is known to have deployed it or to hold it; never unset (design 4.4).
@@ -374,8 +387,9 @@ pub struct ImageRecord {
     pub times_pending: u8,
 }
 
-/// The records by image id. Nearly all of a state is this, and nearly no decision changes any of it: a clone shares it, the
-/// first change copies it, and two that still share it are equal at a glance.
+/// The records by image id. Nearly all of a state is this, and nearly no decision changes any of
+/// it: a clone shares it, the first change copies it, and two that still share it are equal at a
+/// glance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageRecords(Arc<BTreeMap<ImageId, ImageRecord>>);
 
@@ -450,7 +464,8 @@ pub struct Failure {
     pub outcome: Outcome,
     /// Incarnations that did not last.
     pub attempts: u32,
-    /// The last end of its containers by themselves; none where they were stopped, removed or replaced.
+    /// The last end of its containers by themselves; none where they were stopped, removed or
+    /// replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_end: Option<End>,
     /// What took the last attempt away.
@@ -505,9 +520,9 @@ impl Outcome {
 
 /// Counted since the workload came into the state. No decision depends on it.
 ///
-/// Promotions, failures, restarts and rollbacks are counted in the decision, and saved with it. Removals are known only
-/// after the engine has confirmed them, and saved by the round that follows: each is counted at most once, and a pass that
-/// is killed in between loses the count.
+/// Promotions, failures, restarts and rollbacks are counted in the decision, and saved with it.
+/// Removals are known only after the engine has confirmed them, and saved by the round that
+/// follows: each is counted at most once, and a pass that is killed in between loses the count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counters {
@@ -526,7 +541,8 @@ pub struct Counters {
     /// Names of images, and nameless images, that were removed.
     #[serde(skip_serializing_if = "is_zero")]
     pub removals: u64,
-    /// Sizes of the images that left the disk with those removals, in bytes: shared layers included, so an upper bound.
+    /// Sizes of the images that left the disk with those removals, in bytes: shared layers
+    /// included, so an upper bound.
     #[serde(skip_serializing_if = "is_zero", alias = "bytes_won_back")]
     pub reclaimed_bytes: u64,
 }

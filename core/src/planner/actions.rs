@@ -18,8 +18,8 @@ pub(super) struct Round<'r> {
     pub(super) deferred: &'r BTreeSet<ImageId>,
 }
 
-/// The round's actions, or those that a hold keeps from being done. In a round that gives names nothing is removed: the next one
-/// sees the host as it then is.
+/// The round's actions, or those that a hold keeps from being done. In a round that gives names
+/// nothing is removed: the next one sees the host as it then is.
 pub(super) fn derive(
     subject: Subject<'_>,
     upgrade: &Upgrade<'_>,
@@ -118,7 +118,8 @@ fn removal(name: &NameVerdict, claimed: &BTreeSet<ImageId>) -> Action {
     Action { kind, guards }
 }
 
-/// An image that is needed by its id never loses its last tag; another one leaves the disk only while nothing uses it.
+/// An image that is needed by its id never loses its last tag; another one leaves the disk only
+/// while nothing uses it.
 fn last_name_guard(
     image: ImageId,
     reference: &Reference,

@@ -1,7 +1,7 @@
 //! Which disk the engine shows, and what is known of it (design 4.6). The step before the stages.
 //!
-//! An engine can come up with its data disk unmounted, re-created or swapped. Then nothing that is on record is there; it is
-//! parked whole, and the workload starts as on a fresh host.
+//! An engine can come up with its data disk unmounted, re-created or swapped. Then nothing that is
+//! on record is there; it is parked whole, and the workload starts as on a fresh host.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,8 +21,8 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
         let known = state.workloads.get(name).cloned().unwrap_or_default();
         let known = back_in_policy(known, observed.until.ms());
         let mut known = on_this_disk(known, workload, &on_disk);
-        // The rejections are in a file of their own: a rollback that was killed between the two has rejected what the lineage
-        // still names, and so has one on another disk.
+        // The rejections are in a file of their own: a rollback that was killed between the two has
+        // rejected what the lineage still names, and so has one on another disk.
         if let Some(rejected) = rejected.get(name) {
             known.memory.take_rejected(|id| rejected.contains_key(id));
         }
@@ -39,7 +39,8 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
     }
 }
 
-/// What `rollback` rejected, by the ids that the images have here: in another image store they have other ids, and the same digests.
+/// What `rollback` rejected, by the ids that the images have here: in another image store they have
+/// other ids, and the same digests.
 fn rejected_here(state: &State, observed: &Observation) -> Rejections {
     let mut rejections = state.rejected.clone();
     for rejected in rejections.values_mut() {
@@ -56,7 +57,8 @@ fn rejected_here(state: &State, observed: &Observation) -> Rejections {
     rejections
 }
 
-/// The time in which the policy did not name the workload does not count as idle: nothing of it was looked at.
+/// The time in which the policy did not name the workload does not count as idle: nothing of it was
+/// looked at.
 fn back_in_policy(mut known: WorkloadState, until_ms: u64) -> WorkloadState {
     if let Some(left_ms) = known.left_ms.take() {
         known.memory = records::idle_moved(known.memory, left_ms, until_ms);
@@ -103,8 +105,8 @@ fn interrupted(mut memory: Memory) -> Memory {
     memory
 }
 
-/// The parked memory, with what was learned meanwhile of images that it does not know. What comes back may just have been pulled:
-/// it has all of its grace.
+/// The parked memory, with what was learned meanwhile of images that it does not know. What comes
+/// back may just have been pulled: it has all of its grace.
 fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) -> bool) -> Memory {
     for record in parked.images.values_mut() {
         record.idle_since_ms = None;
@@ -127,8 +129,8 @@ fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) ->
     parked
 }
 
-/// What the log says of the disk, once it has changed. A promotion on another disk drops what is parked, which is no news of this
-/// one.
+/// What the log says of the disk, once it has changed. A promotion on another disk drops what is
+/// parked, which is no news of this one.
 pub(super) fn event(before: Option<&WorkloadState>, recalled: &WorkloadState) -> Option<EventKind> {
     let was_parked = before.is_some_and(|known| known.parked.is_some());
     match (was_parked, recalled.parked.is_some()) {
@@ -138,8 +140,8 @@ pub(super) fn event(before: Option<&WorkloadState>, recalled: &WorkloadState) ->
     }
 }
 
-/// The workloads that are not in the policy: they keep everything for the grace period, so that a drop-in that is missing for
-/// one pass costs nothing, and after that their lineage (design 4.5).
+/// The workloads that are not in the policy: they keep everything for the grace period, so that a
+/// drop-in that is missing for one pass costs nothing, and after that their lineage (design 4.5).
 pub(super) fn departed<'a>(
     policy: &'a Policy,
     state: &'a State,

@@ -1,8 +1,9 @@
-//! Stage 6, eviction (policy `pressure`): while the filesystem of the engine's data is too full, idle images that proved nothing do
-//! not get all of their grace.
+//! Stage 6, eviction (policy `pressure`): while the filesystem of the engine's data is too full,
+//! idle images that proved nothing do not get all of their grace.
 //!
-//! It looks at all workloads at once, because they share the disk: the images that have been idle longest are removed first,
-//! and no more of them than make up for what is too much. It only ever turns `grace` into `idle`.
+//! It looks at all workloads at once, because they share the disk: the images that have been idle
+//! longest are removed first, and no more of them than make up for what is too much. It only ever
+//! turns `grace` into `idle`.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::ToString;
@@ -158,7 +159,8 @@ fn candidates<'a>(
     candidates.into_values().collect()
 }
 
-/// Whether the engine refused to remove the image or one of its names, and the time to try again has not come: it frees nothing.
+/// Whether the engine refused to remove the image or one of its names, and the time to try again
+/// has not come: it frees nothing.
 fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> bool {
     let memory = &upgrade.state.memory;
     let mut targets = memory.refused.keys().filter(|target| {
@@ -168,8 +170,9 @@ fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> boo
     targets.any(|target| subject.is_put_off(memory, target))
 }
 
-/// The images that are removed for the disk's sake, oldest first: as many as it takes, by their sizes. What is removed anyway
-/// counts first. Sizes count shared layers in full, so this may be too few of them, never too many; the next pass looks again.
+/// The images that are removed for the disk's sake, oldest first: as many as it takes, by their
+/// sizes. What is removed anyway counts first. Sizes count shared layers in full, so this may be
+/// too few of them, never too many; the next pass looks again.
 fn select_victims(usage: Usage, candidates: Vec<Candidate<'_>>) -> Vec<ImageId> {
     let removed_anyway = candidates
         .iter()
@@ -193,9 +196,9 @@ fn select_victims(usage: Usage, candidates: Vec<Candidate<'_>>) -> Vec<ImageId> 
     victims
 }
 
-/// The threshold above which a judged image may be removed for the disk's sake; none if it may not. What this pass is the first
-/// to see idle is kept: from its pull to the start of its container an image is idle too, and a disk is fullest right after a
-/// pull.
+/// The threshold above which a judged image may be removed for the disk's sake; none if it may not.
+/// What this pass is the first to see idle is kept: from its pull to the start of its container an
+/// image is idle too, and a disk is fullest right after a pull.
 fn threshold(
     subject: Subject<'_>,
     verdict: &ImageVerdict<'_>,

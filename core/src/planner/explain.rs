@@ -1,4 +1,5 @@
-//! The history of each image, for a person who asks: what happened to it, and why and until when it is kept. It decides nothing.
+//! The history of each image, for a person who asks: what happened to it, and why and until when it
+//! is kept. It decides nothing.
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
@@ -10,7 +11,8 @@ use crate::model::{
     Reason, Reference, Version, Workload, WorkloadName, WorkloadPlan, WorkloadState,
 };
 
-/// All images that are known of the workloads of the policy, by workload; those on the disk come first.
+/// All images that are known of the workloads of the policy, by workload; those on the disk come
+/// first.
 pub fn image_reports(policy: &Policy, decision: &Decision, now: &Now) -> Vec<ImageReport> {
     let mut reports = Vec::new();
     for (name, plan) in &decision.plan.workloads {
@@ -168,7 +170,8 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// In how many milliseconds the engine is asked again, if it has refused to remove the name, or the nameless image.
+    /// In how many milliseconds the engine is asked again, if it has refused to remove the name, or
+    /// the nameless image.
     fn put_off_ms(&self, verdict: &NameVerdict) -> Option<u64> {
         let target = match &verdict.reference {
             Some(reference) => reference.to_string(),

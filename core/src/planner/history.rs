@@ -1,4 +1,5 @@
-//! What happened to images is written down for people. Nothing is decided from it, and an idle pass writes nothing.
+//! What happened to images is written down for people. Nothing is decided from it, and an idle pass
+//! writes nothing.
 
 use crate::model::{
     HISTORY_KEPT, ImageHistory, ImageId, Removed, RemovedBy, Replaced, RetiredBy, Version,
@@ -83,8 +84,9 @@ pub(super) fn needed_again(
     note(subject, state, id, |past| past.retired = None)
 }
 
-/// Images that are not seen any more, with the times since when they were idle. Those that have only foreign names now have
-/// not left the disk, and what the engine has confirmed, the pass has written down already.
+/// Images that are not seen any more, with the times since when they were idle. Those that have
+/// only foreign names now have not left the disk, and what the engine has confirmed, the pass has
+/// written down already.
 pub(super) fn departures(
     subject: Subject<'_>,
     state: WorkloadState,

@@ -1,11 +1,13 @@
-//! Which workloads are on hold (design 6, `[hold]`). Part of recalling: the state knows when each section was first seen.
+//! Which workloads are on hold (design 6, `[hold]`). Part of recalling: the state knows when each
+//! section was first seen.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use crate::model::{HeldBy, Observation, Policy, State, WorkloadName};
 
-/// The sections that the policy has now, with the clock when each was first seen. A section that is gone leaves no trace.
+/// The sections that the policy has now, with the clock when each was first seen. A section that is
+/// gone leaves no trace.
 pub(super) fn seen(
     policy: &Policy,
     state: &State,

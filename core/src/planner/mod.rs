@@ -1,7 +1,8 @@
-//! The decision: `(policy, state, observation) -> (state', plan, events)`, a pure function (design 4).
+//! The decision: `(policy, state, observation) -> (state', plan, events)`, a pure function (design
+//! 4).
 //!
-//! `plan` prints what `reconcile` does because both call [`decide`]. It is a column of stages. Each takes named values and
-//! gives one named value, and none changes what an earlier one gave:
+//! `plan` prints what `reconcile` does because both call [`decide`]. It is a column of stages. Each
+//! takes named values and gives one named value, and none changes what an earlier one gave:
 //!
 //! | stage | from | gives |
 //! |---|---|---|
@@ -60,8 +61,8 @@ pub use view::{plan_as_saved, status};
 /// Failures that are remembered of one workload: the last few images, for people (design 4.3).
 pub const FAILURES_KEPT: usize = 5;
 
-/// How often the clock alone is saved while an image is in grace or an event waits for its hook, so that their age survives
-/// reboots (design 5.1).
+/// How often the clock alone is saved while an image is in grace or an event waits for its hook, so
+/// that their age survives reboots (design 5.1).
 const CLOCK_SAVE_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
 /// What a decision gives.
@@ -69,7 +70,8 @@ const CLOCK_SAVE_INTERVAL_MS: u64 = 60 * 60 * 1000;
 pub struct Decision {
     /// The state to save before anything of the plan is acted on.
     pub state: State,
-    /// Whether it must be saved: it differs in more than the clock, or something that ages needs the clock (design 5.1).
+    /// Whether it must be saved: it differs in more than the clock, or something that ages needs
+    /// the clock (design 5.1).
     pub save: bool,
     /// The next round.
     pub plan: Plan,
@@ -80,7 +82,8 @@ pub struct Decision {
 /// What `rollback` rejected, by workload and image.
 type Rejections = BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>;
 
-/// What is remembered, as far as it concerns the disk that the engine shows (design 4.6), and what is on hold.
+/// What is remembered, as far as it concerns the disk that the engine shows (design 4.6), and what
+/// is on hold.
 struct Recalled {
     instance: String,
     workloads: BTreeMap<WorkloadName, WorkloadState>,
@@ -93,7 +96,8 @@ struct Recalled {
 
 /// Decides the next round.
 ///
-/// The observation should answer what [`queries`] asks; a container that was not inspected is not taken to soak.
+/// The observation should answer what [`queries`] asks; a container that was not inspected is not
+/// taken to soak.
 pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decision {
     let recalled = disk::recall(policy, state, observed);
     let inventory = ownership::assign(policy, &recalled, observed);

@@ -1,4 +1,5 @@
-//! Stage 6, names (design 4.5): a kept image keeps its names, a removed one loses them one by one; with the two exceptions of R4.
+//! Stage 6, names (design 4.5): a kept image keeps its names, a removed one loses them one by one;
+//! with the two exceptions of R4.
 
 use alloc::vec::Vec;
 
@@ -55,7 +56,8 @@ fn judge_name(
     }
 }
 
-/// The names to judge: tags; digests in repositories where the image has no tag; nothing, for a nameless image.
+/// The names to judge: tags; digests in repositories where the image has no tag; nothing, for a
+/// nameless image.
 fn judged_names<'a>(
     subject: Subject<'a>,
     own: &'a OwnedImage<'a>,
@@ -74,8 +76,8 @@ fn judged_names<'a>(
         .chain(judged.map(Some))
 }
 
-/// R4: the fallback that a remote name of a retired image moves to: the name's tag is its version, and it has the local name of
-/// that version.
+/// R4: the fallback that a remote name of a retired image moves to: the name's tag is its version,
+/// and it has the local name of that version.
 pub(super) fn adopter<'u>(
     subject: Subject<'_>,
     upgrade: &'u Upgrade<'_>,
@@ -93,8 +95,8 @@ pub(super) fn adopter<'u>(
         .find(|fallback| fallback.version.as_str() == tag && fallback.image == named.id)
 }
 
-/// R4: the local version name of a fallback whose image has a remote tag of that version too; but not a name that a local
-/// container was created from, because its service starts that name.
+/// R4: the local version name of a fallback whose image has a remote tag of that version too; but
+/// not a name that a local container was created from, because its service starts that name.
 fn is_renamed(
     subject: Subject<'_>,
     upgrade: &Upgrade<'_>,

@@ -1,7 +1,8 @@
 //! The names that images must have, and the moves of `latest` (design 4.4).
 //!
-//! Each image of the lineage has a tag other than `latest`, and so does the one that `latest` is about to leave: without one it
-//! is at the mercy of every prune. `latest` moves only in a round that finds it so.
+//! Each image of the lineage has a tag other than `latest`, and so does the one that `latest` is
+//! about to leave: without one it is at the mercy of every prune. `latest` moves only in a round
+//! that finds it so.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -12,8 +13,8 @@ use crate::model::{
     Action, ActionKind, Guard, Image, ImageId, LATEST, Memory, Reference, TagPurpose, Version,
 };
 
-/// The names that are given in this round: those that are missing, or else the one move of `latest`. `due` says that the
-/// pending upgrade is to be promoted.
+/// The names that are given in this round: those that are missing, or else the one move of
+/// `latest`. `due` says that the pending upgrade is to be promoted.
 pub(super) fn tags(subject: Subject<'_>, memory: &Memory, due: bool) -> Vec<Action> {
     let target = target(subject, memory, due);
     let missing = missing(subject, memory, target.is_some());
@@ -35,7 +36,8 @@ fn target(subject: Subject<'_>, memory: &Memory, due: bool) -> Option<(ImageId, 
     if let Some(pending) = memory.pending.as_ref().filter(|_| due) {
         return Some((pending.image.clone(), TagPurpose::Promote));
     }
-    // It is missing altogether or names a rejected image: something else took the name, or a rollback was killed halfway.
+    // It is missing altogether or names a rejected image: something else took the name, or a
+    // rollback was killed halfway.
     let lost = subject
         .latest()
         .is_none_or(|latest| subject.is_rejected(memory, latest));
@@ -43,7 +45,8 @@ fn target(subject: Subject<'_>, memory: &Memory, due: bool) -> Option<(ImageId, 
     (subject.latest() != Some(&head.image)).then(|| (head.image.clone(), TagPurpose::Restore))
 }
 
-/// Whether the image that `latest` names has the other name that it needs once `latest` leaves it, and so has the lineage.
+/// Whether the image that `latest` names has the other name that it needs once `latest` leaves it,
+/// and so has the lineage.
 pub(super) fn may_leave_latest(subject: Subject<'_>, memory: &Memory) -> bool {
     needing_names(subject, memory, true).is_empty()
 }

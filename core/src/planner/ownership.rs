@@ -1,7 +1,9 @@
-//! Stage 1, ownership (design 4.1): what was observed, sorted by workload once, so that every later stage looks it up.
+//! Stage 1, ownership (design 4.1): what was observed, sorted by workload once, so that every later
+//! stage looks it up.
 //!
-//! Identity first: an image belongs by its names, or because the memory knows its id; a container belongs because its image
-//! does. A container with a local name is that workload's local container, or a foreign one in its place.
+//! Identity first: an image belongs by its names, or because the memory knows its id; a container
+//! belongs because its image does. A container with a local name is that workload's local
+//! container, or a foreign one in its place.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
@@ -23,7 +25,8 @@ pub(super) struct Inventory<'a> {
     index: ImageIndex<'a>,
     users: Users<'a>,
     workloads: BTreeMap<&'a WorkloadName, WorkloadInventory<'a>>,
-    /// The pins that this state made, by the workloads that they are for. No other stage counts them as containers.
+    /// The pins that this state made, by the workloads that they are for. No other stage counts
+    /// them as containers.
     pub(super) pins: BTreeMap<&'a str, Vec<&'a Container>>,
 }
 
@@ -41,7 +44,8 @@ pub(super) struct WorkloadInventory<'a> {
     pub(super) foreign: Vec<&'a Container>,
     /// The orchestrated containers that the policy wants looked at, in any state.
     pub(super) orchestrated: Vec<&'a Container>,
-    /// A container of the workload that the engine listed without a name: whether it is a local one cannot be told.
+    /// A container of the workload that the engine listed without a name: whether it is a local one
+    /// cannot be told.
     pub(super) nameless: Option<&'a Container>,
 }
 
@@ -91,8 +95,8 @@ impl<'a> WorkloadInventory<'a> {
         self.refs.get(own.refs.clone()).unwrap_or_default()
     }
 
-    /// Whether an image has a name of the workload, or no name at all. Others are known by their id alone, and are somebody
-    /// else's by now.
+    /// Whether an image has a name of the workload, or no name at all. Others are known by their id
+    /// alone, and are somebody else's by now.
     pub(super) fn is_recorded(&self, own: &OwnedImage<'a>) -> bool {
         own.image.is_nameless() || !self.refs(own).is_empty()
     }
@@ -268,7 +272,8 @@ pub(super) fn assign<'a>(
     }
 }
 
-/// Whose a repository is: the workload's number in the policy, and the repository's among the workload's own.
+/// Whose a repository is: the workload's number in the policy, and the repository's among the
+/// workload's own.
 type Repositories<'a> = HashMap<&'a Repository, (usize, usize)>;
 
 fn repositories(policy: &Policy) -> Repositories<'_> {

@@ -1,8 +1,10 @@
-//! Pins (policy `pin`): containers that are never started, and refer to the fallbacks so that nothing removes those unforced.
+//! Pins (policy `pin`): containers that are never started, and refer to the fallbacks so that
+//! nothing removes those unforced.
 //!
-//! A pin is known by all that makes it one: labels that name its workload and the state that made it, and a name that follows
-//! from the workload and the image. A container that has but some of them is somebody else's, and is never touched. No other
-//! stage counts pins as containers; but one that was started after all uses its image, and is kept.
+//! A pin is known by all that makes it one: labels that name its workload and the state that made
+//! it, and a name that follows from the workload and the image. A container that has but some of
+//! them is somebody else's, and is never touched. No other stage counts pins as containers; but one
+//! that was started after all uses its image, and is kept.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -18,7 +20,8 @@ use crate::model::{
 /// What the name of each pin begins with.
 const NAME: &str = "tagkeeper-pin";
 
-/// The name of a workload's pin on an image. It names the image too, so that a new pin can be there before the old one is gone.
+/// The name of a workload's pin on an image. It names the image too, so that a new pin can be there
+/// before the old one is gone.
 fn name_of(workload: &str, image: &ImageId) -> String {
     format!("{NAME}-{workload}-{}", image.short())
 }
@@ -31,7 +34,8 @@ pub(super) fn pinned_for<'c>(container: &'c Container, instance: &str) -> Option
     (is_ours && container.names.contains(&name)).then_some(label.workload.as_str())
 }
 
-/// Whether a container is this state's pin and does no more than it is there for: the only kind of container that uses no image.
+/// Whether a container is this state's pin and does no more than it is there for: the only kind of
+/// container that uses no image.
 pub fn is_idle_pin(container: &Container, instance: &str) -> bool {
     container.state.is_stopped() && pinned_for(container, instance).is_some()
 }
@@ -52,7 +56,8 @@ fn removal(pin: &Container, workload: &str) -> Option<Action> {
     })
 }
 
-/// The pins of workloads that the policy does not name any more. They would hold their images for ever.
+/// The pins of workloads that the policy does not name any more. They would hold their images for
+/// ever.
 pub(super) fn of_departed(
     policy: &Policy,
     state: &State,

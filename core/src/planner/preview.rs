@@ -1,5 +1,5 @@
-//! What the next pass would do to the end of its rounds (design 7, `plan`): each round is decided on the host as the one before
-//! leaves it.
+//! What the next pass would do to the end of its rounds (design 7, `plan`): each round is decided
+//! on the host as the one before leaves it.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -1,4 +1,5 @@
-//! Recording a promotion (design 4.4): the image is latest and the head of the lineage, and what it made obsolete is retired.
+//! Recording a promotion (design 4.4): the image is latest and the head of the lineage, and what it
+//! made obsolete is retired.
 
 use alloc::vec::Vec;
 
@@ -67,8 +68,8 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
     Promoted { state, event }
 }
 
-/// What the new head comes before: the lineage on this disk, and where that has no other image, the provisional fallback unless
-/// it is rejected or gone.
+/// What the new head comes before: the lineage on this disk, and where that has no other image, the
+/// provisional fallback unless it is rejected or gone.
 fn behind(subject: Subject<'_>, memory: &Memory, promoted: &Pending) -> Vec<Proven> {
     let mut lineage: Vec<Proven> = subject.lineage(memory).cloned().collect();
     if lineage.iter().all(|proven| proven.image == promoted.image) {
@@ -100,7 +101,8 @@ fn new_lineage(
     core::iter::once(head).chain(behind).collect()
 }
 
-/// R3: what was there before this image is retired, and so are other builds of the versions behind the head.
+/// R3: what was there before this image is retired, and so are other builds of the versions behind
+/// the head.
 fn outsiders_retired(
     subject: Subject<'_>,
     mut state: WorkloadState,
@@ -128,7 +130,8 @@ fn outsiders_retired(
                     entries.any(|(_, entry)| has_tag(subject, own, &entry.version))
                 })
         };
-        // What arrived during the soak is nobody's past, though nothing was proven yet when it came.
+        // What arrived during the soak is nobody's past, though nothing was proven yet when it
+        // came.
         let inherited = record.inherited && record.first_seen_ms <= promoted.began.clock_ms;
         let was_before = inherited || record.first_seen_ms < promoted_seen_ms;
         let before_upgrade = record.first_seen_ms < promoted.pass_ms;
@@ -156,8 +159,8 @@ pub(super) fn has_tag(subject: Subject<'_>, own: &OwnedImage<'_>, version: &Vers
     tags.any(|r| r.reference.tag() == Some(version.as_str()))
 }
 
-/// R5: what was proven here but never rolled out to this host is no fallback for what was. A workload without remotes has no way
-/// to tell, and strikes nothing.
+/// R5: what was proven here but never rolled out to this host is no fallback for what was. A
+/// workload without remotes has no way to tell, and strikes nothing.
 fn struck(subject: Subject<'_>, mut state: WorkloadState, promoted: &Pending) -> WorkloadState {
     let policy = subject.policy;
     let head_rolled_out = state

@@ -1,4 +1,5 @@
-//! What the two lists do not say: which containers to inspect, which workload's `ready` command to run, how full the disk is.
+//! What the two lists do not say: which containers to inspect, which workload's `ready` command to
+//! run, how full the disk is.
 //!
 //! An idle pass asks nothing (design 8). Pure: it names the questions, the program asks them.
 
@@ -33,7 +34,8 @@ pub enum Query {
         /// The version of that image.
         version: Version,
     },
-    /// Measure the filesystem of the engine's data: something is idle, and would be removed if that were too full.
+    /// Measure the filesystem of the engine's data: something is idle, and would be removed if that
+    /// were too full.
     MeasureDisk,
 }
 
@@ -45,7 +47,8 @@ pub fn queries(policy: &Policy, state: &State, observed: &Observation) -> Vec<Qu
     let mut open: Vec<Query> = Vec::new();
     for subject in &subjects {
         for query in of_workload(*subject, recalled.of(subject.name)) {
-            // Two workloads may ask about one container, when it has gone over from one to the other.
+            // Two workloads may ask about one container, when it has gone over from one to the
+            // other.
             if !open.contains(&query) {
                 open.push(query);
             }
@@ -99,8 +102,8 @@ fn of_workload(subject: Subject<'_>, known: &WorkloadState) -> Vec<Query> {
     open
 }
 
-/// The containers whose run counts, if one of them runs an image that is not proven: each must be inspected, to tell a service
-/// from a shell and one incarnation from the next.
+/// The containers whose run counts, if one of them runs an image that is not proven: each must be
+/// inspected, to tell a service from a shell and one incarnation from the next.
 fn unproven<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,

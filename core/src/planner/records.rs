@@ -1,4 +1,5 @@
-//! Stage 3, records: what was seen is written down. Arrivals, idle times, dry runs, what was rolled out, the cut of the lineage.
+//! Stage 3, records: what was seen is written down. Arrivals, idle times, dry runs, what was rolled
+//! out, the cut of the lineage.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -26,7 +27,8 @@ pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> Workload
     }
 }
 
-/// Time on hold does not count as idle (design 4.5): when the hold ends, idle times move by what it lasted.
+/// Time on hold does not count as idle (design 4.5): when the hold ends, idle times move by what it
+/// lasted.
 fn hold_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     match (subject.is_held(), state.held_since_ms) {
         (true, None) => {
@@ -42,7 +44,8 @@ fn hold_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     state
 }
 
-/// The memory with its idle times moved by what does not count: the time from one moment to another.
+/// The memory with its idle times moved by what does not count: the time from one moment to
+/// another.
 pub(super) fn idle_moved(mut memory: Memory, since_ms: u64, until_ms: u64) -> Memory {
     if memory.images.values().any(|r| r.idle_since_ms.is_some()) {
         for record in memory.images.values_mut() {
@@ -109,8 +112,9 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
     history::arrivals(subject, state, &arrived)
 }
 
-/// While nothing is proven: what came after the first pass, and of which a container has ended here, was tried here. It is not
-/// inherited, also if it ran too short for any pass to see that; or upgrades that crash at once would pile up.
+/// While nothing is proven: what came after the first pass, and of which a container has ended
+/// here, was tried here. It is not inherited, also if it ran too short for any pass to see that; or
+/// upgrades that crash at once would pile up.
 fn tried_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     let came_later = |r: &ImageRecord| r.inherited && !state.has_found_first(r);
     let nothing_proven = subject.head(&state.memory).is_none();
@@ -171,8 +175,9 @@ fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadS
     state
 }
 
-/// The versions that the orchestrator shows: the remotes' tags on the disk, those that containers were created from, also where a
-/// digest follows the tag, and the labels of images from the remotes.
+/// The versions that the orchestrator shows: the remotes' tags on the disk, those that containers
+/// were created from, also where a digest follows the tag, and the labels of images from the
+/// remotes.
 fn remote_versions(subject: Subject<'_>) -> BTreeSet<&str> {
     let containers = subject
         .own
@@ -190,8 +195,8 @@ fn remote_versions(subject: Subject<'_>) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Whether a remote name of the image, or a remote name of one of its versions, is on the disk. `latest` is no version, and says
-/// nothing about one.
+/// Whether a remote name of the image, or a remote name of one of its versions, is on the disk.
+/// `latest` is no version, and says nothing about one.
 fn is_rolled_out(subject: Subject<'_>, image: &Image, remote_versions: &BTreeSet<&str>) -> bool {
     let is_remote = |name: &Reference| subject.policy.remotes.contains(name.repository());
     image.references.iter().any(is_remote)
@@ -223,8 +228,8 @@ fn idle_times_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadS
     state
 }
 
-/// An image that has left the disk, or has only names that are not the workload's, is forgotten: when it comes back it is a
-/// new image (design 4.5).
+/// An image that has left the disk, or has only names that are not the workload's, is forgotten:
+/// when it comes back it is a new image (design 4.5).
 fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     let is_present = |id: &ImageId| {
         let own = subject
@@ -281,7 +286,8 @@ fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
         .collect()
 }
 
-/// Orchestrated containers that run beside a running local one, by the versions as they are on record.
+/// Orchestrated containers that run beside a running local one, by the versions as they are on
+/// record.
 fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     let idling: Vec<&Container> = serving::running_dry(subject, &state.memory);
     for container in idling {
@@ -292,8 +298,8 @@ fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
     state
 }
 
-/// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is retired, by the promotion of a
-/// version if it was one.
+/// Cuts the lineage to what the policy keeps; a policy edit takes effect at once. What is cut is
+/// retired, by the promotion of a version if it was one.
 pub(super) fn lineage_cut(
     subject: Subject<'_>,
     mut state: WorkloadState,
@@ -309,8 +315,8 @@ pub(super) fn lineage_cut(
         .memory
         .lineage
         .retain(|proven| !cut.contains(&proven.image));
-    // What is being soaked again is not obsolete; if that fails, it has its grace. And what has none but foreign names is somebody
-    // else's from now on.
+    // What is being soaked again is not obsolete; if that fails, it has its grace. And what has
+    // none but foreign names is somebody else's from now on.
     let pending = state.memory.pending.as_ref().map(|p| p.image.clone());
     let is_recorded = |id: &ImageId| {
         let place = subject.inventory.place(id);

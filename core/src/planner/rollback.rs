@@ -61,7 +61,8 @@ pub enum Refusal {
         /// The version that would be rejected.
         head: Version,
     },
-    /// What the head does not serve for is rejected by the policy already: the head is not at fault.
+    /// What the head does not serve for is rejected by the policy already: the head is not at
+    /// fault.
     RejectedByPolicy {
         /// The workload.
         workload: WorkloadName,
@@ -133,8 +134,9 @@ pub fn rollback(
     })
 }
 
-/// The unproven upgrade in play: the pending image; one that failed, or was tried, since the last promotion and still has a
-/// container or serves; or what was deployed last, where the head does not do the work alone.
+/// The unproven upgrade in play: the pending image; one that failed, or was tried, since the last
+/// promotion and still has a container or serves; or what was deployed last, where the head does
+/// not do the work alone.
 fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
     let known = recalled.of(subject.name);
     let memory = &known.memory;
@@ -165,8 +167,8 @@ fn choose(
     back_one(subject, memory)
 }
 
-/// An error where the head is not at fault: where the newest container that could serve in its place is one that the policy rejects:
-/// the orchestrator has not heard of it yet.
+/// An error where the head is not at fault: where the newest container that could serve in its
+/// place is one that the policy rejects: the orchestrator has not heard of it yet.
 fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
     let Some(head) = subject.head(memory) else {
         return Ok(());
@@ -194,9 +196,9 @@ fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
     }
 }
 
-/// In place of the head, which does not serve: the image of the newest container that could, if it could become latest and has
-/// arrived since the last promotion. No pass needs to have seen it run: it may be killed at once, not start at all, or run beside
-/// the head.
+/// In place of the head, which does not serve: the image of the newest container that could, if it
+/// could become latest and has arrived since the last promotion. No pass needs to have seen it run:
+/// it may be killed at once, not start at all, or run beside the head.
 fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
     let memory = &known.memory;
     let head = subject.head(memory)?;
@@ -218,8 +220,8 @@ fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version
     })
 }
 
-/// An image that has arrived since the last promotion, was pending, and still has a container; of which there is no entry among the
-/// failures, because a single pass has seen it so.
+/// An image that has arrived since the last promotion, was pending, and still has a container; of
+/// which there is no entry among the failures, because a single pass has seen it so.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     let mut tried = memory.images.iter().filter(|(id, record)| {
         record.times_pending > 0 && may_be_in_play(subject, memory, id, record)
@@ -312,7 +314,8 @@ fn rejected_state(
     known.counters.rollbacks = known.counters.rollbacks.saturating_add(1);
     if let Some((to, image)) = &choice.target {
         known.memory.pending = None;
-        // What was passed over, because the policy rejects it, stays behind what latest goes back to.
+        // What was passed over, because the policy rejects it, stays behind what latest goes back
+        // to.
         let lineage = &mut known.memory.lineage;
         if let Some(at) = lineage.iter().position(|p| p.image == *image) {
             let head = lineage.remove(at);
@@ -337,8 +340,8 @@ fn rejected_state(
     decided
 }
 
-/// What is left to do for a rollback on the host as it is: `latest` moves to its target; then R2 applies. It works on hold, because
-/// a person decided.
+/// What is left to do for a rollback on the host as it is: `latest` moves to its target; then R2
+/// applies. It works on hold, because a person decided.
 pub fn rollback_actions(
     policy: &Policy,
     state: &State,
@@ -385,8 +388,9 @@ pub fn rollback_actions(
     actions::stale_locals(&removals).collect()
 }
 
-/// Everything that a rollback does, in its order, if nothing comes in between: the rounds of [`rollback_actions`], each on the
-/// host as the one before leaves it. It ends, because no action comes twice.
+/// Everything that a rollback does, in its order, if nothing comes in between: the rounds of
+/// [`rollback_actions`], each on the host as the one before leaves it. It ends, because no action
+/// comes twice.
 pub fn rollback_steps(
     policy: &Policy,
     plan: &RollbackPlan,
@@ -410,8 +414,8 @@ pub fn rollback_steps(
     }
 }
 
-/// Lifts the rejections of a version. What was proven and is still on the disk goes back into the lineage, behind the head. None
-/// if there is no such rejection.
+/// Lifts the rejections of a version. What was proven and is still on the disk goes back into the
+/// lineage, behind the head. None if there is no such rejection.
 pub fn accept(
     state: &State,
     name: &WorkloadName,

@@ -1,4 +1,5 @@
-//! Stage 5, verdicts (design 4.5): one verdict and one reason for each image of a workload. The first row that fits wins.
+//! Stage 5, verdicts (design 4.5): one verdict and one reason for each image of a workload. The
+//! first row that fits wins.
 
 use alloc::vec::Vec;
 
@@ -93,8 +94,8 @@ fn verdict<'a>(
     }
 }
 
-/// Whether an image was here before anything was proven, and is not what an upgrade was tried with. What the first pass found may
-/// be all that ever worked here: it must have failed.
+/// Whether an image was here before anything was proven, and is not what an upgrade was tried with.
+/// What the first pass found may be all that ever worked here: it must have failed.
 fn is_inherited(state: &WorkloadState, id: &ImageId, record: &ImageRecord) -> bool {
     let was_tried = record.times_pending > 0;
     record.inherited && (!was_tried || (state.has_found_first(record) && !state.has_failed(id)))
@@ -112,7 +113,8 @@ fn used_by(subject: Subject<'_>, upgrade: &Upgrade<'_>, place: usize) -> Option<
     })
 }
 
-/// How long an image has certainly been idle, in milliseconds; nothing while it is in use. Time on hold does not count.
+/// How long an image has certainly been idle, in milliseconds; nothing while it is in use. Time on
+/// hold does not count.
 pub(super) fn idle_ms(subject: Subject<'_>, upgrade: &Upgrade<'_>, id: &ImageId) -> u64 {
     let record = upgrade.state.memory.images.get(id);
     let Some(since_ms) = record.and_then(|r| r.idle_since_ms) else {

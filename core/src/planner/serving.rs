@@ -1,4 +1,5 @@
-//! Stage 2, serving (design 4.3): which containers do the workload's work right now, as far as that can be told.
+//! Stage 2, serving (design 4.3): which containers do the workload's work right now, as far as that
+//! can be told.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -112,14 +113,15 @@ fn differing<'a>(containers: &[&'a Container]) -> Option<(&'a Container, &'a Con
     Some((first, other))
 }
 
-/// The containers that could do the workload's work, in any state: local ones, and orchestrated services.
+/// The containers that could do the workload's work, in any state: local ones, and orchestrated
+/// services.
 pub(super) fn could_serve(subject: Subject<'_>) -> impl Iterator<Item = &Container> {
     let locals = subject.own.locals.iter().copied();
     locals.chain(services(subject))
 }
 
-/// The orchestrated containers that run as a service: no one-off container, and none that keeps standard input open, as far as
-/// it was inspected.
+/// The orchestrated containers that run as a service: no one-off container, and none that keeps
+/// standard input open, as far as it was inspected.
 pub(super) fn services(subject: Subject<'_>) -> impl Iterator<Item = &Container> {
     let orchestrated = subject.own.orchestrated.iter().copied();
     orchestrated.filter(move |c| {
@@ -135,8 +137,9 @@ pub(super) fn awake<'a>(subject: Subject<'a>, memory: &Memory) -> Vec<&'a Contai
         .collect()
 }
 
-/// Whether an orchestrated container idles because the local one does the work: (a) a pass saw it run beside that one; (b)
-/// without a `ready` command, a local container of its version exists that has run.
+/// Whether an orchestrated container idles because the local one does the work: (a) a pass saw it
+/// run beside that one; (b) without a `ready` command, a local container of its version exists that
+/// has run.
 pub(super) fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Container) -> bool {
     let policy = subject.policy;
     if !policy.dry_runs {
@@ -157,8 +160,8 @@ pub(super) fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Cont
         })
 }
 
-/// The orchestrated containers that run beside a running local one and are of its version, or of an unknown one: dry runs for as
-/// long as they exist.
+/// The orchestrated containers that run beside a running local one and are of its version, or of an
+/// unknown one: dry runs for as long as they exist.
 pub(super) fn running_dry<'a>(subject: Subject<'a>, memory: &Memory) -> Vec<&'a Container> {
     services(subject)
         .filter(|c| c.is_running() && idles_beside_local(subject, memory, c))

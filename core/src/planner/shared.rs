@@ -1,6 +1,8 @@
-//! Stage 6, sharing (design 4.5): an image of several workloads is removed if none of them keeps it.
+//! Stage 6, sharing (design 4.5): an image of several workloads is removed if none of them keeps
+//! it.
 //!
-//! A workload on hold keeps what it has. And none removes an image in the round in which one of the others gives names.
+//! A workload on hold keeps what it has. And none removes an image in the round in which one of the
+//! others gives names.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,5 @@
-//! R2 (design 4.5): the stopped local container that its service would start again in place of the new `latest`.
+//! R2 (design 4.5): the stopped local container that its service would start again in place of the
+//! new `latest`.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -44,7 +45,8 @@ impl Found<'_> {
     }
 }
 
-/// The local containers of images other than the proven latest. Nothing is removed in a round that gives names.
+/// The local containers of images other than the proven latest. Nothing is removed in a round that
+/// gives names.
 pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool) -> Found<'a> {
     let mut found = Found::default();
     for (container, image) in outdated(subject, memory) {
@@ -102,7 +104,8 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
     found
 }
 
-/// What is known of containers that the engine lists without a name at this look: it changes nothing.
+/// What is known of containers that the engine lists without a name at this look: it changes
+/// nothing.
 fn nameless_now(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ContainerId, Stopped> {
     let is_nameless = |id: &ContainerId| {
         let mut containers = subject.observed().containers.iter();
@@ -114,7 +117,8 @@ fn nameless_now(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ContainerId, 
         .collect()
 }
 
-/// The stopped local containers that must be inspected, because only their incarnation tells whether they were stopped all along.
+/// The stopped local containers that must be inspected, because only their incarnation tells
+/// whether they were stopped all along.
 pub(super) fn to_inspect<'a, 'm>(
     subject: Subject<'a>,
     memory: &'m Memory,
@@ -129,14 +133,15 @@ pub(super) fn to_inspect<'a, 'm>(
         .map(|(container, _)| container)
 }
 
-/// Whether the image is the pending upgrade's: while that waits for its containers, after a reboot, say, they are not removed.
+/// Whether the image is the pending upgrade's: while that waits for its containers, after a reboot,
+/// say, they are not removed.
 fn is_pending(memory: &Memory, image: &ImageId) -> bool {
     let pending = memory.pending.as_ref();
     pending.is_some_and(|pending| pending.image == *image)
 }
 
-/// The local containers whose image is not the proven latest, or the one that this round records as such, aside from those of a
-/// service that does not start `latest` at all.
+/// The local containers whose image is not the proven latest, or the one that this round records as
+/// such, aside from those of a service that does not start `latest` at all.
 fn outdated<'a, 'm>(
     subject: Subject<'a>,
     memory: &'m Memory,
@@ -156,15 +161,16 @@ fn outdated<'a, 'm>(
     })
 }
 
-/// Whether a promotion or a person made the image obsolete: then its local container is stale at the first look.
+/// Whether a promotion or a person made the image obsolete: then its local container is stale at
+/// the first look.
 fn is_obsolete(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
     memory.retired.contains(image)
         || subject.is_rejected(memory, image)
         || memory.proven(image).is_some()
 }
 
-/// The name of the local repository, other than `latest`, that a local container was created from: its service starts that name,
-/// be it a digest.
+/// The name of the local repository, other than `latest`, that a local container was created from:
+/// its service starts that name, be it a digest.
 pub(super) fn other_name<'a>(
     subject: Subject<'_>,
     container: &'a Container,

@@ -56,7 +56,8 @@ impl<'a> Subject<'a> {
         self.observed().until.ms()
     }
 
-    /// How long something has certainly lasted that began at a time, in milliseconds: to the clock before the first question.
+    /// How long something has certainly lasted that began at a time, in milliseconds: to the clock
+    /// before the first question.
     pub(super) fn lasted_ms(self, since_ms: u64) -> u64 {
         self.observed().from.ms().saturating_sub(since_ms)
     }
@@ -94,7 +95,8 @@ impl<'a> Subject<'a> {
         self.observed().readiness.get(self.name)
     }
 
-    /// Whether the workload has a `ready` command that nothing asked: then no soak begins or ends by it.
+    /// Whether the workload has a `ready` command that nothing asked: then no soak begins or ends
+    /// by it.
     pub(super) fn is_unasked(self) -> bool {
         self.policy.ready.is_some() && self.readiness().is_none()
     }
@@ -133,7 +135,8 @@ impl<'a> Subject<'a> {
         self.lineage(memory).skip(1)
     }
 
-    /// Whether the engine refused to remove something, and the time to try again has not come (design 4.7).
+    /// Whether the engine refused to remove something, and the time to try again has not come
+    /// (design 4.7).
     pub(super) fn is_put_off(self, memory: &Memory, target: &str) -> bool {
         memory.is_put_off(target, self.observed().from.ms())
     }
@@ -149,8 +152,9 @@ impl<'a> Subject<'a> {
         self.latest() == Some(id) && self.is_head(memory, id)
     }
 
-    /// Whether an image is rejected: by a person, or by the policy unless it was promoted last. What is behind that in the lineage
-    /// is not promoted again, whether or not the head is on the disk.
+    /// Whether an image is rejected: by a person, or by the policy unless it was promoted last.
+    /// What is behind that in the lineage is not promoted again, whether or not the head is on the
+    /// disk.
     pub(super) fn is_rejected(self, memory: &Memory, id: &ImageId) -> bool {
         self.rejected
             .is_some_and(|rejected| rejected.contains_key(id))

@@ -1,7 +1,9 @@
-//! Stage 4, the upgrade (design 4.3, 4.4): it begins, its soak begins again, it waits, it ends, or it is promoted.
+//! Stage 4, the upgrade (design 4.3, 4.4): it begins, its soak begins again, it waits, it ends, or
+//! it is promoted.
 //!
-//! Steps of their own, each from values to a value: a committed promotion is recorded, the pending upgrade is followed, what has
-//! soaked is promoted, `latest` is restored, images get the names they need, and stale local containers are found.
+//! Steps of their own, each from values to a value: a committed promotion is recorded, the pending
+//! upgrade is followed, what has soaked is promoted, `latest` is restored, images get the names
+//! they need, and stale local containers are found.
 
 mod ended;
 mod ending;
@@ -27,8 +29,8 @@ pub(super) struct Upgrade<'a> {
     pub(super) state: WorkloadState,
     pub(super) events: Vec<EventKind>,
     pub(super) notes: Vec<Note>,
-    /// The names that are given in this round: that of `latest`, or first those that images need. While there is one, nothing
-    /// of the workload is removed.
+    /// The names that are given in this round: that of `latest`, or first those that images need.
+    /// While there is one, nothing of the workload is removed.
     pub(super) tags: Vec<Action>,
     /// The local containers that R2 removes in this round.
     pub(super) stale: Vec<Stale<'a>>,
@@ -126,8 +128,9 @@ fn note_rejected(
     event.filter(|_| is_news)
 }
 
-/// A promotion that was committed to is recorded once `latest` names its image, whether or not the candidate still serves; a
-/// look that does not find it so withdraws the note, and so does a rejection while there is a head to go back to.
+/// A promotion that was committed to is recorded once `latest` names its image, whether or not the
+/// candidate still serves; a look that does not find it so withdraws the note, and so does a
+/// rejection while there is a head to go back to.
 fn record_committed(subject: Subject<'_>, mut state: WorkloadState) -> Followed {
     let committed = state
         .memory
@@ -181,7 +184,8 @@ fn record(subject: Subject<'_>, mut followed: Followed) -> Followed {
     }
 }
 
-/// The serving group, if its image is to be soaked: the workload's own, not rejected, not proven, and each container inspected.
+/// The serving group, if its image is to be soaked: the workload's own, not rejected, not proven,
+/// and each container inspected.
 fn candidate<'s, 'a>(
     subject: Subject<'_>,
     state: &WorkloadState,
@@ -224,7 +228,8 @@ fn follow(
     let is_unclear = matches!(serving, Serving::None(WhyNone::Nameless(_)));
     let pending = state.memory.pending.take();
     match (pending, next) {
-        // On hold, a committed promotion waits to be recorded; and a look in which roles cannot be told changes nothing.
+        // On hold, a committed promotion waits to be recorded; and a look in which roles cannot be
+        // told changes nothing.
         (pending, _) if is_unclear || pending.as_ref().is_some_and(|p| p.promoting) => {
             state.memory.pending = pending;
             so_far.with(state)
@@ -276,9 +281,9 @@ fn next<'s, 'a>(
     candidate.or_else(|| ended::crash(subject, state, serving).map(Next::Crash))
 }
 
-/// What has soaked is promoted: recorded if `latest` names it already, by hand; else committed to, to be saved before the one
-/// engine call that moves `latest`, in a round that finds the names given that the move needs. Only what serves at this look is
-/// promoted.
+/// What has soaked is promoted: recorded if `latest` names it already, by hand; else committed to,
+/// to be saved before the one engine call that moves `latest`, in a round that finds the names
+/// given that the move needs. Only what serves at this look is promoted.
 fn promote_soaked(subject: Subject<'_>, mut followed: Followed, serving: &Serving<'_>) -> Followed {
     let Some(pending) = followed.state.memory.pending.clone() else {
         return followed;

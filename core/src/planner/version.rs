@@ -1,4 +1,5 @@
-//! The version of an image or a container (design 4.2): a label for people and for finding twins, never an identity.
+//! The version of an image or a container (design 4.2): a label for people and for finding twins,
+//! never an identity.
 
 use super::Subject;
 use crate::model::{
@@ -8,8 +9,8 @@ use crate::model::{
 /// The longest tag that the distribution specification allows.
 const TAG_CHARS_MAX: usize = 128;
 
-/// The version that a container runs, or an image is: what is on record, else the tag that the container was created from, else
-/// the image's first tag, else its label, else its digest.
+/// The version that a container runs, or an image is: what is on record, else the tag that the
+/// container was created from, else the image's first tag, else its label, else its digest.
 pub(super) fn of(
     subject: Subject<'_>,
     memory: &Memory,
@@ -31,7 +32,8 @@ pub(super) fn of_image(subject: Subject<'_>, memory: &Memory, image: &Image) -> 
     recorded(subject, memory, &image.id).unwrap_or_else(|| unrecorded(subject, image))
 }
 
-/// The tag of the reference that a container was created from, if the image still carries that tag or the digest behind it.
+/// The tag of the reference that a container was created from, if the image still carries that tag
+/// or the digest behind it.
 fn created_from<'c>(
     subject: Subject<'_>,
     container: &'c Container,
@@ -67,8 +69,9 @@ fn unrecorded(subject: Subject<'_>, image: &Image) -> Version {
         .unwrap_or_else(|| image.id.short_version())
 }
 
-/// The label of an image that the policy names, if it can be a version: one word that is not `latest`, no longer than a tag. A
-/// build whose argument was not set leaves it empty, and images without a version are not one version.
+/// The label of an image that the policy names, if it can be a version: one word that is not
+/// `latest`, no longer than a tag. A build whose argument was not set leaves it empty, and images
+/// without a version are not one version.
 pub(super) fn label<'a>(subject: Subject<'a>, image: &'a Image) -> Option<&'a str> {
     let label = image.labels.get(subject.policy.version_label.as_ref()?)?;
     let is_word = (1..=TAG_CHARS_MAX).contains(&label.len())
@@ -92,8 +95,8 @@ fn recorded(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> Option<Versi
         .cloned()
 }
 
-/// Whether two containers run one version. One image is one version, whichever of its tags each was created from. Versions
-/// that are unknown are the same only for one image.
+/// Whether two containers run one version. One image is one version, whichever of its tags each was
+/// created from. Versions that are unknown are the same only for one image.
 pub(super) fn is_same(subject: Subject<'_>, memory: &Memory, a: &Container, b: &Container) -> bool {
     let (Some(image_a), Some(image_b)) = (&a.image, &b.image) else {
         return false;
@@ -104,7 +107,8 @@ pub(super) fn is_same(subject: Subject<'_>, memory: &Memory, a: &Container, b: &
     }
 }
 
-/// Whether nothing says which version an image is: no record, no tag of its own, and no container of it.
+/// Whether nothing says which version an image is: no record, no tag of its own, and no container
+/// of it.
 pub(super) fn is_unknown(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
     let mut containers = subject.own.containers().filter(|c| c.uses(image));
     of(subject, memory, image, None).is_unknown()

@@ -25,7 +25,8 @@ pub(super) struct Parts<'p, 'a> {
     pub(super) notes: Option<&'p Note>,
 }
 
-/// The records and observations, with the verdicts of a decision that nothing has made yet (design 7, `status`).
+/// The records and observations, with the verdicts of a decision that nothing has made yet (design
+/// 7, `status`).
 ///
 /// What is latest, proven, pending and failed is what the state says; no decision is made from it.
 pub fn status(policy: &Policy, state: &State, observed: &Observation) -> Plan {
@@ -45,8 +46,9 @@ pub fn status(policy: &Policy, state: &State, observed: &Observation) -> Plan {
     })
 }
 
-/// The plan that follows from the state as it is saved: what to do while a later one cannot be saved. Names are kept as they
-/// are; what the saved state has retired, or knows to be idle, is removed.
+/// The plan that follows from the state as it is saved: what to do while a later one cannot be
+/// saved. Names are kept as they are; what the saved state has retired, or knows to be idle, is
+/// removed.
 pub fn plan_as_saved(policy: &Policy, state: &State, observed: &Observation) -> Plan {
     as_saved(policy, state, observed, |recalled, _| {
         (recalled.clone(), Vec::new())
@@ -233,7 +235,8 @@ fn members(subject: Subject<'_>, pending: &Pending) -> Vec<Member> {
     running.collect()
 }
 
-/// How long ago each version failed that is unsettled: the last of its images, where there are several.
+/// How long ago each version failed that is unsettled: the last of its images, where there are
+/// several.
 fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version, u64> {
     // An image that has left the disk has no names by which it could be rejected.
     let is_rejected = |version: &Version| {
@@ -249,8 +252,8 @@ fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version
     ages
 }
 
-/// The refused removals that are still called for: of names and nameless images by their verdicts, of containers while they are
-/// there.
+/// The refused removals that are still called for: of names and nameless images by their verdicts,
+/// of containers while they are there.
 fn refused(subject: Subject<'_>, memory: &Memory, names: &[NameVerdict]) -> Vec<RefusedView> {
     let now_ms = subject.observed().from.ms();
     let called = |target: &str| {
@@ -276,7 +279,8 @@ fn refused(subject: Subject<'_>, memory: &Memory, names: &[NameVerdict]) -> Vec<
     refused.collect()
 }
 
-/// The images whose every name is removed or moves away. A name that is not the workload's keeps its image.
+/// The images whose every name is removed or moves away. A name that is not the workload's keeps
+/// its image.
 fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
     let is_kept = |name: &&NameVerdict| name.verdict() == Verdict::Keep;
     let mut leaving: BTreeSet<ImageId> = names
@@ -411,8 +415,8 @@ fn local_tags(subject: Subject<'_>) -> impl Iterator<Item = Note> {
     })
 }
 
-/// A dry run whose image is another build than the local container's, although both have one tag: by the rule of dry runs it
-/// would idle for ever, where the orchestrator does none.
+/// A dry run whose image is another build than the local container's, although both have one tag:
+/// by the rule of dry runs it would idle for ever, where the orchestrator does none.
 fn moved_tags(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
     if !subject.policy.dry_runs {
         return None;

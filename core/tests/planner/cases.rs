@@ -1,10 +1,12 @@
-//! The requirements R4 to R7 of design section 2: what a promotion leaves on the disk, case by case, and the dry run.
+//! The requirements R4 to R7 of design section 2: what a promotion leaves on the disk, case by
+//! case, and the dry run.
 
 use tagkeeper_core::model::{LocalFallback, Reason};
 
 use crate::host::{DAY_MINUTES, Host};
 
-/// v1 ran locally; the orchestrator's dry run of v1 brought another image of that version; then v2 was rolled out.
+/// v1 ran locally; the orchestrator's dry run of v1 brought another image of that version; then v2
+/// was rolled out.
 fn host_of_case_1() -> Host {
     let mut host = Host::new();
     host.image('a', &["local:latest", "local:v1"]);

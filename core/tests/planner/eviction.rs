@@ -5,8 +5,8 @@ use tagkeeper_core::planner::Query;
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id};
 
-/// v2 over v1, and three images that nobody ran: `7`, idle for an hour, `8` for two, `9` for three; a hundred bytes each. The
-/// disk has a thousand bytes.
+/// v2 over v1, and three images that nobody ran: `7`, idle for an hour, `8` for two, `9` for three;
+/// a hundred bytes each. The disk has a thousand bytes.
 fn crowded(pressure_percent: u8) -> Host {
     let mut host = Host::with_fallback();
     host.workload().pressure_percent = Some(pressure_percent);
@@ -130,7 +130,8 @@ fn shared_layers_are_found_out_by_the_next_pass() {
     assert_eq!(host.acted, ["rmi remote:v8"]);
 }
 
-/// containerd frees in its own time: were it asked again after the first removal, a pass would take all there is.
+/// containerd frees in its own time: were it asked again after the first removal, a pass would take
+/// all there is.
 #[test]
 fn a_pass_looks_once_however_little_a_removal_frees_at_once() {
     let mut host = crowded(85);
@@ -191,7 +192,8 @@ fn on_hold_nothing_goes_and_the_disk_is_not_asked_about() {
     assert!(!host.asked.contains(&Query::MeasureDisk));
 }
 
-/// The trap: an image that was just pulled is idle until its container starts, and the pull is what filled the disk.
+/// The trap: an image that was just pulled is idle until its container starts, and the pull is what
+/// filled the disk.
 #[test]
 fn an_image_that_was_just_pulled_has_until_the_next_pass_to_be_started() {
     let mut host = Host::with_fallback();
@@ -307,7 +309,8 @@ fn workloads_share_the_disk_and_the_oldest_goes_whosever_it_is() {
     };
     for (percent, used_bytes, expected) in [
         (Some(85), 851, &["rmi remote:v9"][..]),
-        // Its own limit is reached first, and only its own image is young enough to be all that goes.
+        // Its own limit is reached first, and only its own image is young enough to be all that
+        // goes.
         (Some(50), 850, &["rmi docker-gnmi:v6"]),
         (None, 1000, &["rmi remote:v9", "rmi remote:v8"]),
     ] {
@@ -330,7 +333,8 @@ fn the_round_that_moves_latest_removes_nothing() {
     assert!(host.uptime_ms > 100 * MINUTE_MS);
 }
 
-/// A name that is no name to tagkeeper stays, and the image with it: to take the other names would free nothing.
+/// A name that is no name to tagkeeper stays, and the image with it: to take the other names would
+/// free nothing.
 #[test]
 fn an_image_with_a_name_that_nobody_can_read_stays() {
     let mut host = crowded(85);

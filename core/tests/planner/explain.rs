@@ -1,4 +1,5 @@
-//! What `explain` tells of images, on a host of the model: what happened, and when what becomes of them changes.
+//! What `explain` tells of images, on a host of the model: what happened, and when what becomes of
+//! them changes.
 
 use tagkeeper_core::model::{
     FirstSeen, Health, ImageReport, KeptUntil, RestartCause, Version, Waits,
@@ -285,7 +286,8 @@ fn each_image_has_one_story() {
     assert_eq!(once, ['a', 'b', 'c'], "{images:?}");
 }
 
-/// The history is for people and stays small, so what it no longer has is told from what else is remembered.
+/// The history is for people and stays small, so what it no longer has is told from what else is
+/// remembered.
 #[test]
 fn without_its_history_an_image_is_told_of_as_well() {
     let mut host = Host::with_fallback();

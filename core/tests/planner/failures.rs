@@ -87,7 +87,8 @@ fn the_outcome_says_how_it_ended() {
     }
 }
 
-/// `latest` was moved away and back by hand: what soaked in between is what was proven all the time.
+/// `latest` was moved away and back by hand: what soaked in between is what was proven all the
+/// time.
 #[test]
 fn what_is_proven_again_has_not_failed() {
     let mut host = Host::with_fallback();

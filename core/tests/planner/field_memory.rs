@@ -571,7 +571,8 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     assert_eq!(host.latest(), Some('b'));
 }
 
-/// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor by `rollback`.
+/// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor
+/// by `rollback`.
 #[test]
 fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
     let mut host = Host::with_fallback();
@@ -651,7 +652,8 @@ fn a_rollback_while_a_rejected_version_runs_rejects_nothing_else() {
     }
 }
 
-/// A version is a tag of the workload's own repositories. What others call the image says nothing about it (R10).
+/// A version is a tag of the workload's own repositories. What others call the image says nothing
+/// about it (R10).
 #[test]
 fn what_the_policy_rejects_is_not_looked_for_in_foreign_names() {
     let mut host = Host::with_head();
@@ -681,7 +683,8 @@ fn shown(host: &Host) -> String {
     )
 }
 
-/// (2) A version that the policy rejected before its image arrived, and one that `rollback` rejected: the same at each step.
+/// (2) A version that the policy rejected before its image arrived, and one that `rollback`
+/// rejected: the same at each step.
 #[test]
 fn what_was_rejected_before_it_arrived_behaves_like_what_rollback_rejected() {
     type Step = (&'static str, fn(&mut Host));
@@ -729,7 +732,8 @@ fn what_was_rejected_before_it_arrived_behaves_like_what_rollback_rejected() {
     assert!(!by_policy.disk().contains(&"remote:v2=b".to_owned()));
 }
 
-/// (2) One line in the journal when it begins to serve, not one each minute, and none is left behind.
+/// (2) One line in the journal when it begins to serve, not one each minute, and none is left
+/// behind.
 #[test]
 fn that_a_rejected_version_runs_is_said_once() {
     let mut host = Host::with_head();

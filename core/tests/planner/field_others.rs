@@ -498,7 +498,8 @@ fn told_in_an_hour(host: &mut Host) -> Vec<&'static str> {
     told
 }
 
-/// Whoever reads the journal learns why an upgrade does not soak, from its first minute on, and once.
+/// Whoever reads the journal learns why an upgrade does not soak, from its first minute on, and
+/// once.
 #[test]
 fn case_37_what_is_not_ready_from_the_start_is_said_once() {
     let mut host = Host::with_head();

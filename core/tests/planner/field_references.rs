@@ -18,7 +18,8 @@ fn case_08_upgrades_by_tag_and_digest_are_upgrades_of_versions() {
     assert_eq!(host.meaning("local:v2"), Some('c'), "{:?}", host.disk());
 }
 
-/// A sibling: the tag is given while the image soaks already. What is promoted is that version, and a dry run of it is one.
+/// A sibling: the tag is given while the image soaks already. What is promoted is that version, and
+/// a dry run of it is one.
 #[test]
 fn case_08_a_tag_that_comes_during_the_soak_is_the_version() {
     let mut host = Host::local_head();
@@ -383,7 +384,8 @@ fn a_label_that_is_no_tag_names_no_image() {
     }
 }
 
-/// A sibling: nor does it make one version of two images. A build whose argument was not set leaves it empty.
+/// A sibling: nor does it make one version of two images. A build whose argument was not set leaves
+/// it empty.
 #[test]
 fn a_label_that_is_no_version_makes_no_twins() {
     for label in ["", " ", "latest", "<none>", "two words", &"9".repeat(200)] {

@@ -710,7 +710,8 @@ fn case_52_an_upgrade_by_hand_step_by_step() {
     }
 }
 
-/// A sibling: by hand before the shipped version has soaked. It was withdrawn and did not fail, and nothing else ever worked here.
+/// A sibling: by hand before the shipped version has soaked. It was withdrawn and did not fail, and
+/// nothing else ever worked here.
 #[test]
 fn case_52_an_upgrade_by_hand_before_anything_is_proven_leaves_the_shipped_version() {
     for works in [true, false] {

@@ -83,7 +83,8 @@ fn hold_removes_moves_and_restores_nothing() {
     assert_eq!(host.lineage(), ["v2=b", "v1=a"], "nor is the lineage cut");
 }
 
-/// What a hold keeps from being done is in the plan (design 4.5): what to do with `latest` and containers as well as with images.
+/// What a hold keeps from being done is in the plan (design 4.5): what to do with `latest` and
+/// containers as well as with images.
 #[test]
 fn a_hold_shows_what_would_be_done_without_it() {
     let mut soaked = Host::with_head();

@@ -164,7 +164,8 @@ fn a_restore_leaves_no_image_nameless_either() {
     assert_eq!(host.reason("local:v3"), Reason::Grace);
 }
 
-/// A person is told of a `latest` that was moved by hand: not of what soaks in its place, nor of what is rejected.
+/// A person is told of a `latest` that was moved by hand: not of what soaks in its place, nor of
+/// what is rejected.
 #[test]
 fn a_moved_latest_is_told_unless_it_soaks_or_is_rejected() {
     let told = |host: &Host| {
@@ -185,7 +186,8 @@ fn a_moved_latest_is_told_unless_it_soaks_or_is_rejected() {
     assert!(!told(&host), "v9 is rejected");
 }
 
-/// Whatever the workloads' names: the round of all of them gives names first and takes images last (design 4.6).
+/// Whatever the workloads' names: the round of all of them gives names first and takes images last
+/// (design 4.6).
 #[test]
 fn a_round_gives_names_before_it_takes_anything() {
     let mut host = Host::with_fallback();

@@ -1,4 +1,5 @@
-//! What a promotion records (design 4.4): the lineage, what it retires, what it strikes, and where it is cut.
+//! What a promotion records (design 4.4): the lineage, what it retires, what it strikes, and where
+//! it is cut.
 
 use tagkeeper_core::model::{EventKind, LocalFallback, NoFallback, Reason, Version};
 use tagkeeper_core::planner::RollbackTarget;

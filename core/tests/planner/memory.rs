@@ -1,4 +1,5 @@
-//! What is remembered and what is forgotten (design 4.4, 4.5, 5.1): arrivals, departures, a strange disk, saves.
+//! What is remembered and what is forgotten (design 4.4, 4.5, 5.1): arrivals, departures, a strange
+//! disk, saves.
 
 use tagkeeper_core::model::{Note, Reason, WorkloadName};
 
@@ -184,8 +185,8 @@ fn an_unmounted_data_disk_forgets_nothing() {
     assert_eq!(host.told().first(), Some(&"disk back"));
 }
 
-/// What a rollback on another disk, or in another image store, has rejected by its digest is rejected from the first look at the old
-/// one.
+/// What a rollback on another disk, or in another image store, has rejected by its digest is
+/// rejected from the first look at the old one.
 #[test]
 fn what_was_rejected_elsewhere_is_rejected_when_its_disk_comes_back() {
     let mut host = Host::with_fallback();

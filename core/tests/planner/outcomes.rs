@@ -119,7 +119,8 @@ impl Host {
     }
 
     /// (b) An image that has not been idle for the grace period, and was never proven, is removed
-    /// only if a promotion came after its arrival, or the disk is full and an earlier pass has seen it idle.
+    /// only if a promotion came after its arrival, or the disk is full and an earlier pass has seen
+    /// it idle.
     fn judge_grace(&self, workload: &Workload, image: &Image, life: &Life) {
         let is_aged = life
             .idle_since_ms

@@ -9,7 +9,8 @@ fn gnmi() -> WorkloadName {
     WorkloadName::new("gnmi")
 }
 
-/// Two workloads: telemetry as ever, and gnmi with `docker-gnmi` and `registry.example:5000/docker-gnmi`.
+/// Two workloads: telemetry as ever, and gnmi with `docker-gnmi` and
+/// `registry.example:5000/docker-gnmi`.
 fn two_workloads(mut host: Host) -> Host {
     host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
     host

@@ -165,7 +165,8 @@ fn a_pin_is_no_use_of_an_image() {
     assert!(!host.disk().iter().any(|name| name.ends_with("=a")));
 }
 
-/// With the local container stopped and the orchestrator gone, the pin is all that is there of the workload.
+/// With the local container stopped and the orchestrator gone, the pin is all that is there of the
+/// workload.
 #[test]
 fn a_pin_serves_nothing_and_is_no_dry_run() {
     let mut host = pinned();

@@ -584,8 +584,9 @@ fn play(beginning: usize, happenings: &[(Happening, bool)]) -> Result<(), TestCa
             history.host.pass();
             let host = &history.host;
             let as_foreseen = host.look_ms == 0 && host.refuses.is_empty() && !host.refuses_tags;
-            // A preview asks once. It cannot measure the disk anew in a later round, nor ask what only that round asks, nor
-            // know the name that Docker shows of a container again once the pass has given it back.
+            // A preview asks once. It cannot measure the disk anew in a later round, nor ask what
+            // only that round asks, nor know the name that Docker shows of a container again once
+            // the pass has given it back.
             let measured = host.asked.contains(&Query::MeasureDisk);
             let asked_later = host.asked.iter().any(|query| !asked.contains(query));
             let renamed = !unnamed.is_subset(&host.hidden_references());
@@ -597,7 +598,8 @@ fn play(beginning: usize, happenings: &[(Happening, bool)]) -> Result<(), TestCa
     history.host.later(1);
     history.host.pass();
     history.host.judge_after_a_quiet_day();
-    // What was rejected at the end may be promoted only now, and what it leaves behind is looked at twice.
+    // What was rejected at the end may be promoted only now, and what it leaves behind is looked at
+    // twice.
     for _ in 0..5 {
         history.host.later(1);
         history.host.pass();
@@ -611,8 +613,8 @@ fn play(beginning: usize, happenings: &[(Happening, bool)]) -> Result<(), TestCa
     Ok(())
 }
 
-/// Found by a random history: the pending upgrade of a disk that comes back ends in the decision that another begins, and what
-/// is known of its version goes with it.
+/// Found by a random history: the pending upgrade of a disk that comes back ends in the decision
+/// that another begins, and what is known of its version goes with it.
 #[test]
 fn an_upgrade_may_come_back_with_its_disk_only_to_end() {
     use Happening as H;
@@ -628,8 +630,9 @@ fn an_upgrade_may_come_back_with_its_disk_only_to_end() {
     play(1, &happenings).unwrap();
 }
 
-/// Found by a random history: a container of `local:v1` looks like one of an image id, that is like a stale one, until a round of the
-/// pass gives the image that name back; then it belongs to a service that starts a version, and stays.
+/// Found by a random history: a container of `local:v1` looks like one of an image id, that is like
+/// a stale one, until a round of the pass gives the image that name back; then it belongs to a
+/// service that starts a version, and stays.
 #[test]
 fn a_round_may_give_back_the_name_that_a_container_was_made_from() {
     use Happening as H;
@@ -644,8 +647,8 @@ fn a_round_may_give_back_the_name_that_a_container_was_made_from() {
     play(3, &happenings).unwrap();
 }
 
-/// Found by a random history: a round of the pass puts `latest` back, and only then is the container of a new version asked about,
-/// whose name keeps another one.
+/// Found by a random history: a round of the pass puts `latest` back, and only then is the
+/// container of a new version asked about, whose name keeps another one.
 #[test]
 fn a_round_may_ask_what_no_preview_has() {
     use Happening as H;
@@ -661,8 +664,9 @@ fn a_round_may_ask_what_no_preview_has() {
     play(2, &happenings).unwrap();
 }
 
-/// Found by a random history: an image of two workloads, of which one keeps it for its grace period and the other has no use for
-/// it. On a full disk the first lets go, and the second's reason to remove it is its own.
+/// Found by a random history: an image of two workloads, of which one keeps it for its grace period
+/// and the other has no use for it. On a full disk the first lets go, and the second's reason to
+/// remove it is its own.
 #[test]
 fn pressure_may_leave_an_image_to_the_reason_of_another_workload() {
     use Happening as H;
@@ -682,7 +686,8 @@ fn pressure_may_leave_an_image_to_the_reason_of_another_workload() {
     play(0, &happenings).unwrap();
 }
 
-/// Found by a random history: an image that is removed and pulled again between two passes has never left, for all that they see.
+/// Found by a random history: an image that is removed and pulled again between two passes has
+/// never left, for all that they see.
 #[test]
 fn an_image_may_be_away_and_back_between_two_passes() {
     use Happening as H;
@@ -694,7 +699,8 @@ fn an_image_may_be_away_and_back_between_two_passes() {
     play(3, &happenings).unwrap();
 }
 
-/// Found by a random history: `rollback` saves what it sees, so the pass after it is not the first to see an image idle.
+/// Found by a random history: `rollback` saves what it sees, so the pass after it is not the first
+/// to see an image idle.
 #[test]
 fn a_rollback_may_be_the_first_to_see_what_goes_on_a_full_disk() {
     use Happening as H;
@@ -707,8 +713,8 @@ fn a_rollback_may_be_the_first_to_see_what_goes_on_a_full_disk() {
     play(2, &happenings).unwrap();
 }
 
-/// Found by a random history: an image of the disk that is away is pulled on an empty one, and removed there as what it was at
-/// home, where it still is what it was when its disk comes back.
+/// Found by a random history: an image of the disk that is away is pulled on an empty one, and
+/// removed there as what it was at home, where it still is what it was when its disk comes back.
 #[test]
 fn an_image_may_leave_one_disk_and_stay_on_another() {
     use Happening as H;
@@ -722,8 +728,8 @@ fn an_image_may_leave_one_disk_and_stay_on_another() {
     play(3, &happenings).unwrap();
 }
 
-/// Found by a random history: the shipped image is away while the first upgrade soaks, and back as its fallback when that is
-/// promoted. Then no fallback is wanted any more.
+/// Found by a random history: the shipped image is away while the first upgrade soaks, and back as
+/// its fallback when that is promoted. Then no fallback is wanted any more.
 #[test]
 fn a_first_fallback_may_be_away_while_the_upgrade_soaks() {
     use Happening as H;
@@ -743,8 +749,8 @@ fn a_first_fallback_may_be_away_while_the_upgrade_soaks() {
     play(0, &happenings).unwrap();
 }
 
-/// Found by a random history: of an image that goes on a full disk, a workload that has left the policy still knows that it was
-/// there before it.
+/// Found by a random history: of an image that goes on a full disk, a workload that has left the
+/// policy still knows that it was there before it.
 #[test]
 fn what_a_workload_without_a_policy_remembers_keeps_nothing_of_others() {
     use Happening as H;
@@ -776,7 +782,8 @@ fn a_rollback_may_be_the_first_to_see_idle_what_goes_on_a_full_disk() {
     play(3, &happenings).unwrap();
 }
 
-/// Found by a random history: a fallback that is back on the disk loses its second name, and is not on record yet.
+/// Found by a random history: a fallback that is back on the disk loses its second name, and is not
+/// on record yet.
 #[test]
 fn a_fallback_that_comes_back_may_lose_its_local_name_at_once() {
     use Happening as H;
@@ -788,8 +795,8 @@ fn a_fallback_that_comes_back_may_lose_its_local_name_at_once() {
     play(2, &happenings).unwrap();
 }
 
-/// Found by a random history: what ran beside the local container is of an unknown version, until another container of its image
-/// shows which: both in one look.
+/// Found by a random history: what ran beside the local container is of an unknown version, until
+/// another container of its image shows which: both in one look.
 #[test]
 fn a_version_that_one_container_shows_is_that_of_the_others() {
     use Happening as H;
@@ -831,8 +838,8 @@ proptest! {
         play(beginning, &happenings)?;
     }
 
-    /// Upgrades fail, one after the other, each of a version of its own or all of one tag that moves;
-    /// the data disk may be wiped before.
+    /// Upgrades fail, one after the other, each of a version of its own or all of one tag that
+    /// moves; the data disk may be wiped before.
     #[test]
     fn failed_upgrades_do_not_pile_up(
         beginning in 0..4_usize,

@@ -196,7 +196,8 @@ fn rollback_rejects_a_crash_loop_that_no_pass_has_seen_run() {
     assert_eq!(host.latest(), Some('b'));
 }
 
-/// However the attempt ended or failed to begin: it was deployed last, and the head does not do the work alone.
+/// However the attempt ended or failed to begin: it was deployed last, and the head does not do the
+/// work alone.
 #[test]
 fn rollback_rejects_what_was_deployed_last_where_the_head_does_not_serve() {
     type Attempt = (&'static str, fn(&mut Host));

@@ -517,7 +517,8 @@ fn check_pressure(policy: &Policy, state: &State, observed: &Observation, decisi
         assert!(used_bytes * 100 > total * u64::from(threshold), "not full");
         let uses = |c: &Container| c.uses(id) && !is_idle_pin(c, state);
         assert!(!observed.containers.iter().any(uses), "in use");
-        // What is on record of a workload that has left the policy keeps its own names, and no other image.
+        // What is on record of a workload that has left the policy keeps its own names, and no
+        // other image.
         let judging = policy.workloads.keys();
         for known in judging.map(|name| &decision.state.workloads[name]) {
             let record = known.memory.images.get(id);
@@ -532,8 +533,9 @@ fn check_pressure(policy: &Policy, state: &State, observed: &Observation, decisi
     }
 }
 
-/// The images that are judged otherwise than without the disk: by `idle` in place of `grace`, and by what another workload says of
-/// an image that it lets go of, once the grace period of this one does not keep it.
+/// The images that are judged otherwise than without the disk: by `idle` in place of `grace`, and
+/// by what another workload says of an image that it lets go of, once the grace period of this one
+/// does not keep it.
 fn differences(without: &Decision, decision: &Decision) -> BTreeSet<ImageId> {
     let mut changed = BTreeSet::new();
     let mut evicted = BTreeSet::new();

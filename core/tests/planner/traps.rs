@@ -1,4 +1,5 @@
-//! The traps of design section 3: each row that the decision answers for is a story of a tool that fell into it.
+//! The traps of design section 3: each row that the decision answers for is a story of a tool that
+//! fell into it.
 
 use tagkeeper_core::model::{Health, Readiness, Reason, State};
 use tagkeeper_core::planner::decide;

@@ -1,5 +1,5 @@
-//! The verdict table (design 4.5), a test for each row, here down to `twin`. Each row is also held against the rows below it that would
-//! claim the same name.
+//! The verdict table (design 4.5), a test for each row, here down to `twin`. Each row is also held
+//! against the rows below it that would claim the same name.
 
 use tagkeeper_core::model::Reason;
 
@@ -7,7 +7,8 @@ use crate::host::{DAY_MINUTES, Host, id, repository};
 
 const OTHER_REMOTE: &str = "mirror.example/docker-sonic-telemetry";
 
-/// v2 (`b`) over v1 (`a`), which still has its local name beside a dry-run image (`d`) of that version.
+/// v2 (`b`) over v1 (`a`), which still has its local name beside a dry-run image (`d`) of that
+/// version.
 fn with_local_fallback() -> Host {
     let mut host = Host::with_fallback();
     host.untag("remote:v1");

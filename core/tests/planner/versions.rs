@@ -100,7 +100,8 @@ fn the_version_of_a_rejected_image_is_the_one_it_was_rejected_by() {
     assert_note!(host, Note::RejectedServes { .. });
 }
 
-/// Its tag has moved to another image since; the orchestrated container idles beside it all the same (R7).
+/// Its tag has moved to another image since; the orchestrated container idles beside it all the
+/// same (R7).
 #[test]
 fn what_stood_in_keeps_its_version_when_it_serves_again() {
     let mut host = Host::new();

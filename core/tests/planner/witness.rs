@@ -221,7 +221,8 @@ impl Host {
     /// What a pass has just seen, and saved.
     pub(crate) fn witness_pass(&mut self) {
         self.witness_look();
-        // What left the disk and came back between two passes never left it, for all that the planner may know.
+        // What left the disk and came back between two passes never left it, for all that the
+        // planner may know.
         let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
         self.witness.lives.retain(|id, _| is_on_disk(id));
         let Some(workload) = self.policy.workloads.get(&telemetry()).cloned() else {
@@ -280,7 +281,8 @@ impl Host {
 
     fn witness_rollouts(&mut self, workload: &Workload) {
         let now_ms = self.witness.lived_ms;
-        // As the engine lists them: the name that a container was created from is not there once it has moved.
+        // As the engine lists them: the name that a container was created from is not there once it
+        // has moved.
         let seen = self.listed();
         let names = seen.images.iter().flat_map(|image| &image.references);
         let created_from = seen.containers.iter().filter_map(|c| c.reference.as_ref());
@@ -453,7 +455,8 @@ impl Witness {
         self.note_promotion(image, self.lived_ms);
         let is_first = self.proven.is_empty();
         if is_first {
-            // What was latest when the upgrade began is its fallback, also if it was away from the disk in between.
+            // What was latest when the upgrade began is its fallback, also if it was away from the
+            // disk in between.
             self.was_proven.extend(self.latest_seen.iter().cloned());
         }
         if let Some(before) = before.filter(|before| is_first && *before != image) {
@@ -511,7 +514,8 @@ impl Witness {
         self.service = None;
     }
 
-    /// The engine shows another disk. What befell an image on the one that leaves may be remembered of it on this one.
+    /// The engine shows another disk. What befell an image on the one that leaves may be remembered
+    /// of it on this one.
     pub(crate) fn sees_another_disk(&mut self) {
         self.doubt();
         std::mem::swap(&mut self.lives, &mut self.away);

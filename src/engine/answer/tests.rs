@@ -70,7 +70,8 @@ fn names_are_the_same_beside_others() {
     assert_eq!(images.len(), 2 * all.len());
 }
 
-/// Docker lists an image of several platforms once for each (moby/moby#45948), and a digest among the tags (#48063).
+/// Docker lists an image of several platforms once for each (moby/moby#45948), and a digest among
+/// the tags (#48063).
 #[test]
 fn one_image_that_is_listed_twice_is_one_with_each_name_once() {
     let digest = format!("reg.example/x@sha256:{}", "1".repeat(64));

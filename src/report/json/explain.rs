@@ -66,7 +66,8 @@ struct Removed<'a> {
     why: &'static str,
     /// When, RFC 3339.
     at: &'a str,
-    /// The names that tagkeeper removed from it then; empty if it was not tagkeeper, or they were not written down.
+    /// The names that tagkeeper removed from it then; empty if it was not tagkeeper, or they were
+    /// not written down.
     names: &'a [String],
 }
 
@@ -83,7 +84,8 @@ struct Name {
     detail: String,
     /// For people: when that changes.
     until: String,
-    /// In how many seconds of host uptime it is removed, or moves; null if that depends on something other than time.
+    /// In how many seconds of host uptime it is removed, or moves; null if that depends on
+    /// something other than time.
     goes_in_secs: Option<u64>,
 }
 

@@ -1,7 +1,8 @@
-//! Plan, status, explain, check and events for programs: a documented, versioned interface (design section 7), [`SCHEMA`].
+//! Plan, status, explain, check and events for programs: a documented, versioned interface (design
+//! section 7), [`SCHEMA`].
 //!
-//! `schema` documents each field. A field may be added within a schema; one that goes or changes its meaning makes a
-//! new schema. Pure.
+//! `schema` documents each field. A field may be added within a schema; one that goes or changes
+//! its meaning makes a new schema. Pure.
 
 use std::collections::BTreeMap;
 
@@ -67,8 +68,8 @@ pub fn status(plan: &Plan, preface: &Preface) -> String {
     })
 }
 
-/// What `check --format json` prints of a valid policy: its workloads, and warnings. `remarks` are those that belong to no place
-/// of the policy. Ends with one newline.
+/// What `check --format json` prints of a valid policy: its workloads, and warnings. `remarks` are
+/// those that belong to no place of the policy. Ends with one newline.
 pub fn check(policy: &Policy, warnings: &[Diagnostic], remarks: &[String]) -> String {
     let mut all: Vec<_> = warnings.iter().map(placed).collect();
     all.extend(remarks.iter().cloned().map(unplaced));
@@ -357,8 +358,8 @@ fn joined(notes: &[String]) -> Option<String> {
     (!notes.is_empty()).then(|| notes.join("; "))
 }
 
-/// Serializing plain data with names for keys into memory cannot fail; were that ever untrue, a program that reads this
-/// finds no JSON, and not half of it.
+/// Serializing plain data with names for keys into memory cannot fail; were that ever untrue, a
+/// program that reads this finds no JSON, and not half of it.
 fn print(document: &impl Serialize) -> String {
     serde_json::to_string_pretty(document).map_or_else(|_| String::new(), |text| text + "\n")
 }

@@ -1,7 +1,9 @@
-//! What the JSON documents look like (design section 7): each struct is an object, each field a key. Plain data.
+//! What the JSON documents look like (design section 7): each struct is an object, each field a
+//! key. Plain data.
 //!
-//! They mirror the interface and not the decision's types, so that the one can stay while the other changes. The same for
-//! programs is in `docs/schema/`, and what the program prints is held against that (`tests/faults/schema.rs`).
+//! They mirror the interface and not the decision's types, so that the one can stay while the other
+//! changes. The same for programs is in `docs/schema/`, and what the program prints is held against
+//! that (`tests/faults/schema.rs`).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,8 @@ use tagkeeper_core::model::{ContainerId, ImageId};
 pub(super) struct Document<'a> {
     /// [`SCHEMA`](super::SCHEMA).
     pub(super) schema: u32,
-    /// What concerns all workloads, such as a state that could not be read; absent on all but a troubled host.
+    /// What concerns all workloads, such as a state that could not be read; absent on all but a
+    /// troubled host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
     /// `status` only: when the last pass ended, and how; null if that is not known.
@@ -26,8 +29,8 @@ pub(super) struct Document<'a> {
     pub(super) last_pass: Option<Option<LastPass<'a>>>,
     /// By name, one for each workload of the policy.
     pub(super) workloads: BTreeMap<&'a str, Workload<'a>>,
-    /// `plan` only: what the next round does for workloads that the policy does not name (any more), by name: their pins are removed.
-    /// Absent where there is nothing of the kind.
+    /// `plan` only: what the next round does for workloads that the policy does not name (any
+    /// more), by name: their pins are removed. Absent where there is nothing of the kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) departed: BTreeMap<&'a str, Vec<Action<'a>>>,
 }
@@ -54,9 +57,11 @@ pub(super) struct Workload<'a> {
     pub(super) head: Option<Head<'a>>,
     /// The proven versions behind that, as far as they are on the disk, newest first.
     pub(super) fallbacks: Vec<Fallback<'a>>,
-    /// The container that does the workload's work, of several the newest; null if there is none or it cannot be told (`note` says which).
+    /// The container that does the workload's work, of several the newest; null if there is none or
+    /// it cannot be told (`note` says which).
     pub(super) serving: Option<Serving<'a>>,
-    /// For people: why nothing serves, what was moved by hand, ...; null if there is nothing to say.
+    /// For people: why nothing serves, what was moved by hand, ...; null if there is nothing to
+    /// say.
     pub(super) note: Option<String>,
     /// The upgrade that is soaking; null if there is none.
     pub(super) pending: Option<Pending<'a>>,
@@ -74,11 +79,14 @@ pub(super) struct Workload<'a> {
     pub(super) tally: Counters,
     /// Whether the workload is on hold: no changes are made.
     pub(super) hold: bool,
-    /// Why it is on hold, as the operator wrote it in `[hold]`; null if no reason was given, or it is not.
+    /// Why it is on hold, as the operator wrote it in `[hold]`; null if no reason was given, or it
+    /// is not.
     pub(super) hold_reason: Option<&'a str>,
-    /// Every name on the disk that belongs to the workload, and every nameless image of it; sorted by name and image.
+    /// Every name on the disk that belongs to the workload, and every nameless image of it; sorted
+    /// by name and image.
     pub(super) images: Vec<NameVerdict<'a>>,
-    /// Sizes of the images that are removed by these verdicts, each once, in bytes: an upper bound, as `size_bytes` is.
+    /// Sizes of the images that are removed by these verdicts, each once, in bytes: an upper bound,
+    /// as `size_bytes` is.
     pub(super) reclaimable_bytes: u64,
     /// `plan` only: what the next round does, in this order.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -120,7 +128,8 @@ pub(super) struct Fallback<'a> {
     pub(super) version: &'a str,
     /// The image id.
     pub(super) image: &'a ImageId,
-    /// The container that keeps the image in use for the policy's `pin`; absent where there is none.
+    /// The container that keeps the image in use for the policy's `pin`; absent where there is
+    /// none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) pin: Option<&'a str>,
 }
@@ -170,8 +179,8 @@ pub(super) struct Failure<'a> {
     pub(super) version: &'a str,
     /// Its image id.
     pub(super) image: &'a ImageId,
-    /// `failed`, `withdrawn` (stopped, removed or replaced before its soak was over) or `superseded` (replaced after its soak, on
-    /// hold).
+    /// `failed`, `withdrawn` (stopped, removed or replaced before its soak was over) or
+    /// `superseded` (replaced after its soak, on hold).
     pub(super) outcome: &'static str,
     /// Incarnations that did not last.
     pub(super) attempts: u32,
@@ -227,7 +236,8 @@ pub(super) struct Counters {
     pub(super) rollbacks: u64,
     /// Names of images, and nameless images, that were removed.
     pub(super) removals: u64,
-    /// Sizes of the images that left the disk with them, in bytes: an upper bound, as `size_bytes` is.
+    /// Sizes of the images that left the disk with them, in bytes: an upper bound, as `size_bytes`
+    /// is.
     pub(super) reclaimed_bytes: u64,
 }
 
@@ -242,8 +252,8 @@ pub(super) struct NameVerdict<'a> {
     pub(super) size_bytes: u64,
     /// `keep`, `remove` or `retag`.
     pub(super) verdict: &'static str,
-    /// The row of the verdict table: `latest`, `pending`, `fallback`, `in-use`, `twin`, `retired`, `inherited`, `grace` or `idle`;
-    /// or `renamed` or `adopt`.
+    /// The row of the verdict table: `latest`, `pending`, `fallback`, `in-use`, `twin`, `retired`,
+    /// `inherited`, `grace` or `idle`; or `renamed` or `adopt`.
     pub(super) reason: &'static str,
     /// The reason in a sentence for people.
     pub(super) detail: String,
@@ -262,7 +272,8 @@ pub(super) enum Action<'a> {
         /// The name.
         reference: String,
     },
-    /// Create a container that is never started, so that it keeps a fallback's image in use (the policy's `pin`).
+    /// Create a container that is never started, so that it keeps a fallback's image in use (the
+    /// policy's `pin`).
     CreateContainer {
         /// Its name.
         container: &'a str,

@@ -1,8 +1,8 @@
-//! Metrics for Prometheus (docs/monitoring.md): a table of families and samples, encoded as the text that node_exporter
-//! reads. Pure.
+//! Metrics for Prometheus (docs/monitoring.md): a table of families and samples, encoded as the
+//! text that node_exporter reads. Pure.
 //!
-//! What a pass did not get to know is not there: without an answer of the engine there are the counters, which are in the
-//! state, and what the policy says, and no word about images.
+//! What a pass did not get to know is not there: without an answer of the engine there are the
+//! counters, which are in the state, and what the policy says, and no word about images.
 
 mod table;
 
@@ -133,7 +133,8 @@ fn of_pass(pass: &Pass<'_>) -> Vec<Family> {
     ]
 }
 
-/// The policy's word, and that of the last decision where there is one: a `[hold]` section may have ended.
+/// The policy's word, and that of the last decision where there is one: a `[hold]` section may have
+/// ended.
 fn of_holds(pass: &Pass<'_>) -> Vec<(Labels, Value)> {
     let workloads = pass.policy.workloads.iter();
     workloads
@@ -296,7 +297,8 @@ fn of_contents(plan: &Plan) -> Vec<Family> {
     ]
 }
 
-/// Where it was measured: a pass without a policy for full disks, or with nothing to remove, does not ask.
+/// Where it was measured: a pass without a policy for full disks, or with nothing to remove, does
+/// not ask.
 fn of_disk(plan: &Plan) -> Vec<Family> {
     let Some(Disk::Measured {
         used_bytes,
@@ -352,7 +354,8 @@ fn of_fallbacks(plan: &Plan) -> Vec<Family> {
     ]
 }
 
-/// What a rollback rejected, the latest few; and what the policy rejects, whether or not it is here.
+/// What a rollback rejected, the latest few; and what the policy rejects, whether or not it is
+/// here.
 fn of_rejections(policy: &Policy, plan: &Plan) -> Vec<Family> {
     let samples = plan.workloads.iter().flat_map(|(name, w)| {
         let mut by_rollback: Vec<_> = w.rejected.values().collect();
@@ -476,7 +479,8 @@ fn images(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
     samples.collect()
 }
 
-/// The sizes of images by reason, each image once: by the first reason of the table that one of its names has.
+/// The sizes of images by reason, each image once: by the first reason of the table that one of its
+/// names has.
 fn bytes(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> {
     let mut reasons: BTreeMap<&ImageId, (Reason, u64)> = BTreeMap::new();
     for verdict in &workload.images {

@@ -1,4 +1,5 @@
-//! One workload's block of `plan`: what the next pass changes, round by round, then what it leaves alone. Pure.
+//! One workload's block of `plan`: what the next pass changes, round by round, then what it leaves
+//! alone. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -91,8 +92,8 @@ fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> Strin
     out
 }
 
-/// What the first promotion removes that replaces a version: the images that were there before tagkeeper. None where this
-/// plan has that promotion in it, or there is no such image.
+/// What the first promotion removes that replaces a version: the images that were there before
+/// tagkeeper. None where this plan has that promotion in it, or there is no such image.
 fn after_first_promotion(
     plan: &WorkloadPlan,
     removed: &BTreeSet<&ImageId>,

@@ -10,7 +10,8 @@ use crate::report::words;
 /// Column at which what happened begins.
 const VALUE_COLUMN: usize = 14;
 
-/// The report on an image: what happened, then the verdict on each of its names, and until when it holds.
+/// The report on an image: what happened, then the verdict on each of its names, and until when it
+/// holds.
 pub(super) fn image(report: &ImageReport, preface: &Preface, page: Page) -> String {
     let title = Text::default()
         .and(Tone::Strong, report.version.as_str())

@@ -1,7 +1,7 @@
 //! Plan and status for people, readable at three in the morning. Pure.
 //!
-//! `overview` is one line for each workload, `status` the details of one, `diff` what the next pass changes, `image` the history of
-//! one image. Colours say nothing that the words do not say too.
+//! `overview` is one line for each workload, `status` the details of one, `diff` what the next pass
+//! changes, `image` the history of one image. Colours say nothing that the words do not say too.
 
 use tagkeeper_core::model::{
     self, ImageReport, NameVerdict, Plan, Policy, Verdict, Version, WorkloadName, WorkloadPlan,
@@ -52,12 +52,14 @@ pub fn status(plan: &Plan, preface: &Preface, shown: Shown, page: Page) -> Strin
     out
 }
 
-/// When the last pass ended, how, and whether the timer is active: what `status` knows without the engine.
+/// When the last pass ended, how, and whether the timer is active: what `status` knows without the
+/// engine.
 pub fn last_pass(preface: &Preface, page: Page) -> String {
     overview::last_pass_line(preface, page) + &notes(preface, page)
 }
 
-/// What the next pass would do to its end, and why; like a diff, to be approved. `later` are the rounds after the first.
+/// What the next pass would do to its end, and why; like a diff, to be approved. `later` are the
+/// rounds after the first.
 pub fn plan(
     plan: &Plan,
     later: &[Vec<(WorkloadName, model::Action)>],

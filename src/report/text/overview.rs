@@ -1,4 +1,5 @@
-//! `status` without a workload: when the last pass ended and how, then one line for each workload, the failing ones first. Pure.
+//! `status` without a workload: when the last pass ended and how, then one line for each workload,
+//! the failing ones first. Pure.
 
 use tagkeeper_core::model::{Detail, ImageId, Latest, Note, Plan, WorkloadName, WorkloadPlan};
 
@@ -11,7 +12,8 @@ use crate::report::words;
 const SILENT_SECS: u64 = 5 * 60;
 /// The timer, as systemd knows it.
 const TIMER: &str = "tagkeeper.timer";
-/// Columns that the last cell must have at least; containers with longer names are named on lines of their own.
+/// Columns that the last cell must have at least; containers with longer names are named on lines
+/// of their own.
 const STATE_MIN: usize = 28;
 /// Columns between two cells.
 const GAP: usize = 2;
@@ -235,8 +237,8 @@ fn row(name: &WorkloadName, plan: &WorkloadPlan, preface: &Preface) -> Row {
     }
 }
 
-/// The version that runs, and in which containers. In a crash loop that is the failing one, also in the second in which it is
-/// down.
+/// The version that runs, and in which containers. In a crash loop that is the failing one, also in
+/// the second in which it is down.
 fn running(plan: &WorkloadPlan) -> (String, String) {
     let failing = plan.failing.as_ref().filter(|failure| {
         let serving = plan.serving.as_ref();
@@ -279,7 +281,8 @@ pub(super) fn containers_of<'p>(plan: &'p WorkloadPlan, image: &ImageId) -> Vec<
     user.into_iter().collect()
 }
 
-/// One workload's state in a word and a few more. It depends on what passes recorded, and not on the second.
+/// One workload's state in a word and a few more. It depends on what passes recorded, and not on
+/// the second.
 fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String) {
     let held = plan.held.as_ref().map(words::held);
     let and_held = |said: String| match &held {

@@ -115,7 +115,8 @@ impl Block<'_> {
         out
     }
 
-    /// What runs. An upgrade in a crash loop is shown as such, also in the second in which it happens to be up.
+    /// What runs. An upgrade in a crash loop is shown as such, also in the second in which it
+    /// happens to be up.
     fn running(&self) -> String {
         let plan = self.plan;
         let failing = plan.failing.as_ref().filter(|failure| {
@@ -154,7 +155,8 @@ impl Block<'_> {
         commands.collect()
     }
 
-    /// Whether a note says what the title has said already, or only what a failing upgrade does at this very moment.
+    /// Whether a note says what the title has said already, or only what a failing upgrade does at
+    /// this very moment.
     fn is_left_out(&self, note: &Note) -> bool {
         matches!(note, Note::Held(_))
             || self.plan.failing.is_some()
@@ -241,7 +243,8 @@ impl Block<'_> {
         self.toned_field(Tone::Bad, "rejected", said)
     }
 
-    /// Each image counts once, however many names it has. The engine counts layers that images share for each of them.
+    /// Each image counts once, however many names it has. The engine counts layers that images
+    /// share for each of them.
     fn disk(&self) -> String {
         let plan = self.plan;
         let since = plan
@@ -319,7 +322,8 @@ fn containers(members: &[Member]) -> Text {
     text
 }
 
-/// `[########------------]  42%`; plain characters, because a switch's serial console has no others.
+/// `[########------------]  42%`; plain characters, because a switch's serial console has no
+/// others.
 fn bar(pending: &PendingView) -> String {
     let part = |of: u64| {
         let part = pending

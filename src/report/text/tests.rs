@@ -1,6 +1,7 @@
 //! What people see, whole: each screen is a file in `screens`, as it is printed.
 //!
-//! `TAGKEEPER_SCREENS=write cargo test --lib screens` writes the files anew, to be read before they are committed.
+//! `TAGKEEPER_SCREENS=write cargo test --lib screens` writes the files anew, to be read before they
+//! are committed.
 
 use std::fs;
 use std::path::Path;

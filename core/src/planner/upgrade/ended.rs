@@ -8,7 +8,8 @@ use crate::model::{Container, ContainerId, ContainerState, End, ImageId, Pending
 use crate::planner::serving::Serving;
 use crate::planner::{Subject, serving};
 
-/// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a restart of the engine leaves.
+/// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a
+/// restart of the engine leaves.
 const STOP_CODES: [i64; 4] = [0, 128 + 9, 128 + 15, 255];
 
 /// The containers of an image that could serve.
@@ -26,7 +27,8 @@ pub(super) fn is_member(pending: &Pending, container: &Container) -> bool {
         .any(|member| member.id == container.id)
 }
 
-/// The containers of the upgrade that do not run now and have run since the last look, or were not there then.
+/// The containers of the upgrade that do not run now and have run since the last look, or were not
+/// there then.
 pub(super) fn ended_since<'a>(
     subject: Subject<'a>,
     pending: &'a Pending,
@@ -36,7 +38,8 @@ pub(super) fn ended_since<'a>(
     })
 }
 
-/// Whether a container that does not run is another incarnation than the one that was known to have ended.
+/// Whether a container that does not run is another incarnation than the one that was known to have
+/// ended.
 fn is_news(subject: Subject<'_>, pending: &Pending, container: &Container) -> bool {
     let Some(known) = pending.ended.get(&container.id) else {
         return true;
@@ -45,8 +48,8 @@ fn is_news(subject: Subject<'_>, pending: &Pending, container: &Container) -> bo
     !known.is_empty() && details.is_some_and(|details| details.started_at != *known)
 }
 
-/// The ended containers of the upgrade that must be inspected: those that are new, and local ones, which their service starts again
-/// and again.
+/// The ended containers of the upgrade that must be inspected: those that are new, and local ones,
+/// which their service starts again and again.
 pub(in crate::planner) fn ended_to_inspect<'a>(
     subject: Subject<'a>,
     pending: &'a Pending,
@@ -72,8 +75,9 @@ pub(super) fn ended_containers(
         .collect()
 }
 
-/// A container that ended by itself before any pass saw its image run. A crash loop whose attempts take less than a second looks
-/// like that, and so does an upgrade that the orchestrator takes back within the minute.
+/// A container that ended by itself before any pass saw its image run. A crash loop whose attempts
+/// take less than a second looks like that, and so does an upgrade that the orchestrator takes back
+/// within the minute.
 pub(super) struct Crash<'a> {
     pub(super) image: &'a ImageId,
     pub(super) container: &'a Container,
@@ -94,8 +98,9 @@ pub(super) fn crash<'a>(
     })
 }
 
-/// The newest container of what does not serve, if it has ended and its image could become latest. What was retired, was proven, or
-/// failed since the last promotion has had its turn; what the list itself says was stopped is not worth a question.
+/// The newest container of what does not serve, if it has ended and its image could become latest.
+/// What was retired, was proven, or failed since the last promotion has had its turn; what the list
+/// itself says was stopped is not worth a question.
 pub(in crate::planner) fn possible_crash<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -128,7 +133,8 @@ pub(super) fn loops(container: &Container) -> bool {
     container.state == ContainerState::Restarting
 }
 
-/// How a container ended by itself: with an exit code that is not a stop, or in the loop of its restart policy.
+/// How a container ended by itself: with an exit code that is not a stop, or in the loop of its
+/// restart policy.
 pub(super) fn own_end(subject: Subject<'_>, container: &Container) -> Option<End> {
     let details = serving::details(subject, container)?;
     let failed = details

@@ -1,4 +1,5 @@
-//! The end of an upgrade that was not promoted: failed, withdrawn or superseded, and what is written down of it.
+//! The end of an upgrade that was not promoted: failed, withdrawn or superseded, and what is
+//! written down of it.
 
 use super::Followed;
 use super::ended::{containers_of, ended_since, own_end};
@@ -78,8 +79,8 @@ fn ending(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> End
     }
 }
 
-/// Writes down what at least two passes have seen pending, and tells whether that is news: a failure is said once, with its entry;
-/// later attempts only raise a number.
+/// Writes down what at least two passes have seen pending, and tells whether that is news: a
+/// failure is said once, with its entry; later attempts only raise a number.
 fn failure_recorded(
     subject: Subject<'_>,
     mut state: WorkloadState,
@@ -130,7 +131,8 @@ fn failure_recorded(
     (state, !was_failed)
 }
 
-/// Whether a second pass finds what the first one did: containers that have ended, and none that runs.
+/// Whether a second pass finds what the first one did: containers that have ended, and none that
+/// runs.
 fn crashes_still(subject: Subject<'_>, pending: &Pending) -> bool {
     let mut left = containers_of(subject, &pending.image);
     !pending.has_run() && is_later_pass(subject, pending) && left.next().is_some()

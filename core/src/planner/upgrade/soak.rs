@@ -1,5 +1,5 @@
-//! The pending upgrade while it lasts: it begins, whatever breaks its run begins the soak again, and it waits while its containers are
-//! stopped.
+//! The pending upgrade while it lasts: it begins, whatever breaks its run begins the soak again,
+//! and it waits while its containers are stopped.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -67,7 +67,8 @@ pub(super) fn begin<'a>(
         trouble,
         own_end,
     } = Beginning::of(subject, next, serving);
-    // What was latest when the upgrade began has its version written down: it is not guessed again (design 4.2).
+    // What was latest when the upgrade began has its version written down: it is not guessed again
+    // (design 4.2).
     let version = match &known_provisional {
         Some(known) if known.image == *image => known.version.clone(),
         _ => version::of(subject, &state.memory, image, container),
@@ -117,8 +118,8 @@ pub(super) fn begin<'a>(
     }
 }
 
-/// What is latest now, to become the fallback in place of a lineage that is not on the disk. What is known of it from the upgrade
-/// that this one replaces stays known.
+/// What is latest now, to become the fallback in place of a lineage that is not on the disk. What
+/// is known of it from the upgrade that this one replaces stays known.
 fn provisional_fallback(
     subject: Subject<'_>,
     state: &WorkloadState,
@@ -132,8 +133,8 @@ fn provisional_fallback(
     if proven.next().is_some() {
         return None;
     }
-    // A head that comes back to a disk has no fallback there; what was `latest` there before anything was proven is one. What
-    // somebody moved `latest` to later is not.
+    // A head that comes back to a disk has no fallback there; what was `latest` there before
+    // anything was proven is one. What somebody moved `latest` to later is not.
     let is_inherited = |id: &ImageId| state.memory.images.get(id).is_some_and(|r| r.inherited);
     if subject.head(&state.memory).is_some() && !is_inherited(&latest.id) {
         return None;
@@ -141,7 +142,8 @@ fn provisional_fallback(
     if known.as_ref().is_some_and(|known| known.image == latest.id) {
         return known;
     }
-    // As its containers have it: or what is a dry run beside them would change once it is on record.
+    // As its containers have it: or what is a dry run beside them would change once it is on
+    // record.
     let user = containers_of(subject, &latest.id).next();
     Some(Proven {
         version: version::of(subject, &state.memory, &latest.id, user),
@@ -245,7 +247,8 @@ fn interruption(subject: Subject<'_>, pending: &Pending, group: &Group<'_>) -> I
     found
 }
 
-/// Why an upgrade whose image does not serve at this look has not ended: its containers are still there.
+/// Why an upgrade whose image does not serve at this look has not ended: its containers are still
+/// there.
 pub(super) fn waits(
     subject: Subject<'_>,
     state: &WorkloadState,
@@ -266,7 +269,8 @@ pub(super) fn waits(
         .peekable();
     left.peek()?;
     match serving {
-        // A dry run serves nothing either. One of this very image is none of the upgrade's containers any more.
+        // A dry run serves nothing either. One of this very image is none of the upgrade's
+        // containers any more.
         Serving::None(WhyNone::NothingRuns | WhyNone::OnlyDryRuns(_)) => {
             let mut left = left.filter(|c| !c.is_running()).peekable();
             left.peek()?;

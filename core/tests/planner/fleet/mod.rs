@@ -74,7 +74,8 @@ fn a_fleet_lives_the_same_life_each_time() {
     assert_eq!(once, again);
 }
 
-/// Each practice with each bad version. `make fleet-sim` says how many hosts, and reads the figures.
+/// Each practice with each bad version. `make fleet-sim` says how many hosts, and reads the
+/// figures.
 #[test]
 fn no_practice_loses_the_last_proven_image_of_a_host() {
     let hosts = std::env::var("FLEET_HOSTS").map_or(FEW_HOSTS, |hosts| hosts.parse().unwrap());

@@ -19,8 +19,8 @@ pub(super) const HORIZON: u64 = 24 * 60;
 pub(super) const OUTAGE: Range<u64> = SECOND_ROLLOUT + 60..SECOND_ROLLOUT + 120;
 /// A person needs this long from the alert to the push.
 const REACTION_MINUTES: u64 = 10;
-/// A push reaches every host within this time; the orchestrator, which replaces containers, needs more to take a version
-/// back.
+/// A push reaches every host within this time; the orchestrator, which replaces containers, needs
+/// more to take a version back.
 const PUSH_MINUTES: u64 = 10;
 const WITHDRAWAL_MINUTES: u64 = 60;
 /// The alert: the version fails on more than this share of a ring.
