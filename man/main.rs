@@ -1,6 +1,8 @@
-//! Writes the man pages, the shells' completions, and the notices and the bill of materials of what is linked: `cargo run --example manual -- DIRECTORY`.
+//! Writes the man pages, the shells' completions, and the notices and the bill of materials of what
+//! is linked: `cargo run --example manual -- DIRECTORY`.
 //!
-//! An example, so that what it needs (`clap_mangen`, `clap_complete`) is not in the program that ships.
+//! An example, so that what it needs (`clap_mangen`, `clap_complete`) is not in the program that
+//! ships.
 
 mod notices;
 mod pages;

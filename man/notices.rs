@@ -1,8 +1,9 @@
 //! The notices of the crates that are linked into the program: their licences ask for them wherever
 //! a binary goes. And the same for programs, as a bill of materials.
 //!
-//! What is linked, and where its files lie, is cargo's word. A crate that may be had under Apache-2.0 is taken under it, and
-//! its text is the project's own `LICENSE`; of any other the text itself is needed, and a crate without one is an error.
+//! What is linked, and where its files lie, is cargo's word. A crate that may be had under
+//! Apache-2.0 is taken under it, and its text is the project's own `LICENSE`; of any other the text
+//! itself is needed, and a crate without one is an error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;

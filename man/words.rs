@@ -1,7 +1,7 @@
 //! The words that tagkeeper says, for people who look them up: reasons and events.
 //!
-//! Reasons are worded where the program words them (`report::words`). The events are explained here; `tests/manual.rs` sees to
-//! it that the program says no other.
+//! Reasons are worded where the program words them (`report::words`). The events are explained
+//! here; `tests/manual.rs` sees to it that the program says no other.
 
 use tagkeeper::report::words;
 use tagkeeper_core::model::Reason;

@@ -232,3 +232,24 @@ fn every_link_between_the_documents_leads_somewhere() {
     assert_eq!(wrong, Vec::<String>::new());
     assert!(found > 30, "only {found} links were found");
 }
+
+/// CONTRIBUTING.md: comments wrap at 100 columns. A table has its rows whole.
+#[test]
+fn comments_wrap_at_100_columns() {
+    let is_long = |line: &&str| {
+        let comment = line.trim_start();
+        let is_row = comment.trim_start_matches(['/', '!', ' ']).starts_with('|');
+        comment.starts_with("//") && !is_row && line.chars().count() > 100
+    };
+    let sources = tree();
+    let sources = sources
+        .iter()
+        .filter(|(path, _)| path.extension().is_some_and(|e| e == "rs"));
+    let long: Vec<String> = sources
+        .flat_map(|(path, text)| {
+            let lines = text.lines().filter(is_long);
+            lines.map(move |line| format!("{}: {line}", path.display()))
+        })
+        .collect();
+    assert_eq!(long, [""; 0]);
+}

@@ -1,12 +1,14 @@
-//! An engine that answers from memory, so that an engine's own cost does not hide the cost of those who ask.
+//! An engine that answers from memory, so that an engine's own cost does not hide the cost of those
+//! who ask.
 //!
 //! ```text
 //! fake SOCKET IMAGES CONTAINERS
 //! ```
 //!
-//! Everything belongs to one workload: `bench:v0` is also `bench:latest`, and the container `bench` runs it; each other
-//! container has ended, and used an image of its own. The answers have the shape and the size of Docker's, are made
-//! once, and go out in one write. Prints the bytes of the two lists when it listens. Ends when standard input does.
+//! Everything belongs to one workload: `bench:v0` is also `bench:latest`, and the container `bench`
+//! runs it; each other container has ended, and used an image of its own. The answers have the
+//! shape and the size of Docker's, are made once, and go out in one write. Prints the bytes of the
+//! two lists when it listens. Ends when standard input does.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

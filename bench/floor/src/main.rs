@@ -1,9 +1,10 @@
-//! The floor under every measurement: the least that a program can do and still have asked the engine.
+//! The floor under every measurement: the least that a program can do and still have asked the
+//! engine.
 //!
 //! ```text
 //! floor SOCKET                    the two lists that an idle pass needs, read to their end
 //! floor SOCKET NAME...            the removal of these images, one request each
-//! floor SOCKET --asking NAME...   before each removal, what the image is and what containers there are (design 4.6)
+//! floor SOCKET --asking NAME...   before each removal, what the image is, and all containers
 //! ```
 //!
 //! One connection, plain `std`, nothing parsed but the frames of HTTP, nothing kept.
