@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::ownership::{Inventory, WorkloadInventory};
 use super::{Recalled, version};
 use crate::model::{
-    HeldBy, ImageId, Memory, Observation, Pending, Policy, Proven, Readiness, Rejected, Rejection,
-    Workload, WorkloadName,
+    Container, HeldBy, ImageId, Memory, Observation, Pending, Policy, Proven, Readiness, Rejected,
+    Rejection, Workload, WorkloadName,
 };
 
 /// One workload as every stage is given it: nothing here changes in the course of a decision.
@@ -77,6 +77,15 @@ impl<'a> Subject<'a> {
 
     pub(super) fn is_on_disk(self, id: &ImageId) -> bool {
         self.inventory.place(id).is_some()
+    }
+
+    /// The containers that use an image, in any state; those of an image that has left the disk as far
+    /// as they are the workload's.
+    pub(super) fn users_of(self, id: &ImageId) -> Vec<&'a Container> {
+        match self.inventory.place(id) {
+            Some(place) => self.inventory.users(place).collect(),
+            None => self.own.containers().filter(|c| c.uses(id)).collect(),
+        }
     }
 
     /// Whether an image on the disk is the workload's.
@@ -168,7 +177,7 @@ impl<'a> Subject<'a> {
         }
         let image = self.inventory.image(id);
         // An image that was pulled by its digest has its version from its containers.
-        let containers: Vec<_> = self.own.containers().filter(|c| c.uses(id)).collect();
+        let containers = self.users_of(id);
         let is_run_as = |text: &str| {
             let mut versions = containers
                 .iter()

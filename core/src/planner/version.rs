@@ -110,9 +110,12 @@ pub(super) fn is_same(subject: Subject<'_>, memory: &Memory, a: &Container, b: &
 /// Whether nothing says which version an image is: no record, no tag of its own, and no container
 /// of it.
 pub(super) fn is_unknown(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
-    let mut containers = subject.own.containers().filter(|c| c.uses(image));
-    of(subject, memory, image, None).is_unknown()
-        && containers.all(|c| of(subject, memory, image, Some(c)).is_unknown())
+    let is_unknown = |container| of(subject, memory, image, container).is_unknown();
+    is_unknown(None)
+        && subject
+            .users_of(image)
+            .into_iter()
+            .all(|c| is_unknown(Some(c)))
 }
 
 /// The version of an image for the history, whether it is on the disk or not.
