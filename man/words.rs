@@ -19,7 +19,7 @@ pub(crate) fn of_reason(reason: Reason) -> String {
 }
 
 /// The values of `EVENT=`, and what each means.
-pub(crate) const EVENTS: [(&str, &str); 16] = [
+pub(crate) const EVENTS: [(&str, &str); 18] = [
     ("pending", "An upgrade began to soak."),
     ("restarted", "Its soak began again."),
     (
@@ -51,4 +51,12 @@ pub(crate) const EVENTS: [(&str, &str); 16] = [
         "The hold is over, or was taken out of the policy.",
     ),
     ("rejected", "A version that is rejected began to serve."),
+    (
+        "other-disk",
+        "The engine shows a disk with none of the images on record.",
+    ),
+    (
+        "disk-back",
+        "Images on record are back on the disk, and so is what was known of them.",
+    ),
 ];

@@ -223,3 +223,16 @@ fn bash_and_fish_complete_the_commands_and_zsh_takes_its_file() {
     let zsh = completion(Shell::Zsh, dir.path());
     said(&ran(Command::new("zsh").args(["-n", &zsh])));
 }
+
+/// The words in the source of `words::event_word`, and the outcomes of an upgrade.
+#[test]
+fn every_event_is_explained() {
+    let source = include_str!("../src/report/words.rs");
+    let (_, rest) = source.split_once("pub fn event_word(").unwrap();
+    let (body, _) = rest.split_once("\n}\n").unwrap();
+    let said = body.split('"').skip(1).step_by(2).map(str::to_owned);
+    let outcomes = ["failed", "withdrawn", "superseded"].map(str::to_owned);
+    let said: Words = said.chain(outcomes).collect();
+    let explained: Words = words::EVENTS.map(|(event, _)| event.to_owned()).into();
+    assert_eq!(explained, said);
+}
