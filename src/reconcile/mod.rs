@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::anyhow;
 use tagkeeper_core::model::{
     Action, ActionKind, Clock, Counters, Detail, Event, ImageId, Now, Observation, Plan, Policy,
-    Reading, Reason, Removed, RemovedBy, State, Version, WorkloadName, WorkloadState,
+    Reading, Reason, Reference, State, WorkloadName,
 };
 use tagkeeper_core::planner::{self, MAX_ROUNDS};
 
@@ -221,8 +221,8 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Answers {
     counters: Counters,
-    /// The removals that took an image off the disk.
-    deleted: Vec<ActionKind>,
+    /// The images that a removal took off the disk: by which name, if by one, and why.
+    deleted: Vec<(ImageId, Option<Reference>, Reason)>,
     /// The names that were removed, with the images that they named.
     names: Vec<(ImageId, String)>,
     /// The removals that the engine refused: what was to be removed, and what the engine said.
@@ -272,16 +272,20 @@ impl Record {
             reclaimed_bytes: reclaimed_bytes.unwrap_or_default(),
             ..Counters::default()
         });
-        if let ActionKind::RemoveImage {
-            reference: Some(reference),
+        let ActionKind::RemoveImage {
+            reference,
             image,
-            ..
+            reason,
         } = action
-        {
+        else {
+            return;
+        };
+        if let Some(reference) = reference {
             answers.names.push((image.clone(), reference.to_string()));
         }
         if reclaimed_bytes.is_some() {
-            answers.deleted.push(action.clone());
+            let deleted = (image.clone(), reference.clone(), *reason);
+            answers.deleted.push(deleted);
         }
     }
 
@@ -305,8 +309,10 @@ impl Record {
         for (workload, answers) in answers {
             if let Some(known) = state.workloads.get_mut(&workload) {
                 known.counters.add(&answers.counters);
-                for action in &answers.deleted {
-                    note_deleted(known, action, &answers.names, now);
+                for (image, reference, reason) in &answers.deleted {
+                    let names = answers.names.iter().filter(|(of, _)| of == image);
+                    let names = names.map(|(_, name)| name.clone()).collect();
+                    known.note_deleted(image, reference.as_ref(), *reason, names, &now.wall);
                 }
                 for (target, reason) in answers.refused {
                     known.memory.note_refused(target, reason, now);
@@ -323,38 +329,4 @@ impl Record {
             PassError::Unobserved(error)
         }
     }
-}
-
-/// What took an image off the disk: it is no longer on record, and its history says why.
-fn note_deleted(
-    known: &mut WorkloadState,
-    action: &ActionKind,
-    removed_names: &[(ImageId, String)],
-    now: &Now,
-) {
-    let ActionKind::RemoveImage {
-        reference,
-        image,
-        reason,
-    } = action
-    else {
-        return;
-    };
-    let why = if *reason == Reason::Idle {
-        RemovedBy::Idle
-    } else {
-        RemovedBy::Retired
-    };
-    let tag = reference.as_ref().and_then(|r| r.version_tag());
-    let version = || tag.map_or_else(|| image.short_version(), Version::new);
-    let names = removed_names.iter().filter(|(of, _)| of == image);
-    known.note(image, version, |past| {
-        past.names = names.map(|(_, name)| name.clone()).collect();
-        past.removed = Some(Removed {
-            why,
-            at: now.wall.clone(),
-        });
-    });
-    known.memory.images.remove(image);
-    known.memory.retired.remove(image);
 }

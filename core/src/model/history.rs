@@ -1,11 +1,12 @@
 //! What happened to images, for people: `tagkeeper explain` reads it, and no decision does.
 
+use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImageId, Version, WorkloadState};
+use super::{ImageId, Reason, Reference, Version, WorkloadState};
 
 /// Images that are remembered of one workload: so many that were promoted, and as many that never
 /// were. The others go, the longest untouched first.
@@ -126,6 +127,34 @@ impl WorkloadState {
             *count += 1;
             *count <= HISTORY_KEPT
         });
+    }
+
+    /// Writes down that a removal took an image off the disk: it is no longer on record, and its
+    /// history says why. `names` are those that it has lost to removals, and `at` is the time.
+    pub fn note_deleted(
+        &mut self,
+        image: &ImageId,
+        reference: Option<&Reference>,
+        reason: Reason,
+        names: Vec<String>,
+        at: &str,
+    ) {
+        let why = if reason == Reason::Idle {
+            RemovedBy::Idle
+        } else {
+            RemovedBy::Retired
+        };
+        let tag = reference.and_then(Reference::version_tag);
+        let version = || tag.map_or_else(|| image.short_version(), Version::new);
+        self.note(image, version, |past| {
+            past.names = names;
+            past.removed = Some(Removed {
+                why,
+                at: at.to_owned(),
+            });
+        });
+        self.memory.images.remove(image);
+        self.memory.retired.remove(image);
     }
 
     /// What is remembered of an image.
