@@ -79,8 +79,8 @@ impl<'a> Subject<'a> {
         self.inventory.place(id).is_some()
     }
 
-    /// The containers that use an image, in any state; those of an image that has left the disk as far
-    /// as they are the workload's.
+    /// The containers that use an image, in any state; those of an image that has left the disk as
+    /// far as they are the workload's.
     pub(super) fn users_of(self, id: &ImageId) -> Vec<&'a Container> {
         match self.inventory.place(id) {
             Some(place) => self.inventory.users(place).collect(),
