@@ -218,9 +218,7 @@ impl Wanted {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use tagkeeper_core::model::{
-        Clock, EndedBy, Failure, ImageHistory, Moment, Pending, Proven, Reading,
-    };
+    use tagkeeper_core::model::{Clock, EndedBy, Failure, Moment, Pending, Proven, Reading};
 
     use super::*;
 
@@ -276,19 +274,6 @@ mod tests {
             up_secs: 3,
             ended_ms,
             at: String::new(),
-        }
-    }
-
-    fn past(version: &str) -> ImageHistory {
-        ImageHistory {
-            image: image('2'),
-            version: Version::new(version),
-            names: Vec::new(),
-            first_seen_at: None,
-            promoted_at: None,
-            replaced: None,
-            retired: None,
-            removed: None,
         }
     }
 
@@ -390,7 +375,7 @@ mod tests {
         // By its id: a pass has seen it run, and noted that.
         let serves = known(|known| {
             known.rejected_serves = Some(image('2'));
-            known.history.push(past("v2"));
+            known.note(&image('2'), || Version::new("v2"), |_| {});
         });
         let id = image('2').to_string();
         let by_policy = "failed: v2: the policy rejects it ([reject])";

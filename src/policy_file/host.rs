@@ -257,17 +257,14 @@ impl Host<'_> {
             let Some(who) = by_owner.or_else(|| stat.opened_to()) else {
                 continue;
             };
+            let (mut trouble, mut help) = open_file(&who, one);
             let shown = shown(one);
-            let trouble = if one == real {
-                format!("is not safe: {who} change it")
-            } else {
-                format!("is not safe: {who} replace it, by way of '{shown}'")
-            };
-            let help = if stat.uid == 0 {
-                format!("chmod go-w '{shown}'")
-            } else {
-                format!("chown root '{shown}'")
-            };
+            if one != real {
+                trouble = format!("is not safe: {who} replace it, by way of '{shown}'");
+            }
+            if stat.uid != 0 {
+                help = format!("chown root '{shown}'");
+            }
             return Some((trouble, help));
         }
         None
@@ -440,8 +437,7 @@ impl Host<'_> {
             for (trouble, help) in troubles.into_iter().flatten() {
                 // What is wrong with a directory is said of it, once, and not of every file in it.
                 if seen.insert(help.clone()) {
-                    let message = format!("the policy '{}' {trouble}", shown(path));
-                    warnings.push(Diagnostic::of_file(path, message, help));
+                    warnings.push(of_policy(path, (trouble, help)));
                 }
             }
         }
@@ -456,10 +452,7 @@ impl Host<'_> {
             .map(|source| Path::new(&source.label));
         let warning = |path: &Path| {
             let who = self.disk.stat(path).ok()?.opened_to()?;
-            let shown = shown(path);
-            let message = format!("the policy '{shown}' is not safe: {who} change it");
-            let help = format!("chmod go-w '{shown}'");
-            Some(Diagnostic::of_file(path, message, help))
+            Some(of_policy(path, open_file(&who, path)))
         };
         files.filter_map(warning).collect()
     }
@@ -487,6 +480,20 @@ impl Host<'_> {
         }
         warnings
     }
+}
+
+/// What is wrong with a file of the policy, or a directory of such files.
+fn of_policy(path: &Path, (trouble, help): Trouble) -> Diagnostic {
+    let message = format!("the policy '{}' {trouble}", shown(path));
+    Diagnostic::of_file(path, message, help)
+}
+
+/// That others can change a file, by its mode.
+fn open_file(who: &str, path: &Path) -> Trouble {
+    (
+        format!("is not safe: {who} change it"),
+        format!("chmod go-w '{}'", shown(path)),
+    )
 }
 
 /// The directories above a path, from the root down.

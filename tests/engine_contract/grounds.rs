@@ -1,4 +1,4 @@
-//! The two engines that the contract is held against, and how a test comes to images and containers
+//! The two engines that the contract is checked on, and how a test comes to images and containers
 //! on each.
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 /// Longest repository name that the distribution specification's implementations take.
 pub(super) const NAME_MAX_BYTES: usize = 255;
 /// Longest tag, by the distribution specification.
-const TAG_MAX_BYTES: usize = 128;
+pub(crate) const TAG_MAX_BYTES: usize = 128;
 
 /// Splits `name[:tag][@digest]`. A colon before the last slash belongs to a registry's port.
 pub(super) fn split_name(text: &str) -> (&str, Option<&str>, Option<&str>) {

@@ -16,6 +16,7 @@ mod state;
 
 pub use clock::{Clock, Now, Reading};
 pub use event::{Event, EventKind, RestartCause, Undelivered, WhyDropped};
+pub(crate) use grammar::TAG_MAX_BYTES;
 pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
 pub use id::Id;
 pub use image::{ImageId, LATEST, NameError, Reference, Repository, Version};

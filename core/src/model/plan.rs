@@ -246,10 +246,20 @@ impl NameVerdict {
         (&self.reference, &self.image).cmp(&(&other.reference, &other.image))
     }
 
+    /// What a refused removal of it is remembered by.
+    pub(crate) fn removal_target(&self) -> String {
+        removal_target(self.reference.as_ref(), &self.image)
+    }
+
     /// What is to be done with the name.
     pub fn verdict(&self) -> Verdict {
         self.reason.verdict()
     }
+}
+
+/// A name, or else the image's id.
+fn removal_target(reference: Option<&Reference>, image: &ImageId) -> String {
+    reference.map_or_else(|| image.to_string(), ToString::to_string)
 }
 
 /// What is to be done with a name on the disk.
@@ -408,10 +418,8 @@ impl ActionKind {
             Self::Tag { .. } | Self::CreatePin { .. } => None,
             Self::RemovePin { id, .. } | Self::RemoveContainer { id, .. } => Some(id.to_string()),
             Self::RemoveImage {
-                reference: Some(reference),
-                ..
-            } => Some(reference.to_string()),
-            Self::RemoveImage { image, .. } => Some(image.to_string()),
+                reference, image, ..
+            } => Some(removal_target(reference.as_ref(), image)),
         }
     }
 }

@@ -163,11 +163,12 @@ fn candidates<'a>(
 /// has not come: it frees nothing.
 fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> bool {
     let memory = &upgrade.state.memory;
-    let mut targets = memory.refused.keys().filter(|target| {
+    let targets = memory.refused.keys();
+    let mut put_off = targets.filter(|target| subject.is_put_off(memory, target));
+    put_off.any(|target| {
         image.references.iter().any(|name| name.is_written(target))
-            || image.id.to_string() == **target
-    });
-    targets.any(|target| subject.is_put_off(memory, target))
+            || image.id.to_string() == *target
+    })
 }
 
 /// The images that are removed for the disk's sake, oldest first: as many as it takes, by their

@@ -2,7 +2,6 @@
 //! is kept. It decides nothing.
 
 use alloc::collections::BTreeMap;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::Decision;
@@ -173,10 +172,7 @@ impl<'a> Reporter<'a> {
     /// In how many milliseconds the engine is asked again, if it has refused to remove the name, or
     /// the nameless image.
     fn put_off_ms(&self, verdict: &NameVerdict) -> Option<u64> {
-        let target = match &verdict.reference {
-            Some(reference) => reference.to_string(),
-            None => verdict.image.to_string(),
-        };
+        let target = verdict.removal_target();
         let mut refused = self.plan.refused.iter();
         let refused = refused.find(|refused| refused.target == target)?;
         Some(refused.retry_in_ms).filter(|ms| *ms > 0)

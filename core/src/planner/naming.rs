@@ -22,9 +22,8 @@ pub(super) fn tags(subject: Subject<'_>, memory: &Memory, due: bool) -> Vec<Acti
         return missing;
     }
     // On hold nothing is committed to: the move is shown, and not made.
-    let is_committed = || subject.is_held() || memory.pending.as_ref().is_some_and(|p| p.promoting);
-    let may_move =
-        |target: &(ImageId, TagPurpose)| target.1 == TagPurpose::Restore || is_committed();
+    let is_committed = subject.is_held() || memory.pending.as_ref().is_some_and(|p| p.promoting);
+    let may_move = |target: &(ImageId, TagPurpose)| target.1 == TagPurpose::Restore || is_committed;
     let moves = target.filter(may_move);
     moves.map_or_else(Vec::new, |(image, purpose)| {
         vec![move_latest(subject, memory, image, purpose)]

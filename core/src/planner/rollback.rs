@@ -9,7 +9,7 @@ use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
 use crate::model::{
     Action, Container, Event, EventKind, Failure, Image, ImageId, ImageRecord, Memory, NoFallback,
-    Observation, Policy, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Observation, Policy, Proven, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -167,40 +167,26 @@ fn choose(
     back_one(subject, memory)
 }
 
-/// An error where the head is not at fault: where the newest container that could serve in its
-/// place is one that the policy rejects: the orchestrator has not heard of it yet.
+/// An error where the head is not at fault: where what was deployed in its place is a version that
+/// the policy rejects. The orchestrator has not heard of it yet.
 fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
-    let Some(head) = subject.head(memory) else {
-        return Ok(());
-    };
-    let serving = serving::of(subject, memory);
-    if serving
-        .group()
-        .is_some_and(|group| *group.image == head.image)
-    {
-        return Ok(());
-    }
-    let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b));
-    let rejected = newest.and_then(|container| {
-        let image = container.image.as_ref()?;
+    let rejected = newest_beside_head(subject, memory).and_then(|(head, newest, image)| {
         let is_rejected = subject.is_rejected_by_policy(memory, image);
-        is_rejected.then(|| version::of(subject, memory, image, Some(container)))
-    });
-    match rejected {
-        Some(rejected) => Err(Refusal::RejectedByPolicy {
+        is_rejected.then(|| Refusal::RejectedByPolicy {
             workload: subject.name.clone(),
-            rejected,
+            rejected: version::of(subject, memory, image, Some(newest)),
             head: head.version.clone(),
-        }),
-        None => Ok(()),
-    }
+        })
+    });
+    rejected.map_or(Ok(()), Err)
 }
 
-/// In place of the head, which does not serve: the image of the newest container that could, if it
-/// could become latest and has arrived since the last promotion. No pass needs to have seen it run:
-/// it may be killed at once, not start at all, or run beside the head.
-fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
-    let memory = &known.memory;
+/// Where the head does not do the work alone: the head, the newest container that could, and its
+/// image.
+fn newest_beside_head<'a, 'm>(
+    subject: Subject<'a>,
+    memory: &'m Memory,
+) -> Option<(&'m Proven, &'a Container, &'a ImageId)> {
     let head = subject.head(memory)?;
     let serving = serving::of(subject, memory);
     let serves = serving.group().map(|group| group.image);
@@ -208,7 +194,15 @@ fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version
         return None;
     }
     let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b))?;
-    let image = newest.image.as_ref()?;
+    Some((head, newest, newest.image.as_ref()?))
+}
+
+/// In place of the head, which does not serve: the image of the newest container that could, if it
+/// could become latest and has arrived since the last promotion. No pass needs to have seen it run:
+/// it may be killed at once, not start at all, or run beside the head.
+fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
+    let memory = &known.memory;
+    let (_, newest, image) = newest_beside_head(subject, memory)?;
     let is_upgrade = may_be_in_play(subject, memory, image, memory.images.get(image)?)
         && !serving::is_dry_run(subject, memory, newest)
         && !serving::idles_beside_local(subject, memory, newest);

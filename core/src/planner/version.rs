@@ -3,11 +3,9 @@
 
 use super::Subject;
 use crate::model::{
-    Container, Image, ImageId, LATEST, Memory, Reference, Repository, Version, WorkloadState,
+    Container, Image, ImageId, LATEST, Memory, Reference, Repository, TAG_MAX_BYTES, Version,
+    WorkloadState,
 };
-
-/// The longest tag that the distribution specification allows.
-const TAG_CHARS_MAX: usize = 128;
 
 /// The version that a container runs, or an image is: what is on record, else the tag that the
 /// container was created from, else the image's first tag, else its label, else its digest.
@@ -74,7 +72,7 @@ fn unrecorded(subject: Subject<'_>, image: &Image) -> Version {
 /// without a version are not one version.
 pub(super) fn label<'a>(subject: Subject<'a>, image: &'a Image) -> Option<&'a str> {
     let label = image.labels.get(subject.policy.version_label.as_ref()?)?;
-    let is_word = (1..=TAG_CHARS_MAX).contains(&label.len())
+    let is_word = (1..=TAG_MAX_BYTES).contains(&label.len())
         && label.bytes().all(|b| b.is_ascii_graphic() && b != b'<')
         && label != LATEST;
     is_word.then_some(label.as_str())

@@ -11,9 +11,9 @@ use super::{
     rules, serving, shared, stale, subjects, upgrade, version,
 };
 use crate::model::{
-    Action, Container, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note, Observation,
-    Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, Waits, WorkloadPlan,
-    WorkloadState,
+    Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
+    Observation, Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, Waits,
+    WorkloadPlan, WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -180,8 +180,7 @@ fn rejected_by_policy(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ImageId
     let rejected = images.filter(|image| subject.is_rejected_by_policy(memory, &image.id));
     rejected
         .map(|image| {
-            let mut containers = subject.own.containers();
-            let user = containers.find(|c| c.uses(&image.id));
+            let user = subject.users_of(&image.id).first().copied();
             (
                 image.id.clone(),
                 version::of(subject, memory, &image.id, user),
@@ -257,16 +256,14 @@ fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version
 fn refused(subject: Subject<'_>, memory: &Memory, names: &[NameVerdict]) -> Vec<RefusedView> {
     let now_ms = subject.observed().from.ms();
     let called = |target: &str| {
+        let id = ContainerId::new(target);
         let mut containers = subject.observed().containers.iter();
-        if let Some(container) = containers.find(|c| c.id.to_string() == target) {
+        if let Some(container) = containers.find(|c| c.id == id) {
             return Some(container.name().into_owned());
         }
-        let is_target = |name: &&NameVerdict| match &name.reference {
-            Some(reference) => reference.to_string() == target,
-            None => name.image.to_string() == target,
-        };
         let mut removed = names.iter().filter(|n| n.verdict() == Verdict::Remove);
-        removed.find(is_target).map(|_| target.to_owned())
+        let is_removed = removed.any(|name| name.removal_target() == target);
+        is_removed.then(|| target.to_owned())
     };
     let refused = memory.refused.iter().filter_map(|(target, refused)| {
         Some(RefusedView {

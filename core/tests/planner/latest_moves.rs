@@ -164,7 +164,7 @@ fn a_restore_leaves_no_image_nameless_either() {
     assert_eq!(host.reason("local:v3"), Reason::Grace);
 }
 
-/// A person is told of a `latest` that was moved by hand: not of what soaks in its place, nor of
+/// A note says that `latest` was moved by hand: not of what soaks in its place, nor of
 /// what is rejected.
 #[test]
 fn a_moved_latest_is_told_unless_it_soaks_or_is_rejected() {

@@ -140,9 +140,7 @@ pub(super) fn departed(plan: &Plan, page: Page) -> Vec<String> {
         let title = Text::default()
             .and(Tone::Strong, format!("{name}:"))
             .and(Tone::Plain, " no longer in the policy");
-        let rows = actions
-            .iter()
-            .map(|action| row(mark(&action.kind), &action.kind, None, page));
+        let rows = actions.iter().map(|action| row(&action.kind, None, page));
         page.paragraph("", 0, title) + &rows.collect::<String>()
     };
     plan.departed.iter().map(block).collect()
@@ -261,7 +259,7 @@ fn tone(mark: char) -> Tone {
 }
 
 /// How a change is marked that is made.
-pub(super) fn mark(action: &ActionKind) -> char {
+fn mark(action: &ActionKind) -> char {
     match action {
         ActionKind::Tag { purpose, .. } => match purpose {
             TagPurpose::KeepName => ADDED,
@@ -281,18 +279,17 @@ fn change(mark: char, plan: &WorkloadPlan, action: &Action, page: Page) -> Strin
     });
     match (&action.kind, judged) {
         (ActionKind::RemoveImage { .. }, Some(name)) => image_row(mark, name, page),
-        _ => row(mark, &action.kind, Some(plan), page),
+        _ => marked_row(mark, &action.kind, Some(plan), page),
     }
 }
 
-/// One change, as far as the action itself says what it is.
+/// One change that is made, as far as the action itself says what it is.
+pub(super) fn row(action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
+    marked_row(mark(action), action, plan, page)
+}
+
 #[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
-pub(super) fn row(
-    mark: char,
-    action: &ActionKind,
-    plan: Option<&WorkloadPlan>,
-    page: Page,
-) -> String {
+fn marked_row(mark: char, action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
     let (verdict, reason, name, facts, detail) = match action {
         ActionKind::Tag {
             image,

@@ -117,7 +117,7 @@ pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Pa
         .and(Tone::Plain, said);
     let rows = preview.actions.iter();
     let rows: String = rows
-        .map(|action| diff::row(diff::mark(&action.kind), &action.kind, None, page))
+        .map(|action| diff::row(&action.kind, None, page))
         .collect();
     let then = match (&preview.target, &preview.stays) {
         (Some((version, image)), _) => format!(
