@@ -49,9 +49,19 @@ impl Swarm {
         format!("edge_{}", self.on.host.container())
     }
 
+    /// `docker` with these words. It reads a service before it changes it, and Swarm refuses the
+    /// change if it wrote down in between how its own update goes: so it is asked again.
     fn docker(&self, command: &[&str], args: &[&[&str]]) -> Result<()> {
-        self.on.host.docker(&[command, &args.concat()].concat())?;
-        Ok(())
+        let words = [command, &args.concat()].concat();
+        self.on
+            .until(&format!("Swarm takes {}", command.join(" ")), || match self
+                .on
+                .host
+                .docker(&words)
+            {
+                Err(error) if format!("{error:#}").contains("update out of sequence") => Ok(false),
+                said => said.map(|_| true),
+            })
     }
 
     /// The service is made or updated to run this version.
@@ -155,17 +165,11 @@ impl Orchestrator for Swarm {
         self.deploy_with(version, &["--update-order", "start-first"])
     }
 
-    /// `docker service rollback`: what it ran before. It is refused while Swarm itself writes down
-    /// how its update goes.
+    /// `docker service rollback`: what it ran before.
     fn roll_back(&self, _to: &Version<'_>) -> Result<()> {
         let service = self.service();
         let options = ["--detach", "--quiet", &service];
-        self.on.until("Swarm takes the rollback", || {
-            match self.docker(&["service", "rollback"], &[&options]) {
-                Err(error) if format!("{error:#}").contains("update out of sequence") => Ok(false),
-                said => said.map(|()| true),
-            }
-        })
+        self.docker(&["service", "rollback"], &[&options])
     }
 
     fn recover(&self, _to: &Version<'_>) -> Result<()> {
