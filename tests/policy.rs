@@ -258,10 +258,7 @@ fn holds_and_rejections_of_all_files_add_up() {
         ]
     );
     let rejected = |texts: &[&str]| -> Vec<Rejection> {
-        texts
-            .iter()
-            .map(|text| Rejection((*text).to_owned()))
-            .collect()
+        texts.iter().map(|text| Rejection::new(*text)).collect()
     };
     let remote = format!("r.example/app@{digest}");
     assert_eq!(policy.rejections["app"], rejected(&["v3", "v4", &remote]));

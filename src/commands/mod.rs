@@ -194,6 +194,12 @@ fn is_default_state_dir(dir: &Path) -> bool {
     dir == Path::new(DEFAULT_STATE_DIR)
 }
 
+/// That the directory which was named is not there: a slip, most likely.
+fn missing_state_dir(options: &Options, dir: &StateDir) -> Option<String> {
+    let is_missing = options.state_dir.is_some() && !dir.path().is_dir();
+    is_missing.then(|| format!("there is no directory '{}'", dir.path().display()))
+}
+
 /// The state for a command that does not go on without it.
 fn load_or_fresh(dir: &StateDir, lock: Option<&mut Lock>) -> Result<State, CommandError> {
     let loaded = match lock {

@@ -187,19 +187,55 @@ pub(super) fn accept(
     }
     lock.save_rejected(&accepted.rejected)
         .map_err(CommandError::failed)?;
-    let fallbacks = |state: &State| {
-        state
-            .workloads
-            .get(&name)
-            .map_or(0, |known| known.memory.lineage.len())
-    };
-    let is_back = fallbacks(&accepted) > fallbacks(&state);
-    print(&if is_back {
-        format!("{name}: {version} may be promoted again, and is a fallback again\n")
-    } else {
-        format!("{name}: {version} may be promoted again; it will soak the next time it runs\n")
-    })?;
+    let said = said_of_accepted(&settings.policy, &state, &accepted, &name, version);
+    print(&format!("{name}: {said}\n"))?;
     Ok(Exit::Done)
+}
+
+/// What comes of an accepted version, and what it costs.
+fn said_of_accepted(
+    policy: &Policy,
+    before: &State,
+    accepted: &State,
+    name: &WorkloadName,
+    version: &Version,
+) -> String {
+    let lifted = before
+        .rejected_of(name)
+        .filter(|(_, r)| r.version == *version);
+    let images: Vec<ImageId> = lifted.map(|(image, _)| image.clone()).collect();
+    if policy_rejects(policy, name, version, &images) {
+        return format!(
+            "{version} is not rejected by a rollback any more; [reject] in the policy names it still, \
+             so it is not promoted until it is taken out there"
+        );
+    }
+    let lineage = |state: &State| {
+        let known = state.workloads.get(name);
+        known.map_or_else(Vec::new, |known| known.memory.lineage.clone())
+    };
+    let (was, is) = (lineage(before), lineage(accepted));
+    if is.len() == was.len() {
+        return format!("{version} may be promoted again; it will soak the next time it runs");
+    }
+    let wanted = policy
+        .workloads
+        .get(name)
+        .map(|w| w.fallbacks.saturating_add(1));
+    let cut: Vec<&str> = is
+        .iter()
+        .skip(wanted.unwrap_or(usize::MAX))
+        .map(|proven| proven.version.as_str())
+        .collect();
+    let cost = if cut.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; {} is one fallback more than the policy keeps, and is removed by the next pass",
+            cut.join(", ")
+        )
+    };
+    format!("{version} may be promoted again, and is a fallback again{cost}")
 }
 
 /// That there is nothing to accept, and what is rejected.
@@ -211,9 +247,7 @@ fn not_rejected(
 ) -> anyhow::Error {
     let rejected = state.rejected_of(name);
     let versions: Vec<_> = rejected.map(|(_, r)| r.version.as_str()).collect();
-    let by_policy = policy.rejections.get(name);
-    let is_named = by_policy.is_some_and(|all| all.iter().any(|r| r.0 == version.as_str()));
-    let known = if is_named {
+    let known = if policy_rejects(policy, name, version, &[]) {
         "[reject] in the policy names it: take it out there".to_owned()
     } else if versions.is_empty() {
         "no rollback has rejected anything".to_owned()
@@ -223,6 +257,20 @@ fn not_rejected(
     anyhow!(
         "no rollback has rejected version '{version}' of '{name}', so there is nothing to accept; {known}"
     )
+}
+
+/// Whether an entry of `[reject]` names the version, or one of these images of it.
+fn policy_rejects(
+    policy: &Policy,
+    name: &WorkloadName,
+    version: &Version,
+    images: &[ImageId],
+) -> bool {
+    let mut rejections = policy.rejections.get(name).into_iter().flatten();
+    rejections.any(|rejection| {
+        rejection.is_version(version.as_str())
+            || images.iter().any(|id| rejection.begins(&id.to_string()))
+    })
 }
 
 /// The images that the engine has.

@@ -158,11 +158,11 @@ pub(super) fn look(
     let state = match dir.load() {
         Ok(Loaded::State(state)) => state,
         Ok(Loaded::Absent) => {
-            if options.state_dir.is_some() && !dir.path().is_dir() {
-                preface.notes.push(format!(
-                    "there is no directory '{}', so this is what a fresh start would do; is --state-dir right?",
-                    dir.path().display()
-                ));
+            if let Some(missing) = super::missing_state_dir(options, &dir) {
+                let note = format!(
+                    "{missing}, so this is what a fresh start would do; is --state-dir right?"
+                );
+                preface.notes.push(note);
             }
             State::default()
         }

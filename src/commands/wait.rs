@@ -9,12 +9,16 @@ use tagkeeper_core::model::{
     ImageId, Outcome, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
 };
 
-use super::{Clocks, CommandError, known_workload, load_or_fresh, load_policy, print, state_dir};
+use super::{
+    Clocks, CommandError, known_workload, load_or_fresh, load_policy, missing_state_dir, print,
+    state_dir,
+};
 use crate::cli::{Options, WaitArgs};
 use crate::deadline::Deadline;
 use crate::duration::compact;
 use crate::exit::Exit;
 use crate::report::words;
+use crate::store::StateDir;
 
 /// How long a failure from before the wait counts for nothing, in milliseconds: two passes look at
 /// what was deployed since.
@@ -53,7 +57,7 @@ pub(super) fn wait(
         u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
     });
     let deadline = Deadline::after(clocks, limit_ms);
-    let first = load_or_fresh(&dir, None)?;
+    let first = known_state(options, &dir, &name)?;
     let mut wanted = Wanted {
         version: args.version.clone(),
         image: None,
@@ -99,7 +103,7 @@ pub(super) fn wait(
                 .map_or("the upgrade".to_owned(), Version::to_string);
             return Err(CommandError::new(
                 Exit::TimedOut,
-                anyhow!("{name}: {what} is not proven yet, and the timeout is over: {last}"),
+                anyhow!("{name}: {what} is not latest yet, and the timeout is over: {last}"),
             ));
         }
         let left = Duration::from_millis(deadline.remaining_ms());
@@ -107,6 +111,20 @@ pub(super) fn wait(
         state = load_or_fresh(&dir, None)?;
         // What somebody breaks meanwhile is for the passes to say.
         settings = load_policy(options).unwrap_or(settings);
+    }
+}
+
+/// The state; an error where there is not even a directory for it, for a gate must not open then.
+fn known_state(
+    options: &Options,
+    dir: &StateDir,
+    name: &WorkloadName,
+) -> Result<State, CommandError> {
+    match missing_state_dir(options, dir) {
+        None => load_or_fresh(dir, None),
+        Some(missing) => Err(CommandError::failed(anyhow!(
+            "{missing}, so nothing is known of {name}; is --state-dir right?"
+        ))),
     }
 }
 
@@ -186,9 +204,11 @@ impl Wanted {
         mut by_a_person: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
         by_the_policy: &[Rejection],
     ) -> Option<&'static str> {
-        let is_named = |text: &str| {
-            self.version.as_ref().map(Version::as_str) == Some(text)
-                || self.image == Some(ImageId::new(text))
+        let is_named = |rejection: &Rejection| {
+            let version = self.version.as_ref().map(Version::as_str);
+            let image = self.image.as_ref().map(ToString::to_string);
+            version.is_some_and(|version| rejection.is_version(version))
+                || image.is_some_and(|image| rejection.begins(&image))
         };
         // By an id or a digest: a pass has seen it run.
         let serves = known.rejected_serves.as_ref().is_some_and(|image| {
@@ -197,7 +217,7 @@ impl Wanted {
         });
         if by_a_person.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
             Some("it is rejected")
-        } else if serves || by_the_policy.iter().any(|Rejection(text)| is_named(text)) {
+        } else if serves || by_the_policy.iter().any(is_named) {
             Some("the policy rejects it ([reject])")
         } else {
             None
@@ -363,7 +383,7 @@ mod tests {
     #[test]
     fn what_the_policy_rejects_is_not_waited_for() {
         let of = |state: &State, rejected: &str| {
-            let rejections = [Rejection(rejected.to_owned())];
+            let rejections = [Rejection::new(rejected)];
             shown(&mut wanted(Some("v2")), state, &rejections, 0)
         };
         let idle = known(|_| {});

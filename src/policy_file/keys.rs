@@ -522,7 +522,7 @@ pub(super) const REJECTED: Key<Vec<Rejection>> = Key {
     reader: REJECTIONS,
     default: None,
     example: "[\"v3\"]",
-    words: "Versions, image IDs (\"sha256:...\") or repo digests (\"repository@sha256:...\"), each in full.",
+    words: "Versions, image IDs (of which the first twelve digits will do) or repo digests (\"repository@sha256:...\").",
 };
 
 /// Every key, in the order in which they are explained.

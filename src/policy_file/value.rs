@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use tagkeeper_core::model::{
-    LATEST, LocalFallback, NameError, Pattern, Reference, Rejection, Repository,
+    ID_DIGITS, LATEST, LocalFallback, NameError, Pattern, Reference, Rejection, Repository,
+    SHORT_DIGITS,
 };
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
@@ -461,16 +462,24 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
     let text = text(input, "a version, an image ID or a repo digest", HELP)?;
     // The grammar of references knows what a tag and a digest are.
     let as_tag = |tag: &str| Reference::parse(&format!("x:{tag}")).is_ok();
-    let as_digest = |digest: &str| Reference::parse(&format!("x@{digest}")).is_ok();
+    let is_digest = |text: &str| {
+        let digits = text.strip_prefix("sha256:");
+        digits.is_some_and(|digits| {
+            (SHORT_DIGITS..=ID_DIGITS).contains(&digits.len())
+                && digits
+                    .bytes()
+                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
+    };
     if text == LATEST {
         let message = "has \"latest\", which is not a version";
         return Err(input.fault(message, HELP));
     }
-    if as_tag(text) || as_digest(text) {
-        return Ok(Rejection(text.to_owned()));
+    if as_tag(text) || is_digest(text) {
+        return Ok(Rejection::new(text));
     }
     match Reference::parse(text) {
-        Ok(reference) if reference.is_digest() => Ok(Rejection(text.to_owned())),
+        Ok(reference) if reference.is_digest() => Ok(Rejection::new(text)),
         Ok(reference) if reference.version_tag().is_some() && !text.starts_with("sha256:") => {
             let help = format!(
                 "write the version alone, {}",
@@ -478,12 +487,19 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
             );
             Err(input.fault(format!("has {}, which is a name", quoted(text)), help))
         }
+        _ if text.starts_with("sha256:") => Err(input.fault(
+            format!("has {}, which is too short or no digest", quoted(text)),
+            "write the first twelve digits or more, as `tagkeeper status` prints them",
+        )),
         _ if text.contains("sha256:") => Err(input.fault(
             format!("has {}, which is not a whole digest", quoted(text)),
-            "write all 64 digits, as `tagkeeper status --verbose` and `docker image inspect` print them",
+            "write all 64 digits, as `docker image inspect` prints them",
         )),
         _ => Err(input.fault(
-            format!("has {}, which is not a version, an image id or a digest", quoted(text)),
+            format!(
+                "has {}, which is not a version, an image id or a digest",
+                quoted(text)
+            ),
             HELP,
         )),
     }

@@ -308,7 +308,8 @@ pub fn cause(cause: &RestartCause) -> String {
 pub(crate) fn waits(version: &Version, waits: &Waits) -> String {
     match waits {
         Waits::Trouble(cause) => format!("{version} {}, the soak waits", self::cause(cause)),
-        Waits::Ready => format!("{version} has not been ready yet, the soak waits"),
+        Waits::Running => format!("{version} is not running, the soak waits"),
+        Waits::Ready => format!("{version} was not ready when it was last asked, the soak waits"),
         Waits::NextPass => format!("{version} soaks from the next pass on"),
     }
 }
@@ -375,6 +376,9 @@ pub fn note(note: &Note) -> String {
             "the engine lists container {container:.12} without a name; nothing is decided until it has one"
         ),
         Note::RejectedServes { version, by_policy } => rejected_serves(version, *by_policy),
+        Note::HeadNamedByPolicy { version } => format!(
+            "the policy's [reject] names {version}, which is proven: it stays latest until a rollback"
+        ),
         Note::LatestMissing {
             repository,
             restored,
@@ -676,14 +680,24 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
     match refusal {
         Refusal::LocalRuns {
             workload,
-            container,
+            containers,
             rejected,
-        } => format!(
-            "the local container '{container}' is running, and systemd would start the old container again; \
-             {rejected} was not rejected and nothing was changed. Stop the service, roll back, start the service:\n  \
-             systemctl stop {container}.service\n  tagkeeper rollback {workload}{again}\n  \
-             systemctl start {container}.service"
-        ),
+        } => {
+            let typed = |verb: &str| {
+                let lines = containers
+                    .iter()
+                    .map(|c| format!("\n  systemctl {verb} {c}.service"));
+                lines.collect::<String>()
+            };
+            format!(
+                "the local container '{}' is running, and systemd would start the old container again; \
+                 {rejected} was not rejected and nothing was changed. Stop the service, roll back, start the service:\
+                 {}\n  tagkeeper rollback {workload}{again}{}",
+                containers.join("', '"),
+                typed("stop"),
+                typed("start")
+            )
+        }
         Refusal::NothingProven(workload) => format!(
             "nothing is proven for '{workload}' yet, so there is nothing to roll back to; nothing was changed. \
              `tagkeeper status {workload}` shows what is pending"
@@ -701,7 +715,15 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
             "the situation of '{workload}' has changed since you were asked; nothing was changed. \
              Look again:\n  tagkeeper rollback {workload}{again}"
         ),
-        Refusal::NoFallback { workload, head } => format!(
+        Refusal::NoFallback {
+            workload,
+            head,
+            rejected: Some(rejected),
+        } => format!(
+            "the proven version behind {head} is {rejected}, which is rejected, so '{workload}' cannot go back to it; \
+             nothing was changed. `tagkeeper status {workload}` says by what"
+        ),
+        Refusal::NoFallback { workload, head, .. } => format!(
             "there is no proven version behind {head} on the disk to roll '{workload}' back to; nothing was changed. \
              `tagkeeper status {workload}` shows what is there"
         ),
@@ -717,6 +739,15 @@ pub fn removed_by(why: RemovedBy) -> &'static str {
     }
 }
 
+fn why_no_soak(waits: &Waits) -> String {
+    match waits {
+        Waits::Trouble(cause) => format!("it does not soak: it {}", self::cause(cause)),
+        Waits::Running => "it does not soak while no container of it runs".to_owned(),
+        Waits::Ready => "it does not soak until its ready command says yes".to_owned(),
+        Waits::NextPass => "its soak begins with the next pass".to_owned(),
+    }
+}
+
 /// Until when a verdict holds.
 pub fn until(until: &KeptUntil) -> String {
     match until {
@@ -727,17 +758,8 @@ pub fn until(until: &KeptUntil) -> String {
             "becomes latest in {}, if it stays up",
             compact(left_ms.saturating_add(999))
         ),
-        KeptUntil::Waits(Waits::Trouble(cause)) => {
-            format!(
-                "kept while it is pending; it does not soak: it {}",
-                self::cause(cause)
-            )
-        }
-        KeptUntil::Waits(Waits::Ready) => {
-            "kept while it is pending; it does not soak until its ready command says yes".to_owned()
-        }
-        KeptUntil::Waits(Waits::NextPass) => {
-            "kept while it is pending; its soak begins with the next pass".to_owned()
+        KeptUntil::Waits(waits) => {
+            format!("kept while it is pending; {}", why_no_soak(waits))
         }
         KeptUntil::Promotions(1) => "removed after the next promotion".to_owned(),
         KeptUntil::Promotions(count) => format!("removed after {count} more promotions"),

@@ -223,6 +223,52 @@ fn accept_needs_the_engine_where_a_fallback_is_at_stake() {
     );
 }
 
+/// A fallback has come in meanwhile, and the policy keeps one: a person is told which one goes.
+#[test]
+fn accept_says_which_fallback_it_costs() {
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    {
+        let docker = &mut host.engine().docker;
+        docker.exit("k8s_app_1", 0);
+        docker.image("v3", &["reg.example/app:v3"]);
+        docker.run("k8s_app_2", "reg.example/app:v3");
+    }
+    host.pass_at(1_100).expect_code(0);
+    host.pass_at(1_100 + RIPE).expect_code(0);
+    let accepted = host.run_at(1_200 + RIPE, &["accept", "app", "v2"]);
+    assert!(
+        accepted.expect_code(0).stdout.contains(
+            "is a fallback again; v1 is one fallback more than the policy keeps, and is removed by the next pass"
+        )
+    );
+    host.pass_at(1_300 + RIPE).expect_code(0);
+    let names = host.names();
+    assert!(names.contains_key("reg.example/app:v2"), "{names:?}");
+    assert!(!names.contains_key("reg.example/app:v1"), "{names:?}");
+}
+
+/// The policy names it as well: `accept` lifts what a rollback said, and says what is left.
+#[test]
+fn accept_promises_nothing_that_the_policy_rejects() {
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    host.set_policy(&format!("{POLICY}[reject]\napp = [\"v2\"]\n"));
+    let accepted = host.run_at(1_200, &["accept", "app", "v2"]).expect_code(0);
+    assert!(
+        accepted
+            .stdout
+            .contains("[reject] in the policy names it still"),
+        "{accepted:#?}"
+    );
+    assert!(
+        !accepted.stdout.contains("may be promoted"),
+        "{accepted:#?}"
+    );
+}
+
 /// A tag that has moved: the version that is accepted was proven as another image.
 #[test]
 fn accept_promises_no_fallback_that_was_never_proven() {
@@ -461,7 +507,7 @@ fn wait_ends_with_what_became_of_the_upgrade() {
     let host = soaking(POLICY);
     let wait = |secs, args: &[&str]| host.run_at(secs, &[&["wait", "app"], args].concat());
     let late = wait(5, &["--timeout", "1s"]).expect_code(3);
-    assert!(late.stderr.contains("v2 is not proven yet"), "{late:#?}");
+    assert!(late.stderr.contains("v2 is not latest yet"), "{late:#?}");
     wait(5, &["v2", "--timeout", "0s"]).expect_code(3);
     host.pass_at(RIPE).expect_code(0);
     let done = wait(RIPE + 5, &["v2"]).expect_code(0);
@@ -611,4 +657,10 @@ fn a_state_directory_that_is_named_and_not_there_is_no_fresh_host() {
     for args in [["status"], ["plan"]] {
         assert!(shown(&args).contains(note), "{}", shown(&args));
     }
+    // A gate does not open on it.
+    let closed = host.run_at(5, &["wait", "app"]).expect_code(1);
+    assert!(
+        closed.stderr.contains("there is no directory '"),
+        "{closed:#?}"
+    );
 }

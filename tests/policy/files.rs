@@ -9,7 +9,7 @@ use tagkeeper::policy_file::{
     Problem, Refused, Roots, Settings, load, load_file,
 };
 
-use tagkeeper_core::model::{Ready, Workload};
+use tagkeeper_core::model::{Ready, Rejection, Workload};
 
 use super::{parse, pattern, repository};
 
@@ -310,7 +310,7 @@ fn a_hold_and_a_rejection_may_be_in_any_file() {
     assert_eq!(policy.holds.len(), 2);
     let rejected: Vec<&str> = policy.rejections["app"]
         .iter()
-        .map(|r| r.0.as_str())
+        .map(Rejection::as_str)
         .collect();
     assert_eq!(rejected, ["v1", "v2"]);
     fs::remove_file(host.dropin("b.toml")).unwrap();

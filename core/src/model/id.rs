@@ -16,7 +16,7 @@ use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// The digits of an id.
-pub(super) const DIGITS: usize = 64;
+pub const DIGITS: usize = 64;
 /// What may stand before them.
 const LONGEST_PREFIX: usize = "sha256:".len();
 

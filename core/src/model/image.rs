@@ -27,7 +27,7 @@ pub const LATEST: &str = "latest";
 pub type ImageId = Id<OfImage>;
 
 /// Digits of an id or a digest in short form, as `docker images` prints them.
-const SHORT_DIGITS: usize = 12;
+pub const SHORT_DIGITS: usize = 12;
 /// What a version begins with that is a digest in short form.
 const SHORT_PREFIX: &str = "sha256-";
 

@@ -18,8 +18,8 @@ pub use clock::{Clock, Now, Reading};
 pub use event::{Event, EventKind, RestartCause, Undelivered, WhyDropped};
 pub(crate) use grammar::TAG_MAX_BYTES;
 pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
-pub use id::Id;
-pub use image::{ImageId, LATEST, NameError, Reference, Repository, Version};
+pub use id::{DIGITS as ID_DIGITS, Id};
+pub use image::{ImageId, LATEST, NameError, Reference, Repository, SHORT_DIGITS, Version};
 pub use note::{Detail, Note};
 pub use observation::{
     Container, ContainerId, ContainerState, Details, Disk, Health, Image, Observation, PinLabel,

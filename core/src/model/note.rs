@@ -102,6 +102,11 @@ pub enum Note {
         /// Whether the policy rejects it, and not `rollback`.
         by_policy: bool,
     },
+    /// The policy rejects the head, which stays.
+    HeadNamedByPolicy {
+        /// The version.
+        version: Version,
+    },
     /// `latest` names nothing.
     LatestMissing {
         /// The repository.

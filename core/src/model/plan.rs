@@ -206,6 +206,8 @@ pub struct PendingView {
 pub enum Waits {
     /// For this to be over.
     Trouble(RestartCause),
+    /// For one of its containers to run.
+    Running,
     /// For a yes of the `ready` command, which was not asked at this look.
     Ready,
     /// For the next pass, with which it begins.

@@ -10,6 +10,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::image::SHORT_DIGITS;
 use super::{Pattern, Reference, Repository};
 
 /// Soak when the policy names none: ten minutes (design R1).
@@ -94,9 +95,52 @@ impl Hold {
     }
 }
 
-/// An entry of `[reject]`: a version, an image id, or a repo digest, as it was written.
+/// An entry of `[reject]`: a version, an image id or digest, or a name with a digest. Of an id or a
+/// digest the first twelve digits will do, as `status` prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection(pub String);
+pub struct Rejection {
+    text: String,
+    name: Option<Reference>,
+}
+
+impl Rejection {
+    /// An entry as it was written.
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let name = Reference::parse(&text).ok().filter(Reference::is_digest);
+        Self { text, name }
+    }
+
+    /// The entry as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it names this version.
+    pub fn is_version(&self, version: &str) -> bool {
+        self.text == version
+    }
+
+    /// Whether it is this id of an image or this digest, or begins it.
+    pub fn begins(&self, digest: &str) -> bool {
+        let begun = digits(&self.text);
+        begun.len() >= SHORT_DIGITS && digits(digest).starts_with(begun)
+    }
+
+    /// Whether it names what a name with a digest names, whatever the tags say.
+    pub(crate) fn is_digest_of(&self, name: &Reference) -> bool {
+        name.digest().is_some_and(|digest| {
+            let same = |own: &Reference| {
+                own.digest() == Some(digest) && own.repository() == name.repository()
+            };
+            self.begins(digest) || self.name.as_ref().is_some_and(same)
+        })
+    }
+}
+
+fn digits(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
+}
 
 /// `[workload.NAME]`, with `[defaults]` filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -47,8 +47,8 @@ pub enum Refusal {
     LocalRuns {
         /// The workload.
         workload: WorkloadName,
-        /// Its local container.
-        container: String,
+        /// Its local containers that run.
+        containers: Vec<String>,
         /// What would be rejected.
         rejected: Version,
     },
@@ -60,6 +60,8 @@ pub enum Refusal {
         workload: WorkloadName,
         /// The version that would be rejected.
         head: Version,
+        /// The version behind it that is on the disk and rejected.
+        rejected: Option<Version>,
     },
     /// What the head does not serve for is rejected by the policy already: the head is not at
     /// fault.
@@ -104,12 +106,13 @@ pub fn rollback(
     let memory = recalled.memory(name);
     let choice = choose(subject, &recalled, what)?;
     let runs_rejected = |c: &&&Container| c.is_running() && c.uses(&choice.image);
-    let mut running_locals = subject.own.locals.iter().filter(|c| c.is_running());
-    let in_the_way = running_locals.find(|c| choice.target.is_some() || runs_rejected(c));
-    if let Some(local) = in_the_way {
+    let running_locals = subject.own.locals.iter().filter(|c| c.is_running());
+    let in_the_way = running_locals.filter(|c| choice.target.is_some() || runs_rejected(c));
+    let containers: Vec<String> = in_the_way.map(|c| c.name().into_owned()).collect();
+    if !containers.is_empty() {
         return Err(Refusal::LocalRuns {
             workload: name.clone(),
-            container: local.name().into_owned(),
+            containers,
             rejected: choice.version,
         });
     }
@@ -288,6 +291,7 @@ fn back_one(subject: Subject<'_>, memory: &Memory) -> Result<Choice, Refusal> {
         .ok_or_else(|| Refusal::NoFallback {
             workload: subject.name.clone(),
             head: head.version.clone(),
+            rejected: subject.fallbacks(memory).next().map(|p| p.version.clone()),
         })?;
     Ok(Choice {
         version: head.version.clone(),

@@ -1,14 +1,14 @@
 //! One workload as the stages are given it, and what each of them may ask of it.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::ownership::{Inventory, WorkloadInventory};
 use super::{Recalled, version};
 use crate::model::{
-    Container, HeldBy, ImageId, Memory, Observation, Pending, Policy, Proven, Readiness, Rejected,
-    Rejection, Workload, WorkloadName,
+    Container, HeldBy, ImageId, Memory, Observation, Pending, Policy, Proven, Readiness, Reference,
+    Rejected, Rejection, Version, Workload, WorkloadName,
 };
 
 /// One workload as every stage is given it: nothing here changes in the course of a decision.
@@ -172,30 +172,33 @@ impl<'a> Subject<'a> {
 
     pub(super) fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
         let promoted_last = memory.lineage.first();
-        if self.rejections.is_empty() || promoted_last.is_some_and(|proven| proven.image == *id) {
+        promoted_last.is_none_or(|proven| proven.image != *id)
+            && self.is_named_by_policy(memory, id)
+    }
+
+    /// Whether an entry of `[reject]` is about an image.
+    pub(super) fn is_named_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
+        if self.rejections.is_empty() {
             return false;
         }
         let image = self.inventory.image(id);
         // An image that was pulled by its digest has its version from its containers.
         let containers = self.users_of(id);
-        let is_run_as = |text: &str| {
-            let mut versions = containers
-                .iter()
-                .map(|c| version::of(self, memory, id, Some(c)));
-            versions.any(|version| version.as_str() == text)
-        };
-        let is_it = |text: &str| {
-            *id == ImageId::new(text)
-                || is_run_as(text)
-                || image.is_some_and(|image| {
-                    version::of_image(self, memory, image).as_str() == text
-                        || image.references.iter().any(|name| {
-                            name.digest() == Some(text)
-                                || name.is_written(text)
-                                || (self.policy.owns(name) && name.version_tag() == Some(text))
-                        })
-                })
-        };
-        self.rejections.iter().any(|rejection| is_it(&rejection.0))
+        let versions: Vec<Version> = containers
+            .iter()
+            .map(|c| version::of(self, memory, id, Some(c)))
+            .chain(image.map(|image| version::of_image(self, memory, image)))
+            .collect();
+        let names = image.map_or(&[][..], |image| &image.references);
+        let text = id.to_string();
+        self.rejections.iter().any(|rejection| {
+            let is_named = |name: &Reference| {
+                let tag = name.version_tag().filter(|_| self.policy.owns(name));
+                rejection.is_digest_of(name) || tag.is_some_and(|tag| rejection.is_version(tag))
+            };
+            rejection.begins(&text)
+                || versions.iter().any(|v| rejection.is_version(v.as_str()))
+                || names.iter().any(is_named)
+        })
     }
 }

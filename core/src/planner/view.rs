@@ -154,12 +154,12 @@ fn member(container: &Container) -> Member {
 
 fn latest(subject: Subject<'_>, memory: &Memory) -> Option<Latest> {
     let image = subject.own.latest?;
-    let head = subject.head(memory).filter(|head| head.image == image.id);
+    let proven = memory.proven(&image.id);
     Some(Latest {
         version: version::of_image(subject, memory, image),
         image: image.id.clone(),
-        proven: head.is_some(),
-        promoted_at: head.and_then(|head| head.promoted_at.clone()),
+        proven: subject.is_head(memory, &image.id),
+        promoted_at: proven.and_then(|proven| proven.promoted_at.clone()),
     })
 }
 
@@ -215,9 +215,15 @@ fn waits(subject: Subject<'_>, pending: &Pending, notes: &[Note]) -> Option<Wait
     });
     Some(match trouble {
         Some(cause) => Waits::Trouble(cause),
+        None if !runs(subject, &pending.image) => Waits::Running,
         None if subject.is_unasked() => Waits::Ready,
         None => Waits::NextPass,
     })
+}
+
+fn runs(subject: Subject<'_>, image: &ImageId) -> bool {
+    let mut containers = subject.own.containers();
+    containers.any(|c| c.is_running() && c.uses(image))
 }
 
 /// The containers of the pending upgrade; of one that no pass has seen run, those that have ended.
@@ -240,7 +246,7 @@ fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version
     // An image that has left the disk has no names by which it could be rejected.
     let is_rejected = |version: &Version| {
         let mut rejections = subject.rejections.iter();
-        rejections.any(|rejection| rejection.0 == version.as_str())
+        rejections.any(|rejection| rejection.is_version(version.as_str()))
     };
     let mut ages = BTreeMap::new();
     for failure in rollback::unsettled(subject, state).filter(|f| !is_rejected(&f.version)) {
@@ -308,6 +314,7 @@ fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<No
     notes.extend(foreign_stopped(subject));
     notes.extend(serving_note(subject, memory, parts.serving));
     notes.extend(latest_note(subject, memory));
+    notes.extend(head_note(subject, memory));
     notes.extend(local_tags(subject));
     notes.extend(moved_tags(subject, memory));
     notes.extend(lost_fallbacks(subject, memory));
@@ -400,6 +407,14 @@ fn latest_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
         repository,
         version: version::of_image(subject, memory, latest),
         proven: head.version.clone(),
+    })
+}
+
+fn head_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
+    let head = subject.head(memory)?;
+    let is_kept = !subject.is_rejected(memory, &head.image);
+    (is_kept && subject.is_named_by_policy(memory, &head.image)).then(|| Note::HeadNamedByPolicy {
+        version: head.version.clone(),
     })
 }
 

@@ -1,9 +1,9 @@
 //! Upgrades that failed (design 4.3): who is remembered, and why it ended.
 
-use tagkeeper_core::model::{ContainerState, EventKind, Outcome, RestartCause};
-use tagkeeper_core::planner::FAILURES_KEPT;
+use tagkeeper_core::model::{ContainerState, EventKind, Outcome, RestartCause, Waits};
+use tagkeeper_core::planner::{FAILURES_KEPT, status};
 
-use crate::host::{Host, MINUTE_MS, digit};
+use crate::host::{Host, MINUTE_MS, digit, telemetry};
 
 /// v2 soaks for three minutes.
 fn soaking() -> Host {
@@ -395,4 +395,35 @@ fn what_ended_otherwise_has_not_crashed() {
         assert!(host.known().failures.is_empty(), "{what}");
         assert_eq!(host.pending(), None, "{what}");
     }
+}
+
+/// What crashed before the first pass saw it run is not about to soak, and when it is up again, it
+/// has restarted: no other container has joined it.
+#[test]
+fn what_has_not_run_yet_waits_for_a_container_to_run() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.exit("k8s_v2", 1);
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    let waits = |host: &Host| {
+        let mut later = host.clone();
+        later.uptime_ms += 1;
+        let observed = later.observe();
+        let shown = status(&host.policy, &host.state, &observed);
+        shown.workloads[&telemetry()].pending.clone().unwrap().waits
+    };
+    assert_eq!(waits(&host), Some(Waits::Running));
+    host.start("k8s_v2");
+    host.pass();
+    let causes: Vec<&RestartCause> = host
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::Restarted { cause, .. } => Some(cause),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(causes, [&RestartCause::Restarted]);
+    assert_eq!(waits(&host), None);
 }

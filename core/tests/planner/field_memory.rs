@@ -491,7 +491,10 @@ fn what_the_policy_rejects_is_never_promoted() {
         id('b').to_string(),
         "b".repeat(64),
         format!("sha256:{}", "b".repeat(64)),
-        crate::host::name("remote:v2").to_string(),
+        "b".repeat(12),
+        format!("sha256:{}", "b".repeat(12)),
+        crate::host::name("remote@b").to_string(),
+        crate::host::name("remote:v1@b").to_string(),
     ];
     for entry in entries {
         let mut host = Host::with_head();
@@ -504,6 +507,44 @@ fn what_the_policy_rejects_is_never_promoted() {
         host.policy.rejections.clear();
         host.minutes(11);
         assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{entry}");
+    }
+}
+
+/// A sibling: what has no version is called by its digest in short form, as `status` shows it.
+#[test]
+fn what_the_policy_rejects_by_its_short_digest_is_never_promoted() {
+    let mut host = Host::with_head();
+    host.image('b', &["remote@d"]);
+    host.roll_out("2", "remote@d");
+    host.minutes(1);
+    let shown = host.memory().pending.clone().unwrap().version;
+    host.reject(shown.as_str());
+    host.minutes(30);
+    assert_eq!(
+        (host.lineage(), host.pending()),
+        (vec!["v1=a".to_owned()], None)
+    );
+    host.policy.rejections.clear();
+    host.reject(&"d".repeat(12));
+    host.minutes(30);
+    assert_eq!(
+        (host.lineage(), host.pending()),
+        (vec!["v1=a".to_owned()], None)
+    );
+}
+
+/// A sibling: eleven digits are a version that nothing has, and so is another repository's digest.
+#[test]
+fn what_the_policy_rejects_by_less_than_an_id_is_a_version() {
+    let others = [
+        "b".repeat(11),
+        format!("elsewhere@sha256:{}", "b".repeat(64)),
+    ];
+    for entry in others {
+        let mut host = Host::with_head();
+        host.reject(&entry);
+        host.image('b', &["remote:v2", "remote@b"]);
+        host.upgrade('b', "v2");
     }
 }
 
@@ -569,6 +610,11 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     host.minutes(15);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert_eq!(host.latest(), Some('b'));
+    // A person who pushed it expects something else, and is told.
+    assert_note!(host, Note::HeadNamedByPolicy { .. });
+    host.policy.rejections.clear();
+    host.reject("v1");
+    assert!(host.notes().is_empty(), "{:?}", host.notes());
 }
 
 /// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor
@@ -587,7 +633,9 @@ fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
     let mut host = Host::with_fallback();
     host.reject("v1");
     let refused = decided(&host).unwrap_err();
-    assert!(matches!(refused, Refusal::NoFallback { .. }), "{refused:?}");
+    let rejects_v1 =
+        matches!(&refused, Refusal::NoFallback { rejected: Some(v1), .. } if v1.as_str() == "v1");
+    assert!(rejects_v1, "{refused:?}");
 }
 
 /// A sibling: `rollback` passes it over, and what it goes back to is the head.

@@ -296,7 +296,7 @@ impl Host {
 
     /// A `[reject]` entry.
     pub(crate) fn reject(&mut self, text: &str) {
-        let entry = tagkeeper_core::model::Rejection(text.to_owned());
+        let entry = tagkeeper_core::model::Rejection::new(text);
         let rejections = self.policy.rejections.entry(telemetry()).or_default();
         rejections.push(entry);
     }

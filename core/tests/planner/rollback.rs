@@ -299,10 +299,21 @@ fn rollback_is_refused_while_the_local_container_runs() {
     let refusal = decided(&host).unwrap_err();
     let expected = Refusal::LocalRuns {
         workload: telemetry(),
-        container: "telemetry".to_owned(),
+        containers: vec!["telemetry".to_owned()],
         rejected: Version::new("v2"),
     };
     assert_eq!(refusal, expected);
+
+    // Each of them is in the way, and each is named: a person stops them all and comes back once.
+    host.workload()
+        .containers
+        .push(crate::host::pattern("telemetry[0-9]"));
+    host.run("telemetry0", "local:latest");
+    let refusal = decided(&host).unwrap_err();
+    let Refusal::LocalRuns { containers, .. } = refusal else {
+        panic!("{refusal:?}")
+    };
+    assert_eq!(containers.len(), 2, "{containers:?}");
 }
 
 #[test]
@@ -311,6 +322,7 @@ fn rollback_is_refused_without_anything_to_go_back_to() {
     let expected = Refusal::NoFallback {
         workload: telemetry(),
         head: Version::new("v1"),
+        rejected: None,
     };
     assert_eq!(decided(&host), Err(expected));
 
@@ -319,6 +331,7 @@ fn rollback_is_refused_without_anything_to_go_back_to() {
     let expected = Refusal::NoFallback {
         workload: telemetry(),
         head: Version::new("v2"),
+        rejected: None,
     };
     assert_eq!(
         decided(&host),

@@ -106,9 +106,9 @@ pub(super) struct Latest<'a> {
     pub(super) version: &'a str,
     /// The image id.
     pub(super) image: &'a ImageId,
-    /// Whether it proved itself on this host and was promoted.
+    /// Whether it is the head: what was promoted last and not rolled back.
     pub(super) proven: bool,
-    /// When it was promoted, RFC 3339; null if it was not.
+    /// When it was promoted, RFC 3339; null if it was not. What is behind the head was, too.
     pub(super) promoted_at: Option<&'a str>,
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
     Counters, Disk, ImageId, NoFallback, Outcome, PendingView, Plan, Policy, Proven, Reason,
-    Serving, Version, Workload, WorkloadName, WorkloadPlan,
+    Rejection, Serving, Version, Workload, WorkloadName, WorkloadPlan,
 };
 
 use super::words;
@@ -362,7 +362,7 @@ fn of_rejections(policy: &Policy, plan: &Plan) -> Vec<Family> {
         by_rollback.sort_by(|a, b| b.at.cmp(&a.at));
         let by_rollback = by_rollback.into_iter().map(|r| r.version.as_str());
         let by_policy = policy.rejections.get(name).into_iter().flatten();
-        let by_policy = by_policy.map(|rejection| rejection.0.as_str());
+        let by_policy = by_policy.map(Rejection::as_str);
         rejections(name, "rollback", by_rollback)
             .into_iter()
             .chain(rejections(name, "policy", by_policy))

@@ -98,8 +98,13 @@ fn status_says_what_a_soak_waits_for() {
         ),
         (
             Waits::Ready,
-            "v2 has not been ready yet, the soak waits",
+            "v2 was not ready when it was last asked, the soak waits",
             "`tagkeeper plan telemetry` asks its ready command",
+        ),
+        (
+            Waits::Running,
+            "v2 is not running, the soak waits",
+            "v2 is not running, the soak waits",
         ),
         (
             Waits::NextPass,
@@ -261,6 +266,17 @@ fn an_overview_says_why_nothing_serves() {
         )
     };
     let pair = |name: &str| (name.to_owned(), Version::new("v2"));
+    let several = Note::SeveralImages {
+        one: pair("a"),
+        other: pair("b"),
+    };
+    let workload = WorkloadPlan {
+        serving: None,
+        notes: vec![several],
+        ..quiet("x")
+    };
+    let shown = details(workload);
+    assert!(shown.contains("running    unclear"), "{shown}");
     for (notes, said) in [
         (vec![Note::NothingRuns], "nothing is running"),
         (

@@ -240,6 +240,7 @@ fn interruption(subject: Subject<'_>, pending: &Pending, group: &Group<'_>) -> I
         let cause = match known {
             Some(known) if Some(&known.started_at) == started_at => continue,
             Some(_) => RestartCause::Restarted,
+            None if pending.ended.contains_key(&container.id) => RestartCause::Restarted,
             None => RestartCause::Joined,
         };
         found.cause.get_or_insert(cause);
