@@ -77,7 +77,8 @@ pub(super) fn parse_containers(body: &[u8]) -> anyhow::Result<Vec<Container>> {
         containers.push(listed.try_into()?);
         Ok(())
     })?;
-    Ok(containers)
+    let again = repeats(&containers, |container: &Container| &container.id);
+    Ok(without(containers, &again))
 }
 
 /// Reads a list item by item, so that no second list of what was read is in memory.
@@ -120,17 +121,7 @@ fn read_list<'a, T: Deserialize<'a>>(
 /// Some engines list an image once for each of its platforms or names: it is one image, with all
 /// that was said of it.
 fn merge_repeated(mut images: Vec<Image>) -> Vec<Image> {
-    let mut order: Vec<usize> = (0..images.len()).collect();
-    order.sort_by(|&a, &b| images[a].id.cmp(&images[b].id));
-    let mut repeats = Vec::new();
-    let mut first = 0;
-    for at in 1..order.len() {
-        if images[order[first]].id == images[order[at]].id {
-            repeats.push((order[first], order[at]));
-        } else {
-            first = at;
-        }
-    }
+    let repeats = repeats(&images, |image: &Image| &image.id);
     let mut kept = BTreeSet::new();
     for &(first, again) in &repeats {
         let repeat = &mut images[again];
@@ -144,16 +135,37 @@ fn merge_repeated(mut images: Vec<Image>) -> Vec<Image> {
         image.labels.extend(labels);
         kept.insert(first);
     }
-    if repeats.is_empty() {
-        return images;
-    }
     for first in kept {
         name_once(&mut images[first].references);
     }
-    let gone: BTreeSet<usize> = repeats.into_iter().map(|(_, again)| again).collect();
-    let all = images.into_iter().enumerate();
+    without(images, &repeats)
+}
+
+/// Where an item is that the list has had before, each behind the place of the first.
+fn repeats<T, I: Ord>(items: &[T], id: impl Fn(&T) -> &I) -> Vec<(usize, usize)> {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by_key(|&at| id(&items[at]));
+    let mut repeats = Vec::new();
+    let mut first = 0;
+    for at in 1..order.len() {
+        if id(&items[order[first]]) == id(&items[order[at]]) {
+            repeats.push((order[first], order[at]));
+        } else {
+            first = at;
+        }
+    }
+    repeats
+}
+
+/// The items without those that are repeats.
+fn without<T>(items: Vec<T>, repeats: &[(usize, usize)]) -> Vec<T> {
+    if repeats.is_empty() {
+        return items;
+    }
+    let gone: BTreeSet<usize> = repeats.iter().map(|&(_, again)| again).collect();
+    let all = items.into_iter().enumerate();
     all.filter(|(at, _)| !gone.contains(at))
-        .map(|(_, image)| image)
+        .map(|(_, item)| item)
         .collect()
 }
 

@@ -36,9 +36,10 @@ pub(super) fn in_force(
             (left_ms != Some(0)).then_some((left_ms, hold))
         });
         let longest = lasting.max_by_key(|(left_ms, _)| left_ms.unwrap_or(u64::MAX));
+        // With `hold = true` besides, it does not end with the section.
         let by_section = longest.map(|(left_ms, hold)| HeldBy::Section {
             reason: hold.reason.clone(),
-            left_ms,
+            left_ms: left_ms.filter(|_| !workload.hold),
         });
         let by_workload = workload.hold.then_some(HeldBy::Workload);
         if let Some(by) = by_section.or(by_workload) {

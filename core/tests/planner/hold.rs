@@ -28,6 +28,22 @@ fn hold_neither_tags_nor_records_a_promotion() {
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
 
+/// A section that ends does not end the workload's own hold.
+#[test]
+fn a_hold_of_both_kinds_has_no_end_to_show() {
+    let mut host = Host::with_head();
+    host.hold_all(Some(20 * MINUTE_MS));
+    let left_ms = |host: &Host| match host.plan().held {
+        Some(HeldBy::Section { left_ms, .. }) => left_ms,
+        other => panic!("{other:?}"),
+    };
+    assert!(left_ms(&host).is_some());
+    host.workload().hold = true;
+    assert_eq!(left_ms(&host), None);
+    host.minutes(30);
+    assert_eq!(host.plan().held, Some(HeldBy::Workload));
+}
+
 #[test]
 fn hold_keeps_a_promotion_that_was_committed_until_it_can_be_recorded() {
     for serves in [true, false] {

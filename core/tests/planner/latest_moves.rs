@@ -4,6 +4,15 @@ use tagkeeper_core::model::{Note, Reason};
 
 use crate::host::{DAY_MINUTES, Host, id};
 
+/// It is not what is proven now, and was promoted all the same: both is shown.
+#[test]
+fn a_fallback_that_latest_was_moved_to_by_hand_keeps_its_date() {
+    let mut host = Host::with_fallback();
+    host.tag('a', "local:latest");
+    let latest = host.plan().latest.unwrap();
+    assert!(!latest.proven && latest.promoted_at.is_some(), "{latest:?}");
+}
+
 #[test]
 fn a_latest_moved_by_hand_is_put_back_once_what_serves_has_soaked() {
     let mut host = Host::with_fallback();

@@ -70,6 +70,21 @@ fn names_are_the_same_beside_others() {
     assert_eq!(images.len(), 2 * all.len());
 }
 
+/// As with images: what is listed first is what it is.
+#[test]
+fn one_container_that_is_listed_twice_is_one() {
+    let of = |id: char, state: &str| {
+        format!(
+            r#"{{"Id":"{}","Names":["/x"],"ImageID":"sha256:aa","State":"{state}"}}"#,
+            id.to_string().repeat(64)
+        )
+    };
+    let list = [of('b', "running"), of('c', "exited"), of('b', "running")];
+    let read = parse_containers(format!("[{}]", list.join(",")).as_bytes()).unwrap();
+    let ids: Vec<_> = read.iter().map(|c| c.id.to_string()).collect();
+    assert_eq!(ids, ["b".repeat(64), "c".repeat(64)]);
+}
+
 /// Docker lists an image of several platforms once for each (moby/moby#45948), and a digest among
 /// the tags (#48063).
 #[test]

@@ -1,7 +1,9 @@
 //! `status` without a workload: when the last pass ended and how, then one line for each workload,
 //! the failing ones first. Pure.
 
-use tagkeeper_core::model::{Detail, ImageId, Latest, Note, Plan, WorkloadName, WorkloadPlan};
+use tagkeeper_core::model::{
+    Detail, ImageId, Latest, Note, PendingView, Plan, WorkloadName, WorkloadPlan,
+};
 
 use super::is_failing;
 use crate::report::Preface;
@@ -249,8 +251,7 @@ fn running(plan: &WorkloadPlan) -> (String, String) {
         return (failure.version.to_string(), names);
     }
     match &plan.serving {
-        None if plan.notes.iter().any(is_unclear) => ("unclear".to_owned(), String::new()),
-        None => ("nothing".to_owned(), String::new()),
+        None => (nothing_serves(plan).to_owned(), String::new()),
         Some(serving) => {
             let names: Vec<&str> = serving
                 .members
@@ -259,6 +260,15 @@ fn running(plan: &WorkloadPlan) -> (String, String) {
                 .collect();
             (serving.version.to_string(), names.join(" "))
         }
+    }
+}
+
+/// What is said to run where nothing serves.
+pub(super) fn nothing_serves(plan: &WorkloadPlan) -> &'static str {
+    if plan.notes.iter().any(is_unclear) {
+        "unclear"
+    } else {
+        "nothing"
     }
 }
 
@@ -301,17 +311,7 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
         return (Tone::Bad, "FAILING", and_held(said));
     }
     if let Some(pending) = &plan.pending {
-        let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
-        let percent = pending
-            .up_ms
-            .saturating_mul(100)
-            .checked_div(pending.soak_ms);
-        let percent = percent.unwrap_or(100).min(100);
-        let said = match (&pending.waits, left_ms) {
-            (Some(waits), _) => words::one_line(&words::waits(&pending.version, waits)),
-            (None, 0) => format!("100 %, {} awaits the next pass", pending.version),
-            (None, left_ms) => format!("{percent} %, {} left", words::left(left_ms)),
-        };
+        let said = soaking(pending, plan.held.is_some());
         return (Tone::Warning, "soaking", and_held(said));
     }
     if let Some(held) = held {
@@ -328,7 +328,13 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
     }
     let (tone, said) = match (&plan.latest, &plan.serving) {
         (None, _) => (Tone::Bad, "nothing is latest".to_owned()),
-        (Some(latest), _) if !latest.proven => (Tone::Warning, "latest is not proven".to_owned()),
+        (Some(latest), _) if !latest.proven => {
+            let said = match &plan.head {
+                Some(proven) => format!("latest is not {}, which is proven", proven.version),
+                None => "latest is not proven".to_owned(),
+            };
+            (Tone::Warning, said)
+        }
         (Some(_), None) => (Tone::Warning, why_nothing_serves(plan)),
         (Some(latest), Some(_)) => {
             let mut said = since(latest, preface);
@@ -344,6 +350,22 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
         }
     };
     (tone, "-", said)
+}
+
+/// How far an upgrade has soaked, and what it waits for.
+fn soaking(pending: &PendingView, is_held: bool) -> String {
+    let left_ms = pending.soak_ms.saturating_sub(pending.up_ms);
+    let percent = pending
+        .up_ms
+        .saturating_mul(100)
+        .checked_div(pending.soak_ms);
+    let percent = percent.unwrap_or(100).min(100);
+    match (&pending.waits, left_ms) {
+        (Some(waits), _) => words::one_line(&words::waits(&pending.version, waits)),
+        (None, 0) if is_held => "100 %".to_owned(),
+        (None, 0) => format!("100 %, {} awaits the next pass", pending.version),
+        (None, left_ms) => format!("{percent} %, {} left", words::left(left_ms)),
+    }
 }
 
 fn is_unclear(note: &Note) -> bool {

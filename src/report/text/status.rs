@@ -125,7 +125,8 @@ impl Block<'_> {
         });
         let Some(failure) = failing else {
             let serving = plan.serving.as_ref().map(serving);
-            let said = self.field("running", serving.unwrap_or_else(|| "nothing".into()));
+            let none = || overview::nothing_serves(plan).into();
+            let said = self.field("running", serving.unwrap_or_else(none));
             return said + &self.logs();
         };
         let names = overview::containers_of(plan, &failure.image);
@@ -166,7 +167,11 @@ impl Block<'_> {
     fn latest(&self, latest: &Latest) -> Text {
         let called = Text::from(called(&latest.version, &latest.image) + ", ");
         match (&latest.promoted_at, latest.proven) {
-            (_, false) => called.and(Tone::Warning, "not proven"),
+            (Some(at), false) => called.and(Tone::Warning, "not the head").and(
+                Tone::Plain,
+                format!("; proven since {}", self.preface.when(at)),
+            ),
+            (None, false) => called.and(Tone::Warning, "not proven"),
             (Some(at), true) => called
                 .and(Tone::Good, "proven")
                 .and(Tone::Plain, format!(" since {}", self.preface.when(at))),
@@ -213,6 +218,7 @@ impl Block<'_> {
                 self.name
             ),
             (Some(waits), _) => format!("; {}", words::waits(&pending.version, waits)),
+            (None, 0) if self.plan.held.is_some() => ", awaits the end of the hold".to_owned(),
             (None, 0) => ", awaits the next pass".to_owned(),
             (None, left_ms) => format!(", {} left", words::left(left_ms)),
         };
