@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tagkeeper_core::model::{
-    ContainerId, Disk, Now, Observation, Policy, Readiness, Reading, State, WorkloadName,
+    Container, ContainerId, Disk, Now, Observation, Policy, Readiness, Reading, State, WorkloadName,
 };
 use tagkeeper_core::planner::{self, Query};
 
@@ -145,7 +145,13 @@ fn inspect<E: Engine>(
     observed: &mut Observation,
     id: &ContainerId,
 ) -> anyhow::Result<()> {
-    let Some(inspected) = engine.inspect_container(id)? else {
+    let inspected = engine.inspect_container(id).with_context(|| {
+        let mut listed = observed.containers.iter();
+        let name = listed.find(|c| c.id == *id).map(Container::name);
+        let name = name.unwrap_or_default();
+        format!("nothing is decided while it is not known what container '{name}' does")
+    });
+    let Some(inspected) = inspected? else {
         // It went between the list and now: as if it had not been listed.
         observed.containers.retain(|container| container.id != *id);
         return Ok(());

@@ -94,6 +94,13 @@ fn an_error_on_an_inspect_stops_the_pass() {
         Fault::Status(500, "layer is gone"),
         "layer is gone",
     );
+    // Which one, in a word that people know.
+    nothing_is_done_when(
+        POLICY,
+        Route::InspectContainer,
+        Fault::Status(500, "layer is gone"),
+        "what container 'k8s_app_1' does",
+    );
 }
 
 #[test]
