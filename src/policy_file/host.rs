@@ -66,8 +66,17 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// Whether it is a file or a directory, whose mode and owner say who can change it, and are for
+    /// a person to set. A device is the system's: /dev/null is open to all, and has to be.
+    fn is_kept(self) -> bool {
+        matches!(self.kind, FileKind::File | FileKind::Directory)
+    }
+
     /// Who can write to it besides its owner.
     fn opened_to(self) -> Option<String> {
+        if !self.is_kept() {
+            return None;
+        }
         // In a sticky directory everybody has files of their own.
         let is_sticky = self.kind == FileKind::Directory && self.mode & 0o1000 != 0;
         if is_sticky {
@@ -205,6 +214,10 @@ impl Host<'_> {
                 "write to",
                 format!("chmod g+rw '{shown}', with a group that '{user}' is in"),
             ),
+            _ if !stat.is_kept() => (
+                "read",
+                format!("add '{user}' to a group that may, or name a file instead"),
+            ),
             _ => (
                 "read",
                 format!(
@@ -246,8 +259,8 @@ impl Host<'_> {
     /// Who else than root can change what a path leads to.
     fn open_to_others(&self, path: &Path) -> Option<Trouble> {
         let real = self.disk.real_path(path).ok()?;
-        // A mask: what anyone writes to it changes nothing.
-        if real == Path::new("/dev/null") {
+        // A mask: what anyone writes to /dev/null changes nothing.
+        if !self.disk.stat(&real).ok()?.is_kept() {
             return None;
         }
         let all = parents(&real).chain([real.as_path()]);

@@ -8,7 +8,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use tagkeeper::policy_file::{
-    Diagnostic, Disk, FileKind, Roots, Service, Stat, System, User, check, check_sources, of_host,
+    Diagnostic, Disk, FileKind, Roots, Service, Stat, System, User, check, check_file,
+    check_sources, of_host,
 };
 
 use super::source;
@@ -43,6 +44,7 @@ impl Files {
                 let kind = match *kind {
                     "file" => FileKind::File,
                     "socket" => FileKind::Socket,
+                    "device" => FileKind::Other,
                     _ => FileKind::Directory,
                 };
                 let (mode, uid, gid) = (number(0, 8), number(1, 10), number(2, 10));
@@ -199,6 +201,22 @@ fn a_hook_and_the_file_that_it_is_given() {
         ),
         [""; 0]
     );
+}
+
+/// What `chmod` would do to a disk or a socket is worse than a hook that fails.
+#[test]
+fn a_device_that_a_hook_is_given_is_not_to_be_opened() {
+    let policy = "[hooks]\nfailed = [\"/opt/hook\", \"/dev/sda\"]\n";
+    let sound = "/opt/hook file 0755 0 0";
+    for kind in ["device", "socket"] {
+        let file = format!("/dev/sda {kind} 0660 0 6");
+        assert_eq!(
+            warnings(policy, &strict(), &[sound, &file]),
+            [
+                "p.toml:2:24 hooks.failed: '/dev/sda', which the hook 'failed' is given, has mode 0660: the service's user, 'tagkeeper', cannot read it => add 'tagkeeper' to a group that may, or name a file instead"
+            ]
+        );
+    }
 }
 
 #[test]
@@ -417,6 +435,23 @@ fn a_mask_is_as_safe_as_the_directory_that_it_is_in() {
         !found.iter().any(|line| line.contains("not safe")),
         "{found:?}"
     );
+}
+
+/// Nothing may tell root to close /dev/null, a terminal or a pipe to everybody else.
+#[test]
+fn only_files_and_directories_are_to_be_closed() {
+    let path = Path::new("/dev/null");
+    assert_eq!(System.stat(path).unwrap().kind, FileKind::Other);
+    let checked = check_file(path).unwrap();
+    let docker = "/run/docker.sock socket 0660 0 995";
+    for (kind, count) in [("device", 0), ("socket", 0), ("file", 1), ("directory", 1)] {
+        for rights in ["0666 0 0", "0664 0 5"] {
+            let line = format!("/dev/null {kind} {rights}");
+            let files = Files::new(&[docker, &line]);
+            let found = lines(&of_host(&checked, None, &strict(), &files));
+            assert_eq!(found.len(), count, "{line}: {found:?}");
+        }
+    }
 }
 
 #[test]
