@@ -1,8 +1,8 @@
 //! Whether two patterns can match one and the same name. Pure.
 //!
 //! Exact: both patterns are run side by side over the names that a container or a workload can
-//! have, as the product of two automata. The states are pairs of positions, so there are few, and
-//! each is visited once.
+//! have, as the product of two automata. The states are pairs of positions, and each is visited
+//! once: the work is bounded by the product of the two lengths.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -25,6 +25,19 @@ enum Token {
     Star,
     /// One of these characters: a bit for each of [`ALPHABET`].
     One(u128),
+}
+
+/// A position in each of two patterns, and whether the name has a character yet.
+type Place = (usize, usize, bool);
+
+/// A place, and how it was reached.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    place: Place,
+    /// The index of the state before it.
+    before: usize,
+    /// The character that led here, if one was consumed.
+    consumed: Option<usize>,
 }
 
 impl Automaton {
@@ -53,40 +66,40 @@ impl Automaton {
         if pairs.any(|(ours, theirs)| ours.set() & theirs.set() == 0) {
             return None;
         }
-        // A state, and how it was reached: the state before it, and the character if one was
-        // consumed.
-        let mut states: Vec<(usize, usize, usize, Option<usize>)> = vec![(0, 0, 0, None)];
+        let mut states = vec![State::default()];
         let mut seen = HashSet::new();
         let mut waiting = VecDeque::from([0]);
         while let Some(index) = waiting.pop_front() {
-            let (i, j, ..) = *states.get(index)?;
-            let name = trace(&states, index);
-            if !seen.insert((i, j, name.is_empty())) {
+            let state = *states.get(index)?;
+            if !seen.insert(state.place) {
                 continue;
             }
-            if i == self.tokens.len() && j == other.tokens.len() && !name.is_empty() {
-                return Some(name);
+            let (i, j, has_begun) = state.place;
+            if i == self.tokens.len() && j == other.tokens.len() && has_begun {
+                return Some(trace(&states, index));
             }
-            for (next_i, next_j, consumed) in self.steps(other, i, j, name.is_empty()) {
+            for (next_i, next_j, consumed) in self.steps(other, state.place) {
+                let place = (next_i, next_j, has_begun || consumed.is_some());
+                if seen.contains(&place) {
+                    continue;
+                }
                 // What consumes nothing comes first, so that the first name found is the shortest.
                 if consumed.is_none() {
                     waiting.push_front(states.len());
                 } else {
                     waiting.push_back(states.len());
                 }
-                states.push((next_i, next_j, index, consumed));
+                states.push(State {
+                    place,
+                    before: index,
+                    consumed,
+                });
             }
         }
         None
     }
 
-    fn steps(
-        &self,
-        other: &Self,
-        i: usize,
-        j: usize,
-        is_first: bool,
-    ) -> Vec<(usize, usize, Option<usize>)> {
+    fn steps(&self, other: &Self, (i, j, has_begun): Place) -> Vec<(usize, usize, Option<usize>)> {
         let (ours, theirs) = (self.tokens.get(i), other.tokens.get(j));
         let mut steps = Vec::new();
         if ours == Some(&Token::Star) {
@@ -96,7 +109,7 @@ impl Automaton {
             steps.push((i, j + 1, None));
         }
         if let (Some(ours), Some(theirs)) = (ours, theirs) {
-            let legal = if is_first { LEADING } else { ALPHABET.len() };
+            let legal = if has_begun { ALPHABET.len() } else { LEADING };
             let common = ours.set() & theirs.set() & ((1 << legal) - 1);
             if common != 0 {
                 let next_i = i + usize::from(*ours != Token::Star);
@@ -119,14 +132,14 @@ impl Token {
 }
 
 /// The name that leads to a state.
-fn trace(states: &[(usize, usize, usize, Option<usize>)], mut index: usize) -> String {
+fn trace(states: &[State], mut index: usize) -> String {
     let mut name = Vec::new();
-    while let Some((_, _, before, consumed)) = states.get(index) {
-        name.extend(consumed.and_then(|c| ALPHABET.get(c)).copied());
+    while let Some(state) = states.get(index) {
+        name.extend(state.consumed.and_then(|c| ALPHABET.get(c)).copied());
         if index == 0 {
             break;
         }
-        index = *before;
+        index = state.before;
     }
     name.iter().rev().copied().map(char::from).collect()
 }
@@ -212,6 +225,22 @@ mod tests {
             let swapped = overlap(&pattern(other), &pattern(one));
             assert_eq!(swapped.is_some(), expected.is_some(), "{other} and {one}");
         }
+    }
+
+    /// The work grows with the product of the lengths: what took minutes takes a moment.
+    #[test]
+    fn many_stars_are_no_burden() {
+        let (ours, theirs) = ("*a".repeat(300), "*b".repeat(300));
+        assert_eq!(overlap(&pattern(&ours), &pattern(&theirs)), None);
+        let (open, stars) = (format!("{ours}*"), "*".repeat(300));
+        let common = overlap(&pattern(&open), &pattern(&format!("{theirs}*")));
+        assert_eq!(common.map(|name| name.len()), Some(600));
+        assert_eq!(
+            overlap(&pattern(&stars), &pattern(&stars)).as_deref(),
+            Some("a")
+        );
+        assert!(!pattern(&ours).matches(&"b".repeat(299)));
+        assert!(pattern(&stars).matches("app"));
     }
 
     #[test]
