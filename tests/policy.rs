@@ -118,6 +118,29 @@ fn what_is_odd_is_named_with_its_place_and_its_help() {
 }
 
 /// The first and the last of the legal values at each boundary, so that no rule refuses too much.
+/// Whoever writes what the help shows is warned no more, and not refused.
+#[test]
+fn the_grace_that_is_advised_is_longer_than_the_soak() {
+    for (soak, advised) in [
+        ("10m", "24h"),
+        ("23h", "24h"),
+        ("1day", "2days"),
+        ("36h 500ms", "3days1s"),
+        ("1month", "2months"),
+        ("9years", "10years"),
+    ] {
+        let policy = |grace: &str| {
+            let text = format!(
+                "[workload.app]\nrepository = \"app\"\nremotes = [\"r/app\"]\nsoak = \"{soak}\"\ngrace = \"{grace}\"\n"
+            );
+            check_sources(&[source(FILE, &text)]).unwrap().warnings
+        };
+        let help = policy("1s").pop().unwrap().help;
+        assert!(help.ends_with(&format!(" \"{advised}\"")), "{soak}: {help}");
+        assert_eq!(policy(advised).len(), 0, "{soak}");
+    }
+}
+
 #[test]
 fn what_is_legal_at_the_edges() {
     for text in [

@@ -14,6 +14,7 @@ use super::keys::{Kind, TABLE};
 use super::merged::Mention;
 use super::overlap::overlap;
 use super::validated::key_of;
+use super::value::LONGEST_MS;
 use crate::duration;
 use crate::suggest::closest;
 
@@ -23,6 +24,7 @@ pub use engine::of_engine;
 
 /// The timer's interval. A shorter soak is over when it is first looked at again.
 const MINUTE_MS: u64 = 60 * 1000;
+const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
 /// How long a pass may take. The unit ends one that takes longer.
 const PASS_MS: u64 = 5 * MINUTE_MS;
 
@@ -145,7 +147,10 @@ impl CheckedPolicy {
                     precisely(grace),
                     precisely(soak)
                 ),
-                "write a grace that is longer than the soak, \"24h\"",
+                format!(
+                    "write a grace that is longer than the soak, \"{}\"",
+                    longer_than(soak)
+                ),
             )
         });
         [short, hasty].into_iter().flatten().flatten().collect()
@@ -282,6 +287,16 @@ impl CheckedPolicy {
 
 pub(super) fn section(name: &WorkloadName) -> String {
     key_of(name.as_str())
+}
+
+/// A grace to write where the soak is this long: a day, or twice the soak where that is more and
+/// no slip.
+fn longer_than(soak_ms: u64) -> String {
+    if soak_ms < DAY_MS {
+        "24h".to_owned()
+    } else {
+        duration::compact(soak_ms.saturating_mul(2).min(LONGEST_MS))
+    }
 }
 
 /// Durations below a second are valid here, and [`duration::compact`] would print them as nothing.

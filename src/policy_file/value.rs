@@ -19,7 +19,7 @@ pub(super) type Value<'s> = Spanned<DeValue<'s>>;
 
 /// Longest duration that a policy may name: ten years, as humantime counts them (365.25 days). What
 /// is longer is a slip, and sums of clocks stay far from the end of their range.
-const LONGEST_MS: u64 = 10 * 31_557_600 * 1000;
+pub(super) const LONGEST_MS: u64 = 10 * 31_557_600 * 1000;
 /// Most fallbacks that a policy may ask for. No disk holds more, and a number beyond it is a slip.
 pub(super) const MOST_FALLBACKS: usize = 100;
 /// Shortest soak that a policy may name (design section 6).
