@@ -295,6 +295,8 @@ pub enum Problem {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+        /// What to do about it.
+        help: String,
     },
     /// There is no policy file at all.
     Missing {
@@ -312,7 +314,7 @@ impl Problem {
     pub fn message(&self) -> String {
         match self {
             Self::Wrong(diagnostic) => diagnostic.message.clone(),
-            Self::Unreadable { path, error } => {
+            Self::Unreadable { path, error, .. } => {
                 let path = printable(&path.to_string_lossy());
                 format!("failed to read '{path}': {error}")
             }
@@ -324,14 +326,7 @@ impl Problem {
     pub fn help(&self) -> &str {
         match self {
             Self::Wrong(diagnostic) => &diagnostic.help,
-            Self::Unreadable { error, .. } => match error.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    "run as a user that may read it, or make it readable for all (chmod a+rX)"
-                }
-                io::ErrorKind::NotFound => "create it, or name another file",
-                io::ErrorKind::IsADirectory => "name a file in it",
-                _ => "fix or remove it",
-            },
+            Self::Unreadable { help, .. } => help,
             Self::Missing { .. } => {
                 "write one: `tagkeeper init` prints a starter policy; an empty file is valid and names no workload"
             }

@@ -11,9 +11,12 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Finding, Problem, Refused, Severity, Source, Span};
+use super::diagnostic::{Finding, Problem, Refused, Severity, Source, Span, printable};
 use super::lint::CheckedPolicy;
 use super::{Settings, examine};
+
+/// Symlinks that are followed to say where they lead: as many as Linux follows.
+const MOST_LINKS: usize = 40;
 
 /// Where the policy files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,15 +117,11 @@ fn keep_problem<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> O
 /// The drop-ins of a directory by name: `*.toml`, no dot files. A directory that does not exist has
 /// none.
 fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> {
-    let unreadable = |error| Problem::Unreadable {
-        path: dir.to_owned(),
-        error,
-    };
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound || is_there(dir) {
-                problems.push(unreadable(error));
+                problems.push(unreadable(dir, error));
             }
             return BTreeMap::new();
         }
@@ -138,7 +137,7 @@ fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> 
                 }
             }
             // A listing that breaks off may have hidden a mask.
-            Err(error) => problems.push(unreadable(error)),
+            Err(error) => problems.push(unreadable(dir, error)),
         }
     }
     found
@@ -153,27 +152,69 @@ fn is_there(path: &Path) -> bool {
     }
 }
 
+/// That what has this name cannot be read, and what to do about it.
+fn unreadable(path: &Path, error: io::Error) -> Problem {
+    let path = path.to_owned();
+    if let Some(missing) = missing_target(&path).filter(|_| error.kind() == io::ErrorKind::NotFound)
+    {
+        let missing = printable(&missing.to_string_lossy());
+        return Problem::Unreadable {
+            path,
+            error: io::Error::other(format!(
+                "it is a symlink that leads nowhere, to '{missing}'"
+            )),
+            help: format!("create '{missing}', or remove the symlink"),
+        };
+    }
+    let help = match error.kind() {
+        // The mode of a device is not for a policy to change.
+        io::ErrorKind::PermissionDenied
+            if fs::metadata(&path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) =>
+        {
+            "run as a user that may read it, or name a file"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "run as a user that may read it, or make it readable for all (chmod a+rX)"
+        }
+        io::ErrorKind::NotFound => "create it, or name another file",
+        io::ErrorKind::IsADirectory => "name a file in it",
+        _ => "fix or remove it",
+    };
+    Problem::Unreadable {
+        path,
+        error,
+        help: help.to_owned(),
+    }
+}
+
+/// What the last of the symlinks leads to that begin with this name; none if it is no symlink.
+fn missing_target(path: &Path) -> Option<PathBuf> {
+    let mut target = None;
+    for _ in 0..MOST_LINKS {
+        let link = target.as_deref().unwrap_or(path);
+        let Ok(next) = fs::read_link(link) else {
+            break;
+        };
+        target = Some(link.parent().unwrap_or(link).join(next));
+    }
+    target
+}
+
 /// Reads a file that nobody named: a regular one, or `/dev/null`, which masks. A pipe under that
 /// name would hang the pass for ever.
 fn read_found(path: &Path) -> Result<Source, Problem> {
-    let unreadable = |error| Problem::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
-    let kind = fs::metadata(path).map_err(unreadable)?.file_type();
+    let kind = fs::metadata(path)
+        .map_err(|error| unreadable(path, error))?
+        .file_type();
     if !kind.is_file() && !fs::canonicalize(path).is_ok_and(|real| real == Path::new("/dev/null")) {
-        return Err(unreadable(io::Error::other(
-            "it is neither a file nor a symlink to /dev/null",
-        )));
+        let error = io::Error::other("it is neither a file nor a symlink to /dev/null");
+        return Err(unreadable(path, error));
     }
     read(path)
 }
 
 fn read(path: &Path) -> Result<Source, Problem> {
-    let bytes = fs::read(path).map_err(|error| Problem::Unreadable {
-        path: path.to_owned(),
-        error,
-    })?;
+    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
     decode(path.to_string_lossy().into_owned(), bytes)
 }
 

@@ -254,6 +254,40 @@ fn what_cannot_be_read_refuses_the_policy() {
     }
 }
 
+/// Who reads "no such file" looks at the name, and sees that it is there.
+#[test]
+fn a_symlink_that_leads_nowhere_is_called_so() {
+    let host = Host::new();
+    let missing = host.roots.file.with_file_name("missing");
+    write(&host.roots.file, "");
+    let named = host.roots.file.with_file_name("named");
+    symlink(&missing, &named).unwrap();
+    symlink(&missing, host.dropin("a.toml")).unwrap();
+    symlink("../missing", host.dropin("b.toml")).unwrap();
+    symlink("a.toml", host.dropin("c.toml")).unwrap();
+    let through = host.roots.dropin_dir.join("../missing");
+    let found = host.load().unwrap_err().problems;
+    let alone = load_file(&named).unwrap_err().problems;
+    for (problem, link, target) in [
+        (&found[0], host.dropin("a.toml"), &missing),
+        (&found[1], host.dropin("b.toml"), &through),
+        (&found[2], host.dropin("c.toml"), &missing),
+        (&alone[0], named, &missing),
+    ] {
+        let (link, target) = (link.display(), target.display());
+        assert_eq!(
+            problem.message(),
+            format!("failed to read '{link}': it is a symlink that leads nowhere, to '{target}'")
+        );
+        assert_eq!(
+            problem.help(),
+            format!("create '{target}', or remove the symlink")
+        );
+    }
+    let absent = load_file(&missing).unwrap_err().problems;
+    assert_eq!(absent[0].help(), "create it, or name another file");
+}
+
 #[test]
 fn text_that_is_not_utf_8_is_refused_with_the_place() {
     let host = Host::new();
