@@ -14,6 +14,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use tagkeeper_core::model::{Version, WorkloadName};
 
+use crate::policy_file;
+
 /// What `--help` teaches besides the options. Lines of at most 80 columns, so that no terminal
 /// breaks them.
 const AFTER_HELP: &str = "\
@@ -230,8 +232,18 @@ fn version_parser() -> impl TypedValueParser<Value = Version> {
 }
 
 fn socket_parser() -> impl TypedValueParser<Value = PathBuf> {
-    NonEmptyStringValueParser::new()
-        .map(|text| PathBuf::from(text.strip_prefix("unix://").unwrap_or(&text)))
+    NonEmptyStringValueParser::new().try_map(|text| {
+        if policy_file::is_elsewhere(&text) {
+            return Err(format!(
+                "it {}; write a path, /run/docker.sock",
+                policy_file::ELSEWHERE
+            ));
+        }
+        match text.strip_prefix("unix://").unwrap_or(&text) {
+            "" => Err("it names no path; write one, unix:///run/docker.sock".to_owned()),
+            path => Ok(PathBuf::from(path)),
+        }
+    })
 }
 
 fn timeout_parser(text: &str) -> Result<Duration, String> {
@@ -535,6 +547,33 @@ mod tests {
         }
         let empty = Cli::try_parse_from(["tagkeeper", "rollback", ""]).unwrap_err();
         assert_eq!(empty.exit_code(), 2);
+    }
+
+    /// As the policy's `[engine] socket` is refused, and not by asking whether an engine runs.
+    #[test]
+    fn a_socket_that_is_not_unix_is_wrong_usage() {
+        for (socket, said) in [
+            (
+                "tcp://10.0.0.1:2375",
+                "is not a unix socket, and tagkeeper uses no other",
+            ),
+            (
+                "ssh://host",
+                "is not a unix socket, and tagkeeper uses no other",
+            ),
+            ("unix://", "it names no path"),
+        ] {
+            for line in [
+                format!("tagkeeper --socket {socket} plan"),
+                format!("tagkeeper plan --socket={socket}"),
+                format!("tagkeeper init --socket {socket}"),
+            ] {
+                let refused = parse(&line).unwrap_err();
+                assert_eq!(refused.exit_code(), 2, "{line}");
+                let refused = refused.to_string();
+                assert!(refused.contains(said), "{line}: {refused}");
+            }
+        }
     }
 
     #[test]

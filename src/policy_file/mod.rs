@@ -32,7 +32,7 @@ pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
 pub use lint::{CheckedPolicy, of_engine};
 pub use value::socket_path;
-pub(crate) use value::{is_name, key_name, quoted};
+pub(crate) use value::{ELSEWHERE, is_elsewhere, is_name, key_name, quoted};
 
 use diagnostic::Findings;
 use merged::Merged;

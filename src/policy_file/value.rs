@@ -381,15 +381,25 @@ pub fn socket_path(address: &str) -> Option<PathBuf> {
     (path.starts_with('/') && !path.contains('\0')).then(|| PathBuf::from(path))
 }
 
+/// What is said of an address that [`is_elsewhere`].
+pub(crate) const ELSEWHERE: &str = "is not a unix socket, and tagkeeper uses no other";
+
+/// Whether an address leads to anything but a unix socket: `tcp://` or `ssh://`.
+pub(crate) fn is_elsewhere(address: &str) -> bool {
+    let scheme = address.split_once("://");
+    scheme.is_some_and(|(scheme, _)| scheme != "unix")
+}
+
 /// The engine's socket.
 pub(super) fn socket(input: &Input) -> Result<PathBuf, Fault> {
     let help = "write the absolute path of a unix socket, \"/run/docker.sock\"";
     let text = text(input, "a path", help)?;
-    socket_path(text).ok_or_else(|| match text.split_once("://") {
-        Some((scheme, _)) if scheme != "unix" => {
-            input.fault("is not a unix socket, and tagkeeper uses no other", help)
+    socket_path(text).ok_or_else(|| {
+        if is_elsewhere(text) {
+            input.fault(ELSEWHERE, help)
+        } else {
+            input.fault("is not an absolute path", help)
         }
-        _ => input.fault("is not an absolute path", help),
     })
 }
 
