@@ -147,7 +147,7 @@ impl Docker {
     }
 
     /// An engine that answers, and not what is understood, may be older or newer than what is known
-    /// here: both are named.
+    /// here: both are named, unless the engine says that it is neither.
     fn with_versions(&mut self, error: anyhow::Error) -> anyhow::Error {
         let refused = error.downcast_ref::<Refused>();
         let odd = refused.map_or(error.is::<Unread>(), |refused| {
@@ -162,6 +162,7 @@ impl Docker {
             .ok()
             .and_then(|told| told.version.zip(told.api_version));
         match told {
+            Some((_, api)) if is_known_api(&api) => error,
             Some((version, api)) => error.context(format!(
                 "{known}, and this engine is version {} with API {}",
                 clean(version),
@@ -172,6 +173,17 @@ impl Docker {
             )),
         }
     }
+}
+
+/// Whether a version of the API is one that this is made for.
+fn is_known_api(api: &str) -> bool {
+    let number = |version: &str| {
+        let (major, minor) = version.split_once('.')?;
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    };
+    let known = number(OLDEST_API)..=number(NEWEST_API);
+    let api = number(api);
+    api.is_some() && known.contains(&api)
 }
 
 impl Calls {
@@ -501,6 +513,23 @@ mod tests {
         );
         assert_eq!(json["Image"], "sha256:aa");
         assert_eq!(json["HostConfig"]["NetworkMode"], "none");
+    }
+
+    #[test]
+    fn versions_of_the_api_are_compared_as_numbers() {
+        for (api, is_known) in [
+            ("1.40", false),
+            (OLDEST_API, true),
+            ("1.45", true),
+            (NEWEST_API, true),
+            ("1.52", false),
+            ("1.9", false),
+            ("2.0", false),
+            ("1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_known_api(api), is_known, "{api}");
+        }
     }
 
     #[test]

@@ -54,12 +54,19 @@ const SLOW: fn(&Host) = |host| {
 };
 const OF_THE_FUTURE: fn(&Host) = |host| {
     let refusal = "client version 1.24 is too old. Minimum supported API version is 1.99";
-    host.engine()
-        .fail(Route::ListImages, Fault::Status(400, refusal));
+    let mut engine = host.engine();
+    engine.fail(Route::ListImages, Fault::Status(400, refusal));
+    let version = Fault::Body(r#"{"Version": "99.0.1", "ApiVersion": "1.99"}"#);
+    engine.fail(Route::Version, version);
 };
 const A_PROXY: fn(&Host) = |host| {
     let page = Fault::Body("<html>");
     host.engine().fail(Route::ListContainers, page);
+};
+const MUTE: fn(&Host) = |host| {
+    A_PROXY(host);
+    let error = Fault::Status(404, "page not found");
+    host.engine().fail(Route::Version, error);
 };
 const SICK: fn(&Host) = |host| {
     let error = Fault::Status(500, "input/output error");
@@ -86,7 +93,7 @@ const ENGINE_CASES: &[Case] = &[
         69,
         &[
             "API from 1.41 to 1.51",
-            "this engine is version 20.10.24 with API 1.41",
+            "this engine is version 99.0.1 with API 1.99",
             "failed to list the images at '",
             "too old",
         ],
@@ -97,8 +104,17 @@ const ENGINE_CASES: &[Case] = &[
         &["status"],
         69,
         &[
-            "API from 1.41 to 1.51",
-            "version 20.10.24",
+            "error: failed to list the containers at '",
+            "its answer cannot be read",
+        ],
+    ),
+    (
+        "not understood, and no version",
+        MUTE,
+        &["status"],
+        69,
+        &[
+            "API from 1.41 to 1.51, and this engine does not tell its version",
             "failed to list the containers at '",
             "its answer cannot be read",
         ],
