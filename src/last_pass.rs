@@ -89,7 +89,7 @@ pub(crate) fn write(state_dir: &Path, pass: LastPass) -> anyhow::Result<()> {
     let mut passes = read_all(&path);
     passes.insert(key(state_dir), pass);
     let text = serde_json::to_string(&passes).context("failed to write JSON")?;
-    crate::textfile::write(&path, &text)
+    crate::textfile::write(&path, &text, "remove it")
         .with_context(|| format!("failed to note the pass in '{}'", path.display()))
 }
 

@@ -22,10 +22,10 @@ const LONGEST: u64 = 4 << 20;
 ///
 /// # Errors
 /// Also where anything but a regular file has the name: a device or a pipe belongs to somebody
-/// else, and so does what is behind a link.
-pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
+/// else, and so does what is behind a link. `remedy` is what to do about it, for people.
+pub(crate) fn write(path: &Path, text: &str, remedy: &str) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(meta) if !meta.is_file() => return Err(not_a_file(&meta)),
+        Ok(meta) if !meta.is_file() => return Err(not_a_file(&meta, remedy)),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
@@ -52,7 +52,7 @@ pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
-fn not_a_file(meta: &fs::Metadata) -> io::Error {
+fn not_a_file(meta: &fs::Metadata, remedy: &str) -> io::Error {
     let kind = meta.file_type();
     let found = if kind.is_symlink() {
         "a symbolic link"
@@ -67,9 +67,7 @@ fn not_a_file(meta: &fs::Metadata) -> io::Error {
     };
     io::Error::new(
         io::ErrorKind::InvalidInput,
-        format!(
-            "it is {found}, not a regular file; remove it, or name another file in [metrics] textfile"
-        ),
+        format!("it is {found}, not a regular file; {remedy}"),
     )
 }
 
@@ -110,13 +108,15 @@ fn open_unfollowed(path: &Path) -> io::Result<File> {
 mod tests {
     use super::*;
 
+    const REMEDY: &str = "remove it";
+
     #[test]
     fn it_is_replaced_whole_and_everybody_may_read_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("t.prom");
         fs::write(beside(&path), "half of what a killed pass wro").unwrap();
         for text in ["first\n", "2\n"] {
-            write(&path, text).unwrap();
+            write(&path, text, REMEDY).unwrap();
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
             let mode = fs::metadata(&path).unwrap().permissions().mode();
             assert_eq!(mode & 0o7777, MODE);
@@ -131,10 +131,10 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_the_old_one() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(write(&dir.path().join("no/t.prom"), "x").is_err());
+        assert!(write(&dir.path().join("no/t.prom"), "x", REMEDY).is_err());
         let path = dir.path().join("t.prom");
         fs::create_dir(&path).unwrap();
-        assert!(write(&path, "x").is_err());
+        assert!(write(&path, "x", REMEDY).is_err());
         assert!(path.is_dir() && !beside(&path).exists());
     }
 
@@ -146,11 +146,12 @@ mod tests {
         for link in [&path, &beside(&path)] {
             std::os::unix::fs::symlink(&victim, link).unwrap();
         }
-        let refused = write(&path, "x").unwrap_err().to_string();
-        assert!(refused.contains("a symbolic link"), "{refused}");
+        let refused = write(&path, "x", REMEDY).unwrap_err().to_string();
+        let said = "it is a symbolic link, not a regular file; remove it";
+        assert_eq!(refused, said);
         assert_eq!(read_value(&path, "m"), None, "nor read through");
         fs::remove_file(&path).unwrap();
-        write(&path, "x").unwrap();
+        write(&path, "x", REMEDY).unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "m 1\n");
         assert_eq!(fs::read_to_string(&path).unwrap(), "x");
         assert!(!path.is_symlink());

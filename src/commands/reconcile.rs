@@ -200,7 +200,8 @@ fn write_metrics(
         counters: began.map_or(&BTreeMap::new(), |began| &began.counters),
         plan: ended.ok().map(|(plan, _)| plan),
     });
-    let written = textfile::write(path, &text)
+    let remedy = "remove it, or name another file in [metrics] textfile";
+    let written = textfile::write(path, &text, remedy)
         .with_context(|| format!("failed to write the metrics to '{}'", path.display()));
     if let Err(error) = written {
         report::log::log_warning(None, &format!("{error:#}"));

@@ -303,7 +303,7 @@ fn a_textfile_that_is_no_file_is_left_alone_and_said() {
             }
             let pass = host.pass_at(1_000).expect_code(code);
             let warning = format!(
-                "failed to write the metrics to '{}': it is {kind}, not a regular file",
+                "failed to write the metrics to '{}': it is {kind}, not a regular file; remove it, or name another file in [metrics] textfile",
                 textfile(&host).display()
             );
             assert!(pass.stderr.contains(&warning), "{}", pass.stderr);

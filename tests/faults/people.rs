@@ -610,6 +610,18 @@ fn status_says_when_the_last_pass_ended_and_how() {
     assert!(screen.contains(rest) && !screen.contains('^'), "{screen}");
 }
 
+/// The file has one place: only the metrics file has another name to give it.
+#[test]
+fn what_is_in_the_way_of_the_last_pass_is_to_be_removed() {
+    let host = soaking(POLICY);
+    let runtime = host.path("run");
+    std::fs::create_dir_all(runtime.join("last-pass.json")).expect("writable");
+    let mut command = host.command_on(&host.path("docker.sock"), 10, &["reconcile"]);
+    let pass = crate::host::finish(command.env("RUNTIME_DIRECTORY", &runtime)).expect_code(0);
+    let said = "last-pass.json': it is a directory, not a regular file; remove it\n";
+    assert!(pass.stderr.ends_with(said), "{}", pass.stderr);
+}
+
 /// With the engine away, an operator still wants to know since when, and whether passes go on.
 #[test]
 fn status_says_when_the_last_pass_ended_also_without_the_engine() {
