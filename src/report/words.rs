@@ -7,7 +7,7 @@
 use tagkeeper_core::model::{
     ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil,
     Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose, Verdict,
-    Version, Waits, WhyDropped,
+    Version, Waits, WhyDropped, WorkloadName,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget};
 use unicode_width::UnicodeWidthChar;
@@ -334,18 +334,31 @@ fn no_changes(by: &HeldBy) -> String {
     format!("{}; no changes are made", held(by))
 }
 
-fn rejected_serves(version: &Version, by_policy: bool) -> String {
+/// What to type to lift a rejection. A version may be from the label of an image, which can say
+/// anything; a shell takes it for one word.
+pub(crate) fn accept_command(workload: &WorkloadName, version: &Version) -> String {
+    let version = version.as_str();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-+:@/=,".contains(c);
+    let typed = if version.chars().all(is_plain) {
+        version.to_owned()
+    } else {
+        format!("'{}'", version.replace('\'', r"'\''"))
+    };
+    format!("tagkeeper accept {workload} {typed}")
+}
+
+fn rejected_serves(workload: &WorkloadName, version: &Version, by_policy: bool) -> String {
     let lift = if by_policy {
         "the policy's [reject] names it".to_owned()
     } else {
-        format!("`tagkeeper accept` allows {version} again")
+        format!("`{}` allows it again", accept_command(workload, version))
     };
     format!("{version} is running although it is rejected; {lift}")
 }
 
-/// What a person should know of a workload.
+/// What a person should know of this workload.
 #[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
-pub fn note(note: &Note) -> String {
+pub fn note(workload: &WorkloadName, note: &Note) -> String {
     let runs = |(container, version): &(String, Version)| format!("{container} runs {version}");
     match note {
         Note::Held(by) => no_changes(by),
@@ -375,7 +388,9 @@ pub fn note(note: &Note) -> String {
         Note::NamelessContainer { container } => format!(
             "the engine lists container {container:.12} without a name; nothing is decided until it has one"
         ),
-        Note::RejectedServes { version, by_policy } => rejected_serves(version, *by_policy),
+        Note::RejectedServes { version, by_policy } => {
+            rejected_serves(workload, version, *by_policy)
+        }
         Note::HeadNamedByPolicy { version } => format!(
             "the policy's [reject] names {version}, which is proven: it stays latest until a rollback"
         ),
@@ -575,7 +590,7 @@ pub fn event(event: &Event) -> Option<String> {
         }
         EventKind::RejectedServes {
             version, by_policy, ..
-        } => rejected_serves(version, *by_policy),
+        } => rejected_serves(&event.workload, version, *by_policy),
         EventKind::Done { action, detail } => return done(action, detail),
         EventKind::Dropped { action, why } => {
             format!("did not {}: {}", self::action(action), why_dropped(why))
@@ -860,6 +875,19 @@ mod tests {
             ("yesterday", None),
         ] {
             assert_eq!(ago(at, now).as_deref(), said, "{at}");
+        }
+    }
+
+    #[test]
+    fn the_command_that_accepts_a_version_can_be_typed() {
+        let app = WorkloadName::new("app");
+        for (version, typed) in [
+            ("v1.2-3_b+x", "v1.2-3_b+x"),
+            ("v1;reboot", "'v1;reboot'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            let command = accept_command(&app, &Version::new(version));
+            assert_eq!(command, format!("tagkeeper accept app {typed}"));
         }
     }
 

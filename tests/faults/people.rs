@@ -610,6 +610,26 @@ fn status_says_when_the_last_pass_ended_and_how() {
     assert!(screen.contains(rest) && !screen.contains('^'), "{screen}");
 }
 
+#[test]
+fn what_allows_a_rejected_version_again_can_be_typed() {
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    let said = "v2 is running although it is rejected; `tagkeeper accept app v2` allows it again";
+    let pass = host.pass_at(1_060).expect_code(0);
+    assert_eq!(pass.stderr, format!("warning: app: {said}\n"));
+    for args in [
+        &["status", "app"][..],
+        &["plan"],
+        &["status", "--format", "json"],
+    ] {
+        let text = host.run_at(1_070, args).expect_code(0).stdout;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains(said), "{args:?}: {text}");
+    }
+    host.run_at(1_080, &["accept", "app", "v2"]).expect_code(0);
+}
+
 /// The file has one place: only the metrics file has another name to give it.
 #[test]
 fn what_is_in_the_way_of_the_last_pass_is_to_be_removed() {

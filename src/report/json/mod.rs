@@ -170,13 +170,17 @@ fn document<'a>(
         note: joined(&preface.notes),
         last_pass: None,
         workloads: workloads
-            .map(|(name, plan)| (name.as_str(), workload(plan, rounds_of(name, plan))))
+            .map(|(name, plan)| (name.as_str(), workload(name, plan, rounds_of(name, plan))))
             .collect(),
         departed: BTreeMap::new(),
     }
 }
 
-fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<'a> {
+fn workload<'a>(
+    name: &WorkloadName,
+    plan: &'a WorkloadPlan,
+    rounds: Option<Rounds<'a>>,
+) -> Workload<'a> {
     let (actions, held_actions, then) = match rounds {
         Some(rounds) => (
             Some(rounds.actions),
@@ -185,7 +189,11 @@ fn workload<'a>(plan: &'a WorkloadPlan, rounds: Option<Rounds<'a>>) -> Workload<
         ),
         None => (None, None, None),
     };
-    let notes: Vec<String> = plan.notes.iter().map(words::note).collect();
+    let notes: Vec<String> = plan
+        .notes
+        .iter()
+        .map(|note| words::note(name, note))
+        .collect();
     let hold_reason = match &plan.held {
         Some(model::HeldBy::Section { reason, .. }) => reason.as_deref(),
         Some(model::HeldBy::Workload) | None => None,

@@ -37,7 +37,7 @@ pub(super) fn workload(
         .notes
         .iter()
         .filter(|note| !matches!(note, Note::NothingRuns));
-    out.extend(notes.map(|note| page.paragraph(lead(), 8, words::note(note))));
+    out.extend(notes.map(|note| page.paragraph(lead(), 8, words::note(name, note))));
     let rounds = rounds(name, plan, later);
     if rounds.is_empty() && plan.held.is_none() {
         out.push_str("  nothing to do\n");

@@ -82,10 +82,9 @@ fn past(report: &ImageReport, preface: &Preface) -> Vec<(&'static str, Tone, Str
     }
     if let Some(rejected) = &report.rejected {
         let words = format!(
-            "{}; `tagkeeper accept {} {}` allows it again",
+            "{}; `{}` allows it again",
             preface.when(&rejected.at),
-            report.workload,
-            rejected.version
+            words::accept_command(&report.workload, &rejected.version)
         );
         told.push(("rejected", Tone::Bad, words));
     }

@@ -109,8 +109,9 @@ pub fn explain(reports: &[&ImageReport], preface: &Preface, page: Page) -> Strin
 pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Page) -> String {
     let rejected = &preview.rejected;
     let said = format!(
-        " {rejected} ({}) will be rejected, and not promoted again until `tagkeeper accept {name} {rejected}`.",
-        preview.image.short()
+        " {rejected} ({}) will be rejected, and not promoted again until `{}`.",
+        preview.image.short(),
+        words::accept_command(name, rejected)
     );
     let title = Text::default()
         .and(Tone::Strong, format!("{name}:"))
@@ -160,7 +161,10 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack, page: Page) -> String
     let mut out = page.paragraph(
         "",
         0,
-        format!("{name}: {rejected} is rejected; {latest}{rest}. To undo: tagkeeper accept {name} {rejected}"),
+        format!(
+            "{name}: {rejected} is rejected; {latest}{rest}. To undo: {}",
+            words::accept_command(name, rejected)
+        ),
     );
     let running = done.keeps_running.iter();
     out.extend(running.map(|container| keeps_running(container, rejected, page)));

@@ -60,7 +60,9 @@ impl Block<'_> {
             None => out.push_str(&self.field("pending", "nothing")),
         }
         let notes = plan.notes.iter().filter(|note| !self.is_left_out(note));
-        out.extend(notes.map(|note| self.toned_field(Tone::Warning, "note", words::note(note))));
+        out.extend(
+            notes.map(|note| self.toned_field(Tone::Warning, "note", words::note(self.name, note))),
+        );
         let failures = plan.failures.iter();
         out.extend(failures.map(|failed| {
             let (tone, label) = match failed.outcome {
@@ -241,10 +243,10 @@ impl Block<'_> {
     fn rejected(&self, image: &ImageId, rejected: &Rejected) -> String {
         let version = &rejected.version;
         let said = format!(
-            "{} at {}; `tagkeeper accept {} {version}` allows it again",
+            "{} at {}; `{}` allows it again",
             called(version, image),
             self.preface.when(&rejected.at),
-            self.name
+            words::accept_command(self.name, version)
         );
         self.toned_field(Tone::Bad, "rejected", said)
     }
