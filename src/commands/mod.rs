@@ -142,7 +142,8 @@ fn known_workload<'n>(
     mut known: impl Iterator<Item = &'n WorkloadName> + Clone,
     name: &WorkloadName,
 ) -> Result<WorkloadName, CommandError> {
-    let names: Vec<_> = known.clone().map(WorkloadName::as_str).collect();
+    // Policy and state may both have it.
+    let names: BTreeSet<&str> = known.clone().map(WorkloadName::as_str).collect();
     known
         .find(|workload| *workload == name)
         .cloned()
@@ -150,7 +151,10 @@ fn known_workload<'n>(
             let hint = match closest(name.as_str(), names.iter().copied()) {
                 Some(meant) => format!("did you mean '{meant}'?"),
                 None if names.is_empty() => "the policy has no workload".to_owned(),
-                None => format!("the policy has {}", names.join(", ")),
+                None => {
+                    let names: Vec<&str> = names.into_iter().collect();
+                    format!("the policy has {}", names.join(", "))
+                }
             };
             CommandError::new(
                 Exit::Usage,

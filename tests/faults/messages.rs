@@ -255,6 +255,16 @@ const STATE_CASES: &[Case] = &[
     ),
 ];
 
+/// Policy and state both know the workload; it is one all the same.
+#[test]
+fn of_a_workload_that_is_not_there() {
+    let stderr = promoted()
+        .run_at(700, &["accept", "telemetry", "v1"])
+        .expect_code(2)
+        .stderr;
+    assert!(stderr.ends_with(": the policy has app\n"), "{stderr}");
+}
+
 /// What the policy rejects is lifted in the policy.
 #[test]
 fn of_what_the_policy_rejects() {
