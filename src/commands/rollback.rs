@@ -17,6 +17,7 @@ use crate::exit::Exit;
 use crate::policy_file::Settings;
 use crate::reconcile::{self, Pass, PassError, ReadyAnswers, RollbackPreview, Timekeeper};
 use crate::report;
+use crate::store::StateDir;
 
 /// How a rollback is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -130,17 +131,31 @@ fn roll_back(
         ready: ReadyAnswers::new(&mut ask),
     };
     let ended = reconcile::roll_back(&mut pass, &state, &name, how.target(), agreed);
+    let ended = ended.map_err(|error| match error {
+        PassError::Broken(error) => broken(&dir, &state, error),
+        unobserved @ PassError::Unobserved(_) => error_of_pass(unobserved),
+    });
     drop(lock);
     sink.run_hooks(&dir, clocks);
-    let done = ended
-        .map_err(error_of_pass)?
-        .map_err(|refusal| refused(&refusal, how))?;
+    let done = ended?.map_err(|refusal| refused(&refusal, how))?;
     let page = terminal::page(options, &std::io::stdout());
     print(&report::text::rolled_back(&name, &done, page))?;
     Ok(if done.is_as_meant && done.failed_actions == 0 {
         Exit::Done
     } else {
         Exit::Failed
+    })
+}
+
+/// That it could not be done; and where the state on the disk is what it was, that nothing was
+/// changed. It is saved before anything else is done.
+fn broken(dir: &StateDir, before: &State, error: impl Into<anyhow::Error>) -> CommandError {
+    let is_unchanged = load_or_fresh(dir, None).is_ok_and(|now| now == *before);
+    let error = error.into();
+    CommandError::failed(if is_unchanged {
+        error.context("nothing was changed")
+    } else {
+        error
     })
 }
 
@@ -183,10 +198,11 @@ pub(super) fn accept(
     // The lineage first: killed in between, the rejection still stands.
     if accepted.workloads != state.workloads {
         accepted.clock = Timekeeper::new(state.clock, clocks).now().clock;
-        lock.save(&accepted).map_err(CommandError::failed)?;
+        lock.save(&accepted)
+            .map_err(|error| broken(&dir, &state, error))?;
     }
     lock.save_rejected(&accepted.rejected)
-        .map_err(CommandError::failed)?;
+        .map_err(|error| broken(&dir, &state, error))?;
     let said = said_of_accepted(&settings.policy, &state, &accepted, &name, version);
     print(&format!("{name}: {said}\n"))?;
     Ok(Exit::Done)

@@ -13,7 +13,7 @@ use crate::executable;
 use crate::fake::Fault;
 use crate::host::{Host, Outcome, finish};
 use crate::requests::Route;
-use crate::scene::{POLICY, impatient, upgrade};
+use crate::scene::{POLICY, impatient, promoted, upgrade};
 
 /// A failure: how it comes about, what is run, the exit code, and what must be said of it.
 type Case<'a> = (&'a str, fn(&Host), &'a [&'a str], i32, &'a [&'a str]);
@@ -285,6 +285,39 @@ fn of_the_state() {
         "nothing was done, try again when it has ended",
     ];
     assert_said("lock", &host.run_at(0, &["reconcile"]), 75, &said);
+}
+
+/// The rejection is saved first, then the state, and only then is anything done.
+#[test]
+fn of_a_state_that_cannot_be_saved() {
+    const NOTHING_CHANGED: &str = "error: nothing was changed: failed to write '";
+    let spoil = |host: &Host, file: &str| {
+        let spare = host.path(&format!("state/{file}.spare"));
+        fs::remove_file(&spare).expect("ours");
+        fs::create_dir(&spare).expect("writable");
+    };
+    let rollback = &["rollback", "app", "--yes"];
+    let host = promoted();
+    spoil(&host, "rejected.json");
+    let (state, names) = (host.state_bytes(), host.names());
+    let outcome = host.run_at(1_000, rollback);
+    let said = [NOTHING_CHANGED, "rejected.json.spare'"];
+    assert_said("rejections", &outcome, 1, &said);
+    assert_eq!((host.state_bytes(), host.names()), (state, names));
+
+    let host = promoted();
+    spoil(&host, "state.json");
+    let outcome = host.run_at(1_000, rollback);
+    let said = ["error: failed to write '", "state.json.spare'"];
+    assert_said("state", &outcome, 1, &said);
+    assert!(host.path("state/rejected.json").exists(), "it stays");
+
+    let host = promoted();
+    host.run_at(1_000, rollback).expect_code(0);
+    spoil(&host, "state.json");
+    spoil(&host, "rejected.json");
+    let outcome = host.run_at(1_100, &["accept", "app", "v2"]);
+    assert_said("accept", &outcome, 1, &[NOTHING_CHANGED]);
 }
 
 const TYPO: fn(&Host) = |host| host.set_policy(&format!("{POLICY}sok = \"1m\"\n"));
