@@ -301,7 +301,8 @@ pub struct StatusArgs {
 /// Options of `explain`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct ExplainArgs {
-    /// [WORKLOAD] IMAGE: a name of the image, its version, or the beginning of its id.
+    /// [WORKLOAD] IMAGE: a name of the image, its version, or the beginning of its id (four
+    /// digits or more).
     #[arg(value_name = "[WORKLOAD] IMAGE", num_args = 1..=2, required = true, value_parser = NonEmptyStringValueParser::new())]
     words: Vec<String>,
     #[command(flatten)]

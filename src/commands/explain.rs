@@ -75,7 +75,7 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
     };
     let is_version =
         |report: &&ImageReport| report.version.as_str() == asked || has_tag(report, asked);
-    let digits = asked.strip_prefix("sha256:").unwrap_or(asked);
+    let digits = id_digits(asked);
     let begins = |report: &&ImageReport| {
         let id = report.image.to_string();
         digits.len() >= ID_DIGITS_MIN
@@ -95,6 +95,10 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
         }
     }
     Err(unknown(reports, asked))
+}
+
+fn id_digits(asked: &str) -> &str {
+    asked.strip_prefix("sha256:").unwrap_or(asked)
 }
 
 fn names_of(report: &ImageReport) -> impl Iterator<Item = &Reference> {
@@ -150,11 +154,20 @@ fn unknown(reports: &[ImageReport], asked: &str) -> String {
     let mut near: Vec<(usize, &str)> = known
         .iter()
         .map(|known| (strsim::damerau_levenshtein(known, asked), known.as_str()))
-        .filter(|(distance, _)| *distance <= 2)
+        // What has nothing in common with it is not what was meant.
+        .filter(|(distance, known)| *distance <= 2 && *distance < known.len().max(asked.len()))
         .collect();
     near.sort_unstable();
+    let digits = id_digits(asked);
+    let is_short_id = (1..ID_DIGITS_MIN).contains(&digits.len())
+        && digits
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let enough = format!("id needs {ID_DIGITS_MIN} digits or more");
     let hint = match near.first() {
+        Some((_, near)) if is_short_id => format!("did you mean '{near}'? An {enough}"),
         Some((_, near)) => format!("did you mean '{near}'?"),
+        None if is_short_id => format!("an {enough}"),
         None => "`tagkeeper status --all` lists the images of the workloads".to_owned(),
     };
     format!("nothing is known of an image '{asked}': {hint}")

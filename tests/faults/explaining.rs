@@ -194,7 +194,17 @@ fn what_is_not_known_or_not_clear_is_said() {
             "elsewhere/thing:v1",
             "nothing is known of an image 'elsewhere/thing:v1'",
         ),
-        ("abc", "nothing is known"),
+        ("abc", "image 'abc': an id needs 4 digits or more\n"),
+        (
+            "sha256:3",
+            "image 'sha256:3': an id needs 4 digits or more\n",
+        ),
+        ("3b", "image '3b': an id needs 4 digits or more\n"),
+        ("1", "did you mean 'v1'? An id needs 4 digits or more\n"),
+        (
+            "zz",
+            "image 'zz': `tagkeeper status --all` lists the images",
+        ),
     ] {
         let outcome = host.run_at(710, &["explain", asked]).expect_code(1);
         assert!(outcome.stderr.contains(said), "{asked}: {outcome:#?}");
