@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tagkeeper_core::model::{Container, Image, ImageId, LATEST, Observation, Pattern, Repository};
+use tagkeeper_core::model::{
+    Container, Image, ImageId, LATEST, Observation, Pattern, Reference, Repository,
+};
 
 use super::containers::{Containers, is_kubernetes, name_in_pod};
 use super::text::listed;
@@ -39,7 +41,7 @@ pub(super) struct Candidate<'w> {
     /// A pattern that all of their names have.
     pub(super) pattern: Option<String>,
     /// A tag of a remote that means another image from build to build, by its look.
-    pub(super) moving_tag: Option<String>,
+    pub(super) moving_tag: Option<&'w Reference>,
     /// What a person should look at.
     pub(super) unsure: Vec<String>,
 }

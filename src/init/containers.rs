@@ -6,7 +6,7 @@ use tagkeeper_core::model::{Container, Image, Observation, Pattern, Repository};
 
 use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name};
 use super::text::listed;
-use crate::policy_file::is_name;
+use crate::policy_file::{is_name, moving_tag};
 
 /// How Kubernetes names the containers that it makes on Docker:
 /// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
@@ -147,11 +147,10 @@ impl<'w> Containers<'w> {
             ));
             (name, vec![container])
         };
-        let moving_tag = remotes.iter().find_map(|remote| {
-            let mut versions = repositories.get(remote.repository)?.versions.iter();
-            let tag = versions.find(|tag| !tag.bytes().any(|b| b.is_ascii_digit()))?;
-            Some(remote.repository.with_tag(tag).to_string())
-        });
+        let mut moving_tags = remotes
+            .iter()
+            .filter_map(|remote| moving_tag(&self.seen.images, remote.repository));
+        let moving_tag = moving_tags.next();
         Candidate {
             name,
             repository,

@@ -20,6 +20,7 @@ use crate::suggest::closest;
 
 mod engine;
 
+pub(crate) use engine::moving_tag;
 pub use engine::of_engine;
 
 /// The timer's interval. A shorter soak is over when it is first looked at again.

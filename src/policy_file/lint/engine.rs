@@ -36,6 +36,21 @@ pub fn of_engine(checked: &CheckedPolicy, seen: &Observation) -> Vec<Diagnostic>
     checked.located(findings)
 }
 
+/// A tag of a remote that by its look means another image from build to build; the first of those
+/// that images have now.
+pub(crate) fn moving_tag<'s>(images: &'s [Image], remote: &Repository) -> Option<&'s Reference> {
+    let tags = images.iter().flat_map(Image::tags);
+    tags.filter(|tag| tag.repository() == remote && tag.version_tag().is_some())
+        .filter(|tag| has_no_number(tag))
+        .min()
+}
+
+/// A version has a number; `stable`, `main` and `latest` mean whatever is newest.
+fn has_no_number(reference: &Reference) -> bool {
+    let tag = reference.tag().filter(|_| !reference.is_digest());
+    tag.is_some_and(|tag| !tag.bytes().any(|b| b.is_ascii_digit()))
+}
+
 /// The engine, by what is asked of it here.
 struct View<'v> {
     checked: &'v CheckedPolicy,
@@ -253,13 +268,12 @@ impl<'v> One<'v> {
                 container.name()
             )
         } else {
-            let floating = |reference: &&Reference| {
-                // A version has a number; `stable`, `main` and `latest` mean whatever is newest.
-                let tag = reference.tag().filter(|_| !reference.is_digest());
-                tag.is_some_and(|tag| !tag.bytes().any(|b| b.is_ascii_digit()))
-            };
             let mut references = strangers().filter_map(|c| c.reference.as_ref());
-            let reference = references.find(floating)?;
+            let run = references.find(|reference| has_no_number(reference));
+            // The engine may have forgotten what a container was created from.
+            let remotes = self.workload.remotes.iter();
+            let mut kept = remotes.filter_map(|r| moving_tag(&self.view.seen.images, r));
+            let reference = run.or_else(|| kept.next())?;
             format!(
                 "'{reference}' looks like a tag that moves from build to build, and dry_runs is on"
             )
