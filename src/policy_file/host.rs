@@ -212,7 +212,9 @@ impl Host<'_> {
             }
             _ if wanted & WRITE != 0 => (
                 "write to",
-                format!("chmod g+rw '{shown}', with a group that '{user}' is in"),
+                format!(
+                    "give it a group that '{user}' is in (SocketGroup= and SocketMode=0660 in the engine's socket unit)"
+                ),
             ),
             _ if !stat.is_kept() => (
                 "read",

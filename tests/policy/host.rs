@@ -226,7 +226,8 @@ fn a_socket_that_the_service_cannot_use() {
     assert_eq!(warnings("", &strict(), &[docker]), [""; 0]);
     // The default is written nowhere, and matters as much.
     let closed = "has mode 0660: the service's user, 'tagkeeper', cannot write to it";
-    let help = "chmod g+rw '/run/docker.sock', with a group that 'tagkeeper' is in";
+    // The engine makes its socket anew at each start: a mode that was set by hand is lost.
+    let help = "give it a group that 'tagkeeper' is in (SocketGroup= and SocketMode=0660 in the engine's socket unit)";
     assert_eq!(
         warnings("", &strict(), &["/run/docker.sock socket 0660 0 0"]),
         [format!(
