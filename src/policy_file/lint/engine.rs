@@ -270,8 +270,9 @@ impl<'v> One<'v> {
         } else {
             let mut references = strangers().filter_map(|c| c.reference.as_ref());
             let run = references.find(|reference| has_no_number(reference));
-            // The engine may have forgotten what a container was created from.
-            let remotes = self.workload.remotes.iter();
+            // The engine forgets what a container was created from when the tag moves on.
+            let is_forgotten = self.view.strangers().any(|c| c.reference.is_none());
+            let remotes = self.workload.remotes.iter().filter(|_| is_forgotten);
             let mut kept = remotes.filter_map(|r| moving_tag(&self.view.seen.images, r));
             let reference = run.or_else(|| kept.next())?;
             format!(
