@@ -117,6 +117,7 @@ fn after_promotion(policy: &Policy, listed: Observation) -> (State, Observation)
         exit_code: None,
         ran_secs: None,
         interactive: false,
+        created_from: None,
     };
     let mut state = fresh();
     let mut inspected = listed.clone();

@@ -187,42 +187,49 @@ fn name_once(references: &mut Vec<Reference>) {
     }
 }
 
+/// The fields of a container's inspect that are read.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedContainer {
+    id: Option<String>,
+    image: Option<String>,
+    state: Option<InspectedState>,
+    config: Option<InspectedConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedState {
+    status: Option<String>,
+    started_at: Option<String>,
+    #[serde(default)]
+    finished_at: Loose<String>,
+    #[serde(default)]
+    exit_code: Loose<i64>,
+    health: Option<InspectedHealth>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedHealth {
+    #[serde(default)]
+    status: Loose<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedConfig {
+    open_stdin: Option<bool>,
+    #[serde(default)]
+    image: Loose<String>,
+}
+
 /// Reads the body of a container's inspect.
 ///
 /// # Errors
 /// When it is none, or does not say what the decision needs.
 pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Body {
-        id: Option<String>,
-        image: Option<String>,
-        state: Option<State>,
-        config: Option<Config>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct State {
-        status: Option<String>,
-        started_at: Option<String>,
-        #[serde(default)]
-        finished_at: Loose<String>,
-        #[serde(default)]
-        exit_code: Loose<i64>,
-        health: Option<FoundHealth>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct FoundHealth {
-        #[serde(default)]
-        status: Loose<String>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Config {
-        open_stdin: Option<bool>,
-    }
-    let body: Body = serde_json::from_slice(body)?;
+    let body: InspectedContainer = serde_json::from_slice(body)?;
     let id = body
         .id
         .filter(|id| !id.is_empty())
@@ -238,7 +245,11 @@ pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
     let image = body.image.filter(|image| !image.is_empty());
     // A health of which nothing is known is not `healthy`.
     let word = doing.health.map(|found| found.status.0.unwrap_or_default());
-    let open_stdin = body.config.and_then(|config| config.open_stdin);
+    let (open_stdin, named) = body
+        .config
+        .map_or((None, None), |config| (config.open_stdin, config.image.0));
+    let created_from =
+        named.and_then(|text| created_from(&text, image.as_deref().unwrap_or_default()));
     Ok(Inspected {
         id: ContainerId::new(id),
         image: image.map(ImageId::new),
@@ -249,6 +260,7 @@ pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
             exit_code: doing.exit_code.0,
             ran_secs,
             interactive: open_stdin.unwrap_or_default(),
+            created_from,
         },
     })
 }

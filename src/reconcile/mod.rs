@@ -149,6 +149,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         let allowed = AllowedQueries {
             ready: Some(&mut self.ready),
             disk: !record.tried_removal,
+            services: None,
         };
         let began = &record.began;
         observe::observe(

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use tagkeeper_core::model::{
     Container, ContainerId, Disk, Now, Observation, Policy, Readiness, Reading, State, WorkloadName,
 };
-use tagkeeper_core::planner::{self, Query};
+use tagkeeper_core::planner::{self, Query, Services};
 
 use super::Timekeeper;
 use crate::engine::Engine;
@@ -67,6 +67,8 @@ pub(crate) struct AllowedQueries<'q, 'a> {
     /// show later (containerd collects in its own time), and shared layers are freed with their
     /// last image, so a second look in the same pass would evict more than is needed.
     pub(crate) disk: bool,
+    /// Which services to inspect for a person.
+    pub(crate) services: Option<Services<'q>>,
 }
 
 /// Observes the engine until the decision has no more queries that may be asked.
@@ -100,7 +102,8 @@ pub(crate) fn observe<E: Engine>(
     let mut asked_ready = false;
     loop {
         observed.until = clock.now();
-        let queries = planner::queries(policy, state, &observed);
+        let services = allowed.services.take();
+        let queries = queries(policy, state, &observed, services);
         let (ready, others): (Vec<Query>, Vec<Query>) = queries
             .into_iter()
             .partition(|q| matches!(q, Query::AskReady { .. }));
@@ -140,6 +143,23 @@ pub(crate) fn observe<E: Engine>(
     }
 }
 
+/// What the decision asks, and what a person's command does, each once.
+fn queries(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+    services: Option<Services<'_>>,
+) -> Vec<Query> {
+    let mut queries = planner::queries(policy, state, observed);
+    let services = services.map(|which| planner::service_queries(policy, state, observed, which));
+    for query in services.into_iter().flatten() {
+        if !queries.contains(&query) {
+            queries.push(query);
+        }
+    }
+    queries
+}
+
 fn inspect<E: Engine>(
     engine: &mut E,
     observed: &mut Observation,
@@ -168,7 +188,8 @@ fn inspect<E: Engine>(
     Ok(())
 }
 
-/// Observes for a command that only looks. Without answers no `ready` command is run.
+/// Observes for a command that only looks. Without answers no `ready` command is run, and what runs
+/// is inspected: what is shown is not what a pass does next.
 ///
 /// # Errors
 /// The engine could not be observed.
@@ -179,7 +200,12 @@ pub fn observe_for<E: Engine>(
     now: &Now,
     ready: Option<&mut ReadyAnswers<'_>>,
 ) -> anyhow::Result<Observation> {
-    let allowed = AllowedQueries { ready, disk: true };
+    let services = ready.is_none().then_some(Services::Running);
+    let allowed = AllowedQueries {
+        ready,
+        disk: true,
+        services,
+    };
     let still = standing_at(now);
     let mut clock = Timekeeper::new(now.clock, &still);
     observe(engine, policy, state, &mut clock, now, allowed)

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use tagkeeper_core::model::{
     Action, Detail, Event, ImageId, Now, Observation, Policy, State, Version, WorkloadName,
 };
-use tagkeeper_core::planner::{self, MAX_ROUNDS, Refusal, RollbackPlan, RollbackTarget};
+use tagkeeper_core::planner::{self, MAX_ROUNDS, Refusal, RollbackPlan, RollbackTarget, Services};
 
 use super::observe::{self, AllowedQueries};
 use super::{EventSink, Pass, PassError, Record, Timekeeper};
@@ -65,8 +65,7 @@ fn prepare<E: Engine>(
     what: RollbackTarget,
 ) -> anyhow::Result<Result<Prepared, Refusal>> {
     let began = clock.now();
-    let queries = AllowedQueries::default();
-    let observed = observe::observe(engine, policy, state, clock, &began, queries)?;
+    let observed = observe::observe(engine, policy, state, clock, &began, queries(name))?;
     // Brought up to the present first: an upgrade that no pass has seen yet is what must be
     // rejected.
     let current = planner::decide(policy, state, &observed);
@@ -77,6 +76,14 @@ fn prepare<E: Engine>(
         events: current.events,
         rollback,
     }))
+}
+
+/// No `ready` command is run, but what could serve is told from shells.
+fn queries(name: &WorkloadName) -> AllowedQueries<'_, '_> {
+    AllowedQueries {
+        services: Some(Services::Of(name)),
+        ..AllowedQueries::default()
+    }
 }
 
 impl Prepared {
@@ -177,7 +184,7 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
             &rollback.state,
             &mut pass.clock,
             &began,
-            AllowedQueries::default(),
+            queries(name),
         )
         .map_err(PassError::Broken)?;
     }

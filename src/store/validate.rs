@@ -267,6 +267,7 @@ mod tests {
                 .collect(),
             dry_runs: BTreeSet::from([ContainerId::new("x")]),
             stopped: [(ContainerId::new("y"), stopped)].into(),
+            created_from: BTreeMap::new(),
             refused: [("z".to_owned(), refused)].into(),
             no_fallback: None,
         }

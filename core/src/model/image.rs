@@ -305,11 +305,25 @@ impl TryFrom<String> for Repository {
 
 /// A repository plus a tag, a digest, or both: one name of an image, as the engine lists it, or
 /// what a container was created from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Reference {
     repository: Repository,
     tag: Option<Arc<str>>,
     digest: Option<Arc<str>>,
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = NameError;
+    fn try_from(text: String) -> Result<Self, NameError> {
+        Self::parse(&text)
+    }
 }
 
 impl Reference {

@@ -221,6 +221,9 @@ pub struct Details {
     pub ran_secs: Option<u64>,
     /// Standard input is kept open: a shell, not a service.
     pub interactive: bool,
+    /// The reference it was created from, also where the list hides it because that name has moved
+    /// on; none if it is no reference.
+    pub created_from: Option<Reference>,
 }
 
 /// The engine's health check.

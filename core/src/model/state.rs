@@ -13,7 +13,8 @@ use core::ops::{Deref, DerefMut};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    Clock, ContainerId, ImageHistory, ImageId, Now, Repository, Undelivered, Version, WorkloadName,
+    Clock, ContainerId, ImageHistory, ImageId, Now, Reference, Repository, Undelivered, Version,
+    WorkloadName,
 };
 
 /// The whole memory of tagkeeper.
@@ -152,6 +153,11 @@ pub struct Memory {
     /// Stopped local containers that R2 looks at a second time before it removes them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stopped: BTreeMap<ContainerId, Stopped>,
+    /// What the local containers were created from whose name the engine's list hides, because it
+    /// has moved on; none if that was no reference (R2's exception for services that start a
+    /// version).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub created_from: BTreeMap<ContainerId, Option<Reference>>,
     /// Removals that the engine refused, by what was to be removed: a reference, an image id or a
     /// container id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -72,6 +72,43 @@ pub fn queries(policy: &Policy, state: &State, observed: &Observation) -> Vec<Qu
     open
 }
 
+/// Which containers are inspected to tell a service from a shell, besides those that [`queries`]
+/// names: a pass asks that of what may become latest alone, for an idle pass asks nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Services<'a> {
+    /// Those that run, of every workload: what a person is shown.
+    Running,
+    /// Those of one workload, in any state, and the local containers of which it is not known what
+    /// they were created from: what a person rolls back by.
+    Of(&'a WorkloadName),
+}
+
+/// The questions about services that the observation has not answered yet.
+pub fn service_queries(
+    policy: &Policy,
+    state: &State,
+    observed: &Observation,
+    which: Services<'_>,
+) -> Vec<Query> {
+    let recalled = disk::recall(policy, state, observed);
+    let inventory = ownership::assign(policy, &recalled, observed);
+    let is_asked = |name: &WorkloadName, container: &Container| match which {
+        Services::Running => container.is_running(),
+        Services::Of(workload) => name == workload,
+    };
+    let mut open = Vec::new();
+    for subject in subjects(policy, &recalled, &inventory) {
+        let memory = recalled.memory(subject.name);
+        let locals = subject.own.locals.iter().copied();
+        let untold = locals.filter(|c| !stale::is_told(subject, memory, c));
+        let services = serving::services(subject).chain(untold);
+        let asked = services.filter(|c| is_asked(subject.name, c));
+        let unknown = asked.filter(|c| serving::details(subject, c).is_none());
+        open.extend(unknown.map(|c| Query::Inspect(c.id.clone())));
+    }
+    open
+}
+
 fn of_workload(subject: Subject<'_>, known: &WorkloadState) -> Vec<Query> {
     let memory = &known.memory;
     let serving = serving::of(subject, memory);
@@ -102,8 +139,9 @@ fn of_workload(subject: Subject<'_>, known: &WorkloadState) -> Vec<Query> {
     open
 }
 
-/// The containers whose run counts, if one of them runs an image that is not proven: each must be
-/// inspected, to tell a service from a shell and one incarnation from the next.
+/// The containers whose run counts, if one of them runs an image that is not proven, or an upgrade
+/// is pending that they would take the place of: each must be inspected, to tell a service from a
+/// shell and one incarnation from the next.
 fn unproven<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -121,7 +159,8 @@ fn unproven<'a>(
             .as_ref()
             .is_some_and(|image| upgrade::is_upgradable(subject, known, image))
     };
-    if running.iter().any(is_unproven) {
+    let may_replace = serving.is_orchestrated() && known.memory.pending.is_some();
+    if may_replace || running.iter().any(is_unproven) {
         running
     } else {
         Vec::new()

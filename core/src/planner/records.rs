@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::history;
 use super::ownership::OwnedImage;
-use super::{Subject, serving, version};
+use super::{Subject, serving, stale, version};
 use crate::model::{
     Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
 };
@@ -19,11 +19,12 @@ pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> Workload
     let rolled_out = rolled_out_noted(subject, tried);
     let idle = idle_times_noted(subject, rolled_out);
     let present = forgotten(subject, idle);
-    let dry = dry_runs_noted(subject, present);
+    let mut told = dry_runs_noted(subject, present);
+    told.memory.created_from = stale::hidden_references(subject, &told.memory);
     if subject.is_held() {
-        dry
+        told
     } else {
-        lineage_cut(subject, dry, None)
+        lineage_cut(subject, told, None)
     }
 }
 

@@ -5,8 +5,10 @@ use alloc::vec::Vec;
 
 use super::ownership::OwnedImage;
 use super::promotion::has_tag;
-use super::{Subject, upgrade::Upgrade};
-use crate::model::{Container, Detail, ImageId, ImageRecord, Reason, Version, WorkloadState};
+use super::{Subject, stale, upgrade::Upgrade};
+use crate::model::{
+    Container, Detail, Image, ImageId, ImageRecord, Memory, Reason, Version, WorkloadState,
+};
 
 /// What a workload says of one of its images.
 #[derive(Clone)]
@@ -59,7 +61,8 @@ fn verdict<'a>(
             Detail::Provisional(provisional.version.clone()),
         );
     }
-    if let Some(detail) = used_by(subject, upgrade, own.place) {
+    let used = used_by(subject, upgrade, own.place);
+    if let Some(detail) = used.or_else(|| started_next(subject, memory, own.image)) {
         return (Reason::InUse, detail);
     }
     let retired = memory.retired.contains(id);
@@ -110,6 +113,21 @@ fn used_by(subject: Subject<'_>, upgrade: &Upgrade<'_>, place: usize) -> Option<
         container: first.name().into_owned(),
         state: first.state.clone(),
         others: users.count(),
+    })
+}
+
+/// The local container whose service starts a name of the image other than `latest`: it would start
+/// this one next, though the name has come to it from another image.
+fn started_next(subject: Subject<'_>, memory: &Memory, image: &Image) -> Option<Detail> {
+    let starts_it = |c: &&&Container| {
+        let name = stale::other_name(subject, memory, c);
+        name.is_some_and(|name| image.references.contains(name))
+    };
+    let local = subject.own.locals.iter().find(starts_it)?;
+    Some(Detail::UsedBy {
+        container: local.name().into_owned(),
+        state: local.state.clone(),
+        others: 0,
     })
 }
 

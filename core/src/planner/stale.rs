@@ -65,7 +65,8 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
         }
         let details = serving::details(subject, container);
         let started_at = details.map(|details| details.started_at.clone());
-        let may_go = is_obsolete(subject, memory, image)
+        let is_obsolete = is_obsolete(subject, memory, image);
+        let may_go = is_told(subject, memory, container) && is_obsolete
             || match (memory.stopped.get(&container.id), &started_at) {
                 (Some(known), Some(started_at)) if known.started_at == *started_at => {
                     found.stopped.insert(container.id.clone(), known.clone());
@@ -117,8 +118,8 @@ fn nameless_now(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ContainerId, 
         .collect()
 }
 
-/// The stopped local containers that must be inspected, because only their incarnation tells
-/// whether they were stopped all along.
+/// The local containers that must be inspected: those that are stopped, because only their
+/// incarnation tells whether they were stopped all along, and once those whose name the list hides.
 pub(super) fn to_inspect<'a, 'm>(
     subject: Subject<'a>,
     memory: &'m Memory,
@@ -128,9 +129,11 @@ pub(super) fn to_inspect<'a, 'm>(
             && !is_pending(memory, image)
             && !is_obsolete(subject, memory, image)
     };
+    let locals = subject.own.locals.iter().copied();
     outdated(subject, memory)
         .filter(is_looked_at)
         .map(|(container, _)| container)
+        .chain(locals.filter(move |c| !is_told(subject, memory, c)))
 }
 
 /// Whether the image is the pending upgrade's: while that waits for its containers, after a reboot,
@@ -156,7 +159,7 @@ fn outdated<'a, 'm>(
     let locals = subject.own.locals.iter().copied();
     locals.filter_map(move |container| {
         let (latest, image) = (latest?, container.image.as_ref()?);
-        let starts_latest = other_name(subject, container).is_none();
+        let starts_latest = other_name(subject, memory, container).is_none();
         (image != latest && starts_latest).then_some((container, image))
     })
 }
@@ -171,12 +174,46 @@ fn is_obsolete(subject: Subject<'_>, memory: &Memory, image: &ImageId) -> bool {
 
 /// The name of the local repository, other than `latest`, that a local container was created from:
 /// its service starts that name, be it a digest.
-pub(super) fn other_name<'a>(
-    subject: Subject<'_>,
-    container: &'a Container,
-) -> Option<&'a Reference> {
-    let reference = container.reference.as_ref()?;
+pub(super) fn other_name<'r>(
+    subject: Subject<'r>,
+    memory: &'r Memory,
+    container: &'r Container,
+) -> Option<&'r Reference> {
+    let hidden = || hidden_reference(subject, memory, container)?.as_ref();
+    let reference = container.reference.as_ref().or_else(hidden)?;
     let repository = &subject.policy.repository;
     let is_other = reference.repository() == repository && *reference != repository.latest();
     is_other.then_some(reference)
+}
+
+/// Whether it is known what a container was created from. The engine's list hides a name that has
+/// moved on to another image.
+pub(super) fn is_told(subject: Subject<'_>, memory: &Memory, container: &Container) -> bool {
+    container.reference.is_some() || hidden_reference(subject, memory, container).is_some()
+}
+
+/// What a container was created from whose name the list hides, as it is on record or an inspect
+/// has told it.
+fn hidden_reference<'r>(
+    subject: Subject<'r>,
+    memory: &'r Memory,
+    container: &Container,
+) -> Option<&'r Option<Reference>> {
+    let known = memory.created_from.get(&container.id);
+    let inspected = || serving::details(subject, container).map(|d| &d.created_from);
+    known.or_else(inspected)
+}
+
+/// The same of all local containers, to be written down.
+pub(super) fn hidden_references(
+    subject: Subject<'_>,
+    memory: &Memory,
+) -> BTreeMap<ContainerId, Option<Reference>> {
+    let locals = subject.own.locals.iter();
+    let hidden = locals.filter(|c| c.reference.is_none());
+    let told = |c: &&Container| {
+        let reference = hidden_reference(subject, memory, c)?;
+        Some((c.id.clone(), reference.clone()))
+    };
+    hidden.filter_map(told).collect()
 }

@@ -315,7 +315,7 @@ fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<No
     notes.extend(serving_note(subject, memory, parts.serving));
     notes.extend(latest_note(subject, memory));
     notes.extend(head_note(subject, memory));
-    notes.extend(local_tags(subject));
+    notes.extend(local_tags(subject, memory));
     notes.extend(moved_tags(subject, memory));
     notes.extend(lost_fallbacks(subject, memory));
     notes.extend(pins::notes(subject, memory));
@@ -418,11 +418,11 @@ fn head_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
     })
 }
 
-fn local_tags(subject: Subject<'_>) -> impl Iterator<Item = Note> {
+fn local_tags<'a>(subject: Subject<'a>, memory: &'a Memory) -> impl Iterator<Item = Note> + 'a {
     subject.own.locals.iter().filter_map(move |container| {
         Some(Note::LocalTag {
             container: container.name().into_owned(),
-            reference: stale::other_name(subject, container)?.clone(),
+            reference: stale::other_name(subject, memory, container)?.clone(),
         })
     })
 }

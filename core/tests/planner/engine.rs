@@ -120,6 +120,7 @@ impl Host {
             exit_code: None,
             ran_secs: None,
             interactive: false,
+            created_from: Some(name(text)),
         };
         self.details.insert(container_id, details);
     }

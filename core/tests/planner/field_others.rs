@@ -229,6 +229,27 @@ fn case_31_a_shell_alone_proves_nothing_either() {
     );
 }
 
+/// A sibling: a shell of the proven version takes nobody's place, so the upgrade that is stopped
+/// waits as it would without the shell.
+#[test]
+fn case_31_a_shell_of_what_is_proven_withdraws_no_upgrade() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(3);
+    host.run_shell("debug", "remote:v1");
+    host.exit("k8s_v2", 137);
+    host.minutes(2);
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    assert!(
+        host.known().failures.is_empty(),
+        "{:?}",
+        host.known().failures
+    );
+    host.start("k8s_v2");
+    host.minutes(11);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
 #[test]
 fn case_32_a_one_off_container_of_compose_is_no_service() {
     let mut host = Host::local_head();

@@ -527,6 +527,38 @@ fn case_49_a_service_that_starts_another_tag_keeps_its_container_and_the_name() 
     }
 }
 
+/// A sibling: a rebuild takes that tag, and the engine's list hides what the container was created
+/// from. Its service starts the rebuild next.
+#[test]
+fn case_49_a_service_that_starts_a_tag_which_moves_keeps_its_container_and_the_name() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "local:1.0.0"]);
+    host.run("telemetry", "local:1.0.0");
+    host.minutes(12);
+    host.exit("telemetry", 0);
+    host.deploy('b', "2.0.0");
+    host.minutes(13);
+    assert_eq!(host.latest(), Some('b'));
+    host.image('e', &["local:1.0.0"]);
+    host.minutes(1);
+    host.asked.clear();
+    host.minutes(3);
+    assert!(host.asked.is_empty(), "asked once: {:?}", host.asked);
+    host.later(3 * DAY_MINUTES);
+    host.minutes(3);
+    assert!(host.has_container("telemetry"));
+    assert_eq!(host.meaning("local:1.0.0"), Some('e'));
+    assert_note!(host, Note::LocalTag { .. });
+    // A container of latest is removed as ever, although that name has moved on as well.
+    host.remove_container("telemetry");
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 0);
+    host.deploy('c', "3.0.0");
+    host.minutes(13);
+    assert_eq!(host.latest(), Some('c'));
+    assert!(!host.has_container("telemetry"));
+}
+
 /// A sibling: the service starts a digest, or `latest` of one.
 #[test]
 fn case_49_a_service_that_starts_a_digest_keeps_its_container_and_image() {

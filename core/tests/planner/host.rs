@@ -9,7 +9,9 @@ use tagkeeper_core::model::{
     Readiness, Reading, Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan,
     WorkloadState,
 };
-use tagkeeper_core::planner::{Decision, Query, decide, queries, rounds};
+use tagkeeper_core::planner::{
+    Decision, Query, Services, decide, queries, rounds, service_queries,
+};
 
 use crate::engine::Applied;
 use crate::safety;
@@ -366,6 +368,17 @@ impl Host {
     pub(crate) fn observe(&mut self) -> Observation {
         let pass_ms = self.begin();
         self.observe_in(pass_ms)
+    }
+
+    /// The same with what `rollback` asks besides.
+    pub(crate) fn observe_for_rollback(&mut self) -> Observation {
+        let mut observed = self.observe();
+        let name = telemetry();
+        let services = Services::Of(&name);
+        for query in service_queries(&self.policy, &self.state, &observed, services) {
+            self.answer(&mut observed, &query);
+        }
+        observed
     }
 
     fn observe_in(&mut self, pass_ms: u64) -> Observation {

@@ -14,7 +14,7 @@ use crate::host::{Host, describe, digit, id, telemetry};
 /// What the command does first: brings the state up to the host, then decides.
 fn decided_for(host: &Host, what: RollbackTarget) -> Result<RollbackPlan, Refusal> {
     let mut copy = host.clone();
-    let observed = copy.observe();
+    let observed = copy.observe_for_rollback();
     let current = decide(&host.policy, &host.state, &observed).state;
     rollback(&host.policy, &current, &observed, &telemetry(), what)
 }
@@ -35,7 +35,7 @@ pub(crate) fn roll_back_to(host: &mut Host, what: RollbackTarget, changes: usize
     let target = plan.target.as_ref().map(|(_, image)| image);
     let mut acted = Vec::new();
     loop {
-        let observed = host.observe();
+        let observed = host.observe_for_rollback();
         let actions = rollback_actions(&host.policy, &host.state, &observed, &telemetry(), target);
         if actions.is_empty() {
             return acted;
@@ -290,6 +290,49 @@ fn rollback_of_a_pending_image_that_latest_names_puts_latest_back() {
     host.minutes(3);
     assert_eq!(roll_back(&mut host, usize::MAX), ["tag b local:latest"]);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
+/// A shell of the head does no work: it neither stands in for the service nor hides what was
+/// deployed. A pass does not inspect what is proven, a person's command does.
+#[test]
+fn a_debug_shell_of_the_head_does_not_get_the_head_rejected() {
+    let deployed: [fn(&mut Host); 2] = [
+        |host| host.create("k8s_v3", "remote:v3"),
+        |host| {
+            host.run("k8s_v3", "remote:v3");
+            host.exit("k8s_v3", 137);
+        },
+    ];
+    for deploy in deployed {
+        for shell_runs in [true, false] {
+            let mut host = Host::with_fallback();
+            host.remove_container("k8s_v2");
+            host.run_shell("debug", "remote:v2");
+            host.image('c', &["remote:v3"]);
+            deploy(&mut host);
+            if !shell_runs {
+                host.remove_container("debug");
+                host.run_shell("debug", "remote:v2");
+                host.exit("debug", 0);
+            }
+            host.minutes(2);
+            let plan = decided(&host).unwrap();
+            assert_eq!((plan.rejected.as_str(), plan.target), ("v3", None));
+        }
+    }
+}
+
+/// A sibling: a shell of what was never deployed, which its person has left.
+#[test]
+fn a_debug_shell_that_was_left_is_not_what_was_deployed_last() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 0);
+    host.image('c', &["remote:v3"]);
+    host.run_shell("debug", "remote:v3");
+    host.exit("debug", 0);
+    host.minutes(1);
+    let plan = decided(&host).unwrap();
+    assert_eq!(plan.rejected.as_str(), "v2");
 }
 
 #[test]
