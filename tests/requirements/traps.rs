@@ -295,6 +295,65 @@ fn after_a_rollback_the_local_service_starts_the_fallback() -> Result<()> {
     Ok(())
 }
 
+/// The list says what a container was created from only while that name means its image.
+#[test]
+fn a_service_that_starts_a_version_keeps_its_container_when_that_tag_moves() -> Result<()> {
+    let host = Host::new("moved-version")?;
+    host.set_policy("local_fallback = \"keep\"")?;
+    host.import("local:1.0.0", "shipped")?;
+    host.tag("local:1.0.0", "local:latest")?;
+    host.run(&host.container(), "local:1.0.0")?;
+    let now = soak(&host, START)?;
+    gives_way(&host)?;
+    roll_out(&host, "v2")?;
+    let now = soak(&host, now + MINUTE)?;
+    let rebuilt = host.import("local:1.0.0", "shipped once more")?;
+    for minutes in [1, 2, 3] {
+        host.pass_at(now + minutes * MINUTE)?;
+    }
+    host.pass_at(now + 3 * DAY)?;
+    host.pass_at(now + 3 * DAY + MINUTE)?;
+    assert!(host.state(&host.container())?.is_some());
+    assert_eq!(host.id("local:1.0.0")?, rebuilt, "what it starts next");
+    Ok(())
+}
+
+/// Somebody looks into the good version by a shell, while the new one does not start.
+#[test]
+fn a_shell_of_the_good_version_does_not_get_it_rejected() -> Result<()> {
+    let host = Host::new("shell-rollback")?;
+    roll_out(&host, "v1")?;
+    let now = soak(&host, START)?;
+    let (v2, now) = upgrade(&host, "v1", "v2", now + MINUTE)?;
+    withdraw(&host, "v2")?;
+    let shell = format!("{}-shell", host.container());
+    host.run_with(&shell, "remote:v2", &["--interactive"], &["cat"])?;
+    host.publish("remote:v3", "does not start")?;
+    host.pull("remote:v3")?;
+    let image = host.name("remote:v3");
+    host.docker(&[
+        "create",
+        "--network",
+        "none",
+        "--name",
+        &host.pod("v3"),
+        &image,
+    ])?;
+    host.pass_at(now + MINUTE)?;
+    let shown = host.tagkeeper_at(now + 2 * MINUTE, &["status", WORKLOAD])?;
+    let shown = shown
+        .stdout
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(shown.contains("running nothing"), "{shown}");
+    let ran = host.tagkeeper_at(now + 2 * MINUTE, &["rollback", WORKLOAD, "--yes"])?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("v3 is rejected"), "{ran:?}");
+    assert_eq!(host.id("local:latest")?, v2);
+    Ok(())
+}
+
 #[test]
 fn rollback_without_anything_to_go_back_to_changes_nothing() -> Result<()> {
     let host = Host::new("no-way-back")?;
