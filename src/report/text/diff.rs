@@ -213,6 +213,18 @@ impl Removed {
             let names = of_image.entry(&name.image).or_default();
             names.insert(reference, name.size_bytes);
         }
+        // An image that a round gives a name keeps that.
+        for action in all {
+            let ActionKind::Tag {
+                image, reference, ..
+            } = &action.kind
+            else {
+                continue;
+            };
+            if let Some(names) = of_image.get_mut(image) {
+                names.entry(Some(reference.to_string())).or_default();
+            }
+        }
         let mut removed = Self::default();
         for (image, names) in of_image {
             let is_touched = |name: &Option<String>| touched.contains(&(name.clone(), image));

@@ -338,6 +338,43 @@ fn what_a_plan_removes_is_not_announced_for_later() {
     );
 }
 
+/// The image that `latest` leaves gets a name first: it is the fallback.
+#[test]
+fn what_a_plan_gives_a_name_is_not_counted_as_removed() {
+    let mut workload = quiet("telemetry");
+    let latest = "docker-sonic-telemetry:latest";
+    workload.images.retain(|name| name.image == id('b'));
+    for name in &mut workload.images {
+        name.reference = Some(reference(latest));
+    }
+    workload.images.truncate(1);
+    let tag = |image, name: &str, purpose, from: Option<char>| model::Action {
+        kind: model::ActionKind::Tag {
+            image: id(image),
+            reference: reference(name),
+            purpose,
+        },
+        guards: vec![model::Guard::Means {
+            reference: reference(name),
+            image: from.map(id),
+        }],
+    };
+    let v1 = "docker-sonic-telemetry:v1";
+    workload.actions = vec![tag('b', v1, TagPurpose::KeepName, None)];
+    let name = WorkloadName::new("telemetry");
+    let moves = tag('c', latest, TagPurpose::Promote, Some('b'));
+    let shown = plan(
+        &one(workload),
+        &[vec![(name, moves)]],
+        &preface(),
+        Page::default(),
+    );
+    assert!(
+        shown.contains("1 tag to move, 1 tag to add, 0 images to remove."),
+        "{shown}"
+    );
+}
+
 fn preview() -> RollbackPreview {
     RollbackPreview {
         rejected: Version::new("v3"),
