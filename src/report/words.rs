@@ -511,6 +511,12 @@ pub fn event(event: &Event) -> Option<String> {
         ),
         EventKind::Restarted {
             version,
+            cause: cause @ (RestartCause::Restarted | RestartCause::Joined),
+            up_ms: 0,
+            ..
+        } => format!("{version} {}; its soak had not begun", self::cause(cause)),
+        EventKind::Restarted {
+            version,
             cause,
             up_ms: 0,
             ..

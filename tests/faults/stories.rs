@@ -340,3 +340,24 @@ fn a_neighbour_with_a_similar_name_is_nobodys_business() {
         "R10"
     );
 }
+
+/// It crashed before a pass saw it run, and is up at the next: its soak begins then.
+#[test]
+fn what_restarts_before_its_soak_is_not_said_to_be_without_one() {
+    let host = promoted();
+    {
+        let docker = &mut host.engine().docker;
+        docker.drop_container("k8s_app_1");
+        docker.image("v3", &["reg.example/app:v3"]);
+        docker.run("k8s_app_2", "reg.example/app:v3");
+        docker.exit("k8s_app_2", 1);
+    }
+    assert_eq!(host.pass_at(1_000).expect_code(0).stderr, "");
+    host.engine().docker.restart("k8s_app_2");
+    assert_eq!(
+        host.pass_at(1_060).expect_code(0).stderr,
+        "app: v3 restarted; its soak had not begun\n"
+    );
+    host.pass_at(1_060 + RIPE).expect_code(0);
+    assert_eq!(host.id_of("app:latest"), id("v3"));
+}
