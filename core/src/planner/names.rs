@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::ownership::{OwnedImage, OwnedRef};
 use super::rules::ImageVerdict;
-use super::{Subject, upgrade::Upgrade};
+use super::{Subject, stale, upgrade::Upgrade};
 use crate::model::{Detail, ImageId, NameVerdict, Proven, Reason, Reference, Verdict};
 
 /// The verdict on each name of the workload's images, and on each nameless image.
@@ -106,13 +106,11 @@ fn is_renamed(
     let Some(tag) = name.reference.version_tag().filter(|_| !name.is_remote()) else {
         return false;
     };
+    let memory = &upgrade.state.memory;
     let is_started = |name: &Reference| {
-        let mut locals = subject
-            .own
-            .locals
-            .iter()
-            .filter_map(|c| c.reference.as_ref());
-        locals.any(|reference| reference.names_as(name))
+        let locals = subject.own.locals.iter();
+        let mut started = locals.filter_map(|c| stale::created_from(subject, memory, c));
+        started.any(|reference| reference.names_as(name))
     };
     let mut others = subject.own.refs(own).iter();
     let is_version_of_fallback = is_fallback(subject, upgrade, &own.image.id, tag);

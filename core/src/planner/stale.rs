@@ -179,11 +179,20 @@ pub(super) fn other_name<'r>(
     memory: &'r Memory,
     container: &'r Container,
 ) -> Option<&'r Reference> {
-    let hidden = || hidden_reference(subject, memory, container)?.as_ref();
-    let reference = container.reference.as_ref().or_else(hidden)?;
+    let reference = created_from(subject, memory, container)?;
     let repository = &subject.policy.repository;
     let is_other = reference.repository() == repository && *reference != repository.latest();
     is_other.then_some(reference)
+}
+
+/// What a local container was created from.
+pub(super) fn created_from<'r>(
+    subject: Subject<'r>,
+    memory: &'r Memory,
+    container: &'r Container,
+) -> Option<&'r Reference> {
+    let hidden = || hidden_reference(subject, memory, container)?.as_ref();
+    container.reference.as_ref().or_else(hidden)
 }
 
 /// Whether it is known what a container was created from. The engine's list hides a name that has
