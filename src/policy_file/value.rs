@@ -472,7 +472,8 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
     let text = text(input, "a version, an image ID or a repo digest", HELP)?;
     // The grammar of references knows what a tag and a digest are.
     let as_tag = |tag: &str| Reference::parse(&format!("x:{tag}")).is_ok();
-    let is_digest = |text: &str| {
+    let as_digest = |digest: &str| Reference::parse(&format!("x@{digest}")).is_ok();
+    let is_short_id = |text: &str| {
         let digits = text.strip_prefix("sha256:");
         digits.is_some_and(|digits| {
             (SHORT_DIGITS..=ID_DIGITS).contains(&digits.len())
@@ -485,7 +486,7 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
         let message = "has \"latest\", which is not a version";
         return Err(input.fault(message, HELP));
     }
-    if as_tag(text) || is_digest(text) {
+    if as_tag(text) || as_digest(text) || is_short_id(text) {
         return Ok(Rejection::new(text));
     }
     match Reference::parse(text) {
