@@ -164,7 +164,7 @@ fn what_is_legal_at_the_edges() {
         "[hold]",
         "[hold]\nworkloads = \"lldp*\"\nfor = \"1ms\"",
         "[reject]",
-        "[reject]\napp = \"v3\"\n\"a.b\" = [\"sha256-0123456789ab\", \"20240101.12\", \"1\"]",
+        "[reject]\napp = \"v3\"\n\"a.b\" = [\"sha256-0123456789ab\", \"20240101.12\", \"1\", \"sha256:0123456789ab\"]",
     ] {
         if let Err(refused) = parse(text) {
             panic!("{text:?}\n{refused}");
