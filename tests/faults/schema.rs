@@ -88,6 +88,12 @@ fn eventful() -> Host {
     host.pass_at(860).expect_code(0);
     host.engine().docker.exit("k8s_app_v3", 1);
     host.pass_at(920).expect_code(0);
+    {
+        // What the orchestrator keeps of it for its logs.
+        let docker = &mut host.engine().docker;
+        docker.run("k8s_app_v3_before", "reg.example/app:v3");
+        docker.exit("k8s_app_v3_before", 1);
+    }
     rolls_out("v3", "v4");
     host.run_at(930, &["rollback", "app", "--yes"])
         .expect_code(0);

@@ -56,6 +56,8 @@ fn an_upgrade_that_stopped_before_its_time_is_not_tagged() {
         (&"v2".into(), &"exited (3)".into()),
         "{plan:#}"
     );
+    // Its container is there still.
+    assert_eq!(plan["workloads"]["app"]["failing"], id("v2"));
 }
 
 #[test]

@@ -212,6 +212,7 @@ fn workload<'a>(
         fallbacks: plan.fallbacks.iter().map(|f| fallback(f, plan)).collect(),
         serving: plan.serving.as_ref().and_then(serving),
         note: joined(&notes),
+        failing: plan.failing.as_ref().map(|failure| &failure.image),
         pending: plan.pending.as_ref().map(pending),
         failures: plan.failures.iter().map(failure).collect(),
         refused: plan.refused.iter().map(refused_removal).collect(),

@@ -67,6 +67,9 @@ pub(super) struct Workload<'a> {
     pub(super) pending: Option<Pending<'a>>,
     /// The last upgrades that were not promoted, newest first, one entry for each image.
     pub(super) failures: Vec<Failure<'a>>,
+    /// The image of the entry of `failures` that keeps failing, or failed and is there still; null
+    /// if there is none.
+    pub(super) failing: Option<&'a ImageId>,
     /// Removals that the engine refused, and when each is tried again.
     pub(super) refused: Vec<RefusedRemoval<'a>>,
     /// What rollbacks rejected, by image.
