@@ -825,6 +825,20 @@ fn a_version_that_one_container_shows_is_that_of_the_others() {
     play(3, &happenings).unwrap();
 }
 
+/// Found by a random history: an image of the disk that is away is pulled on another one, and
+/// brings back what was known there. What soaks meanwhile does so anew, although `latest` names it.
+#[test]
+fn a_disk_may_come_back_by_a_pull() {
+    use Happening as H;
+    let happenings = [
+        (H::Unmount, false),
+        (H::RunByDigest("telemetry", 'c', "v1"), true),
+        (H::Pull('b', "local:latest"), false),
+        (H::Tag('c', "local:latest"), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

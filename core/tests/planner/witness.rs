@@ -191,9 +191,11 @@ impl Host {
             if image.references.iter().any(|r| r.tag() == Some(LATEST)) {
                 self.witness.was_latest.insert(image.id.clone());
             }
-            let is_back = self.witness.proven.iter().any(|p| p.image == image.id);
+            // It takes its old place again, or brings back what was known of its disk.
+            let is_back = self.witness.proven.iter().any(|p| p.image == image.id)
+                || self.witness.away.contains_key(&image.id);
             if is_back && !self.witness.lives.contains_key(&image.id) {
-                self.witness.doubt(); // It takes its old place again.
+                self.witness.doubt();
             }
             let away = self.witness.away.get(&image.id).cloned();
             let life = self.witness.lives.entry(image.id.clone());
