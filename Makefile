@@ -49,12 +49,20 @@ cargo_generate_rpm := $(tools)/cargo-generate-rpm
 fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # Where it was built is not in the binary: builds in two directories are the same, bit for bit
 # (scripts/reproducible).
-release_build := RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
-	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(CARGO) build --release --locked $(for_target)
-# What links for them: the linker that comes with rustup's toolchain, for it brings musl too; Debian's for glibc.
+release_build = RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
+	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(build) --release --locked $(for_build)
+build := $(CARGO) build
+for_build := $(for_target)
+# What links for them: the linker that comes with rustup's toolchain, for it brings musl too; for armhf Zig, which links
+# with the glibc of Debian 11.
+zig := target/tools/zig
+ifeq ($(ARCH),armhf)
+build := PATH="$(CURDIR)/$(zig)/bin:$$PATH" $(CARGO) zigbuild
+for_build := $(for_target).2.31
+linker := $(zig)/bin/cargo-zigbuild
+endif
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
-export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER ?= arm-linux-gnueabihf-gcc
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
@@ -104,8 +112,13 @@ release: check-toolchain $(if $(target),target)
 	$(release_build)
 
 # The standard library for another machine, of the toolchain that is used.
-target: toolchain
+target: toolchain $(linker)
 	@rustup target list --installed | grep -qx $(target) || rustup target add $(target)
+
+$(zig)/bin/cargo-zigbuild: packaging/zig-requirements.txt
+	python3 -m venv $(zig)
+	$(zig)/bin/pip install --quiet --require-hashes --requirement $<
+	@touch $@
 
 # Not of the release profile: what makes the pages is not what ships.
 manual: check-toolchain
