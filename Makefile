@@ -50,14 +50,14 @@ fuzz_targets := $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # Where it was built is not in the binary: builds in two directories are the same, bit for bit
 # (scripts/reproducible).
 release_build = RUSTFLAGS="$$RUSTFLAGS --remap-path-prefix=$(CURDIR)=/tagkeeper \
-	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(build) --release --locked $(for_build)
-build := $(CARGO) build
+	--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=/cargo" $(cargo_build) --release --locked $(for_build)
+cargo_build := $(CARGO) build
 for_build := $(for_target)
 # What links for them: the linker that comes with rustup's toolchain, for it brings musl too; for armhf Zig, which links
 # with the glibc of Debian 11.
 zig := target/tools/zig
 ifeq ($(ARCH),armhf)
-build := PATH="$(CURDIR)/$(zig)/bin:$$PATH" $(CARGO) zigbuild
+cargo_build := PATH="$(CURDIR)/$(zig)/bin:$$PATH" $(CARGO) zigbuild
 for_build := $(for_target).2.31
 linker := $(zig)/bin/cargo-zigbuild
 endif

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::anyhow;
 
-use tagkeeper_core::model::{ImageId, ImageReport, LATEST, Reference, WorkloadName};
+use tagkeeper_core::model::{
+    ImageId, ImageReport, LATEST, Reference, WorkloadName, begins_digest, is_hex,
+};
 
 use super::show::{Subject, View, look};
 use super::{Clocks, CommandError, print, terminal};
@@ -75,14 +77,8 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
     };
     let is_version =
         |report: &&ImageReport| report.version.as_str() == asked || has_tag(report, asked);
-    let digits = id_digits(asked);
-    let begins = |report: &&ImageReport| {
-        let id = report.image.to_string();
-        digits.len() >= ID_DIGITS_MIN
-            && id
-                .strip_prefix("sha256:")
-                .is_some_and(|id| id.starts_with(digits))
-    };
+    let begins =
+        |report: &&ImageReport| begins_digest(asked, &report.image.to_string(), ID_DIGITS_MIN);
     let ways: [&dyn Fn(&&ImageReport) -> bool; 5] =
         [&has_name, &once_had, &is_version, &begins, &had_version];
     for way in ways {
@@ -95,10 +91,6 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
         }
     }
     Err(unknown(reports, asked))
-}
-
-fn id_digits(asked: &str) -> &str {
-    asked.strip_prefix("sha256:").unwrap_or(asked)
 }
 
 fn names_of(report: &ImageReport) -> impl Iterator<Item = &Reference> {
@@ -158,11 +150,8 @@ fn unknown(reports: &[ImageReport], asked: &str) -> String {
         .filter(|(distance, known)| *distance <= 2 && *distance < known.len().max(asked.len()))
         .collect();
     near.sort_unstable();
-    let digits = id_digits(asked);
-    let is_short_id = (1..ID_DIGITS_MIN).contains(&digits.len())
-        && digits
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let digits = asked.strip_prefix("sha256:").unwrap_or(asked);
+    let is_short_id = (1..ID_DIGITS_MIN).contains(&digits.len()) && is_hex(digits);
     let enough = format!("id needs {ID_DIGITS_MIN} digits or more");
     let hint = match near.first() {
         Some((_, near)) if is_short_id => format!("did you mean '{near}'? An {enough}"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, anyhow};
-use tagkeeper_core::model::{ImageId, Policy, State, Version, WorkloadName};
+use tagkeeper_core::model::{ImageId, Policy, Proven, State, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
@@ -226,11 +226,7 @@ fn said_of_accepted(
              so it is not promoted until it is taken out there"
         );
     }
-    let lineage = |state: &State| {
-        let known = state.workloads.get(name);
-        known.map_or_else(Vec::new, |known| known.memory.lineage.clone())
-    };
-    let (was, is) = (lineage(before), lineage(accepted));
+    let (was, is) = (lineage_of(before, name), lineage_of(accepted, name));
     if is.len() == was.len() {
         return format!("{version} may be promoted again; it will soak the next time it runs");
     }
@@ -252,6 +248,11 @@ fn said_of_accepted(
         )
     };
     format!("{version} may be promoted again, and is a fallback again{cost}")
+}
+
+fn lineage_of<'s>(state: &'s State, name: &WorkloadName) -> &'s [Proven] {
+    let known = state.workloads.get(name);
+    known.map_or(&[], |known| &known.memory.lineage)
 }
 
 /// That there is nothing to accept, and what is rejected.
@@ -284,8 +285,7 @@ fn policy_rejects(
 ) -> bool {
     let mut rejections = policy.rejections.get(name).into_iter().flatten();
     rejections.any(|rejection| {
-        rejection.is_version(version.as_str())
-            || images.iter().any(|id| rejection.begins(&id.to_string()))
+        rejection.is_version(version.as_str()) || images.iter().any(|image| rejection.is_id(image))
     })
 }
 

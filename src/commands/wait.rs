@@ -205,10 +205,10 @@ impl Wanted {
         by_the_policy: &[Rejection],
     ) -> Option<&'static str> {
         let is_named = |rejection: &Rejection| {
-            let version = self.version.as_ref().map(Version::as_str);
-            let image = self.image.as_ref().map(ToString::to_string);
-            version.is_some_and(|version| rejection.is_version(version))
-                || image.is_some_and(|image| rejection.begins(&image))
+            let version = self.version.as_ref();
+            let image = self.image.as_ref();
+            version.is_some_and(|version| rejection.is_version(version.as_str()))
+                || image.is_some_and(|image| rejection.is_id(image))
         };
         // By an id or a digest: a pass has seen it run.
         let serves = known.rejected_serves.as_ref().is_some_and(|image| {

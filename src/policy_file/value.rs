@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tagkeeper_core::model::{
     ID_DIGITS, LATEST, LocalFallback, NameError, Pattern, Reference, Rejection, Repository,
-    SHORT_DIGITS,
+    SHORT_DIGITS, is_hex,
 };
 use toml::Spanned;
 use toml::de::{DeInteger, DeValue};
@@ -476,10 +476,7 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
     let is_short_id = |text: &str| {
         let digits = text.strip_prefix("sha256:");
         digits.is_some_and(|digits| {
-            (SHORT_DIGITS..=ID_DIGITS).contains(&digits.len())
-                && digits
-                    .bytes()
-                    .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            (SHORT_DIGITS..=ID_DIGITS).contains(&digits.len()) && is_hex(digits)
         })
     };
     if text == LATEST {

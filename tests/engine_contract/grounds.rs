@@ -1,5 +1,4 @@
-//! The two engines that the contract is checked on, and how a test comes to images and containers
-//! on each.
+//! The two engines that the contract is tested on, and how images and containers are made on each.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

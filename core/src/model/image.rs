@@ -61,6 +61,19 @@ impl ImageId {
     }
 }
 
+/// Whether a text is a digest or an id, with its `sha256:` or without, or the first of its digits:
+/// so many of them at the least.
+pub fn begins_digest(text: &str, digest: &str, least_digits: usize) -> bool {
+    let digits = |text| str::strip_prefix(text, OfImage::PREFIX).unwrap_or(text);
+    let begun = digits(text);
+    begun.len() >= least_digits && digits(digest).starts_with(begun)
+}
+
+/// Whether a text is nothing but digits as ids and digests have them: hexadecimal, in lower case.
+pub fn is_hex(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 fn short_digits(digest: &str) -> &str {
     let digits = digest.split_once(':').map_or(digest, |(_, d)| d);
     digits.get(..SHORT_DIGITS).unwrap_or(digits)

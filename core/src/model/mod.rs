@@ -19,7 +19,9 @@ pub use event::{Event, EventKind, RestartCause, Undelivered, WhyDropped};
 pub(crate) use grammar::TAG_MAX_BYTES;
 pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
 pub use id::{DIGITS as ID_DIGITS, Id};
-pub use image::{ImageId, LATEST, NameError, Reference, Repository, SHORT_DIGITS, Version};
+pub use image::{
+    ImageId, LATEST, NameError, Reference, Repository, SHORT_DIGITS, Version, begins_digest, is_hex,
+};
 pub use note::{Detail, Note};
 pub use observation::{
     Container, ContainerId, ContainerState, Details, Disk, Health, Image, Observation, PinLabel,

@@ -2,7 +2,7 @@
 //! the program's business.
 
 use alloc::collections::BTreeMap;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
@@ -10,8 +10,7 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::image::SHORT_DIGITS;
-use super::{Pattern, Reference, Repository};
+use super::{ImageId, Pattern, Reference, Repository, SHORT_DIGITS, begins_digest};
 
 /// Soak when the policy names none: ten minutes (design R1).
 const DEFAULT_SOAK_MS: u64 = 10 * 60 * 1000;
@@ -121,10 +120,9 @@ impl Rejection {
         self.text == version
     }
 
-    /// Whether it is this id of an image or this digest, or begins it.
-    pub fn begins(&self, digest: &str) -> bool {
-        let begun = digits(&self.text);
-        begun.len() >= SHORT_DIGITS && digits(digest).starts_with(begun)
+    /// Whether it is the id of this image, or begins it.
+    pub fn is_id(&self, image: &ImageId) -> bool {
+        begins_digest(&self.text, &image.to_string(), SHORT_DIGITS)
     }
 
     /// Whether it names what a name with a digest names, whatever the tags say.
@@ -133,13 +131,9 @@ impl Rejection {
             let same = |own: &Reference| {
                 own.digest() == Some(digest) && own.repository() == name.repository()
             };
-            self.begins(digest) || self.name.as_ref().is_some_and(same)
+            begins_digest(&self.text, digest, SHORT_DIGITS) || self.name.as_ref().is_some_and(same)
         })
     }
-}
-
-fn digits(digest: &str) -> &str {
-    digest.strip_prefix("sha256:").unwrap_or(digest)
 }
 
 /// `[workload.NAME]`, with `[defaults]` filled in.

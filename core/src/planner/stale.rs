@@ -65,8 +65,8 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
         }
         let details = serving::details(subject, container);
         let started_at = details.map(|details| details.started_at.clone());
-        let is_obsolete = is_obsolete(subject, memory, image);
-        let may_go = is_told(subject, memory, container) && is_obsolete
+        let is_told = is_told(subject, memory, container);
+        let may_go = is_told && is_obsolete(subject, memory, image)
             || match (memory.stopped.get(&container.id), &started_at) {
                 (Some(known), Some(started_at)) if known.started_at == *started_at => {
                     found.stopped.insert(container.id.clone(), known.clone());

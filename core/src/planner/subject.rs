@@ -1,7 +1,7 @@
 //! One workload as the stages are given it, and what each of them may ask of it.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::ownership::{Inventory, WorkloadInventory};
@@ -190,13 +190,12 @@ impl<'a> Subject<'a> {
             .chain(image.map(|image| version::of_image(self, memory, image)))
             .collect();
         let names = image.map_or(&[][..], |image| &image.references);
-        let text = id.to_string();
         self.rejections.iter().any(|rejection| {
             let is_named = |name: &Reference| {
                 let tag = name.version_tag().filter(|_| self.policy.owns(name));
                 rejection.is_digest_of(name) || tag.is_some_and(|tag| rejection.is_version(tag))
             };
-            rejection.begins(&text)
+            rejection.is_id(id)
                 || versions.iter().any(|v| rejection.is_version(v.as_str()))
                 || names.iter().any(is_named)
         })
