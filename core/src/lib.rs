@@ -13,5 +13,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod gather;
 pub mod model;
 pub mod planner;
+
+pub use gather::Gather;

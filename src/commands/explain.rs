@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::anyhow;
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     ImageId, ImageReport, LATEST, Reference, WorkloadName, begins_digest, is_hex,
 };
@@ -83,7 +84,7 @@ fn find<'s>(reports: &'s [ImageReport], asked: &str) -> Result<Vec<&'s ImageRepo
         [&has_name, &once_had, &is_version, &begins, &had_version];
     for way in ways {
         let found: Vec<&ImageReport> = reports.iter().filter(|report| way(report)).collect();
-        let images: BTreeSet<&ImageId> = found.iter().map(|report| &report.image).collect();
+        let images: BTreeSet<&ImageId> = found.iter().map(|report| &report.image).gather();
         match images.len() {
             0 => {}
             1 => return Ok(found),

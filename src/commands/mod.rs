@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Event, Now, Reading, State, Undelivered, WorkloadName};
 
 use crate::cli::{Cli, Command, Options};
@@ -143,7 +144,7 @@ fn known_workload<'n>(
     name: &WorkloadName,
 ) -> Result<WorkloadName, CommandError> {
     // Policy and state may both have it.
-    let names: BTreeSet<&str> = known.clone().map(WorkloadName::as_str).collect();
+    let names: BTreeSet<&str> = known.clone().map(WorkloadName::as_str).gather();
     known
         .find(|workload| *workload == name)
         .cloned()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context;
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Counters, Now, Plan, Reading, State, WorkloadName};
 
 use super::{
@@ -120,7 +121,7 @@ impl Began {
             now: state.clock.advance(reading),
             counters: workloads
                 .map(|(name, w)| (name.clone(), w.counters))
-                .collect(),
+                .gather(),
             events_waiting: state.undelivered.len(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, anyhow};
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{ImageId, Policy, Proven, State, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
@@ -302,5 +303,5 @@ fn images_on_disk(
         .images
         .into_iter()
         .map(|image| image.id)
-        .collect())
+        .gather())
 }

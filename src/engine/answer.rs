@@ -18,6 +18,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::text::clean;
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Container, ContainerId, ContainerState, Details, Health, Image, PinLabel,
 };
@@ -162,7 +163,7 @@ fn without<T>(items: Vec<T>, repeats: &[(usize, usize)]) -> Vec<T> {
     if repeats.is_empty() {
         return items;
     }
-    let gone: BTreeSet<usize> = repeats.iter().map(|&(_, again)| again).collect();
+    let gone: BTreeSet<usize> = repeats.iter().map(|&(_, again)| again).gather();
     let all = items.into_iter().enumerate();
     all.filter(|(at, _)| !gone.contains(at))
         .map(|(_, item)| item)
@@ -500,7 +501,7 @@ impl ImageLabels for AllLabels<'_> {
             let value = self.0.get(name)?.0.as_ref()?;
             Some((name.to_owned(), value.clone()))
         });
-        found.collect()
+        found.gather()
     }
 }
 

@@ -28,6 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Sleep;
 
 use crate::text::clean;
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Container, ContainerId, Disk, Image, PinLabel};
 use tagkeeper_core::model::{ImageId, Reference};
 
@@ -428,7 +429,7 @@ fn mount_points(volumes: Vec<String>) -> BTreeSet<String> {
         steps.fold(String::new(), |path, step| path + "/" + step)
     };
     let paths = volumes.into_iter().map(normalised);
-    paths.filter(|path| !path.is_empty()).collect()
+    paths.filter(|path| !path.is_empty()).gather()
 }
 
 /// What is part of a path: names and ids, which stand in one as they are. An engine's odd id might

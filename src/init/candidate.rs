@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Container, Image, ImageId, LATEST, Observation, Pattern, Reference, Repository,
 };
@@ -130,10 +131,7 @@ pub(super) fn find(seen: &Observation) -> Candidates<'_> {
             candidates.workloads.push(candidate);
         }
     }
-    let known: BTreeSet<&Repository> = remotes
-        .iter()
-        .map(|(_, remote)| remote.repository)
-        .collect();
+    let known: BTreeSet<&Repository> = remotes.iter().map(|(_, remote)| remote.repository).gather();
     candidates.kube_only = kube_only(seen, &repositories, &locals, &known, &mut names);
     candidates.workloads.sort_by(|a, b| a.name.cmp(&b.name));
     candidates
@@ -352,7 +350,7 @@ impl<'w> Names<'w> {
         Self {
             workloads: BTreeSet::new(),
             containers: Vec::new(),
-            present: names.map(String::as_str).collect(),
+            present: names.map(String::as_str).gather(),
         }
     }
 

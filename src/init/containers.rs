@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Container, Image, Observation, Pattern, Repository};
 
 use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name};
@@ -122,7 +123,7 @@ impl<'w> Containers<'w> {
         let mut unsure = Vec::new();
         let local = self.locals.get(repository);
         let orchestrated = self.orchestrated(repository, &remotes, repositories);
-        let in_pods: BTreeSet<Option<&str>> = orchestrated.iter().map(|c| name_in_pod(c)).collect();
+        let in_pods: BTreeSet<Option<&str>> = orchestrated.iter().map(|c| name_in_pod(c)).gather();
         let of_pods = match in_pods.iter().collect::<Vec<_>>().as_slice() {
             [Some(only)] => Some(*only),
             [] => None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Container, Image, ImageId, Observation, Reference};
 
 use super::candidate::{Candidate, Candidates, KubeOnly};
@@ -240,7 +241,7 @@ pub(super) fn beside(lines: &[(String, String)]) -> String {
 
 /// The versions that an image has, each once.
 fn versions(image: &Image) -> String {
-    let versions: BTreeSet<&str> = image.tags().filter_map(Reference::version_tag).collect();
+    let versions: BTreeSet<&str> = image.tags().filter_map(Reference::version_tag).gather();
     listed(versions)
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Workload, WorkloadName};
 
 use super::Settings;
@@ -54,7 +55,7 @@ impl CheckedPolicy {
             spans,
         };
         let mut findings = checked.months();
-        let months: BTreeSet<_> = findings.iter().map(|f| f.span).collect();
+        let months: BTreeSet<_> = findings.iter().map(|f| f.span).gather();
         for (name, workload) in &checked.settings.policy.workloads {
             findings.extend(checked.times(name, workload));
             findings.extend(checked.choices(name, workload));
@@ -104,7 +105,7 @@ impl CheckedPolicy {
             .iter()
             .filter(|row| matches!(row.kind, Kind::Duration(_)))
             .map(|row| row.name)
-            .collect();
+            .gather();
         let suspect = |(key, span): (&String, &Span)| {
             let (_, last) = key.rsplit_once('.')?;
             let written = span.text(&self.sources);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Hold, Pattern, Policy, Ready, Repository, Workload, WorkloadName};
 
 use super::diagnostic::{Finding, Findings, Span};
@@ -33,7 +34,7 @@ pub(super) fn validate(merged: Merged, findings: &mut Findings) -> Settings {
         workloads: workloads
             .into_iter()
             .filter_map(|raw| build(raw, defaults))
-            .collect(),
+            .gather(),
         holds: holds.into_iter().filter_map(hold).collect(),
         ..Policy::default()
     };

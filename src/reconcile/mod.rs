@@ -12,6 +12,7 @@ mod rollback;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::anyhow;
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Action, ActionKind, Clock, Counters, Detail, Event, ImageId, Now, Observation, Plan, Policy,
     Reading, Reason, Reference, State, WorkloadName,
@@ -240,7 +241,7 @@ impl Record {
         Self {
             began,
             instance: state.instance.clone(),
-            known_refusals: refused.collect(),
+            known_refusals: refused.gather(),
             tried: BTreeSet::new(),
             stuck: BTreeSet::new(),
             answers: BTreeMap::new(),

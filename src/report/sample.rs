@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Action, ActionKind, Counters, Detail, End, EndedBy, Failure, Guard, HeldBy, ImageId, Latest,
     Member, Moment, NameVerdict, Note, Outcome, PendingView, Plan, Proven, Reason, Reference,
@@ -259,7 +260,7 @@ pub(crate) fn mixed() -> Plan {
         workloads: workloads
             .into_iter()
             .map(|(name, plan)| (WorkloadName::new(name), plan))
-            .collect(),
+            .gather(),
         ..Plan::default()
     }
 }

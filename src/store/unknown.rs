@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
+use tagkeeper_core::Gather;
 
 /// What says which thing an object is about, the first that is there.
 const IDENTITIES: [&str; 2] = ["image", "id"];
@@ -90,7 +91,7 @@ fn beyond(file: Value, known: &Value) -> Option<Node> {
                     };
                     Some((name, node?))
                 })
-                .collect();
+                .gather();
             let identity = identity(known).cloned();
             (!fields.is_empty()).then_some(Node::Object { identity, fields })
         }
@@ -129,7 +130,7 @@ fn graft(node: &Node, into: &mut Value) -> Option<Node> {
                     };
                     Some((name.clone(), placed?))
                 })
-                .collect();
+                .gather();
             let identity = identity.clone();
             (!placed.is_empty()).then_some(Node::Object {
                 identity,

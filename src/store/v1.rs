@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Failure, ImageHistory, ImageId, ImageRecord,
     Incarnation, Memory, Moment, Outcome, Pending, Proven, Rejected, Repository, State, Version,
@@ -121,7 +122,7 @@ impl WorkloadV1 {
             .chain(stand_in)
             .filter(|proven| proven.rolled_out)
             .map(|proven| proven.image.clone())
-            .collect();
+            .gather();
         let images = self.images.into_iter().map(|(image, sighting)| {
             let is_rolled_out = rolled_out.contains(&image);
             (image, sighting.carry_over(is_rolled_out))

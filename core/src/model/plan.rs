@@ -9,6 +9,7 @@ use super::{
     ContainerId, Counters, Detail, Disk, Failure, ImageId, Incarnation, Moment, NoFallback, Note,
     Proven, Reference, Rejected, RestartCause, Version, WorkloadName,
 };
+use crate::Gather;
 
 /// The next round, workload by workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,7 +118,7 @@ impl WorkloadPlan {
     /// names it has.
     pub fn sizes(&self) -> BTreeMap<&ImageId, u64> {
         let images = self.images.iter();
-        images.map(|v| (&v.image, v.size_bytes)).collect()
+        images.map(|v| (&v.image, v.size_bytes)).gather()
     }
 
     /// The sizes of the images that are removed by these verdicts, in bytes. An upper bound: the

@@ -16,6 +16,7 @@ use super::{
     Clock, ContainerId, ImageHistory, ImageId, Now, Reference, Repository, Undelivered, Version,
     WorkloadName,
 };
+use crate::Gather;
 
 /// The whole memory of tagkeeper.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -421,7 +422,7 @@ impl DerefMut for ImageRecords {
 
 impl FromIterator<(ImageId, ImageRecord)> for ImageRecords {
     fn from_iter<I: IntoIterator<Item = (ImageId, ImageRecord)>>(records: I) -> Self {
-        Self(Arc::new(records.into_iter().collect()))
+        Self(Arc::new(records.into_iter().gather()))
     }
 }
 

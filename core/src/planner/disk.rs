@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::Gather;
 use crate::model::{
     DEFAULT_GRACE_MS, EventKind, Image, ImageId, Memory, Observation, Policy, State, Workload,
     WorkloadName, WorkloadState,
@@ -31,7 +32,7 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
     let holds = hold::seen(policy, state, observed);
     Recalled {
         instance: state.instance.clone(),
-        workloads: workloads.collect(),
+        workloads: workloads.gather(),
         rejected,
         held: hold::in_force(policy, &holds, observed),
         holds,

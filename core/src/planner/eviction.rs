@@ -12,6 +12,7 @@ use core::cmp::Reverse;
 
 use super::rules::{ImageVerdict, idle_ms};
 use super::{Subject, upgrade::Upgrade};
+use crate::Gather;
 use crate::model::{Detail, Disk, Image, ImageId, Note, Reason, Verdict, WorkloadName};
 
 /// The verdicts of every workload.
@@ -65,7 +66,7 @@ pub(super) fn apply<'a>(
                 total_bytes: used_bytes.saturating_add(*available_bytes),
             };
             order = select_victims(usage, candidates(subjects, &verdicts, upgrades));
-            let victims: BTreeSet<&ImageId> = order.iter().collect();
+            let victims: BTreeSet<&ImageId> = order.iter().gather();
             for s in subjects {
                 if let Some(own) = verdicts.get_mut(s.name) {
                     if let Some(note) = evict(*s, own, &upgrades[s.name], usage, &victims) {

@@ -4,6 +4,7 @@
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 
+use crate::Gather;
 use crate::model::{HeldBy, Observation, Policy, State, WorkloadName};
 
 /// The sections that the policy has now, with the clock when each was first seen. A section that is
@@ -15,7 +16,7 @@ pub(super) fn seen(
 ) -> BTreeMap<String, u64> {
     let first_seen = |key: &String| state.holds.get(key).copied().unwrap_or(observed.until.ms());
     let keys = policy.holds.iter().map(crate::model::Hold::key);
-    keys.map(|key| (key.clone(), first_seen(&key))).collect()
+    keys.map(|key| (key.clone(), first_seen(&key))).gather()
 }
 
 /// What holds each workload. Of several sections the one that lasts longest is named.

@@ -42,6 +42,7 @@ mod view;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
+use crate::Gather;
 use crate::model::{
     Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, Rejected, State,
     WorkloadName, WorkloadState,
@@ -136,7 +137,7 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
     let plan = Plan {
         departed: pins::of_departed(policy, state, &inventory),
         evicted: evicted.order,
-        workloads: subjects.iter().map(shown).collect(),
+        workloads: subjects.iter().map(shown).gather(),
         disk: observed.disk.clone(),
     };
     let of_policy = upgrades
@@ -147,7 +148,7 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         instance: state.instance.clone(),
         clock: observed.until.clock,
         holds: recalled.holds.clone(),
-        workloads: of_policy.chain(departed).collect(),
+        workloads: of_policy.chain(departed).gather(),
         undelivered: state.undelivered.clone(),
         rejected: state.rejected.clone(),
     };
@@ -187,12 +188,12 @@ fn each<'a, T>(
     subjects
         .iter()
         .map(|subject| (subject.name, stage(*subject)))
-        .collect()
+        .gather()
 }
 
 /// The images that are needed by their ids: no action may take the last name of one.
 fn claimed<'m>(memories: impl Iterator<Item = &'m Memory>) -> BTreeSet<ImageId> {
-    memories.flat_map(Memory::claimed).cloned().collect()
+    memories.flat_map(Memory::claimed).cloned().gather()
 }
 
 fn is_in_grace(plan: &Plan) -> bool {

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 
 use super::Recalled;
 use super::pins;
+use crate::Gather;
 use crate::model::{
     Container, ContainerState, Image, ImageId, LATEST, Memory, Observation, Policy, Reference,
     Repository, Workload, WorkloadName, WorkloadState,
@@ -267,7 +268,7 @@ pub(super) fn assign<'a>(
         observed,
         users: Users::new(observed, &used),
         index,
-        workloads: policy.workloads.keys().zip(inventories).collect(),
+        workloads: policy.workloads.keys().zip(inventories).gather(),
         pins,
     }
 }

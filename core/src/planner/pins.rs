@@ -13,6 +13,7 @@ use alloc::vec::Vec;
 
 use super::Subject;
 use super::ownership::Inventory;
+use crate::Gather;
 use crate::model::{
     Action, ActionKind, Container, Guard, ImageId, Memory, Note, Policy, State, WorkloadName,
 };
@@ -140,7 +141,7 @@ pub(super) fn in_place(subject: Subject<'_>) -> BTreeMap<ImageId, String> {
         .iter()
         .filter_map(|pin| pin.image.as_ref());
     pins.map(|image| (image.clone(), name_of(subject.name.as_str(), image)))
-        .collect()
+        .gather()
 }
 
 /// What a person should know of the pins.

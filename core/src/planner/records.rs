@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::history;
 use super::ownership::OwnedImage;
 use super::{Subject, serving, stale, version};
+use crate::Gather;
 use crate::model::{
     Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
 };
@@ -108,7 +109,7 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
         }
     }
     if any_new || state.repositories.len() != is_new.len() {
-        state.repositories = subject.policy.repositories().cloned().collect();
+        state.repositories = subject.policy.repositories().cloned().gather();
     }
     history::arrivals(subject, state, &arrived)
 }
@@ -193,7 +194,7 @@ fn remote_versions(subject: Subject<'_>) -> BTreeSet<&str> {
         .remote_tags()
         .chain(remote.filter_map(Reference::version_tag))
         .chain(from_remotes.filter_map(|own| version::label(subject, own.image)))
-        .collect()
+        .gather()
 }
 
 /// Whether a remote name of the image, or a remote name of one of its versions, is on the disk.
@@ -272,19 +273,14 @@ fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
                     .iter()
                     .map(|c| alloc::string::ToString::to_string(&c.id)),
             )
-            .collect();
+            .gather();
         refused.retain(|target, _| present.contains(target));
     }
     state
 }
 
 fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
-    subject
-        .observed()
-        .containers
-        .iter()
-        .map(|c| &c.id)
-        .collect()
+    subject.observed().containers.iter().map(|c| &c.id).gather()
 }
 
 /// Orchestrated containers that run beside a running local one, by the versions as they are on

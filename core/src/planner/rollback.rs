@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::{Recalled, actions, stale, upgrade};
 use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
+use crate::Gather;
 use crate::model::{
     Action, Container, Event, EventKind, Failure, Image, ImageId, ImageRecord, Memory, NoFallback,
     Observation, Policy, Proven, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
@@ -330,7 +331,7 @@ fn rejected_state(
     let rejected = Rejected {
         version: choice.version.clone(),
         at: subject.wall(),
-        digests: digests.map(ToOwned::to_owned).collect(),
+        digests: digests.map(ToOwned::to_owned).gather(),
         proven: proven.into_iter().next(),
     };
     let of_workload = decided.rejected.entry(name.clone()).or_default();

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::{Subject, serving, version};
+use crate::Gather;
 use crate::model::{
     Container, ContainerId, EventKind, ImageId, Memory, Note, Reference, Stopped, Version,
 };
@@ -115,7 +116,7 @@ fn nameless_now(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ContainerId, 
     let known = memory.stopped.iter().filter(|(id, _)| is_nameless(id));
     known
         .map(|(id, known)| (id.clone(), known.clone()))
-        .collect()
+        .gather()
 }
 
 /// The local containers that must be inspected: those that are stopped, because only their
@@ -224,5 +225,5 @@ pub(super) fn hidden_references(
         let reference = hidden_reference(subject, memory, c)?;
         Some((c.id.clone(), reference.clone()))
     };
-    hidden.filter_map(told).collect()
+    hidden.filter_map(told).gather()
 }

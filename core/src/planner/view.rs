@@ -10,6 +10,7 @@ use super::{
     Subject, actions, claimed, disk, each, eviction, names, ownership, pins, records, rollback,
     rules, serving, shared, stale, subjects, upgrade, version,
 };
+use crate::Gather;
 use crate::model::{
     Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
     Observation, Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, Waits,
@@ -99,7 +100,7 @@ fn as_saved(
         (s.name.clone(), of(*s, parts))
     });
     Plan {
-        workloads: workloads.collect(),
+        workloads: workloads.gather(),
         evicted: evicted.order,
         ..Plan::default()
     }
@@ -186,7 +187,7 @@ fn rejected_by_policy(subject: Subject<'_>, memory: &Memory) -> BTreeMap<ImageId
                 version::of(subject, memory, &image.id, user),
             )
         })
-        .collect()
+        .gather()
 }
 
 fn pending(subject: Subject<'_>, memory: &Memory, notes: &[Note]) -> Option<PendingView> {
@@ -290,7 +291,7 @@ fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
         .iter()
         .filter(|n| !is_kept(n))
         .map(|n| n.image.clone())
-        .collect();
+        .gather();
     for kept in names.iter().filter(is_kept) {
         leaving.remove(&kept.image);
     }

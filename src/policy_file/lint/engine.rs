@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Container, Image, ImageId, Observation, Reference, Repository, Workload, WorkloadName,
 };
@@ -75,9 +76,9 @@ impl<'v> View<'v> {
         Self {
             checked,
             seen,
-            images: seen.images.iter().map(|image| (&image.id, image)).collect(),
+            images: seen.images.iter().map(|image| (&image.id, image)).gather(),
             repositories,
-            named: workloads.flat_map(Workload::repositories).collect(),
+            named: workloads.flat_map(Workload::repositories).gather(),
         }
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     self, ActionKind, EventKind, Plan, Policy, WorkloadName, WorkloadPlan,
 };
@@ -49,7 +50,7 @@ pub fn plan(plan: &Plan, later: &[Round], preface: &Preface) -> String {
     print(&Document {
         departed: departed
             .map(|(name, left)| (name.as_str(), actions(left)))
-            .collect(),
+            .gather(),
         ..document
     })
 }
@@ -171,7 +172,7 @@ fn document<'a>(
         last_pass: None,
         workloads: workloads
             .map(|(name, plan)| (name.as_str(), workload(name, plan, rounds_of(name, plan))))
-            .collect(),
+            .gather(),
         departed: BTreeMap::new(),
     }
 }

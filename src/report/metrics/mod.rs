@@ -8,6 +8,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Counters, Disk, ImageId, NoFallback, Outcome, PendingView, Plan, Policy, Proven, Reason,
     Rejection, Serving, Version, Workload, WorkloadName, WorkloadPlan,
@@ -381,7 +382,7 @@ fn rejections<'v>(
     versions: impl Iterator<Item = &'v str>,
 ) -> Vec<(Labels, Value)> {
     // One sample for each set of labels: several images may have had one version.
-    let shown: BTreeSet<&str> = versions.take(REJECTIONS_SHOWN).collect();
+    let shown: BTreeSet<&str> = versions.take(REJECTIONS_SHOWN).gather();
     let sample = |version: &str| {
         let mut labels = whose(name);
         labels.push(("version", version.to_owned()));
@@ -509,7 +510,7 @@ fn failed(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
         .iter()
         .filter(|failure| failure.outcome == Outcome::Failed)
         .map(|failure| (failure.version.as_str(), words::failure_reason(failure)))
-        .collect();
+        .gather();
     let samples = failed.into_iter().map(|(version, reason)| {
         let mut labels = whose(name);
         labels.push(("version", version.to_owned()));

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Action, ActionKind, Guard, ImageId, NameVerdict, Note, Plan, Reason, TagPurpose, Verdict,
     WorkloadName, WorkloadPlan,
@@ -55,7 +56,7 @@ pub(super) fn workload(
         .flatten()
         .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
         .map(|action| action.kind.image())
-        .collect();
+        .gather();
     out.extend(after_first_promotion(plan, &removed, page));
     out.extend(plan.refused.iter().map(|refused| {
         let said = words::refused(refused);
@@ -67,7 +68,7 @@ pub(super) fn workload(
 /// What these rounds do not touch: what waits, and what is kept.
 fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> String {
     let shown = rounds.iter().flatten().copied().chain(&plan.held_actions);
-    let touched: BTreeSet<(Option<String>, &ImageId)> = shown.filter_map(touches).collect();
+    let touched: BTreeSet<(Option<String>, &ImageId)> = shown.filter_map(touches).gather();
     let is_untouched = |name: &&NameVerdict| {
         let reference = name.reference.as_ref().map(ToString::to_string);
         !touched.contains(&(reference, &name.image))
@@ -102,7 +103,7 @@ fn after_first_promotion(
     let is_inherited =
         |name: &&NameVerdict| name.reason == Reason::Inherited && !removed.contains(&name.image);
     let inherited = plan.images.iter().filter(is_inherited);
-    let sizes: BTreeMap<&ImageId, u64> = inherited.map(|n| (&n.image, n.size_bytes)).collect();
+    let sizes: BTreeMap<&ImageId, u64> = inherited.map(|n| (&n.image, n.size_bytes)).gather();
     if sizes.is_empty() {
         return None;
     }
@@ -206,7 +207,7 @@ struct Removed {
 impl Removed {
     fn of(plan: &Plan, all: &[&Action]) -> Self {
         let touched: BTreeSet<(Option<String>, &ImageId)> =
-            all.iter().filter_map(|action| touches(action)).collect();
+            all.iter().filter_map(|action| touches(action)).gather();
         let mut of_image: BTreeMap<&ImageId, BTreeMap<Option<String>, u64>> = BTreeMap::new();
         for name in plan.workloads.values().flat_map(|w| &w.images) {
             let reference = name.reference.as_ref().map(ToString::to_string);

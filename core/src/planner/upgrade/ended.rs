@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use super::is_upgradable;
+use crate::Gather;
 use crate::model::{Container, ContainerId, ContainerState, End, ImageId, Pending, WorkloadState};
 use crate::planner::serving::Serving;
 use crate::planner::{Subject, serving};
@@ -72,7 +73,7 @@ pub(super) fn ended_containers(
     let ended = containers_of(subject, image).filter(|c| c.state.has_ended());
     ended
         .map(|c| (c.id.clone(), incarnation(c).unwrap_or_default()))
-        .collect()
+        .gather()
 }
 
 /// A container that ended by itself before any pass saw its image run. A crash loop whose attempts
