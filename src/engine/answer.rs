@@ -331,7 +331,8 @@ pub(super) fn read_data_root(body: &[u8]) -> anyhow::Result<String> {
     Ok(info.data_root.unwrap_or_default())
 }
 
-/// A text of an answer, borrowed from it wherever it has no escapes.
+/// A text of an answer, borrowed from it wherever it has no escapes: in an `Option`, too, where a
+/// bare `Cow` would own it.
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -510,15 +511,15 @@ impl ImageLabels for AllLabels<'_> {
 #[serde(rename_all = "PascalCase")]
 struct ListedContainer<'a> {
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<Text<'a>>,
     #[serde(borrow)]
     names: Option<Vec<Option<Text<'a>>>>,
     #[serde(borrow)]
-    image: Option<Cow<'a, str>>,
+    image: Option<Text<'a>>,
     #[serde(rename = "ImageID", default, borrow, deserialize_with = "present")]
     image_id: Listed<'a>,
     #[serde(borrow)]
-    state: Option<Cow<'a, str>>,
+    state: Option<Text<'a>>,
     #[serde(default)]
     status: Loose<ExitCode>,
     #[serde(default)]
@@ -555,14 +556,14 @@ enum Listed<'a> {
     Absent,
     /// That there is none: null, or nothing in it.
     None,
-    Image(Cow<'a, str>),
+    Image(Text<'a>),
 }
 
 /// A field that is there, be it null.
 fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Listed<'de>, D::Error> {
-    let id = Option::<Cow<'de, str>>::deserialize(field)?;
+    let id = Option::<Text<'de>>::deserialize(field)?;
     Ok(id
-        .filter(|id| !id.is_empty())
+        .filter(|Text(id)| !id.is_empty())
         .map_or(Listed::None, Listed::Image))
 }
 
@@ -572,17 +573,18 @@ impl TryFrom<ListedContainer<'_>> for Container {
     fn try_from(listed: ListedContainer<'_>) -> anyhow::Result<Self> {
         let id = listed
             .id
+            .map(|Text(id)| id)
             .filter(|id| !id.is_empty())
             .context("the engine listed a container without an id")?;
         let image = match listed.image_id {
             Listed::Absent => bail!("the engine listed container {id} without its image"),
             Listed::None => None,
-            Listed::Image(image) => Some(image),
+            Listed::Image(Text(image)) => Some(image),
         };
         let names = listed.names.unwrap_or_default();
         let reference = listed
             .image
-            .and_then(|text| created_from(&text, image.as_deref().unwrap_or_default()));
+            .and_then(|Text(text)| created_from(&text, image.as_deref().unwrap_or_default()));
         let labels = listed.labels;
         let (pin, one_off) = labels.map_or((None, false), |labels| {
             let instance = labels.instance.0;
@@ -602,7 +604,9 @@ impl TryFrom<ListedContainer<'_>> for Container {
                 .collect(),
             image: image.map(ImageId::new),
             reference,
-            state: state(&listed.state.unwrap_or_default()),
+            state: listed
+                .state
+                .map_or_else(|| state(""), |Text(word)| state(&word)),
             exit_code: listed.status.0.map(|ExitCode(code)| code),
             created_secs: listed.created.0.unwrap_or_default(),
             one_off,

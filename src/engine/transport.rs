@@ -40,7 +40,8 @@ pub(super) const MAX_ANSWER_BYTES: u64 = 4 * 1024 * 1024;
 const MAX_OUTPUT_BYTES: u64 = 16 * 1024 * 1024;
 /// What is read of the body of a refusal: enough for any message that is printed.
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
-/// The most that the headers may weigh, and what is read at once.
+/// The most that the headers may weigh, and what is read at once: a buffer that grows with what
+/// comes is another one for each size.
 const BUFFER_BYTES: usize = 128 * 1024;
 
 /// The way to the engine; nothing is opened before a request is sent.
@@ -140,7 +141,7 @@ where
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let (mut sender, connection) = http1::Builder::new()
-        .max_buf_size(BUFFER_BYTES)
+        .read_buf_exact_size(Some(BUFFER_BYTES))
         .handshake(TokioIo::new(stream))
         .await?;
     // Whoever waits for the answer hears of the connection's errors.

@@ -99,7 +99,8 @@ fn read_opened(
     if identity(&opened) != identity(before) {
         return Ok(None);
     }
-    let mut bytes = Vec::new();
+    let size = u64::try_from(opened.st_size).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(usize::try_from(size.min(MAX_BYTES)).unwrap_or_default());
     file.take(MAX_BYTES.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(ReadError::Io)?;
