@@ -31,6 +31,7 @@ ifneq ($(ARCH),)
 $(if $(target),,$(error ARCH is amd64, arm64 or armhf))
 endif
 for_target := $(if $(target),--target $(target))
+std := $(if $(target),target)
 binary := $(or $(CARGO_TARGET_DIR),target)$(if $(target),/$(target))/release/tagkeeper
 ready_binary := $(binary)-ready
 ready_commands := sonic exec http
@@ -108,7 +109,7 @@ help:
 
 build: manual release
 
-release: check-toolchain $(if $(target),target)
+release: check-toolchain $(std)
 	$(release_build)
 
 # The standard library for another machine, of the toolchain that is used.
@@ -238,12 +239,12 @@ operating: root toolchain
 	$(CARGO) build --locked
 	TAGKEEPER=$(abspath $(or $(CARGO_TARGET_DIR),target)/debug/tagkeeper) scripts/operating-examples
 
-demo: root toolchain
+demo: root toolchain $(std)
 	scripts/install-test-packages engine
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
 
-recording: root toolchain
+recording: root toolchain $(std)
 	scripts/install-test-packages
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine scripts/recording
@@ -252,15 +253,15 @@ size: build
 	scripts/size $(binary)
 
 # A run at a calm time tells most: the table says what the load was.
-bench: root toolchain
+bench: root toolchain $(std)
 	scripts/install-test-packages
-	bench/install
+	bench/install $(for_target)
 	$(release_build)
 	scripts/with-engine bench/run $(binary)
 	$(MAKE) bench-unit
 
 # What systemd does for a pass besides.
-bench-unit: root toolchain
+bench-unit: root toolchain $(std)
 	scripts/install-test-packages
 	scripts/boot-root >/dev/null
 	$(release_build)

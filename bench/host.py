@@ -15,6 +15,8 @@ from measure import Command, run
 ROOT = Path(__file__).resolve().parent.parent
 BUILT = ROOT / "target/bench"
 FLOOR = BUILT / "floor/release/floor"
+# Linked as the program is; there if that is not linked with this machine's libc.
+FLOOR_FOR_TARGET = BUILT / "floor-for-target"
 FAKE = BUILT / "fake/release/fake"
 # The program with its system calls by way of libc: the vDSO, which rustix reads otherwise, is hidden under callgrind.
 COUNTED = BUILT / "counted/release/tagkeeper"
@@ -146,5 +148,5 @@ class Host:
             raise RuntimeError(f"the pass is not idle: see {state}")
 
 
-def floor(socket_path, *names):
-    return Command([str(FLOOR), str(socket_path), *names])
+def floor(socket_path, *names, program=FLOOR):
+    return Command([str(program), str(socket_path), *names])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from host import BUILT, COUNTED, FLOOR, ROOT, SOAK_SECS, WORKLOAD, FakeEngine, Host, floor
+from host import BUILT, COUNTED, FLOOR, FLOOR_FOR_TARGET, ROOT, SOAK_SECS, WORKLOAD, FakeEngine, Host, floor
 from measure import Row, bytes_written, instructions, pair, peak_kib, run
 from rivals import rivals
 
@@ -54,6 +54,11 @@ def idle_rows(program, engine, proxy, directory, images, runs):
     pair(row, bottom, bottom, runs, own)
     weigh(row, floor, engine, proxy, counted=bottom)
     rows.append(row)
+    if FLOOR_FOR_TARGET.exists():
+        row = Row("the same floor, linked statically, as the program is", size=FLOOR_FOR_TARGET.stat().st_size)
+        pair(row, floor(engine.path, program=FLOOR_FOR_TARGET), bottom, runs, own)
+        weigh(row, lambda at: floor(at, program=FLOOR_FOR_TARGET), engine, proxy)
+        rows.append(row)
     for name, host in (("tagkeeper reconcile, idle", idle), ("tagkeeper reconcile, pending", pending)):
         row = Row(name, size=program.stat().st_size)
         pair(row, host.command(), bottom, runs, own)

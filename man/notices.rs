@@ -19,6 +19,31 @@ const PREFACE: &str = "\
 tagkeeper is built from these crates and Rust's standard library (MIT OR Apache-2.0). What may be had under Apache-2.0
 is used under it: its text comes with tagkeeper. The texts of the other licences, and all notices, follow the list.
 ";
+/// What is in the statically linked programs of `make build ARCH=`, from musl's COPYRIGHT.
+const MUSL: &str = "\
+musl as a whole is licensed under the following standard MIT license:
+
+Copyright © 2005-2020 Rich Felker, et al.
+
+Permission is hereby granted, free of charge, to any person obtaining
+a copy of this software and associated documentation files (the
+\"Software\"), to deal in the Software without restriction, including
+without limitation the rights to use, copy, modify, merge, publish,
+distribute, sublicense, and/or sell copies of the Software, and to
+permit persons to whom the Software is furnished to do so, subject to
+the following conditions:
+
+The above copyright notice and this permission notice shall be
+included in all copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED \"AS IS\", WITHOUT WARRANTY OF ANY KIND,
+EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF
+MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT.
+IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY
+CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT,
+TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
+SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+";
 /// How the files are called that have to be passed on, in lower case.
 const TEXTS: [&str; 3] = ["license", "licence", "copying"];
 const NOTICE: &str = "notice";
@@ -84,6 +109,10 @@ pub(crate) fn all() -> Result<String> {
             users_of_texts.entry(text).or_default().push(called.clone());
         }
     }
+    users_of_texts
+        .entry(MUSL.trim_end().to_owned())
+        .or_default()
+        .push("musl, in a program that is linked statically".to_owned());
     for (text, users) in &users_of_texts {
         let rule = "-".repeat(80);
         write!(out, "\n{rule}\n{}:\n\n{text}\n", users.join(", "))?;

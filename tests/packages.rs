@@ -181,6 +181,8 @@ fn the_notices_name_every_crate_and_bring_the_texts_of_those_that_are_not_under_
         }
     }
     assert!(others > 0 && notices.contains("Permission is hereby granted"));
+    // In the packages that are linked statically.
+    assert!(notices.contains("\nmusl, ") && notices.contains("Rich Felker"));
     Ok(())
 }
 
