@@ -2,7 +2,7 @@
 //!
 //! One program under three names, so that a small host carries it once. It stands apart from
 //! tagkeeper: it knows the environment that a `ready` command gets (design 4.3), has the bounded
-//! transport to the engine and the reader of Redis in common with it, and nothing else. Exit 0 is
+//! transport to the engine and the client of Redis in common with it, and nothing else. Exit 0 is
 //! ready; anything else is not, and standard error says why. What cannot be asked, read or believed
 //! is not ready.
 
@@ -22,10 +22,14 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use options::{Options, Usage};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use subject::Subject;
 
 const NOT_READY: u8 = 1;
 const WRONG_USAGE: u8 = 2;
+/// The most that a command may have in memory, in bytes. An answer of Redis is read whole, however
+/// long it is; and what takes the memory of the unit ends the pass of all workloads.
+const MAX_MEMORY_BYTES: u64 = 64 * 1024 * 1024;
 
 /// One of the three: how it is called, which options it takes, what it does.
 struct Command {
@@ -74,7 +78,9 @@ fn main() -> ExitCode {
     }
     let subject = Subject::from_environment();
     let label = format!("ready/{}: {}", command.name, subject.workload());
-    let answer = deadline::start(&options, &label).and_then(|()| (command.ask)(&subject, &options));
+    let answer = deadline::start(&options, &label)
+        .and_then(|()| bound_memory())
+        .and_then(|()| (command.ask)(&subject, &options));
     let Err(problem) = answer else {
         return ExitCode::SUCCESS;
     };
@@ -83,6 +89,16 @@ fn main() -> ExitCode {
     }
     say(&format!("{label}: {problem:#}"));
     ExitCode::from(NOT_READY)
+}
+
+fn bound_memory() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Data);
+    let current = limit.current.unwrap_or(u64::MAX).min(MAX_MEMORY_BYTES);
+    let limit = Rlimit {
+        current: Some(current),
+        ..limit
+    };
+    setrlimit(Resource::Data, limit).context("failed to bound the memory")
 }
 
 /// Runs what waits for a peer, on this thread.

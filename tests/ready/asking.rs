@@ -83,6 +83,18 @@ impl Said {
         assert!(self.stderr.contains(": telemetry: "), "{self:?}");
     }
 
+    /// Not ready because there was too much to read for the time or the memory that it has.
+    #[track_caller]
+    pub(crate) fn expect_given_up(&self) {
+        let words = ["memory allocation of", "not done within 1s"];
+        assert!(self.code.is_none_or(|code| code == 1), "{self:?}");
+        assert!(
+            words.iter().any(|said| self.stderr.contains(said)),
+            "{self:?}"
+        );
+        assert!(self.took < Duration::from_secs(5), "{self:?}");
+    }
+
     /// Not ready because of `--timeout 1s`, and at once then.
     #[track_caller]
     pub(crate) fn expect_late(&self, doing: &str) {

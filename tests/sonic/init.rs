@@ -162,3 +162,16 @@ fn a_server_that_is_not_there_or_hangs_is_unavailable() {
         "{late:#?}"
     );
 }
+
+#[test]
+fn a_table_that_no_switch_has_is_refused() {
+    let switch = switch();
+    let redis = config_db();
+    let fill = "for n = 1, 1001 do redis.call('HSET', 'FEATURE|' .. n, 'state', 'enabled') end";
+    redis.answer_in(4, &["EVAL", fill, "0"]);
+    let option = format!("--sonic={}", redis.socket());
+    let refused = switch.tagkeeper_without_policy(&["init", &option]);
+    let refused = refused.expect_code(69);
+    assert!(refused.stderr.contains("a table of 10"), "{refused:#?}");
+    assert_eq!(refused.stdout, "");
+}
