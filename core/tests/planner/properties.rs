@@ -12,11 +12,11 @@ use tagkeeper_core::model::{
     ActionKind, Container, ContainerState, Health, LocalFallback, Observation, PinLabel, TagPurpose,
 };
 use tagkeeper_core::planner::{
-    Query, RollbackTarget, accept, decide, plan_as_saved, queries, rollback, rounds, status,
+    Query, RollbackTarget, accept, plan_as_saved, queries, rounds, status,
 };
 
 use crate::host::{Host, MINUTE_MS, describe, name, pattern, repository, telemetry};
-use crate::rollback::roll_back_to;
+use crate::rollback::{decided_for, roll_back_to};
 use crate::safety::pin_name;
 
 const DIGITS: [char; 5] = ['a', 'b', 'c', 'd', 'e'];
@@ -405,10 +405,7 @@ pub(crate) fn roll_back_if_it_may(host: &mut Host, latest: bool) {
     } else {
         RollbackTarget::InPlay
     };
-    let observed = host.observe();
-    let current = decide(&host.policy, &host.state, &observed).state;
-    let may = rollback(&host.policy, &current, &observed, &telemetry(), what).is_ok();
-    if may && !host.refuses_tags {
+    if decided_for(host, what).is_ok() && !host.refuses_tags {
         host.witness.doubt();
         host.witness.has_rejections = true;
         let _ = roll_back_to(host, what, usize::MAX);
@@ -762,6 +759,24 @@ fn what_a_workload_without_a_policy_remembers_keeps_nothing_of_others() {
         (H::Pull('d', "local:latest"), false),
         (H::RunByDigest("telemetry", 'a', "v1"), false),
         (H::Tag('a', "local:latest"), false),
+    ];
+    play(1, &happenings).unwrap();
+}
+
+/// Found by a random history: somebody has a shell of an image that no service runs. A look that
+/// does not inspect what could serve takes that for an upgrade, and `rollback` inspects it.
+#[test]
+fn a_shell_of_what_nobody_runs_is_no_upgrade_to_roll_back() {
+    use Happening as H;
+    let happenings = [
+        (H::Pull('b', "registry.example:5000/docker-gnmi:v2"), false),
+        (
+            H::Run("telemetry", "registry.example:5000/docker-gnmi:v2"),
+            false,
+        ),
+        (H::Pull('c', "remote:latest"), false),
+        (H::Shell("remote:latest"), false),
+        (H::RollBack(false), false),
     ];
     play(1, &happenings).unwrap();
 }

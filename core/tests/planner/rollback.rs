@@ -12,7 +12,7 @@ use crate::engine::Applied;
 use crate::host::{Host, describe, digit, id, telemetry};
 
 /// What the command does first: brings the state up to the host, then decides.
-fn decided_for(host: &Host, what: RollbackTarget) -> Result<RollbackPlan, Refusal> {
+pub(crate) fn decided_for(host: &Host, what: RollbackTarget) -> Result<RollbackPlan, Refusal> {
     let mut copy = host.clone();
     let observed = copy.observe_for_rollback();
     let current = decide(&host.policy, &host.state, &observed).state;
