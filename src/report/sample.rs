@@ -186,7 +186,7 @@ pub(crate) fn failing(container: &str, is_up: bool) -> WorkloadPlan {
             'b',
             Reason::InUse,
             Detail::UsedBy {
-                container: container.to_owned(),
+                container: container.into(),
                 state,
                 others: 0,
             },

@@ -83,19 +83,26 @@ fn parse_digits(digits: &str) -> Option<[u8; DIGITS / 2]> {
         return None;
     }
     let mut bytes = [0; DIGITS / 2];
+    let mut all = 0;
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
+        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+        all |= high | low;
+        *byte = (high << 4) | low;
     }
-    Some(bytes)
+    (all < 16).then_some(bytes)
 }
 
-fn digit(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+/// What a lower-case digit stands for, and `0xff` for any other byte. A table, for no processor can
+/// guess what the next digit of an id is.
+static VALUES: [u8; 256] = {
+    let mut values = [0xff; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
     }
-}
+    values
+};
 
 impl<K> PartialEq for Id<K> {
     fn eq(&self, other: &Self) -> bool {

@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use super::{ContainerState, HeldBy, ImageId, Reference, Repository, Version, WorkloadName};
 
@@ -33,7 +34,7 @@ pub enum Detail {
     /// Containers use the image.
     UsedBy {
         /// The first one's name.
-        container: String,
+        container: Arc<str>,
         /// What that one does.
         state: ContainerState,
         /// How many there are beside it.

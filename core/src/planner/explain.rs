@@ -202,7 +202,7 @@ impl<'a> Reporter<'a> {
                 let (container, others) = match &verdict.detail {
                     Detail::UsedBy {
                         container, others, ..
-                    } => (container.clone(), *others),
+                    } => ((**container).into(), *others),
                     _ => Default::default(),
                 };
                 KeptUntil::Unused {

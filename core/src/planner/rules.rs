@@ -110,7 +110,7 @@ fn used_by(subject: Subject<'_>, upgrade: &Upgrade<'_>, place: usize) -> Option<
     let mut users = subject.inventory.users(place).filter(|c| !is_removed(c));
     let first = users.next()?;
     Some(Detail::UsedBy {
-        container: first.name().into_owned(),
+        container: first.name().into(),
         state: first.state.clone(),
         others: users.count(),
     })
@@ -125,7 +125,7 @@ fn started_next(subject: Subject<'_>, memory: &Memory, image: &Image) -> Option<
     };
     let local = subject.own.locals.iter().find(starts_it)?;
     Some(Detail::UsedBy {
-        container: local.name().into_owned(),
+        container: local.name().into(),
         state: local.state.clone(),
         others: 0,
     })

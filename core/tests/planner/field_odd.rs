@@ -62,7 +62,7 @@ fn case_18_a_half_removed_container_holds_its_image_and_is_named_by_its_id() {
         else {
             panic!("{:?}", verdict.detail)
         };
-        assert_eq!(named, container, "{}", state.as_str());
+        assert_eq!(&*named, container, "{}", state.as_str());
         host.upgrade('d', "v4");
         assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
     }

@@ -165,7 +165,7 @@ fn case_29_an_interrupted_recreation_is_named_and_not_removed() {
     let Detail::UsedBy { container, .. } = detail else {
         panic!("{detail:?}")
     };
-    assert_eq!(container, "2c45_2c45_telemetry");
+    assert_eq!(&*container, "2c45_2c45_telemetry");
 }
 
 #[test]

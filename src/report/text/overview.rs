@@ -285,7 +285,7 @@ pub(super) fn containers_of<'p>(plan: &'p WorkloadPlan, image: &ImageId) -> Vec<
     }
     let mut names = plan.images.iter().filter(|name| name.image == *image);
     let user = names.find_map(|name| match &name.detail {
-        Detail::UsedBy { container, .. } => Some(container.as_str()),
+        Detail::UsedBy { container, .. } => Some(&**container),
         _ => None,
     });
     user.into_iter().collect()
