@@ -170,10 +170,13 @@ impl<'a> Subject<'a> {
             || self.is_rejected_by_policy(memory, id)
     }
 
+    /// Whether the policy rejects an image: not what was promoted last, for as long as `latest` is
+    /// on nothing else. What `latest` was taken from is never promoted again.
     pub(super) fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
         let promoted_last = memory.lineage.first();
-        promoted_last.is_none_or(|proven| proven.image != *id)
-            && self.is_named_by_policy(memory, id)
+        let stays = promoted_last.is_some_and(|proven| proven.image == *id)
+            && self.own.latest.is_none_or(|latest| latest.id == *id);
+        !stays && self.is_named_by_policy(memory, id)
     }
 
     /// Whether an entry of `[reject]` is about an image.

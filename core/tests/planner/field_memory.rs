@@ -617,6 +617,38 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     assert!(host.notes().is_empty(), "{:?}", host.notes());
 }
 
+/// But `latest` was taken from it: what comes back is promoted as little as what comes for the
+/// first time, "whether or not the image has arrived".
+#[test]
+fn what_the_policy_rejects_is_not_promoted_when_it_comes_back() {
+    let mut host = Host::with_fallback();
+    host.reject("v2");
+    host.remove_container("k8s_v2");
+    host.lose_image('b');
+    host.minutes(2);
+    assert_eq!(host.latest(), Some('a'));
+    host.deploy('b', "v2");
+    host.minutes(15);
+    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+    assert_note!(
+        host,
+        Note::RejectedServes {
+            by_policy: true,
+            ..
+        }
+    );
+}
+
+/// A sibling: a person took `latest` from it.
+#[test]
+fn what_the_policy_rejects_is_not_put_back() {
+    let mut host = Host::with_fallback();
+    host.reject("v2");
+    host.tag('a', "local:latest");
+    host.minutes(15);
+    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+}
+
 /// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor
 /// by `rollback`.
 #[test]
