@@ -145,8 +145,8 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     let known = recalled.of(subject.name);
     let memory = &known.memory;
     let pending = memory.pending.as_ref();
-    let pending = pending.filter(|p| !subject.is_head(memory, &p.image));
-    if let Some(pending) = pending {
+    let unproven = pending.filter(|p| memory.proven(&p.image).is_none());
+    if let Some(pending) = unproven {
         return Some((pending.version.clone(), pending.image.clone()));
     }
     match failing(subject, known) {

@@ -256,16 +256,20 @@ fn rollback_goes_back_from_the_head_that_runs_beside_the_rest_of_an_attempt() {
     }
 }
 
+/// What soaks again is proven: it is no unproven upgrade in play. The person follows the
+/// orchestrator.
 #[test]
-fn rollback_takes_a_pending_fallback_out_of_the_lineage() {
+fn rollback_where_the_orchestrator_has_gone_back_to_the_fallback_rejects_the_head() {
     let mut host = Host::with_fallback();
     host.deploy('a', "v1");
     host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("v1=a"));
     roll_back(&mut host, usize::MAX);
     assert_eq!(
         (host.lineage(), rejected(&host)),
-        (vec!["v2=b".to_owned()], vec!["v1=a".to_owned()])
+        (vec!["v1=a".to_owned()], vec!["v2=b".to_owned()])
     );
+    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
 }
 
 #[test]
