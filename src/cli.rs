@@ -384,7 +384,7 @@ pub struct WaitArgs {
     /// The workload, as the policy names it.
     #[arg(value_parser = workload_parser())]
     pub workload: WorkloadName,
-    /// The version to wait for [default: whatever is pending].
+    /// The version, or the image id, to wait for [default: whatever is pending].
     #[arg(value_parser = version_parser())]
     pub version: Option<Version>,
     /// How long to wait at most; without it, as long as it takes.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    ImageId, Outcome, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
+    ImageId, Outcome, Rejected, Rejection, SHORT_DIGITS, State, Version, WorkloadName,
+    WorkloadState, begins_digest,
 };
 
 use super::{
@@ -158,7 +159,7 @@ impl Wanted {
         if let Some(failure) = new.filter(|failure| failure.outcome == Outcome::Failed) {
             return Progress::Failed(version, words::failure_reason(failure));
         }
-        if let Some(pending) = pending.filter(|p| p.version == version) {
+        if let Some(pending) = pending.filter(|p| self.is_it(&p.version, &p.image)) {
             self.image = Some(pending.image.clone());
             let soaking_since_ms = pending.soaking_since_ms;
             return Progress::Pending(match soaking_since_ms {
@@ -170,8 +171,13 @@ impl Wanted {
             });
         }
         let head = known.memory.lineage.first();
-        if head.is_some_and(|head| self.is_it(&head.version, &head.image)) {
-            return Progress::Proven(version);
+        if let Some(head) = head.filter(|head| self.is_it(&head.version, &head.image)) {
+            // Another build of the same label serves, and it is that one which was deployed.
+            let other = self.rejected_serves(known).filter(|i| **i != head.image);
+            return match other {
+                Some(_) => Progress::Failed(version, "it is rejected".to_owned()),
+                None => Progress::Proven(version),
+            };
         }
         if let Some(why) = self.rejected(known, state.rejected_of(name), rejections) {
             return Progress::Failed(version, why.to_owned());
@@ -190,10 +196,15 @@ impl Wanted {
                 Progress::Failed(version, format!("{why}, before the wait began"))
             }
             (_, Some(_)) => Progress::Pending(format!("{version} does not run yet, or not again")),
-            _ if known.memory.lineage.iter().any(|p| p.version == version) => {
+            _ if known
+                .memory
+                .lineage
+                .iter()
+                .any(|p| self.is_it(&p.version, &p.image)) =>
+            {
                 Progress::Pending(format!("{version} is a fallback"))
             }
-            _ => Progress::Pending(format!("no pass has seen {version} run")),
+            _ => Progress::Pending(format!("no pass has seen {version} serve")),
         }
     }
 
@@ -211,10 +222,7 @@ impl Wanted {
                 || image.is_some_and(|image| rejection.is_id(image))
         };
         // By an id or a digest: a pass has seen it run.
-        let serves = known.rejected_serves.as_ref().is_some_and(|image| {
-            let past = known.past(image);
-            past.is_some_and(|past| self.is_it(&past.version, image))
-        });
+        let serves = self.rejected_serves(known).is_some();
         if by_a_person.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
             Some("it is rejected")
         } else if serves || by_the_policy.iter().any(is_named) {
@@ -224,12 +232,23 @@ impl Wanted {
         }
     }
 
+    /// What serves and is rejected, if it is what is waited for.
+    fn rejected_serves<'k>(&self, known: &'k WorkloadState) -> Option<&'k ImageId> {
+        let image = known.rejected_serves.as_ref()?;
+        let past = known.past(image)?;
+        self.is_it(&past.version, image).then_some(image)
+    }
+
     /// Whether a version of an image is what is waited for: the image that was pending, if there
-    /// was one.
+    /// was one; otherwise by the version, or by the id or its first digits.
     fn is_it(&self, version: &Version, image: &ImageId) -> bool {
-        match &self.image {
-            Some(followed) => followed == image,
-            None => self.version.as_ref() == Some(version),
+        match (&self.image, &self.version) {
+            (Some(followed), _) => followed == image,
+            (None, Some(wanted)) => {
+                let by_id = || begins_digest(wanted.as_str(), &image.to_string(), SHORT_DIGITS);
+                wanted == version || by_id()
+            }
+            (None, None) => false,
         }
     }
 }
@@ -391,7 +410,7 @@ mod tests {
             of(&idle, "v2"),
             "failed: v2: the policy rejects it ([reject])"
         );
-        assert_eq!(of(&idle, "v3"), "no pass has seen v2 run");
+        assert_eq!(of(&idle, "v3"), "no pass has seen v2 serve");
         // By its id: a pass has seen it run, and noted that.
         let serves = known(|known| {
             known.rejected_serves = Some(image('2'));
@@ -400,6 +419,17 @@ mod tests {
         let id = image('2').to_string();
         let by_policy = "failed: v2: the policy rejects it ([reject])";
         assert_eq!(of(&serves, &id), by_policy);
+        // A rejected build of the label of latest.
+        let rebuilt = known(|known| {
+            known.memory.lineage.push(proven("v2"));
+            known.rejected_serves = Some(image('9'));
+            known.note(&image('9'), || Version::new("v2"), |_| {});
+        });
+        let mut all = wanted(Some("v2"));
+        assert_eq!(
+            shown(&mut all, &rebuilt, &[], 0),
+            "failed: v2: it is rejected"
+        );
         // "From now on": what was proven before stays.
         let done = known(|known| known.memory.lineage.push(proven("v2")));
         assert_eq!(of(&done, "v2"), "proven: v2");
@@ -409,7 +439,14 @@ mod tests {
     fn proven_rejected_and_failed() {
         let done = known(|known| known.memory.lineage.push(proven("v2")));
         assert_eq!(said(Some("v2"), &done, 0), "proven: v2");
-        assert_eq!(said(Some("v3"), &done, 0), "no pass has seen v3 run");
+        assert_eq!(said(Some("v3"), &done, 0), "no pass has seen v3 serve");
+        let head = done.workloads[&WorkloadName::new("app")].memory.lineage[0]
+            .image
+            .to_string();
+        for by_id in [head.as_str(), head.get(7..19).unwrap_or_default()] {
+            let said = said(Some(by_id), &done, 0);
+            assert_eq!(said, format!("proven: {by_id}"));
+        }
         let behind = known(|known| known.memory.lineage = vec![proven("v3"), proven("v2")]);
         assert_eq!(said(Some("v2"), &behind, 0), "v2 is a fallback");
         let mut rejected = known(|_| {});
