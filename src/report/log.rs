@@ -315,7 +315,7 @@ mod tests {
         );
         assert_eq!(
             lines_of(|| log_event(&put_back())),
-            "warning: telemetry: latest is back on v2, which has soaked for 10m: it had been moved by hand\n"
+            "warning: telemetry: latest is back on v2, which has soaked for 10m: it was on another version\n"
         );
     }
 
@@ -391,7 +391,7 @@ mod tests {
                 ("image", image.as_str()),
                 (
                     "message",
-                    "telemetry: latest is back on v2, which has soaked for 10m: it had been moved by hand"
+                    "telemetry: latest is back on v2, which has soaked for 10m: it was on another version"
                 ),
                 ("version", "v2"),
                 ("workload", "telemetry"),

@@ -409,9 +409,7 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             repository,
             version,
             proven,
-        } => format!(
-            "{repository}:latest was moved by hand to {version}; {proven} is what is proven"
-        ),
+        } => format!("{repository}:latest is on {version}, and {proven} is what is proven"),
         Note::LocalRuns {
             container,
             state,
@@ -574,7 +572,7 @@ pub fn event(event: &Event) -> Option<String> {
             }
         }
         EventKind::PutBack { version, up_ms, .. } => format!(
-            "latest is back on {version}, which has soaked for {}: it had been moved by hand",
+            "latest is back on {version}, which has soaked for {}: it was on another version",
             compact(*up_ms)
         ),
         EventKind::LocalRuns {
@@ -755,7 +753,9 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
 pub fn removed_by(why: RemovedBy) -> &'static str {
     match why {
         RemovedBy::Retired => "it was obsolete",
-        RemovedBy::Idle => "it was idle for its grace period, and not proven",
+        RemovedBy::Idle => {
+            "it was idle, for its grace period or until the disk was full, and not proven"
+        }
         RemovedBy::Other => "removed by something other than tagkeeper",
     }
 }

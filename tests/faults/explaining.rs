@@ -173,7 +173,7 @@ fn an_idle_image_that_was_removed_was_idle() {
         host.pass_at(secs).expect_code(0);
         assert_tells(
             &told(&host, secs + 10, "junk"),
-            &["it was idle for its grace period, and not proven"],
+            &["it was idle, for its grace period or until the disk was full, and not proven"],
         );
     }
 }

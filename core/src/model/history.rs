@@ -74,7 +74,7 @@ pub struct Removed {
 pub enum RemovedBy {
     /// It was retired, and removed for that.
     Retired,
-    /// It was idle for the grace period.
+    /// It was idle: for the grace period, or until the disk was full.
     Idle,
     /// Something other than tagkeeper removed it.
     #[serde(alias = "unasked")]
