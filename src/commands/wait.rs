@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    ImageId, Outcome, Rejected, Rejection, SHORT_DIGITS, State, Version, WorkloadName,
+    ImageId, Outcome, Proven, Rejected, Rejection, SHORT_DIGITS, State, Version, WorkloadName,
     WorkloadState, begins_digest,
 };
 
@@ -170,8 +170,7 @@ impl Wanted {
                 None => format!("{version} is pending and does not soak"),
             });
         }
-        let head = known.memory.lineage.first();
-        if let Some(head) = head.filter(|head| self.is_it(&head.version, &head.image)) {
+        if let Some(head) = self.head(known) {
             // Another build of the same label serves, and it is that one which was deployed.
             let other = self.rejected_serves(known).filter(|i| **i != head.image);
             return match other {
@@ -232,6 +231,12 @@ impl Wanted {
         }
     }
 
+    /// What is proven and latest, if it is what is waited for.
+    fn head<'k>(&self, known: &'k WorkloadState) -> Option<&'k Proven> {
+        let head = known.memory.lineage.first();
+        head.filter(|head| self.is_it(&head.version, &head.image))
+    }
+
     /// What serves and is rejected, if it is what is waited for.
     fn rejected_serves<'k>(&self, known: &'k WorkloadState) -> Option<&'k ImageId> {
         let image = known.rejected_serves.as_ref()?;
@@ -257,7 +262,7 @@ impl Wanted {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use tagkeeper_core::model::{Clock, EndedBy, Failure, Moment, Pending, Proven, Reading};
+    use tagkeeper_core::model::{Clock, EndedBy, Failure, Moment, Pending, Reading};
 
     use super::*;
 
