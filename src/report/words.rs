@@ -365,7 +365,7 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::OtherDisk => OTHER_DISK.to_owned(),
         Note::NothingRuns => "no container of this workload is running".to_owned(),
         Note::OnlyDryRuns { container, version } => {
-            format!("{container} idles: a dry run of the local container's version {version}")
+            format!("{container} idles with {version}: a dry run beside the local container")
         }
         Note::SeveralImages { one, other } => format!(
             "cannot tell which one serves: several versions are running ({}, {})",
