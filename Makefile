@@ -239,12 +239,12 @@ operating: root toolchain
 	$(CARGO) build --locked
 	TAGKEEPER=$(abspath $(or $(CARGO_TARGET_DIR),target)/debug/tagkeeper) scripts/operating-examples
 
-demo: root toolchain $(std)
+demo: root toolchain
 	scripts/install-test-packages engine
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine demo/demo.sh
 
-recording: root toolchain $(std)
+recording: root toolchain
 	scripts/install-test-packages
 	$(release_build)
 	TAGKEEPER=$(abspath $(binary)) scripts/with-engine scripts/recording
