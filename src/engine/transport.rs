@@ -89,6 +89,8 @@ impl Transport {
         let request = Request::get(path).body(String::new())?;
         let mut body = self.exchange(request, max_bytes).await?.into_body();
         let mut bytes = Vec::new();
+        // What is not written to costs nothing, and a vector that grows is in memory twice.
+        let _ = bytes.try_reserve_exact(usize::try_from(max_bytes).unwrap_or_default());
         while let Some(data) = next_data(&mut body).await {
             bytes.extend_from_slice(&data?);
         }
