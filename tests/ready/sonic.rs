@@ -249,14 +249,17 @@ fn a_server_that_wants_a_password_or_is_gone_is_not_ready() {
 fn a_huge_field_is_not_ready() {
     let redis = Redis::start();
     redis.write("local", "none", "telemetry");
-    // 4 MiB, written by the server itself.
-    redis.cli(&[
-        "EVAL",
-        "redis.call('HSET', KEYS[1], 'container_id', string.rep('x', 4194304))",
-        "1",
-        KEY,
-    ]);
+    // Written by the server itself.
+    let fill = |bytes: usize| {
+        let script =
+            format!("redis.call('HSET', KEYS[1], 'container_id', string.rep('x', {bytes}))");
+        redis.cli(&["EVAL", &script, "1", KEY]);
+    };
+    fill(4 << 20);
     redis.ask().expect_not_ready("a field of 4194304 bytes");
+    fill(40 << 20);
+    let option = ["--socket", &redis.socket(), "--timeout", "1s"];
+    ask("sonic", &option).expect_given_up();
 }
 
 #[test]

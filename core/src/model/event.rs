@@ -90,7 +90,7 @@ pub enum EventKind {
         /// The first fallback behind it.
         fallback: Option<Version>,
     },
-    /// `latest` was put back on the head, which had soaked again: it had been moved by hand.
+    /// `latest` was put back on the head, which had soaked again: it was on another version.
     #[serde(skip)]
     PutBack {
         /// The version.

@@ -617,8 +617,29 @@ fn what_the_policy_rejects_after_it_was_proven_stays() {
     assert!(host.notes().is_empty(), "{:?}", host.notes());
 }
 
-/// But `latest` was taken from it: what comes back is promoted as little as what comes for the
-/// first time, "whether or not the image has arrived".
+/// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor
+/// by `rollback`.
+#[test]
+fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
+    let mut host = Host::with_fallback();
+    host.reject("v1");
+    host.remove_container("k8s_v2");
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(30);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.latest(), Some('b'));
+    assert!(host.is_on_disk('a'));
+
+    let mut host = Host::with_fallback();
+    host.reject("v1");
+    let refused = decided(&host).unwrap_err();
+    let rejects_v1 =
+        matches!(&refused, Refusal::NoFallback { rejected: Some(v1), .. } if v1.as_str() == "v1");
+    assert!(rejects_v1, "{refused:?}");
+}
+
+/// What was proven before stays for as long as `latest` is on it: what comes back is promoted as
+/// little as what comes for the first time, "whether or not the image has arrived".
 #[test]
 fn what_the_policy_rejects_is_not_promoted_when_it_comes_back() {
     let mut host = Host::with_fallback();
@@ -647,27 +668,6 @@ fn what_the_policy_rejects_is_not_put_back() {
     host.tag('a', "local:latest");
     host.minutes(15);
     assert_eq!((host.latest(), host.pending()), (Some('a'), None));
-}
-
-/// A sibling: it stays on the disk, and never becomes latest again, neither by the orchestrator nor
-/// by `rollback`.
-#[test]
-fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
-    let mut host = Host::with_fallback();
-    host.reject("v1");
-    host.remove_container("k8s_v2");
-    host.run("k8s_v1", "remote:v1");
-    host.minutes(30);
-    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
-    assert_eq!(host.latest(), Some('b'));
-    assert!(host.is_on_disk('a'));
-
-    let mut host = Host::with_fallback();
-    host.reject("v1");
-    let refused = decided(&host).unwrap_err();
-    let rejects_v1 =
-        matches!(&refused, Refusal::NoFallback { rejected: Some(v1), .. } if v1.as_str() == "v1");
-    assert!(rejects_v1, "{refused:?}");
 }
 
 /// A sibling: `rollback` passes it over, and what it goes back to is the head.
