@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::model::{
     Action, ActionKind, Container, ContainerState, Disk, Guard, Image, ImageId, LATEST, Memory,
-    NameVerdict, Observation, Plan, Policy, Reason, Reference, State, TagPurpose, Verdict,
+    NameVerdict, Observation, Pending, Plan, Policy, Reason, Reference, State, TagPurpose, Verdict,
     Workload, WorkloadName, WorkloadPlan,
 };
 use tagkeeper_core::planner::{Decision, decide, queries};
@@ -48,10 +48,10 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
 /// Deciding again on the saved state and the same observation changes nothing, needs no save and
 /// says nothing.
 ///
-/// A pending upgrade and an entry of the lineage lend their version to their image (4.2): where
-/// another upgrade begins, or none, or an entry is cut, what its containers are beside a local one,
-/// or whose it is under a foreign name, may take two decisions more. The pending upgrade of a disk
-/// that comes back is one of those that were there before.
+/// A pending upgrade, its provisional fallback and an entry of the lineage lend their version to
+/// their image (4.2): where another upgrade begins, or none, or an entry is cut, what its containers
+/// are beside a local one, or whose it is under a foreign name, may take two decisions more. The
+/// pending upgrade of a disk that comes back is one of those that were there before.
 fn check_settled(policy: &Policy, state: &State, observed: &Observation, decision: &Decision) {
     if !queries(policy, &decision.state, observed).is_empty() {
         return; // The next round asks first.
@@ -66,10 +66,14 @@ fn check_settled(policy: &Policy, state: &State, observed: &Observation, decisio
             .into_iter()
             .chain(returned.map(|parked| &**parked));
         let before_it: Vec<_> = memories.filter_map(|m| m.pending.as_ref()).collect();
-        let now = known.memory.pending.as_ref().map(|p| &p.image);
+        let lends = |p: &Pending| {
+            let provisional = p.provisional_fallback.as_ref().map(|p| p.image.clone());
+            (p.image.clone(), provisional)
+        };
+        let now = known.memory.pending.as_ref().map(lends);
         let is_same = match before_it.as_slice() {
             [] => now.is_none(),
-            pending => pending.iter().all(|p| Some(&p.image) == now),
+            pending => pending.iter().all(|p| Some(lends(p)) == now),
         };
         let is_cut = |memory: &Memory| {
             let mut lineage = memory.lineage.iter();
