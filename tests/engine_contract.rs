@@ -9,12 +9,6 @@
 
 #[path = "engine_contract/calls.rs"]
 mod calls;
-#[path = "support/docker.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/faults.rs, which uses all of it"
-)]
-mod docker;
 #[path = "support/engine.rs"]
 #[allow(
     dead_code,
@@ -22,22 +16,8 @@ mod docker;
     reason = "shared with tests/requirements.rs, which uses all of it"
 )]
 mod engine;
-#[path = "support/fake.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/faults.rs, which uses all of it"
-)]
-mod fake;
 #[path = "engine_contract/grounds.rs"]
 mod grounds;
-#[path = "support/names.rs"]
-mod names;
-#[path = "support/requests.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/faults.rs, which uses all of it"
-)]
-mod requests;
 #[path = "engine_contract/table.rs"]
 mod table;
 

@@ -10,27 +10,7 @@
 //! Needs root, for the clock.
 
 #[cfg(test)]
-#[path = "support/docker.rs"]
-mod docker;
 #[cfg(test)]
-#[path = "support/example.rs"]
-mod example;
-#[cfg(test)]
-#[path = "support/executable.rs"]
-mod executable;
-#[cfg(test)]
-#[path = "support/fake.rs"]
-mod fake;
-#[cfg(test)]
-#[path = "support/host.rs"]
-mod host;
-#[cfg(test)]
-#[path = "support/names.rs"]
-mod names;
-#[cfg(test)]
-#[path = "support/requests.rs"]
-mod requests;
-
 #[cfg(test)]
 #[path = "faults/acting.rs"]
 mod acting;
@@ -41,8 +21,15 @@ mod answers;
 #[path = "faults/asking.rs"]
 mod asking;
 #[cfg(test)]
+#[cfg(test)]
+#[path = "support/example.rs"]
+mod example;
+#[cfg(test)]
 #[path = "faults/examples.rs"]
 mod examples;
+#[cfg(test)]
+#[path = "support/executable.rs"]
+mod executable;
 #[cfg(test)]
 #[path = "faults/explaining.rs"]
 mod explaining;
@@ -58,6 +45,10 @@ mod from_outside;
 #[cfg(test)]
 #[path = "faults/hooks.rs"]
 mod hooks;
+#[cfg(test)]
+#[cfg(test)]
+#[path = "support/host.rs"]
+mod host;
 #[cfg(test)]
 #[path = "faults/idle.rs"]
 mod idle;

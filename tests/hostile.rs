@@ -18,28 +18,12 @@
     reason = "helpers of tests are tests"
 )]
 
-#[path = "support/docker.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/faults.rs, which uses all of it"
-)]
-mod docker;
-#[path = "support/fake.rs"]
-#[allow(
-    dead_code,
-    reason = "shared with tests/faults.rs, which uses all of it"
-)]
-mod fake;
 #[path = "support/host.rs"]
 #[allow(
     dead_code,
     reason = "shared with tests/faults.rs, which uses all of it"
 )]
 mod host;
-#[path = "support/names.rs"]
-mod names;
-#[path = "support/requests.rs"]
-mod requests;
 #[path = "faults/scene.rs"]
 mod scene;
 #[path = "store/support.rs"]

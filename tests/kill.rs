@@ -8,27 +8,16 @@
 //! its calls; strace kills at the state's. Needs root, for the clock.
 
 #[cfg(test)]
-#[path = "support/docker.rs"]
-#[allow(dead_code, reason = "the fault tests need more of it")]
-mod docker;
 #[cfg(test)]
-#[path = "support/fake.rs"]
-#[allow(dead_code, reason = "the fault tests need more of it")]
-mod fake;
+#[cfg(test)]
+#[path = "kill/ending.rs"]
+mod ending;
+#[cfg(test)]
+#[cfg(test)]
 #[cfg(test)]
 #[path = "support/host.rs"]
 #[allow(dead_code, reason = "the fault tests need more of it")]
 mod host;
-#[cfg(test)]
-#[path = "support/names.rs"]
-mod names;
-#[cfg(test)]
-#[path = "support/requests.rs"]
-mod requests;
-
-#[cfg(test)]
-#[path = "kill/ending.rs"]
-mod ending;
 #[cfg(test)]
 #[path = "kill/point.rs"]
 mod point;

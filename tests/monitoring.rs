@@ -5,20 +5,9 @@
 
 #![cfg(test)]
 
-#[path = "support/docker.rs"]
-#[allow(dead_code, reason = "shared with tests that use all of it")]
-mod docker;
-#[path = "support/fake.rs"]
-#[allow(dead_code, reason = "shared with tests that use all of it")]
-mod fake;
 #[path = "support/host.rs"]
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 mod host;
-#[path = "support/names.rs"]
-mod names;
-#[path = "support/requests.rs"]
-#[allow(dead_code, reason = "shared with tests that use all of it")]
-mod requests;
 #[path = "faults/scene.rs"]
 #[allow(dead_code, reason = "shared with tests that use all of it")]
 mod scene;

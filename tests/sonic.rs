@@ -11,16 +11,10 @@
 
 #[path = "sonic/by_hand.rs"]
 mod by_hand;
-#[path = "support/docker.rs"]
-#[allow(dead_code, reason = "shared with the faults, which use all of it")]
-mod docker;
 #[path = "support/example.rs"]
 mod example;
 #[path = "support/executable.rs"]
 mod executable;
-#[path = "support/fake.rs"]
-#[allow(dead_code, reason = "shared with the faults, which use all of it")]
-mod fake;
 #[path = "sonic/hook.rs"]
 mod hook;
 #[path = "support/host.rs"]
@@ -34,8 +28,6 @@ mod kube;
 mod migration;
 #[path = "sonic/multi_asic.rs"]
 mod multi_asic;
-#[path = "support/names.rs"]
-mod names;
 #[path = "sonic/packages.rs"]
 mod packages;
 #[path = "support/redis.rs"]
@@ -44,9 +36,6 @@ mod packages;
     reason = "shared with the ready commands, which use all of it"
 )]
 mod redis;
-#[path = "support/requests.rs"]
-#[allow(dead_code, reason = "shared with the faults, which use all of it")]
-mod requests;
 #[path = "sonic/switch.rs"]
 mod switch;
 #[path = "sonic/upstream.rs"]

@@ -8,8 +8,8 @@ use tagkeeper::engine::{Answer, Docker, Engine, ImageName, Lists};
 use tagkeeper_core::model::{ContainerId, ContainerState, ImageId, PinLabel, Reference};
 
 use crate::grounds::{Family, Ground};
-use crate::names::hex_id;
 use crate::table::{Call, Fact, Given, How, Row, Said};
+use in_memory_engine::hex_id;
 
 const CALL: Duration = Duration::from_secs(30);
 

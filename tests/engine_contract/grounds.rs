@@ -7,9 +7,9 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::engine::Host;
-use crate::fake::Fake;
-use crate::names::hex_id;
 use crate::table::How;
+use in_memory_engine::Fake;
+use in_memory_engine::hex_id;
 
 /// Engines that refuse alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +108,12 @@ impl Ground for InMemory {
 
     fn container(&mut self, name: &str, image: &str, how: How) -> Result<()> {
         let docker = &mut self.fake.engine().docker;
-        docker.run(name, image);
-        match how {
-            How::Running => {}
-            How::Stopped => docker.exit(name, 0),
-            How::Created => "created".clone_into(&mut docker.container(name).state),
+        docker.create(name, image);
+        if !matches!(how, How::Created) {
+            docker.start(name);
+        }
+        if matches!(how, How::Stopped) {
+            docker.exit(name, 0);
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! What goes wrong between the decision and its end: races and refusals. Nothing is tried twice in
 //! a pass, nothing that changed since the look is touched, and one failed removal stops no other.
 
-use crate::fake::{Engine, Fault};
 use crate::host::{Host, Outcome};
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
+use in_memory_engine::Route;
+use in_memory_engine::{Engine, Fault};
 
 /// No path was asked to be removed twice, and `latest` was moved once at most.
 #[track_caller]
@@ -108,7 +108,7 @@ fn an_image_that_came_into_use_at_the_last_moment_is_in_use_and_no_error() {
 fn a_local_container_that_started_at_the_last_moment_stays() {
     let host = soaking(POLICY);
     host.engine()
-        .before(Route::RemoveContainer, 1, |e| e.docker.restart("app"));
+        .before(Route::RemoveContainer, 1, |e| e.docker.start("app"));
     let outcome = host.pass_at(RIPE).expect_code(0);
     assert_eq!(
         outcome.count(Route::RemoveContainer),
@@ -329,7 +329,7 @@ fn a_stopped_container_counts_as_a_user_too() {
 #[test]
 fn a_local_container_that_started_between_look_and_act_stays() {
     let host = before_the_removals();
-    host.engine().after_lists(|e| e.docker.restart("app"));
+    host.engine().after_lists(|e| e.docker.start("app"));
     host.pass_at(RIPE + 5).expect_code(0);
     assert!(host.has_container("app"));
 }

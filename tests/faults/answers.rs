@@ -1,11 +1,11 @@
 //! Answers that no question fits: about something else, for somebody else, in no form that HTTP or
 //! JSON know. And answers of real engines that are merely odd, and no reason to stop.
 
-use crate::fake::Fault;
 use crate::host::{Host, Outcome};
-use crate::names::hex_id;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, soaking};
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
+use in_memory_engine::hex_id;
 
 const OBSERVING: [Route; 3] = [
     Route::ListImages,
@@ -301,7 +301,7 @@ fn names_are_asked_for_in_full() {
     let tagged = "tag?repo=docker.io/library/app&tag=latest";
     let moves = outcome.mutations();
     assert!(moves.iter().any(|r| r.ends_with(tagged)), "{moves:#?}");
-    let short = |r: &&crate::requests::Request| r.path.starts_with("/images/app");
+    let short = |r: &&in_memory_engine::Request| r.path.starts_with("/images/app");
     assert_eq!(
         outcome.requests.iter().find(short).map(ToString::to_string),
         None
@@ -319,7 +319,7 @@ fn a_container_without_an_image_changes_nothing_else() {
             docker.run("neighbour", "elsewhere/thing:1");
             let neighbour = docker.container("neighbour");
             neighbour.state = state.to_owned();
-            neighbour.image = String::new();
+            neighbour.image = None;
         }
         host.pass_at(RIPE).expect_code(0);
         assert_eq!(host.id_of("app:latest"), id("v2"), "{state}");

@@ -3,9 +3,9 @@
 use std::process::Stdio;
 
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{RIPE, id, promoted};
 use crate::terminal::{CTRL_C, Terminal};
+use in_memory_engine::Route;
 
 const QUESTION: &str = "Roll app back? [y/N] ";
 /// What a terminal sends for the end of the input.

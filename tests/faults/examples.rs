@@ -3,10 +3,10 @@
 
 use std::fs;
 
-use crate::docker::Docker;
 use crate::example;
 use crate::host::Host;
 use crate::scene::{RIPE, id};
+use in_memory_engine::Docker;
 
 struct Example {
     policy: &'static str,

@@ -1,10 +1,10 @@
 //! `explain`: a person asks about one image, and is shown its history by the real program.
 
-use crate::fake::Fault;
 use crate::host::Host;
-use crate::names::hex_id;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, id, promoted, soaking};
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
+use in_memory_engine::hex_id;
 
 fn told(host: &Host, secs: u64, asked: &str) -> String {
     let outcome = host.run_at(secs, &["explain", asked]).expect_code(0);

@@ -11,8 +11,8 @@ use bollard::models::{
 };
 use tempfile::TempDir;
 
-use crate::fake::{Engine, Fake, Fault, Moment};
-use crate::requests::Route;
+use in_memory_engine::Route;
+use in_memory_engine::{Engine, Fake, Fault, Moment};
 
 /// A fake on a socket of its own.
 struct Bench {
@@ -143,7 +143,7 @@ fn it_removes_as_docker_does() {
         e.docker.run("c", "x:v1");
         e.docker.exit("c", 0);
     });
-    let id = |label: &str| crate::names::hex_id(label);
+    let id = |label: &str| in_memory_engine::hex_id(label);
     let asked = [
         (
             "DELETE /images/x:latest",

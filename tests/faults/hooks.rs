@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fake::Fault;
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
 use crate::schema::assert_published;
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 /// A policy whose three hooks are one script, with these lines in it; below `$1` is this host's
 /// directory.

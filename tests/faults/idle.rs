@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use crate::host::{Host, Outcome};
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, id, promoted};
+use in_memory_engine::Route;
 
 /// Two lists, and at most the question for the version.
 #[track_caller]

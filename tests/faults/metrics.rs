@@ -5,10 +5,10 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use crate::fake::Fault;
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 /// The policy of the tests, with metrics in a directory of this host.
 fn measured(host: &Host) -> String {
@@ -344,7 +344,7 @@ fn a_failure_has_an_age_until_it_is_rejected_or_a_later_version_is_promoted() {
     host.pass_at(1_000).expect_code(0);
     host.pass_at(1_030).expect_code(0);
     host.engine().docker.exit("k8s_v3", 7);
-    host.engine().docker.restart("k8s_app_1");
+    host.engine().docker.start("k8s_app_1");
     let young = age(1_060).expect("it failed");
     let old = age(5_060).expect("v2 is latest as it was before");
     // The passes take their time, too.

@@ -3,10 +3,10 @@
 
 use std::os::unix::net::UnixListener;
 
-use crate::fake::{Engine, Fault};
 use crate::host::{Host, Outcome};
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, soaking};
+use in_memory_engine::Route;
+use in_memory_engine::{Engine, Fault};
 
 /// How a time-out may be worded.
 const LATE: &str = "in time|timed out|timeout|deadline|within";

@@ -4,10 +4,10 @@ use std::thread::JoinHandle;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-use crate::fake::Fault;
 use crate::host::{Host, Outcome};
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking, upgrade};
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 #[test]
 fn plan_shows_what_the_next_pass_does_and_changes_nothing() {
@@ -485,7 +485,7 @@ fn a_rollback_rejects_the_upgrade_in_a_crash_loop_while_it_is_down() {
         host.pass_at(secs).expect_code(0);
         host.engine().docker.exit("k8s_app_3", 3);
         host.pass_at(secs + 30).expect_code(0);
-        host.engine().docker.restart("k8s_app_3");
+        host.engine().docker.start("k8s_app_3");
     }
     host.pass_at(880).expect_code(0);
     host.engine().docker.exit("k8s_app_3", 3);

@@ -3,10 +3,10 @@
 
 use serde_json::json;
 
-use crate::fake::Fault;
 use crate::host::{Host, Outcome};
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, id, impatient, soaking};
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 const PRESSURE: &str = "pressure = \"1%\"\n";
 

@@ -2,8 +2,8 @@
 //! move.
 
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking};
+use in_memory_engine::Route;
 
 #[test]
 fn an_upgrade_that_soaked_becomes_latest_and_the_disk_is_cleaned() {
@@ -63,7 +63,7 @@ fn an_upgrade_that_stopped_before_its_time_is_not_tagged() {
 #[test]
 fn a_restart_starts_the_soak_again() {
     let host = soaking(POLICY);
-    host.engine().docker.restart("k8s_app_1");
+    host.engine().docker.start("k8s_app_1");
     host.pass_at(500).expect_code(0);
     assert_eq!(
         host.pass_at(1_050).expect_code(0).mutations(),
@@ -81,7 +81,7 @@ fn a_restart_starts_the_soak_again() {
 #[test]
 fn a_restart_that_no_pass_saw_is_seen_by_its_start() {
     let host = soaking(POLICY);
-    host.engine().docker.restart("k8s_app_1");
+    host.engine().docker.start("k8s_app_1");
     assert_eq!(
         host.pass_at(RIPE).expect_code(0).mutations(),
         [""; 0],
@@ -355,7 +355,7 @@ fn what_restarts_before_its_soak_is_not_said_to_be_without_one() {
         docker.exit("k8s_app_2", 1);
     }
     assert_eq!(host.pass_at(1_000).expect_code(0).stderr, "");
-    host.engine().docker.restart("k8s_app_2");
+    host.engine().docker.start("k8s_app_2");
     assert_eq!(
         host.pass_at(1_060).expect_code(0).stderr,
         "app: v3 restarted; its soak had not begun\n"

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::Moment;
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, impatient, promoted, soaking};
+use in_memory_engine::Moment;
+use in_memory_engine::Route;
 
 /// What `status` says at this uptime, and that a pass says the same afterwards: it was saved.
 #[track_caller]
@@ -83,7 +83,7 @@ fn restarts_failures_and_rollbacks() {
         docker.run("k8s_app_2", "reg.example/app:v3");
     }
     host.pass_at(1_000).expect_code(0);
-    host.engine().docker.restart("k8s_app_2");
+    host.engine().docker.start("k8s_app_2");
     host.pass_at(1_060).expect_code(0);
     host.engine().docker.exit("k8s_app_2", 1);
     host.pass_at(1_120).expect_code(0);

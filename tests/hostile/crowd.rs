@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::mpsc;
 
 use crate::host::finish;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
 use crate::wrapped::command;
+use in_memory_engine::Route;
 
 const PLAIN: &[&str] = &["env"];
 

@@ -6,10 +6,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, soaking, upgrade};
 use crate::store::{MOUNTS, fill, mount_ext4, mount_tmpfs, run, under};
 use crate::wrapped;
+use in_memory_engine::Route;
 
 /// Makes a fresh file system under a directory, and tells where.
 type Mount = fn(&Path) -> PathBuf;

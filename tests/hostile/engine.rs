@@ -5,11 +5,11 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 
-use crate::fake::Fault;
 use crate::host::{Host, Outcome};
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, impatient, soaking};
 use crate::wrapped;
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 /// The requests of the pass that promotes and cleans up, in order, each with how many of its route
 /// came before, it included.
@@ -61,7 +61,7 @@ fn an_engine_that_dies_at_any_request_costs_nothing_but_the_pass() {
 /// incarnations.
 fn restart_with_containers(host: &Host, route: Route) {
     host.engine().before(route, 1, |engine| {
-        engine.docker.restart("k8s_app_1");
+        engine.docker.start("k8s_app_1");
         engine.fail(Route::InspectContainer, Fault::Closed);
         engine.fail(Route::ListImages, Fault::Closed);
     });

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use crate::docker::Image;
-use crate::fake::Fault;
 use crate::host::Host;
-use crate::names::hex_id;
-use crate::requests::Route;
 use crate::scene::{POLICY, PROMOTED, RIPE, assert_promoted, id, promoted, soaking, upgrade};
 use crate::wrapped::measured;
+use in_memory_engine::Fault;
+use in_memory_engine::Image;
+use in_memory_engine::Route;
+use in_memory_engine::hex_id;
 
 const MANY: usize = 10_000;
 /// What the unit allows (`MemoryMax=` in units/tagkeeper.service).

@@ -6,9 +6,9 @@ use std::fs;
 use serde_json::Value;
 use tagkeeper::store::{LoadError, Loaded, StateDir};
 
-use crate::docker::Docker;
 use crate::host::Host;
-use crate::names::hex_id;
+use in_memory_engine::Docker;
+use in_memory_engine::hex_id;
 
 /// The name that must never be missing.
 const LATEST: &str = "app:latest";
@@ -34,13 +34,14 @@ impl Ending {
         });
         take_times(&mut state);
         let engine = host.engine();
-        let images = engine.docker.images.iter().map(|(id, image)| {
-            let names = image.tags.iter().chain(&image.digests).cloned();
-            (id.clone(), names.collect())
-        });
+        let images = engine
+            .docker
+            .images
+            .iter()
+            .map(|(id, image)| (id.clone(), image.references().cloned().collect()));
         let containers = engine.docker.containers.iter().map(|c| {
-            let [name, id, image, state] = [&c.name, &c.id, &c.image, &c.state];
-            [name.clone(), id.clone(), image.clone(), state.clone()]
+            let image = c.image.clone().unwrap_or_default();
+            [c.name().to_owned(), c.id.clone(), image, c.state.clone()]
         });
         Self {
             images: images.collect(),

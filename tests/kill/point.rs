@@ -10,8 +10,8 @@ use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::fake::Moment;
 use crate::host::{Host, in_a_host_up_for};
+use in_memory_engine::Moment;
 
 /// System calls that make, write, sync, rename or remove a file, under their names on every
 /// architecture.

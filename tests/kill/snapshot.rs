@@ -5,8 +5,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::docker::Docker;
 use crate::host::Host;
+use in_memory_engine::Docker;
 
 /// The engine's disk, and the files of the state directory.
 pub(crate) struct Snapshot {

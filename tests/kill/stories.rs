@@ -1,7 +1,7 @@
 //! The stories that are killed at every step (design R1 to R9, section 7).
 
-use crate::docker::Docker;
 use crate::story::{Kills, RECONCILE, Step, kill_everywhere};
+use in_memory_engine::Docker;
 
 pub(crate) const POLICY: &str = r#"
 [engine]

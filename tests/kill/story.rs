@@ -8,13 +8,13 @@ use std::thread;
 
 use tagkeeper::store::StateDir;
 
-use crate::docker::Docker;
 use crate::ending::{Ending, damage};
-use crate::fake::Moment;
 use crate::host::Host;
 use crate::point::{Point, points_of, run_killed};
 use crate::snapshot::Snapshot;
 use crate::stories::POLICY;
+use in_memory_engine::Docker;
+use in_memory_engine::Moment;
 
 /// The timer starts the next pass so long after the one that was killed.
 const TIMER_SECS: u64 = 60;

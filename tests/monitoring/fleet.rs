@@ -175,7 +175,7 @@ impl Fleet {
         self.pass("failed", 1_030);
         self.host("failed").engine().docker.exit("k8s_v3", 7);
         self.pass("failed", 1_060);
-        self.host("failed").engine().docker.restart("k8s_v2");
+        self.host("failed").engine().docker.start("k8s_v2");
         self.add_to_policy("rejecting", "[reject]\ntelemetry = [\"v3\"]\n");
         self.deploy("rejecting", "v3");
         self.add_to_policy("held", "[hold]\nreason = \"incident 4711\"\n");
@@ -184,7 +184,7 @@ impl Fleet {
         docker.remove_image("reg.example/telemetry:v1");
         self.deploy("endless", "v3");
         for secs in (1_000..7_200).step_by(500) {
-            self.host("endless").engine().docker.restart("k8s_v3");
+            self.host("endless").engine().docker.start("k8s_v3");
             self.pass("endless", secs);
         }
         fs::remove_file(self.textfile("silent")).expect("it was written");

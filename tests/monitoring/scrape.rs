@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::fake::Fault;
 use crate::host::Host;
-use crate::requests::Route;
 use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
 use crate::shipped::{FLEET_RULES, RULES, dashboard_queries, metrics_in};
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 /// A service of this test, ended with it.
 pub(crate) struct Service(Child);

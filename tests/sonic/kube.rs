@@ -82,7 +82,7 @@ fn stub_mode_over_five_versions() {
         switch.minutes(5);
         // `systemctl restart telemetry`, in stub mode.
         let pod = "k8s_telemetry_telemetry-ds_sonic_0f5c2d1e_0";
-        switch.host.engine().docker.restart(pod);
+        switch.host.engine().docker.start(pod);
         switch.minutes(9);
         assert_ne!(latest(&switch), Some(*version), "the soak began again");
         switch.minutes(4);
@@ -127,7 +127,7 @@ fn a_disabled_feature_whose_pod_idles_is_not_promoted() {
     // It is enabled, and the stub restarts the container.
     switch.freeze(false);
     let pod = "k8s_telemetry_telemetry-ds_sonic_0f5c2d1e_0";
-    switch.host.engine().docker.restart(pod);
+    switch.host.engine().docker.start(pod);
     switch.minutes(13);
     assert_eq!(latest(&switch), Some("v2"));
 }

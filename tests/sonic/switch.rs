@@ -6,7 +6,7 @@ use std::fs;
 
 use crate::example;
 use crate::host::{Host, Outcome, finish, program_at};
-use crate::names::hex_id;
+use in_memory_engine::hex_id;
 
 pub(crate) const SONIC: &str = include_str!("../../config/examples/sonic.toml");
 
@@ -150,7 +150,7 @@ impl Switch {
             .docker
             .containers
             .iter()
-            .map(|c| c.name.clone())
+            .map(|c| c.name().to_owned())
             .collect();
         names.sort();
         names

@@ -11,9 +11,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use crate::fake::Fault;
-use crate::requests::Route;
 use crate::switch::Switch;
+use in_memory_engine::Fault;
+use in_memory_engine::Route;
 
 const POLICY: &str = "[workload.telemetry]\nrepository = \"docker-sonic-telemetry\"\n\
                       remotes = [\"registry.example/docker-sonic-telemetry\"]\n";
@@ -68,7 +68,7 @@ const TAG: [Row; 5] = [
         there: "latest = kube v2, local v1 = local v1, remote v2 = kube v2; local container running",
         why: "there, it is tagged first, then the running container is an error, again and again; here, \
               the local container is what works as long as it runs, and the pod has proved nothing",
-        play: || taken_over(|s| s.host.engine().docker.restart("telemetry"), |_| ()),
+        play: || taken_over(|s| s.host.engine().docker.start("telemetry"), |_| ()),
     },
 ];
 
@@ -363,7 +363,7 @@ fn outcome(switch: &Switch) -> String {
         .docker
         .containers
         .iter()
-        .find(|c| c.name == "telemetry");
+        .find(|c| c.name() == "telemetry");
     let container = local.map_or("no local container".to_owned(), |local| {
         format!("local container {}", local.state)
     });

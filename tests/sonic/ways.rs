@@ -61,7 +61,7 @@ fn ctrmgrd_fires(switch: &Switch, redis: &Redis, version: &str) {
     engine
         .docker
         .containers
-        .retain(|c| c.name != "telemetry" || c.state == "running");
+        .retain(|c| c.name() != "telemetry" || c.state == "running");
     let is_kept = |tag: &String| {
         let remote_tag = tag.strip_prefix("registry.example/docker-sonic-telemetry:");
         remote_tag.is_none_or(|tag| tag == version || tag == last)

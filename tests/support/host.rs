@@ -14,8 +14,8 @@ use std::sync::MutexGuard;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::fake::{Engine, Fake};
-use crate::requests::{Request, Route};
+use in_memory_engine::{Engine, Fake};
+use in_memory_engine::{Request, Route};
 
 /// After so many seconds a program that still runs has hung. More than the time-outs of the
 /// policies here, and less than the default time-out of an engine call, so that a time-out that is
@@ -111,7 +111,7 @@ impl Host {
             .docker
             .containers
             .iter()
-            .any(|c| c.name == name)
+            .any(|c| c.name() == name)
     }
 
     pub(crate) fn set_policy(&self, text: &str) {

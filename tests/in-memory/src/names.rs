@@ -1,8 +1,8 @@
-//! Names and ids as the fake engine reads them: by its own rules, not by those of the program under
+//! Names and ids as the engine reads them: by its own rules, not by those of the program under
 //! test.
 
 /// 64 hexadecimal digits that follow from the label: FNV-1a, run on through four words.
-pub(crate) fn hex_id(label: &str) -> String {
+pub fn hex_id(label: &str) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     let mut next = |word: u8| {
         for byte in label.bytes().chain([word]) {
@@ -15,31 +15,28 @@ pub(crate) fn hex_id(label: &str) -> String {
 
 /// Whether a request names this id, whole or by its first digits, with or without the algorithm.
 pub(crate) fn is_id_prefix(id: &str, name: &str) -> bool {
-    let digits = |text: &str| text.strip_prefix("sha256:").unwrap_or(text).to_owned();
+    let digits = |text| str::strip_prefix(text, "sha256:").unwrap_or(text);
     let (id, name) = (digits(id), digits(name));
-    name.len() >= 4 && id.starts_with(&name)
+    name.len() >= 4 && id.starts_with(name)
 }
 
 /// A reference as the engine prints it: without the default registry, with `latest` where there is
-/// no tag.
+/// no tag. Of a tag with a digest, the digest counts.
 pub(crate) fn short_form(name: &str) -> String {
     let bare = name.strip_prefix("index.").unwrap_or(name);
     let bare = bare.strip_prefix("docker.io/").unwrap_or(bare);
     let bare = bare.strip_prefix("library/").unwrap_or(bare);
-    let has_tag = bare
-        .rsplit('/')
-        .next()
-        .is_some_and(|last| last.contains(':'));
-    if has_tag || bare.contains('@') {
-        bare.to_owned()
-    } else {
-        format!("{bare}:latest")
+    let repository = repository_of(bare);
+    match bare.split_once('@') {
+        Some((_, digest)) => format!("{repository}@{digest}"),
+        None if repository == bare => format!("{bare}:latest"),
+        None => bare.to_owned(),
     }
 }
 
 /// The repository of a reference: what stands before the digest or the tag. A registry's port is no
 /// tag.
-pub(crate) fn repository_of(reference: &str) -> &str {
+pub fn repository_of(reference: &str) -> &str {
     let name = reference
         .split_once('@')
         .map_or(reference, |(name, _)| name);

@@ -11,30 +11,46 @@ pub(crate) const API_MINOR: u32 = 41;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Route {
+pub enum Route {
+    /// `/_ping`.
     Ping,
+    /// `/version`.
     Version,
+    /// `/info`.
     Info,
+    /// `/images/json`.
     ListImages,
+    /// `/containers/json`.
     ListContainers,
+    /// `/images/NAME/json`.
     InspectImage,
+    /// `/containers/NAME/json`.
     InspectContainer,
+    /// `POST /containers/create`.
     CreateContainer,
+    /// `POST /images/NAME/tag`.
     Tag,
+    /// `DELETE /images/NAME`.
     RemoveImage,
+    /// `DELETE /containers/NAME`.
     RemoveContainer,
+    /// Anything else.
     Unknown,
 }
 
 /// One request as it came in: decoded, the API version taken off its path.
 #[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) route: Route,
+pub struct Request {
+    /// In capitals.
+    pub method: String,
+    /// Without the API's version.
+    pub path: String,
+    /// Keys and values, in the order of the request.
+    pub query: Vec<(String, String)>,
+    /// What it asks for.
+    pub route: Route,
     /// The body, where there is one.
-    pub(crate) body: String,
+    pub body: String,
 }
 
 impl Request {
@@ -56,18 +72,21 @@ impl Request {
         }
     }
 
-    pub(crate) fn is_mutation(&self) -> bool {
+    /// Whether it asks for a change.
+    pub fn is_mutation(&self) -> bool {
         !matches!(self.method.as_str(), "GET" | "HEAD")
     }
 
-    pub(crate) fn value(&self, key: &str) -> &str {
+    /// The value of a key of the query; empty if it has none.
+    pub fn value(&self, key: &str) -> &str {
         self.query
             .iter()
             .find(|(k, _)| k == key)
             .map_or("", |(_, v)| v)
     }
 
-    pub(crate) fn is_set(&self, key: &str) -> bool {
+    /// Whether a key of the query is true, as the engine reads it.
+    pub fn is_set(&self, key: &str) -> bool {
         !matches!(
             self.value(key).to_ascii_lowercase().as_str(),
             "" | "0" | "no" | "false" | "none"
@@ -75,7 +94,7 @@ impl Request {
     }
 
     /// The name or id in the path.
-    pub(crate) fn subject(&self) -> &str {
+    pub fn subject(&self) -> &str {
         let path = self
             .path
             .trim_start_matches("/images/")

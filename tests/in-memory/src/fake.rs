@@ -1,7 +1,7 @@
 //! A fake container engine on a unix socket: HTTP/1.1 by hand, one thread a connection, and faults
 //! on demand.
 //!
-//! What it answers comes from `docker`; this module knows requests, records each of them, and
+//! What it answers comes from [`Docker`]; this module knows requests, records each of them, and
 //! spoils the answers that a test asks it to. It holds the program to what design section 8
 //! forbids: a request that forces, prunes or takes volumes along, or that the fake does not know,
 //! fails the test when the fake is dropped.
@@ -13,15 +13,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::docker::{Answer, Docker, refusal};
+use crate::answers::{Answer, refusal};
+use crate::docker::Docker;
 use crate::requests::{API_MINOR, Request, Route, read_request, versionless};
 
 /// How an answer is spoilt. But for [`Fault::Status`], the engine has done what was asked, and only
 /// the answer is bad.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// This status with this message; the engine does nothing.
     Status(u16, &'static str),
     /// Status 200 with this body.
@@ -37,14 +38,22 @@ pub(crate) enum Fault {
     /// The whole answer, its head too, at one byte a second.
     Trickle,
     /// A list of so many bytes that goes on and on; its length is announced, or it comes in chunks.
-    Endless { bytes: usize, chunked: bool },
+    Endless {
+        /// Its length.
+        bytes: usize,
+        /// Whether it comes in chunks.
+        chunked: bool,
+    },
     /// An answer with a head of a MiB.
     LongHead,
     /// These bytes in place of an answer, then so many of the piece, over and over, then the end of
     /// the connection.
     Raw {
+        /// These bytes.
         start: &'static str,
+        /// The piece.
         piece: &'static str,
+        /// How many bytes of it.
         bytes: usize,
     },
     /// The answer, and a moment later on the same connection another one with this body, which
@@ -61,7 +70,7 @@ type Hook = Box<dyn FnOnce(&mut Engine) + Send>;
 
 /// When a watcher looks at a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub enum Moment {
     /// The engine has done nothing yet of what it asks for.
     Before,
     /// The engine has done it, and no answer has been sent.
@@ -88,8 +97,9 @@ enum Effect {
 
 /// The engine behind the socket: its disk, the faults to come, the requests so far.
 #[derive(Default)]
-pub(crate) struct Engine {
-    pub(crate) docker: Docker,
+pub struct Engine {
+    /// What is on it.
+    pub docker: Docker,
     rules: Vec<Rule>,
     /// Waits until both lists have been answered, then for the next request.
     after_lists: Option<(Vec<Route>, Hook)>,
@@ -104,23 +114,23 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Spoils every answer of a route.
-    pub(crate) fn fail(&mut self, route: Route, fault: Fault) {
+    pub fn fail(&mut self, route: Route, fault: Fault) {
         self.add_rule(route, None, None, Effect::Fault(fault));
     }
 
     /// Spoils the nth answer of a route, counted from now and from one.
-    pub(crate) fn fail_nth(&mut self, route: Route, nth: usize, fault: Fault) {
+    pub fn fail_nth(&mut self, route: Route, nth: usize, fault: Fault) {
         self.add_rule(route, None, Some(nth), Effect::Fault(fault));
     }
 
     /// Spoils the answers of a route to requests with this text in their path.
-    pub(crate) fn fail_about(&mut self, route: Route, about: &'static str, fault: Fault) {
+    pub fn fail_about(&mut self, route: Route, about: &'static str, fault: Fault) {
         self.add_rule(route, Some(about), None, Effect::Fault(fault));
     }
 
     /// Runs a hook right before the nth request of a route is answered, counted from now and from
     /// one.
-    pub(crate) fn before(
+    pub fn before(
         &mut self,
         route: Route,
         nth: usize,
@@ -131,7 +141,7 @@ impl Engine {
 
     /// Runs a hook once between a look and an act: when both lists have been answered and another
     /// request comes in.
-    pub(crate) fn after_lists(&mut self, hook: impl FnOnce(&mut Self) + Send + 'static) {
+    pub fn after_lists(&mut self, hook: impl FnOnce(&mut Self) + Send + 'static) {
         self.after_lists = Some((
             vec![Route::ListImages, Route::ListContainers],
             Box::new(hook),
@@ -139,7 +149,7 @@ impl Engine {
     }
 
     /// Lets one more watcher look at every request from now on.
-    pub(crate) fn watch(
+    pub fn watch(
         &mut self,
         watcher: impl FnMut(Moment, &Request, &Docker) -> bool + Send + 'static,
     ) {
@@ -147,7 +157,7 @@ impl Engine {
     }
 
     /// No more faults, hooks and watchers.
-    pub(crate) fn heal(&mut self) {
+    pub fn heal(&mut self) {
         self.rules.clear();
         self.crashed = false;
         self.after_lists = None;
@@ -155,12 +165,12 @@ impl Engine {
     }
 
     /// The requests since the last call of this.
-    pub(crate) fn take_log(&mut self) -> Vec<Request> {
+    pub fn take_log(&mut self) -> Vec<Request> {
         std::mem::take(&mut self.log)
     }
 
     /// The offences since the last call of this; whoever takes them has to judge them.
-    pub(crate) fn take_offences(&mut self) -> Vec<String> {
+    pub fn take_offences(&mut self) -> Vec<String> {
         std::mem::take(&mut self.offences)
     }
 
@@ -181,7 +191,7 @@ impl Engine {
     }
 
     fn take_request(&mut self, request: &Request) -> (Answer, Option<Fault>) {
-        const NOBODY: Answer = (503, None);
+        const NOBODY: Answer = (503, String::new());
         if self.crashed {
             return (NOBODY, Some(Fault::Crashed));
         }
@@ -199,7 +209,7 @@ impl Engine {
             return (NOBODY, fault);
         }
         if self.falls_silent(Moment::Before, request) {
-            return ((200, None), Some(Fault::StalledHeaders));
+            return ((200, String::new()), Some(Fault::StalledHeaders));
         }
         let answer = self.answer(request);
         if self.falls_silent(Moment::After, request) {
@@ -251,8 +261,8 @@ impl Engine {
     fn answer(&mut self, request: &Request) -> Answer {
         let docker = &mut self.docker;
         match request.route {
-            Route::Ping => (200, Some(Value::from("OK"))),
-            Route::Version => (200, Some(version())),
+            Route::Ping => (200, "OK".to_owned()),
+            Route::Version => (200, version()),
             Route::Info => docker.info(),
             Route::ListImages => docker.list_images(),
             Route::ListContainers => docker.list_containers(request.is_set("all")),
@@ -271,23 +281,24 @@ impl Engine {
     }
 }
 
-fn version() -> Value {
+fn version() -> String {
     json!({
         "Version": "20.10.24", "ApiVersion": format!("1.{API_MINOR}"), "MinAPIVersion": "1.12", "GitCommit": "5d6db84",
         "GoVersion": "go1.19.8", "Os": "linux", "Arch": "amd64", "KernelVersion": "6.1.0", "BuildTime": "2026-01-01",
         "Platform": {"Name": "Docker Engine"}, "Components": [],
     })
+    .to_string()
 }
 
 /// The engine and its socket. Dropping it ends the listener and judges the requests.
-pub(crate) struct Fake {
+pub struct Fake {
     socket: PathBuf,
     engine: Arc<Mutex<Engine>>,
 }
 
 impl Fake {
     /// Listens on a socket that does not exist yet.
-    pub(crate) fn start(socket: &Path) -> Self {
+    pub fn start(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).expect("the socket's directory is writable");
         let engine = Arc::new(Mutex::new(Engine::default()));
         let shared = Arc::clone(&engine);
@@ -308,7 +319,7 @@ impl Fake {
     }
 
     /// The engine, for a look or a change; locked while the guard lives.
-    pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
+    pub fn engine(&self) -> MutexGuard<'_, Engine> {
         self.engine.lock().expect("no hook panics")
     }
 }
@@ -333,28 +344,22 @@ impl Drop for Fake {
 fn serve(mut stream: UnixStream, engine: &Mutex<Engine>) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     while let Some((method, target, body)) = read_request(&mut reader)? {
-        let (request, fault, reply) = match versionless(&target) {
+        let (fault, (status, body)) = match versionless(&target) {
             Ok(target) => {
                 let request = Request::parse(&method, target, &body);
                 let (answer, fault) = engine
                     .lock()
                     .expect("no hook panics")
                     .take_request(&request);
-                (Some(request), fault, answer)
+                (fault, answer)
             }
-            Err(message) => (None, None, refusal(400, &message)),
-        };
-        let is_ping = request.is_some_and(|r| r.route == Route::Ping);
-        let body = match (&reply.1, is_ping) {
-            (_, true) => "OK".to_owned(),
-            (None, _) => String::new(),
-            (Some(value), _) => value.to_string(),
+            Err(message) => (None, refusal(400, &message)),
         };
         let Some(fault) = fault else {
-            write_answer(&mut stream, reply.0, &body, body.len())?;
+            write_answer(&mut stream, status, &body, body.len())?;
             continue;
         };
-        spoil(&mut stream, fault, reply.0, &body)?;
+        spoil(&mut stream, fault, status, &body)?;
         match fault {
             Fault::Body(_) | Fault::Surplus(_) => {}
             Fault::StalledHeaders | Fault::StalledBody => {
