@@ -351,10 +351,11 @@ impl Host {
             life.was_tried = true;
         }
         let has_soaked = since_ms + workload.soak_ms + self.look_ms <= now_ms;
-        if workload.ready.is_some() && !self.readiness.is_empty() {
-            return; // Its soak begins when it is ready.
+        // Its soak begins when it is ready, and when nothing rejects it.
+        if is_doubted || workload.ready.is_some() && !self.readiness.is_empty() {
+            return;
         }
-        if latest == Some(&service.image) && has_soaked && !is_doubted && !may_be_held {
+        if latest == Some(&service.image) && has_soaked && !may_be_held {
             let front = self.witness.proven.first_mut();
             if let Some(front) = front.filter(|front| front.image == service.image) {
                 front.certainty = Certainty::Certain;
