@@ -1,8 +1,12 @@
-//! The model's engine, by the rules that were measured on real ones (design 8): what names,
-//! containers and removals do, and the check of each action's guards.
+//! The engine of a model host, which is the one of the program's tests (`tests/in-memory`): what
+//! happens on it, how the decision sees it, and the check of each action's guards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
+use std::sync::Arc;
 
+use in_memory_engine::{Answer, Docker};
+use serde_json::json;
 use tagkeeper_core::model::{
     Action, ActionKind, Container, ContainerId, ContainerState, Details, Disk, Guard, Health,
     Image, ImageId, Observation, PinLabel, Reference, WorkloadName,
@@ -22,155 +26,264 @@ pub(crate) enum Applied {
     Failed,
 }
 
+/// The engine, as the decision's words have it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) images: Vec<Image>,
+    pub(crate) containers: Vec<Container>,
+    pub(crate) details: BTreeMap<ContainerId, Details>,
+}
+
+impl Seen {
+    fn of(docker: &Docker) -> Self {
+        let images = docker.images.iter();
+        let containers = docker.containers.iter();
+        let details = containers.clone();
+        Self {
+            images: images.map(|(id, image)| seen_image(id, image)).collect(),
+            containers: containers.map(seen_container).collect(),
+            details: details
+                .map(|c| (ContainerId::new(&c.id), seen_details(c)))
+                .collect(),
+        }
+    }
+}
+
+fn seen_image(id: &str, image: &in_memory_engine::Image) -> Image {
+    let names: Vec<_> = image.references().map(|n| Reference::parse(n)).collect();
+    let references: Vec<Reference> = names.iter().flatten().cloned().collect();
+    Image {
+        id: ImageId::new(id),
+        foreign_names: names.len() - references.len(),
+        references,
+        size_bytes: image.size_bytes,
+        labels: image.labels.clone(),
+    }
+}
+
+fn seen_container(container: &in_memory_engine::Container) -> Container {
+    let label = |key: &str| container.labels.get(key).cloned();
+    Container {
+        id: ContainerId::new(&container.id),
+        names: container.names.clone(),
+        image: container.image.as_ref().map(ImageId::new),
+        reference: Reference::parse(&container.reference).ok(),
+        state: state(&container.state),
+        exit_code: container.exit_code,
+        created_secs: container.created_secs,
+        one_off: label("com.docker.compose.oneoff").is_some(),
+        pin: label("tagkeeper.pin").map(|workload| PinLabel {
+            workload,
+            instance: label("tagkeeper.instance"),
+        }),
+    }
+}
+
+fn seen_details(container: &in_memory_engine::Container) -> Details {
+    Details {
+        started_at: container.started_at.clone(),
+        health: container.health.as_deref().map(|health| match health {
+            "healthy" => Health::Healthy,
+            "unhealthy" => Health::Unhealthy,
+            _ => Health::Starting,
+        }),
+        exit_code: container.exit_code,
+        ran_secs: None,
+        interactive: container.interactive,
+        created_from: Reference::parse(&container.reference).ok(),
+    }
+}
+
+fn state(word: &str) -> ContainerState {
+    let mut known = crate::host::every_state().into_iter();
+    let state = known.find(|state| state.as_str() == word);
+    state.unwrap_or_else(|| ContainerState::Unknown(word.into()))
+}
+
+/// The images and containers of a data disk.
+pub(crate) type DataDisk = (
+    BTreeMap<String, in_memory_engine::Image>,
+    Vec<in_memory_engine::Container>,
+);
+
+/// What happens on the engine.
 impl Host {
+    /// The engine, to be changed at will.
+    pub(crate) fn docker(&mut self) -> &mut Docker {
+        self.seen.take();
+        &mut self.docker
+    }
+
+    /// What the engine knows now.
+    pub(crate) fn seen(&self) -> &Arc<Seen> {
+        self.seen.get_or_init(|| Arc::new(Seen::of(&self.docker)))
+    }
+
+    pub(crate) fn images(&self) -> &[Image] {
+        &self.seen().images
+    }
+
+    pub(crate) fn containers(&self) -> &[Container] {
+        &self.seen().containers
+    }
+
+    pub(crate) fn details(&self) -> &BTreeMap<ContainerId, Details> {
+        &self.seen().details
+    }
+
     /// An image comes to the disk, or gets more names.
     pub(crate) fn image(&mut self, digit: char, names: &[&str]) {
-        if !self.images.iter().any(|image| image.id == id(digit)) {
-            self.images.push(Image {
-                id: id(digit),
-                references: Vec::new(),
-                foreign_names: 0,
-                size_bytes: 1,
-                labels: BTreeMap::new(),
-            });
+        if !self.is_on_disk(digit) {
+            self.disk_image(digit).size_bytes = 1;
         }
         for text in names {
             self.tag(digit, text);
         }
     }
 
-    /// A name is given to an image, and moves if need be.
-    pub(crate) fn tag(&mut self, digit: char, text: &str) {
-        self.give_name(&id(digit), &name(text));
+    /// An image of a size comes to the disk.
+    pub(crate) fn sized_image(&mut self, digit: char, size_bytes: u64, names: &[&str]) {
+        self.image(digit, names);
+        self.disk_image(digit).size_bytes = size_bytes;
     }
 
-    fn give_name(&mut self, to: &ImageId, reference: &Reference) {
-        for image in &mut self.images {
-            image.references.retain(|r| r != reference);
-            if image.id == *to {
-                image.references.push(reference.clone());
-            }
+    /// An image on the disk, to be changed at will.
+    pub(crate) fn disk_image(&mut self, digit: char) -> &mut in_memory_engine::Image {
+        self.docker().image_with_id(&id(digit).to_string(), &[])
+    }
+
+    /// A name is given to an image, and moves if need be; to one that is not on the disk, it is
+    /// lost.
+    pub(crate) fn tag(&mut self, digit: char, text: &str) {
+        if self.is_on_disk(digit) {
+            let name = name(text).to_string();
+            self.docker().name_image(&id(digit).to_string(), &name);
+        } else {
+            self.untag(text);
         }
     }
 
     /// A name is removed; the image stays, even nameless.
     pub(crate) fn untag(&mut self, text: &str) {
-        let reference = name(text);
-        self.images
-            .iter_mut()
-            .for_each(|image| image.references.retain(|r| *r != reference));
+        self.docker().take_name(&name(text).to_string());
     }
 
     /// An image is removed with force.
     pub(crate) fn lose_image(&mut self, digit: char) {
-        self.images.retain(|image| image.id != id(digit));
+        self.docker().images.remove(&id(digit).to_string());
     }
 
-    /// Where a reference has a digest, the engine looks at that and not at the tag.
-    fn named(&self, reference: &Reference) -> Option<&Image> {
-        let is_it = |name: &Reference| match reference.digest() {
-            None => name == reference,
-            digest => name.digest() == digest && name.repository() == reference.repository(),
-        };
-        let mut images = self.images.iter();
-        images.find(|image| image.references.iter().any(is_it))
+    /// Images without a name are removed with force.
+    pub(crate) fn prune_images(&mut self) {
+        let images = &mut self.docker().images;
+        images.retain(|_, image| image.references().next().is_some());
+    }
+
+    /// Containers that do not run are removed.
+    pub(crate) fn prune_containers(&mut self) {
+        self.docker().containers.retain(|c| c.state == "running");
+    }
+
+    /// The data root is emptied, or another disk takes its place.
+    pub(crate) fn take_disk(&mut self) -> DataDisk {
+        let docker = self.docker();
+        (take(&mut docker.images), take(&mut docker.containers))
+    }
+
+    pub(crate) fn put_disk(&mut self, disk: DataDisk) {
+        let docker = self.docker();
+        (docker.images, docker.containers) = disk;
+    }
+
+    fn named(&self, reference: &Reference) -> Option<ImageId> {
+        self.docker
+            .resolve(&reference.to_string())
+            .map(ImageId::new)
     }
 
     /// The image that a name means.
     pub(crate) fn meaning(&self, text: &str) -> Option<char> {
-        self.named(&name(text)).map(|image| digit(&image.id))
+        self.named(&name(text)).as_ref().map(digit)
     }
 
     pub(crate) fn is_on_disk(&self, digit: char) -> bool {
-        self.images.iter().any(|image| image.id == id(digit))
+        self.docker.images.contains_key(&id(digit).to_string())
     }
 
     /// Creates and starts a container.
     pub(crate) fn run(&mut self, container: &str, text: &str) {
-        self.create(container, text);
-        self.set_state(container, ContainerState::Running);
-        let started_at = format!("start {}", self.starts);
-        self.details_of(container).started_at = started_at;
+        self.docker().run(container, &name(text).to_string());
     }
 
     /// Creates a container, and does not start it.
     pub(crate) fn create(&mut self, container: &str, text: &str) {
-        let reference = name(text);
-        let image = self
-            .named(&reference)
-            .unwrap_or_else(|| panic!("no image {text}"))
-            .id
-            .clone();
-        self.starts += 1;
-        let container_id = ContainerId::new(format!("{:064x}", self.starts));
-        self.containers.push(Container {
-            id: container_id.clone(),
-            names: vec![container.to_owned()],
-            image: Some(image),
-            reference: Some(reference),
-            state: ContainerState::Created,
-            exit_code: None,
-            created_secs: i64::from(self.starts),
-            one_off: false,
-            pin: None,
-        });
-        let details = Details {
-            started_at: "0001-01-01T00:00:00Z".to_owned(),
-            health: None,
-            exit_code: None,
-            ran_secs: None,
-            interactive: false,
-            created_from: Some(name(text)),
-        };
-        self.details.insert(container_id, details);
+        self.docker().create(container, &name(text).to_string());
     }
 
     /// `docker run -it`: a shell in a container of the image.
     pub(crate) fn run_shell(&mut self, container: &str, text: &str) {
         self.run(container, text);
-        self.details_of(container).interactive = true;
+        self.container(container).interactive = true;
     }
 
-    pub(crate) fn container(&mut self, container: &str) -> &mut Container {
-        let found = self
-            .containers
-            .iter_mut()
-            .find(|c| c.names.iter().any(|n| n == container));
-        found.unwrap_or_else(|| panic!("no container {container}"))
+    /// `docker compose run`: a command beside the service.
+    pub(crate) fn run_one_off(&mut self, container: &str, text: &str) {
+        self.run(container, text);
+        let labels = &mut self.container(container).labels;
+        labels.insert("com.docker.compose.oneoff".to_owned(), "True".to_owned());
     }
 
-    pub(crate) fn details_of(&mut self, container: &str) -> &mut Details {
-        let container_id = self.container(container).id.clone();
-        self.details.get_mut(&container_id).unwrap()
+    pub(crate) fn container(&mut self, container: &str) -> &mut in_memory_engine::Container {
+        self.docker().container(container)
+    }
+
+    /// The list shows an id where it showed what the container was created from.
+    pub(crate) fn hide_reference(&mut self, container: &str) {
+        let container = self.container_id(container);
+        self.hidden.insert(container);
+    }
+
+    pub(crate) fn container_id(&mut self, container: &str) -> ContainerId {
+        ContainerId::new(&self.container(container).id)
     }
 
     pub(crate) fn set_state(&mut self, container: &str, state: ContainerState) {
-        self.container(container).state = state;
+        self.container(container).state = match state {
+            ContainerState::Unknown(word) => word.to_string(),
+            known => known.as_str().to_owned(),
+        };
     }
 
     pub(crate) fn set_health(&mut self, container: &str, health: Health) {
-        self.details_of(container).health = Some(health);
+        let word = match health {
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+            Health::Starting => "starting",
+        };
+        self.container(container).health = Some(word.to_owned());
+    }
+
+    /// The container bears the labels of a pin of this host.
+    pub(crate) fn label_as_pin(&mut self, container: &str) {
+        let labels = PinLabel {
+            workload: "telemetry".to_owned(),
+            instance: Some(self.state.instance.clone()),
+        };
+        self.container(container).labels.extend(labels.labels());
     }
 
     /// The container's process ends.
     pub(crate) fn exit(&mut self, container: &str, code: i64) {
-        self.set_state(container, ContainerState::Exited);
-        self.container(container).exit_code = Some(code);
-        self.details_of(container).exit_code = Some(code);
+        self.docker().exit(container, code);
     }
 
     /// The same container starts again: a new incarnation.
     pub(crate) fn start(&mut self, container: &str) {
-        self.starts += 1;
-        let started_at = format!("start {}", self.starts);
-        self.set_state(container, ContainerState::Running);
-        self.container(container).exit_code = None;
-        self.details_of(container).started_at = started_at;
+        self.docker().start(container);
     }
 
     pub(crate) fn remove_container(&mut self, container: &str) {
-        self.containers
-            .retain(|c| c.names.iter().all(|n| n != container));
+        self.docker().drop_container(container);
     }
 
     pub(crate) fn has_container(&self, container: &str) -> bool {
@@ -178,10 +291,17 @@ impl Host {
     }
 
     pub(crate) fn container_names(&self) -> Vec<String> {
-        self.containers
+        let containers = self.docker.containers.iter();
+        containers.flat_map(|c| c.names.clone()).collect()
+    }
+
+    fn running_names(&self) -> Vec<String> {
+        let running = self
+            .docker
+            .containers
             .iter()
-            .flat_map(|c| c.names.clone())
-            .collect()
+            .filter(|c| c.state == "running");
+        running.filter_map(|c| c.names.first().cloned()).collect()
     }
 
     /// The host goes down and comes up: uptime begins anew, what ran starts again.
@@ -192,10 +312,8 @@ impl Host {
 
     /// The engine ends and is started: what ran runs again.
     pub(crate) fn restart_engine(&mut self) {
-        for container in self.container_names() {
-            if self.container(&container).state == ContainerState::Running {
-                self.start(&container);
-            }
+        for container in self.running_names() {
+            self.start(&container);
         }
     }
 
@@ -203,38 +321,34 @@ impl Host {
     /// code.
     pub(crate) fn reboot_stopped(&mut self, code: i64) {
         self.uptime_ms = 0;
-        for container in self.container_names() {
-            if self.container(&container).state == ContainerState::Running {
-                self.exit(&container, code);
-            }
+        for container in self.running_names() {
+            self.exit(&container, code);
         }
     }
 
     /// What the two list calls say.
     pub(crate) fn listed(&self) -> Observation {
         let hidden = self.hidden_references();
-        let mut containers = self.containers.clone();
+        let mut containers = self.containers().to_vec();
         for container in &mut containers {
             if hidden.contains(&container.id) {
                 container.reference = None;
             }
         }
         Observation {
-            images: self.images.clone(),
+            images: self.images().to_vec(),
             containers,
             ..Observation::default()
         }
     }
 
-    /// The containers whose reference Docker does not show, since it does not name their image now.
+    /// The containers whose reference the list does not show: the engine does not name their image
+    /// now, or a test says so.
     pub(crate) fn hidden_references(&self) -> BTreeSet<ContainerId> {
-        let is_hidden = |container: &&Container| {
-            let reference = container.reference.as_ref();
-            let means = reference.and_then(|r| self.named(r)).map(|image| &image.id);
-            !self.keeps_references && means != container.image.as_ref()
-        };
-        let hidden = self.containers.iter().filter(is_hidden);
-        hidden.map(|container| container.id.clone()).collect()
+        let containers = self.docker.containers.iter();
+        let hidden = containers.filter(|c| !self.docker.shows_reference(c));
+        let hidden = hidden.map(|c| ContainerId::new(&c.id));
+        hidden.chain(self.hidden.iter().cloned()).collect()
     }
 
     /// How full the disk is: what is on it, and the images.
@@ -242,7 +356,7 @@ impl Host {
         let Some(disk_bytes) = self.disk_bytes else {
             return Disk::Unknown("no such file or directory".to_owned());
         };
-        let images: u64 = self.images.iter().map(|image| image.size_bytes).sum();
+        let images: u64 = self.docker.images.values().map(|i| i.size_bytes).sum();
         let used_bytes = images + self.other_bytes;
         Disk::Measured {
             used_bytes,
@@ -250,22 +364,10 @@ impl Host {
         }
     }
 
-    /// An image of a size comes to the disk.
-    pub(crate) fn sized_image(&mut self, digit: char, size_bytes: u64, names: &[&str]) {
-        self.image(digit, names);
-        self.listed_image(digit).size_bytes = size_bytes;
-    }
-
-    /// An image on the disk, as the engine lists it.
-    pub(crate) fn listed_image(&mut self, digit: char) -> &mut Image {
-        let image = self.images.iter_mut().find(|image| image.id == id(digit));
-        image.unwrap()
-    }
-
     /// Every name on the disk as `name=digit`, nameless images as `=digit`; sorted.
     pub(crate) fn disk(&self) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
-        for image in &self.images {
+        for image in self.images() {
             if image.is_nameless() {
                 lines.push(format!("={}", digit(&image.id)));
             }
@@ -275,21 +377,22 @@ impl Host {
         lines.sort();
         lines
     }
+}
 
+/// What the program does to the engine.
+impl Host {
     fn is_used(&self, image: &ImageId) -> bool {
-        self.containers.iter().any(|c| c.uses(image))
+        self.containers().iter().any(|c| c.uses(image))
     }
 
     /// Whether a guard holds right now, as the code that acts would ask.
     fn holds(&self, guard: &Guard) -> bool {
-        let image = |id: &ImageId| self.images.iter().find(|image| image.id == *id);
+        let image = |id: &ImageId| self.images().iter().find(|image| image.id == *id);
         let has_other_tag = |id: &ImageId, without: &Reference| {
             image(id).is_some_and(|i| i.tags().any(|t| t != without))
         };
         match guard {
-            Guard::Means { reference, image } => {
-                self.named(reference).map(|found| &found.id) == image.as_ref()
-            }
+            Guard::Means { reference, image } => self.named(reference) == *image,
             Guard::KeepsTag { image, without } => has_other_tag(image, without),
             Guard::UnusedIfLast { image, without } => {
                 !self.is_used(image) || has_other_tag(image, without)
@@ -297,8 +400,8 @@ impl Host {
             Guard::Unused { image } => !self.is_used(image),
             Guard::Nameless { image: id } => image(id).is_some_and(Image::is_nameless),
             Guard::Running { image, members } => members.iter().all(|member| {
-                let container = self.containers.iter().find(|c| c.id == member.id);
-                let details = self.details.get(&member.id);
+                let container = self.containers().iter().find(|c| c.id == member.id);
+                let details = self.details().get(&member.id);
                 container.is_some_and(|c| c.is_running() && c.uses(image))
                     && details.is_some_and(|d| {
                         d.started_at == member.started_at
@@ -310,8 +413,8 @@ impl Host {
                 started_at,
                 image,
             } => {
-                let found = self.containers.iter().find(|c| c.id == *container);
-                let details = self.details.get(container);
+                let found = self.containers().iter().find(|c| c.id == *container);
+                let details = self.details().get(container);
                 let is_same = started_at
                     .as_ref()
                     .is_none_or(|at| details.is_some_and(|d| d.started_at == *at));
@@ -333,87 +436,49 @@ impl Host {
                 return Applied::Failed;
             }
         }
-        let done = match &action.kind {
+        match self.ask(&action.kind) {
+            (200..=299, _) => Applied::Done,
+            (409, why) => Applied::Refused(why),
+            _ => Applied::Failed,
+        }
+    }
+
+    /// The one request that an action makes.
+    fn ask(&mut self, action: &ActionKind) -> Answer {
+        match action {
+            ActionKind::Tag { .. } if self.refuses_tags => (500, String::new()),
             ActionKind::Tag {
                 image, reference, ..
             } => {
-                let exists = self.images.iter().any(|found| found.id == *image);
-                let can = exists && !self.refuses_tags;
-                if can {
-                    self.give_name(image, reference);
-                }
-                can
+                let tag = reference.tag().unwrap_or_default();
+                let repository = reference.repository().as_str();
+                self.docker().tag(&image.to_string(), repository, tag)
             }
             ActionKind::CreatePin { container, image } => self.create_pin(container, image),
             ActionKind::RemoveContainer { id, .. } | ActionKind::RemovePin { id, .. } => {
-                let before = self.containers.len();
-                self.containers
-                    .retain(|c| c.id != *id || !c.state.is_stopped());
-                self.containers.len() < before
+                self.docker().remove_container(&id.to_string())
             }
             ActionKind::RemoveImage {
-                reference: Some(reference),
-                image,
-                ..
-            } => return self.remove_name(reference, image),
-            ActionKind::RemoveImage {
-                reference: None,
-                image,
-                ..
+                reference, image, ..
             } => {
-                self.images.retain(|found| found.id != *image);
-                true
+                let by_id = || image.to_string();
+                let target = reference.as_ref().map_or_else(by_id, ToString::to_string);
+                self.docker().remove_image(&target)
             }
-        };
-        if done { Applied::Done } else { Applied::Failed }
+        }
     }
 
-    /// Creates a pin, for the workload that its name names. An image that is gone, or a name that
-    /// is taken, is refused.
-    fn create_pin(&mut self, container: &str, image: &ImageId) -> bool {
-        let is_free = !self.has_container(container);
-        let exists = self.images.iter().any(|found| found.id == *image);
-        if is_free && exists {
-            self.starts += 1;
-            let rest = container.strip_prefix("tagkeeper-pin-").unwrap();
-            let (workload, _) = rest.rsplit_once('-').unwrap();
-            self.containers.push(Container {
-                id: ContainerId::new(format!("{:064x}", self.starts)),
-                names: vec![container.to_owned()],
-                image: Some(image.clone()),
-                reference: None,
-                state: ContainerState::Created,
-                exit_code: None,
-                created_secs: i64::from(self.starts),
-                one_off: false,
-                pin: Some(PinLabel {
-                    workload: workload.to_owned(),
-                    instance: Some(self.state.instance.clone()),
-                }),
-            });
-        }
-        is_free && exists
-    }
-
-    /// Removes one name. Digests are removed with the last tag of their repository, the image with
-    /// its last name; the last tag of an image in use is refused.
-    fn remove_name(&mut self, reference: &Reference, image: &ImageId) -> Applied {
-        let is_used = self.is_used(image);
-        let Some(found) = self.images.iter_mut().find(|found| found.id == *image) else {
-            return Applied::Failed;
+    /// Creates a pin, for the workload that its name names.
+    fn create_pin(&mut self, container: &str, image: &ImageId) -> Answer {
+        let rest = container.strip_prefix("tagkeeper-pin-").unwrap();
+        let (workload, _) = rest.rsplit_once('-').unwrap();
+        let label = PinLabel {
+            workload: workload.to_owned(),
+            instance: Some(self.state.instance.clone()),
         };
-        let is_last = found.foreign_names == 0 && !found.tags().any(|tag| tag != reference);
-        if is_last && is_used {
-            return Applied::Refused("container uses the image".to_owned());
-        }
-        found.references.retain(|r| r != reference);
-        let repository = reference.repository();
-        if !found.tags().any(|tag| tag.repository() == repository) {
-            found.references.retain(|r| r.repository() != repository);
-        }
-        let is_gone = found.is_nameless();
-        self.images.retain(|found| found.id != *image || !is_gone);
-        Applied::Done
+        let labels: BTreeMap<String, String> = label.labels().collect();
+        let body = json!({"Image": image.to_string(), "Labels": labels});
+        self.docker().create_container(container, &body.to_string())
     }
 
     /// What the program writes down of a 409.

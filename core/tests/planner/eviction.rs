@@ -20,7 +20,7 @@ fn crowded(pressure_percent: u8) -> Host {
 
 /// So many bytes of the disk are taken, by images and other things.
 fn fill(host: &mut Host, used_bytes: u64) {
-    let images: u64 = host.images.iter().map(|image| image.size_bytes).sum();
+    let images: u64 = host.images().iter().map(|image| image.size_bytes).sum();
     host.other_bytes = used_bytes - images;
 }
 
@@ -118,13 +118,13 @@ fn the_figures_are_shown() {
 fn shared_layers_are_found_out_by_the_next_pass() {
     let mut host = crowded(85);
     fill(&mut host, 900);
-    let images = host.images.clone();
+    let images = host.images().len();
     host.pass();
     assert_eq!(host.acted, ["rmi remote:v9"]);
     // Removing it has freed next to nothing: the disk is as full as before.
     host.other_bytes += 100;
-    host.images.retain(|image| image.id != id('9'));
-    assert!(images.len() > host.images.len());
+    host.lose_image('9');
+    assert!(images > host.images().len());
     host.later(1);
     host.pass();
     assert_eq!(host.acted, ["rmi remote:v8"]);
@@ -339,7 +339,7 @@ fn the_round_that_moves_latest_removes_nothing() {
 fn an_image_with_a_name_that_nobody_can_read_stays() {
     let mut host = crowded(85);
     fill(&mut host, 900);
-    host.listed_image('9').foreign_names = 1;
+    host.disk_image('9').tags.push("No Reference".to_owned());
     assert_eq!(goes(&mut host), ["rmi remote:v8"]);
 }
 

@@ -176,7 +176,9 @@ fn shipped() -> Host {
 /// The first container with such a name that runs, or does not.
 fn first(host: &mut Host, prefix: &str, is_running: bool) -> Option<String> {
     let mut names = host.container_names().into_iter();
-    names.find(|name| name.starts_with(prefix) && host.container(name).is_running() == is_running)
+    names.find(|name| {
+        name.starts_with(prefix) && (host.container(name).state == "running") == is_running
+    })
 }
 
 fn running(host: &mut Host, prefix: &str) -> Option<String> {
@@ -262,8 +264,8 @@ fn key(host: &Host) -> u64 {
     let witness = aged(&host.witness, host.witness.lived_ms);
     let mut names = Names::default();
     let mut out = String::new();
-    for container in &host.containers {
-        let details = host.details.get(&container.id);
+    for container in host.containers() {
+        let details = host.details().get(&container.id);
         let started_at = details.map(|d| names.short(&d.started_at));
         let id = names.short(&container.id.to_string());
         let _ = write!(
@@ -340,7 +342,7 @@ impl Names {
 
     fn renamed(&mut self, value: &Value) -> String {
         let is_name = |text: &str| {
-            text.starts_with("start ") || (text.len() == 64 && text.starts_with("00000000"))
+            text.starts_with("2026-") || (text.len() == 64 && text.starts_with("00000"))
         };
         match value {
             Value::Object(fields) => {

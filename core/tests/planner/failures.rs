@@ -118,7 +118,7 @@ fn a_failure_tells_what_a_person_asks() {
     host.start("k8s_v2");
     host.minutes(2);
     host.exit("k8s_v2", 3);
-    host.details_of("k8s_v2").ran_secs = Some(77);
+    host.ran_secs = Some(77);
     host.pass();
     let failure = &host.known().failures[0];
     assert_eq!(
@@ -367,7 +367,7 @@ fn what_ended_otherwise_has_not_crashed() {
         ("it was stopped", || crashed(143)),
         ("a shell in it", || {
             let mut host = crashed(1);
-            host.details_of("k8s_v3").interactive = true;
+            host.container("k8s_v3").interactive = true;
             host
         }),
         ("it was created only", || {

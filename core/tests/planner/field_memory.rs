@@ -15,8 +15,7 @@ fn case_66_after_a_wipe_failed_upgrades_do_not_pile_up() {
     for shipped in [true, false] {
         let mut host = Host::with_fallback();
         host.workload().grace_ms = 60 * MINUTE_MS;
-        host.images.clear();
-        host.containers.clear();
+        host.take_disk();
         if shipped {
             host.image('f', &["local:latest"]);
         }
@@ -26,7 +25,7 @@ fn case_66_after_a_wipe_failed_upgrades_do_not_pile_up() {
             host.later(120);
             host.minutes(2);
         }
-        assert!(host.images.len() <= 3, "{:?}", host.disk());
+        assert!(host.images().len() <= 3, "{:?}", host.disk());
     }
 }
 
@@ -59,7 +58,7 @@ fn case_66_upgrades_that_crash_at_once_do_not_pile_up_either() {
             host.later(120);
             host.minutes(2);
         }
-        assert!(host.images.len() <= 3, "{case}: {:?}", host.disk());
+        assert!(host.images().len() <= 3, "{case}: {:?}", host.disk());
         assert!(host.is_on_disk('f'), "{case}");
     }
 }
@@ -75,7 +74,7 @@ fn case_67_what_appears_behind_an_empty_first_look_is_inherited() {
     host.minutes(15);
     host.later(3 * DAY_MINUTES);
     host.minutes(5);
-    assert_eq!(host.images.len(), 3, "{:?}", host.disk());
+    assert_eq!(host.images().len(), 3, "{:?}", host.disk());
     assert_eq!(host.reason("local:v0"), Reason::Inherited);
 }
 

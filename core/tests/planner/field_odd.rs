@@ -2,36 +2,21 @@
 
 use std::mem::take;
 
-use tagkeeper_core::model::{
-    Container, ContainerId, ContainerState, Detail, Disk, Health, Image, ImageId, Note, Reason,
-    Version,
-};
+use tagkeeper_core::model::{ContainerState, Detail, Disk, Health, ImageId, Note, Reason, Version};
 use tagkeeper_core::planner::accept;
 
-use crate::host::{DAY_MINUTES, Host, digit, every_state, id, pattern, telemetry};
+use crate::host::{DAY_MINUTES, Host, digit, every_state, pattern, telemetry};
 use crate::rollback::roll_back;
-
-/// A container that the engine lists without an image.
-fn without_image(name: &str, state: ContainerState) -> Container {
-    Container {
-        id: ContainerId::new("e".repeat(64)),
-        names: vec![name.to_owned()],
-        image: None,
-        reference: None,
-        state,
-        exit_code: None,
-        created_secs: 0,
-        one_off: false,
-        pin: None,
-    }
-}
 
 #[test]
 fn case_17_a_container_without_an_image_changes_nothing() {
     for name in ["somewhere", "telemetry", "pod_telemetry"] {
         for state in every_state() {
             let mut host = Host::with_head();
-            host.containers.push(without_image(name, state));
+            host.create(name, "local:latest");
+            host.set_state(name, state);
+            host.hide_reference(name);
+            host.container(name).image = None;
             host.upgrade('b', "v2");
             host.upgrade('c', "v3");
             assert_eq!(host.lineage(), ["v3=c", "v2=b"], "{name}");
@@ -52,7 +37,7 @@ fn case_18_a_half_removed_container_holds_its_image_and_is_named_by_its_id() {
         host.run("old", "remote:v1");
         host.set_state("old", state.clone());
         host.container("old").names.clear();
-        let container = host.containers.last().unwrap().id.to_string();
+        let container = host.containers().last().unwrap().id.to_string();
         host.upgrade('c', "v3");
         let verdict = host.verdict("remote:v1");
         assert_eq!(verdict.reason, Reason::InUse);
@@ -70,13 +55,10 @@ fn case_18_a_half_removed_container_holds_its_image_and_is_named_by_its_id() {
 
 /// What the engine lists for one look: no container has a name.
 fn look_without_names(host: &mut Host) {
-    let names: Vec<Vec<String>> = host
-        .containers
-        .iter_mut()
-        .map(|c| take(&mut c.names))
-        .collect();
+    let containers = host.docker().containers.iter_mut();
+    let names: Vec<Vec<String>> = containers.map(|c| take(&mut c.names)).collect();
     host.pass();
-    for (container, names) in host.containers.iter_mut().zip(names) {
+    for (container, names) in host.docker().containers.iter_mut().zip(names) {
         container.names = names;
     }
 }
@@ -92,7 +74,7 @@ fn of_two_workloads() -> Host {
     host.workload().orchestrated = Some(pattern("k8s_*"));
     host.deploy('b', "v2");
     host.tag('b', "registry.example:5000/docker-gnmi:v2");
-    host.container("k8s_v2").reference = None;
+    host.hide_reference("k8s_v2");
     host.minutes(5);
     host
 }
@@ -231,7 +213,7 @@ fn case_23_sizes_that_are_none() {
     host.workload().pressure_percent = Some(85);
     for (digit, size) in [('8', 0), ('9', u64::MAX), ('7', u64::MAX)] {
         host.image(digit, &[&format!("remote:v{digit}")]);
-        host.listed_image(digit).size_bytes = size;
+        host.disk_image(digit).size_bytes = size;
     }
     host.measures = false;
     let mut observed = host.observe();
@@ -255,26 +237,18 @@ fn case_23_sizes_that_are_none() {
 
 /// The names stay, every id is another: what was `a` is `1`, and so on.
 fn move_to_another_store(host: &mut Host) {
-    let moved = |image: &ImageId| match digit(image) {
-        'a' => id('1'),
-        'b' => id('2'),
-        'c' => id('3'),
-        other => id(other),
-    };
-    for Image { id, .. } in &mut host.images {
-        *id = moved(id);
+    let (images, containers) = host.take_disk();
+    for (old, image) in images {
+        let new = match digit(&ImageId::new(old)) {
+            'a' => '1',
+            'b' => '2',
+            'c' => '3',
+            other => other,
+        };
+        *host.disk_image(new) = image;
     }
-    let names: Vec<(String, Option<String>)> = host
-        .containers
-        .iter()
-        .map(|c| {
-            let reference = c.reference.as_ref().map(ToString::to_string);
-            (c.names[0].clone(), reference)
-        })
-        .collect();
-    host.containers.clear();
-    for (name, reference) in names {
-        host.run(&name, &reference.unwrap());
+    for container in containers {
+        host.run(&container.names[0], &container.reference);
     }
 }
 

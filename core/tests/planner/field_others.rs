@@ -31,13 +31,13 @@ fn case_27_a_strangers_stopped_container_is_never_removed() {
 fn case_27_nor_when_its_image_is_gone_or_its_reference_unknown() {
     for has_reference in [true, false] {
         let mut host = Host::with_head();
-        host.keeps_references = true;
+        host.docker().keeps_references = true;
         host.image('9', &["other/thing:v1"]);
         host.run("telemetry", "other/thing:v1");
         host.exit("telemetry", 0);
         host.lose_image('9');
         if !has_reference {
-            host.container("telemetry").reference = None;
+            host.hide_reference("telemetry");
         }
         host.upgrade('b', "v2");
         host.minutes(3);
@@ -255,8 +255,7 @@ fn case_32_a_one_off_container_of_compose_is_no_service() {
     let mut host = Host::local_head();
     host.exit("telemetry", 0);
     host.image('b', &["remote:v2"]);
-    host.run("project_telemetry_run_1", "remote:v2");
-    host.container("project_telemetry_run_1").one_off = true;
+    host.run_one_off("project_telemetry_run_1", "remote:v2");
     host.minutes(30);
     assert_eq!(host.lineage(), ["v1=a"]);
     assert_eq!(host.latest(), Some('a'));
@@ -385,7 +384,7 @@ fn case_36_two_workloads_share_an_image_and_patterns_tell_them_apart() {
     host.image('a', &["remote:v1", "registry.example:5000/docker-gnmi:v1"]);
     for name in ["k8s_telemetry_0", "k8s_gnmi_0"] {
         host.run(name, "remote:v1");
-        host.container(name).reference = None;
+        host.hide_reference(name);
     }
     host.minutes(12);
     assert_eq!(host.lineage(), ["v1=a"]);
@@ -435,13 +434,13 @@ fn case_36_two_workloads_share_every_image_for_a_while() {
     }
     assert_eq!(host.lineage(), ["v4=d", "v3=c"]);
     assert_eq!(host.lineage_of(&gnmi), ["v4=d", "v3=c"]);
-    assert_eq!(host.images.len(), 2, "{:?}", host.disk());
+    assert_eq!(host.images().len(), 2, "{:?}", host.disk());
     host.upgrade('e', "v5");
     host.upgrade('f', "v6");
     host.minutes(2);
     assert_eq!(host.lineage(), ["v6=f", "v5=e"]);
     assert_eq!(host.lineage_of(&gnmi), ["v4=d", "v3=c"]);
-    assert_eq!(host.images.len(), 4, "{:?}", host.disk());
+    assert_eq!(host.images().len(), 4, "{:?}", host.disk());
 }
 
 #[test]
@@ -451,7 +450,7 @@ fn case_36_without_patterns_nothing_is_guessed() {
     host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
     host.image('a', &["remote:v1", "registry.example:5000/docker-gnmi:v1"]);
     host.run("shared", "remote:v1");
-    host.container("shared").reference = None;
+    host.hide_reference("shared");
     host.minutes(15);
     assert_eq!(host.lineage(), [""; 0]);
     assert_eq!(host.lineage_of(&gnmi), [""; 0]);

@@ -25,7 +25,7 @@ fn case_38_a_container_is_called_by_its_name() {
     let mut host = Host::with_fallback();
     host.run("telemetry", "remote:v1");
     host.exit("telemetry", 0);
-    let id = host.container("telemetry").id.to_string();
+    let id = host.container("telemetry").id.clone();
     host.refuses.insert(id.clone(), "busy".to_owned());
     host.minutes(2);
     let refused = &host.plan().refused[0];
@@ -106,7 +106,7 @@ fn case_39_a_removal_that_fails_is_tried_once_a_pass_and_others_go_on() {
     host.image('7', &["docker-gnmi:latest", "docker-gnmi:v7"]);
     host.run("gnmi", "docker-gnmi:latest");
     host.exit("telemetry", 0);
-    let stale = host.container("telemetry").id.to_string();
+    let stale = host.container("telemetry").id.clone();
     host.fails.insert(stale);
     host.deploy('b', "v2");
     for _ in 0..30 {
@@ -128,7 +128,7 @@ fn case_39_a_stale_container_whose_removal_is_put_off_keeps_its_image() {
     let mut host = Host::local_head();
     host.workload().fallbacks = 0;
     host.exit("telemetry", 0);
-    let stale = host.container("telemetry").id.to_string();
+    let stale = host.container("telemetry").id.clone();
     host.refuses
         .insert(stale, "driver failed to remove root filesystem".to_owned());
     host.upgrade('b', "v2");

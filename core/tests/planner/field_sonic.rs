@@ -1,7 +1,5 @@
 //! Field cases 42 to 56: SONiC's flows.
 
-use std::mem::take;
-
 use tagkeeper_core::model::{ContainerState, Note, Reason, WorkloadName};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, every_state, pattern, repository};
@@ -439,7 +437,7 @@ fn case_47_what_was_only_created_makes_no_dry_run_three_times_over() {
         host.minutes(13);
         let wanted = if has_run { 'a' } else { 'd' };
         assert_eq!(host.latest(), Some(wanted));
-        assert_eq!(host.containers.len(), if has_run { 4 } else { 1 });
+        assert_eq!(host.containers().len(), if has_run { 4 } else { 1 });
     }
 }
 
@@ -451,7 +449,7 @@ fn case_47_one_that_is_started_minutes_later_is_there_when_it_is_started() {
     for name in LOCALS {
         host.remove_container(name);
         host.create(name, "local:v2");
-        host.container(name).reference = None;
+        host.hide_reference(name);
     }
     for name in LOCALS {
         host.start(name);
@@ -601,8 +599,7 @@ fn case_50_without_dry_runs_a_pod_of_the_local_version_serves_when_it_takes_over
 fn case_51_docker_in_memory_brings_back_the_shipped_image_at_each_boot() {
     let mut host = Host::shipped();
     let boot = |host: &mut Host| {
-        host.images.clear();
-        host.containers.clear();
+        host.take_disk();
         host.uptime_ms = 0;
         host.pass();
         host.image('a', &["local:latest", "local:v1"]);
@@ -649,25 +646,25 @@ fn case_51_secure_boot_takes_the_state_and_leaves_the_images() {
 fn case_51_another_system_image_and_back() {
     let mut host = Host::with_fallback();
     let before = host.disk();
-    let first = (take(&mut host.images), take(&mut host.containers));
+    let first = host.take_disk();
     host.image('7', &["local:latest", "local:v7"]);
     host.run("telemetry", "local:latest");
     host.reboot();
     host.minutes(5);
     host.later(2 * DAY_MINUTES);
-    let second = (take(&mut host.images), take(&mut host.containers));
-    (host.images, host.containers) = first;
+    let second = host.take_disk();
+    host.put_disk(first);
     host.reboot();
     host.minutes(3);
     assert_eq!(host.disk(), before);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert_eq!(host.latest(), Some('b'));
-    let first = (take(&mut host.images), take(&mut host.containers));
-    (host.images, host.containers) = second;
+    let first = host.take_disk();
+    host.put_disk(second);
     host.reboot();
     host.minutes(12);
     assert!(host.is_on_disk('7'));
-    (host.images, host.containers) = first;
+    host.put_disk(first);
     host.reboot();
     host.minutes(12);
     assert_eq!(host.disk(), before, "nothing of the first disk has left it");
@@ -682,8 +679,7 @@ fn case_51_another_system_image_and_back() {
 #[test]
 fn case_51_a_version_that_comes_back_keeps_what_was_latest_on_this_disk() {
     let mut host = Host::with_fallback();
-    host.images.clear();
-    host.containers.clear();
+    host.take_disk();
     host.reboot();
     host.image('7', &["local:latest", "local:v7"]);
     host.run("telemetry", "local:latest");
@@ -731,7 +727,7 @@ fn case_52_an_upgrade_by_hand_step_by_step() {
                 host.minutes(passes);
                 assert!(host.is_on_disk('a'), "{step}");
                 // `docker image prune` between any two of them.
-                host.images.retain(|image| !image.references.is_empty());
+                host.prune_images();
             }
             host.minutes(12);
             assert_eq!(host.latest(), Some('b'));
@@ -779,8 +775,12 @@ fn case_53_the_switchs_own_daemon_tags_and_cleans_beside_tagkeeper() {
             // It removes all versions but the last two.
             before.push(digit);
             let keep = [digit, before[before.len() - 2]];
-            host.images
-                .retain(|image| keep.contains(&crate::host::digit(&image.id)));
+            for image in host.images().to_vec() {
+                let image = crate::host::digit(&image.id);
+                if !keep.contains(&image) {
+                    host.lose_image(image);
+                }
+            }
             host.minutes(2);
             assert_eq!(host.latest(), Some(digit));
         }
@@ -1026,7 +1026,7 @@ fn r9_the_circle_goes_round() {
         host.deploy(digit, &format!("v{}", round + 2));
         host.minutes(13);
         assert_eq!(host.latest(), Some(digit));
-        assert!(host.images.len() <= 2, "{:?}", host.disk());
+        assert!(host.images().len() <= 2, "{:?}", host.disk());
         let pod = format!("k8s_v{}", round + 2);
         host.remove_container(&pod);
         host.minutes(2);

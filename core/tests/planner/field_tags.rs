@@ -125,7 +125,7 @@ fn case_04_a_remote_latest_that_moves_leaves_latest_and_one_fallback() {
             assert_eq!(host.latest(), Some(build), "digests: {with_digest}");
         }
         host.minutes(2);
-        assert_eq!(host.images.len(), 2, "{:?}", host.disk());
+        assert_eq!(host.images().len(), 2, "{:?}", host.disk());
         for build in ['c', 'd'] {
             assert!(lasting_names(&host, build) > 0, "{:?}", host.disk());
         }
@@ -255,9 +255,9 @@ fn case_07_a_fallback_whose_name_was_pulled_anew_gets_another() {
         host.minutes(2);
         assert!(lasting_names(&host, 'a') > 0, "{:?}", host.disk());
         // `docker image prune` takes what has no name.
-        host.images.retain(|image| !image.references.is_empty());
+        host.prune_images();
         assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
-        assert!(host.images.iter().any(|image| image.id == id('a')));
+        assert!(host.images().iter().any(|image| image.id == id('a')));
         assert_eq!(host.meaning("remote:v1"), Some('d'), "it stays what it is");
     }
 }
@@ -291,7 +291,7 @@ fn case_07_a_lineage_whose_names_are_all_taken() {
     host.upgrade('d', "v4");
     host.minutes(2);
     assert_eq!(host.lineage(), ["v4=d", "v3=c", "v2=b"]);
-    let mut left: Vec<char> = host.images.iter().map(|i| digit(&i.id)).collect();
+    let mut left: Vec<char> = host.images().iter().map(|i| digit(&i.id)).collect();
     left.sort_unstable();
     assert_eq!(left, ['b', 'c', 'd'], "{:?}", host.disk());
 }

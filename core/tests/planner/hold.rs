@@ -193,7 +193,7 @@ fn a_stale_local_container_on_hold_uses_its_image() {
     let mut host = Host::with_fallback();
     host.run("telemetry", "local:latest");
     host.exit("telemetry", 0);
-    host.container("telemetry").image = Some(id('a'));
+    host.container("telemetry").image = Some(id('a').to_string());
     host.workload().hold = true;
     host.pass();
     assert_eq!(host.memory().images[&id('a')].idle_since_ms, None);

@@ -2,18 +2,20 @@
 //! `remote:v1` for names, and `'a'` for the image whose id is sixty-four times that digit.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
+use in_memory_engine::Docker;
 use tagkeeper_core::model::{
-    Action, ActionKind, Clock, Container, ContainerId, ContainerState, Details, Event, EventKind,
-    Image, ImageId, Memory, NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy,
-    Readiness, Reading, Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan,
+    Action, ActionKind, Clock, ContainerId, ContainerState, Details, Event, EventKind, ImageId,
+    Memory, NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy, Readiness,
+    Reading, Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan,
     WorkloadState,
 };
 use tagkeeper_core::planner::{
     Decision, Query, Services, decide, queries, rounds, service_queries,
 };
 
-use crate::engine::Applied;
+use crate::engine::{Applied, Seen};
 use crate::safety;
 use crate::witness::Witness;
 
@@ -104,9 +106,13 @@ pub(crate) struct Host {
     pub(crate) policy: Policy,
     /// The state as it was last saved.
     pub(crate) state: State,
-    pub(crate) images: Vec<Image>,
-    pub(crate) containers: Vec<Container>,
-    pub(crate) details: BTreeMap<ContainerId, Details>,
+    pub(crate) docker: Docker,
+    /// The same in the decision's words, until it changes.
+    pub(crate) seen: OnceLock<Arc<Seen>>,
+    /// The containers whose reference the list hides, whatever it means.
+    pub(crate) hidden: BTreeSet<ContainerId>,
+    /// What an inspect says how long an ended container ran.
+    pub(crate) ran_secs: Option<u64>,
     /// What the `ready` commands would say; ready where nothing is written.
     pub(crate) readiness: BTreeMap<WorkloadName, Readiness>,
     /// The size of the filesystem of the engine's data; none if it cannot be measured.
@@ -122,9 +128,6 @@ pub(crate) struct Host {
     pub(crate) look_ms: u64,
     /// How long a change to the engine takes.
     pub(crate) action_ms: u64,
-    /// Whether containers keep the reference they were created from when the tag has moved
-    /// (Docker rewrites it).
-    pub(crate) keeps_references: bool,
     /// Whether the engine fails on every tag.
     pub(crate) refuses_tags: bool,
     /// Removals that the engine answers with 409, by their targets.
@@ -141,7 +144,6 @@ pub(crate) struct Host {
     pub(crate) refused: Vec<String>,
     pub(crate) failed: Vec<String>,
     pub(crate) saves: usize,
-    pub(crate) starts: u32,
     pub(crate) witness: Witness,
 }
 
@@ -159,9 +161,10 @@ impl Host {
                 instance: "this".to_owned(),
                 ..State::default()
             },
-            images: Vec::new(),
-            containers: Vec::new(),
-            details: BTreeMap::new(),
+            docker: Docker::default(),
+            seen: OnceLock::new(),
+            hidden: BTreeSet::new(),
+            ran_secs: None,
             readiness: BTreeMap::new(),
             disk_bytes: Some(1000),
             other_bytes: 0,
@@ -170,7 +173,6 @@ impl Host {
             clock: Clock::default(),
             look_ms: 0,
             action_ms: 0,
-            keeps_references: false,
             refuses_tags: false,
             refuses: BTreeMap::new(),
             fails: BTreeSet::new(),
@@ -182,7 +184,6 @@ impl Host {
             refused: Vec::new(),
             failed: Vec::new(),
             saves: 0,
-            starts: 0,
             witness: Witness::default(),
         }
     }
@@ -410,7 +411,10 @@ impl Host {
     fn answer(&self, observed: &mut Observation, query: &Query) {
         match query {
             Query::Inspect(container) => {
-                let details = self.details[container].clone();
+                let details = Details {
+                    ran_secs: self.ran_secs,
+                    ..self.details()[container].clone()
+                };
                 observed.details.insert(container.clone(), details);
             }
             Query::AskReady { workload, .. } => {

@@ -369,7 +369,7 @@ fn struck_only_by_an_orchestrated_promotion_with_remotes_and_drop() {
     let mut host = local_head(&[]);
     host.upgrade('b', "v2");
     assert_eq!(host.lineage(), ["v2=b"], "struck");
-    assert!(!host.images.iter().any(|image| image.id == id('a')));
+    assert!(!host.images().iter().any(|image| image.id == id('a')));
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn the_images_of_a_new_repository_are_inherited() {
     );
     host.upgrade('c', "v3");
     assert!(
-        !host.images.iter().any(|image| image.id == id('9')),
+        !host.images().iter().any(|image| image.id == id('9')),
         "a promotion replaced something"
     );
 }
@@ -86,7 +86,10 @@ fn an_image_with_none_but_foreign_names_is_forgotten_and_a_nameless_one_is_not()
             host.tag('9', "elsewhere:v0");
         }
         host.pass();
-        assert_eq!(host.images.iter().any(|image| image.id == id('9')), foreign);
+        assert_eq!(
+            host.images().iter().any(|image| image.id == id('9')),
+            foreign
+        );
         assert!(host.retired().is_empty() || !foreign);
         assert!(!host.memory().images.contains_key(&id('9')) || !foreign);
     }
@@ -170,7 +173,7 @@ fn an_unmounted_data_disk_forgets_nothing() {
     let before = host.state.workloads.clone();
     assert_eq!(before[&telemetry()].memory.dry_runs.len(), 2);
 
-    let disk = (take(&mut host.images), take(&mut host.containers));
+    let disk = host.take_disk();
     host.reboot();
     host.minutes(1);
     assert_eq!(host.told(), ["other disk"]);
@@ -179,7 +182,7 @@ fn an_unmounted_data_disk_forgets_nothing() {
     let parked = host.known().parked.as_deref();
     assert_eq!(parked, Some(&before[&telemetry()].memory), "parked whole");
     assert_note!(host, Note::OtherDisk);
-    (host.images, host.containers) = disk;
+    host.put_disk(disk);
     assert_eq!(host.reason("remote:v0"), Reason::Retired);
     host.pass();
     assert_eq!(host.told().first(), Some(&"disk back"));
@@ -192,13 +195,13 @@ fn what_was_rejected_elsewhere_is_rejected_when_its_disk_comes_back() {
     let mut host = Host::with_fallback();
     host.tag('b', "remote@b");
     host.pass();
-    let disk = (take(&mut host.images), take(&mut host.containers));
+    let disk = host.take_disk();
     host.minutes(2);
     let digest = crate::host::name("remote@b").digest().map(str::to_owned);
     host.reject_image('e', "v2");
     let rejections = host.state.rejected.get_mut(&telemetry()).unwrap();
     rejections.get_mut(&id('e')).unwrap().digests = digest.into_iter().collect();
-    (host.images, host.containers) = disk;
+    host.put_disk(disk);
     host.witness.doubt();
     host.pass();
     assert_eq!(
@@ -218,12 +221,12 @@ fn an_unmounted_data_disk_keeps_the_pending_upgrade_and_its_soak_starts_again() 
         host.image('a', &["local:latest", "remote:v1"]);
         host.deploy('b', "v2");
         host.minutes(5);
-        let disk = (take(&mut host.images), take(&mut host.containers));
+        let disk = host.take_disk();
         host.minutes(30);
         let parked = host.known().parked.as_ref().unwrap();
         assert!(parked.pending.is_some(), "proven: {proven}");
         assert!(host.known().failures.is_empty());
-        (host.images, host.containers) = disk;
+        host.put_disk(disk);
         host.minutes(10);
         assert!(!host.lineage().contains(&"v2=b".to_owned()));
         host.pass();
@@ -237,10 +240,9 @@ fn a_committed_promotion_survives_an_unmounted_data_disk() {
     host.deploy('b', "v2");
     host.minutes(10);
     host.pass_killed_after(1);
-    let images = take(&mut host.images);
-    host.containers.clear();
+    let (images, _) = host.take_disk();
     host.minutes(5);
-    host.images = images;
+    host.put_disk((images, Vec::new()));
     host.pass();
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
 }
@@ -248,7 +250,7 @@ fn a_committed_promotion_survives_an_unmounted_data_disk() {
 #[test]
 fn what_appears_on_a_strange_disk_is_inherited() {
     let mut host = Host::with_fallback();
-    let disk = (take(&mut host.images), take(&mut host.containers));
+    let disk = host.take_disk();
     host.image('7', &["remote:v7"]);
     host.minutes(2);
     assert_eq!(host.reason("remote:v7"), Reason::Inherited);
@@ -259,7 +261,7 @@ fn what_appears_on_a_strange_disk_is_inherited() {
     host.later(30 * DAY_MINUTES);
     host.pass();
     assert_eq!(host.disk(), ["remote:v7=7", "remote:v8=8"]);
-    (host.images, host.containers) = disk;
+    host.put_disk(disk);
     host.pass();
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert!(!host.memory().images.contains_key(&id('7')));
@@ -271,9 +273,9 @@ fn before_the_first_promotion_an_empty_disk_forgets_nothing_either() {
     host.image('a', &["local:latest"]);
     host.image('9', &["remote:v0"]);
     host.minutes(2);
-    let images = take(&mut host.images);
+    let disk = host.take_disk();
     host.minutes(3);
-    host.images = images;
+    host.put_disk(disk);
     host.later(30 * DAY_MINUTES);
     assert_eq!(host.reason("remote:v0"), Reason::Inherited);
 }
@@ -283,7 +285,7 @@ fn before_the_first_promotion_what_appears_takes_the_place_of_what_was() {
     let mut host = Host::new();
     host.image('a', &["local:latest"]);
     host.minutes(2);
-    host.images.clear();
+    host.docker().images.clear();
     host.image('7', &["remote:v7"]);
     host.pass();
     assert_eq!(host.reason("remote:v7"), Reason::Inherited);
@@ -359,14 +361,14 @@ fn grace_survives_reboots() {
     for boot in 1..=7 {
         let hours_up = (boot - 1) * 5;
         assert!(
-            hours_up >= 24 || host.images.iter().any(|image| image.id == id('c')),
+            hours_up >= 24 || host.images().iter().any(|image| image.id == id('c')),
             "after {hours_up} hours"
         );
         host.minutes(5 * 60);
         host.reboot();
     }
     assert!(
-        !host.images.iter().any(|image| image.id == id('c')),
+        !host.images().iter().any(|image| image.id == id('c')),
         "each reboot may cost an hour, not all of them"
     );
 }

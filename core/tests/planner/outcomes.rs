@@ -31,7 +31,7 @@ impl Host {
             ActionKind::RemoveImage {
                 reference, image, ..
             } if *name == telemetry() => {
-                let found = self.images.iter().find(|found| found.id == *image);
+                let found = self.images().iter().find(|found| found.id == *image);
                 let mut left = found.unwrap().clone();
                 left.references.retain(|r| Some(r) != reference.as_ref());
                 self.judge_removal(workload, found.unwrap(), &left);
@@ -44,9 +44,9 @@ impl Host {
     /// break for the soak, and does it now. Whenever it is restored, the image was latest before.
     fn judge_latest(&self, workload: &Workload, image: &ImageId, purpose: TagPurpose) {
         let proved_itself = || {
-            self.containers.iter().any(|container| {
+            self.containers().iter().any(|container| {
                 let up = self.witness.up.get(&container.id);
-                let details = self.details.get(&container.id);
+                let details = self.details().get(&container.id);
                 container.uses(image)
                     && !container.one_off
                     && details.is_some_and(|details| !details.interactive)
@@ -77,13 +77,13 @@ impl Host {
         else {
             return;
         };
-        let mut images = self.images.iter();
+        let mut images = self.images().iter();
         let before = images.find(|i| i.id != *image && i.references.contains(reference));
         let Some(before) = before.filter(|_| *reference != workload.repository.latest()) else {
             return;
         };
         let said = format!("{} moves away from {}", short_name(reference), before.id);
-        let is_used = self.containers.iter().any(|c| c.uses(&before.id));
+        let is_used = self.containers().iter().any(|c| c.uses(&before.id));
         assert!(!is_used, "(c) {said}, which a container uses");
         let life = &self.witness.lives[&before.id];
         assert!(
@@ -166,7 +166,7 @@ impl Host {
 
     /// Whether an image is among the proven ones that the policy wants.
     fn is_owed(&self, workload: &Workload, id: &ImageId) -> bool {
-        let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
+        let is_on_disk = |id: &ImageId| self.images().iter().any(|image| image.id == *id);
         let proven = self.witness.proven.iter().filter(|p| is_on_disk(&p.image));
         let mut wanted = proven.take(1 + workload.fallbacks);
         wanted.any(|proof| proof.image == *id && proof.certainty == Certainty::Certain)
@@ -185,7 +185,7 @@ impl Host {
         if is_hindered {
             return;
         }
-        for image in &self.images {
+        for image in self.images() {
             assert!(
                 !self.is_owed(workload, &image.id) || own_tags(workload, image).next().is_some(),
                 "(f) {} is proven, and has no name but latest: {:?}",
@@ -221,13 +221,18 @@ impl Host {
         };
         let is_left = |image: &&Image| {
             let is_used = self
-                .containers
+                .containers()
                 .iter()
                 .any(|c| c.uses(&image.id) && c.pin.is_none());
             let was_tried = self.witness.lives[&image.id].was_tried;
             was_tried && !is_used && image.references.iter().any(|r| is_own(&workload, r))
         };
-        let left: Vec<_> = self.images.iter().filter(is_left).map(|i| &i.id).collect();
+        let left: Vec<_> = self
+            .images()
+            .iter()
+            .filter(is_left)
+            .map(|i| &i.id)
+            .collect();
         let wanted = 1 + workload.fallbacks + 1;
         assert!(
             left.len() <= wanted,

@@ -153,7 +153,7 @@ fn a_shared_image_counts_for_the_workload_that_the_reference_names() {
         (serving_of(&host, &telemetry()), serving_of(&host, &gnmi())),
         (None, Some("k8s_shared".into()))
     );
-    host.containers[0].reference = None;
+    host.hide_reference("k8s_shared");
     assert_eq!(
         (serving_of(&host, &telemetry()), serving_of(&host, &gnmi())),
         (None, None),
@@ -167,13 +167,13 @@ fn a_shared_image_by_the_state_of_one_and_the_name_of_the_other() {
     host.tag('a', "docker-gnmi:latest");
     host.untag("local:latest");
     host.untag("remote:v1");
-    host.keeps_references = true;
+    host.docker().keeps_references = true;
     assert_eq!(
         serving_of(&host, &telemetry()).as_deref(),
         Some("k8s_v1"),
         "its reference names it"
     );
-    host.keeps_references = false;
+    host.docker().keeps_references = false;
     assert_eq!(
         (serving_of(&host, &telemetry()), serving_of(&host, &gnmi())),
         (None, None)

@@ -1,7 +1,7 @@
 //! The pending upgrade (design 4.3): it begins, starts again, and is asked whether it is ready.
 
 use tagkeeper_core::model::{
-    ContainerState, EndedBy, Health, Incarnation, Moment, Note, Outcome, Readiness,
+    ContainerId, ContainerState, EndedBy, Health, Incarnation, Moment, Note, Outcome, Readiness,
 };
 use tagkeeper_core::planner::{Query, decide};
 
@@ -13,7 +13,12 @@ fn it_begins_with_everything_written_down() {
     host.deploy('b', "v2");
     host.later(3);
     host.pass();
-    let container = host.container("k8s_v2").clone();
+    let container = host.container("k8s_v2");
+    let member = Incarnation {
+        id: ContainerId::new(&container.id),
+        name: "k8s_v2".to_owned(),
+        started_at: container.started_at.clone(),
+    };
     let moment = Moment {
         clock_ms: 14 * MINUTE_MS,
         at: "minute 14".to_owned(),
@@ -23,11 +28,6 @@ fn it_begins_with_everything_written_down() {
         (pending.version.as_str(), digit(&pending.image)),
         ("v2", 'b')
     );
-    let member = Incarnation {
-        id: container.id.clone(),
-        name: "k8s_v2".to_owned(),
-        started_at: host.details_of("k8s_v2").started_at.clone(),
-    };
     assert_eq!(pending.members, [member]);
     assert_eq!(
         (pending.began, pending.soaking_since_ms),
@@ -129,8 +129,7 @@ fn the_provisional_fallback_has_the_version_that_runs() {
     host.minutes(3);
     assert_eq!(host.pending().as_deref(), Some("v2=c"));
     assert_eq!(host.told(), [""; 0], "in the third pass");
-    host.run("one_off", "remote:stable");
-    host.container("one_off").one_off = true;
+    host.run_one_off("one_off", "remote:stable");
     host.minutes(3);
     assert_eq!(host.told(), [""; 0], "beside a one-off container");
 }
@@ -188,7 +187,7 @@ fn another_container_of_the_same_image_is_a_restart_too() {
     let pending = host.memory().pending.clone().unwrap();
     assert_eq!(
         (pending.restarts, pending.members[0].id.clone()),
-        (1, host.container("k8s_v2").id.clone())
+        (1, host.container_id("k8s_v2"))
     );
     host.pass();
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
@@ -356,12 +355,12 @@ fn ready_is_asked_only_while_an_upgrade_soaks_and_with_what_it_needs_to_know() {
     assert_eq!(host.asked, []);
     host.deploy('b', "v2");
     host.pass();
-    let container = host.container("k8s_v2").clone();
+    let container = host.container_id("k8s_v2");
     let expected = [
-        Query::Inspect(container.id.clone()),
+        Query::Inspect(container.clone()),
         Query::AskReady {
             workload: telemetry(),
-            container: container.id,
+            container,
             container_name: "k8s_v2".to_owned(),
             image: id('b'),
             version: tagkeeper_core::model::Version::new("v2"),

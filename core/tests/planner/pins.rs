@@ -1,6 +1,6 @@
 //! Pins: what is pinned and when, and that nothing else in a decision sees them.
 
-use tagkeeper_core::model::{ContainerState, Note, PinLabel, Reason};
+use tagkeeper_core::model::{ContainerState, Note, Reason};
 
 use crate::host::{DAY_MINUTES, Host, digit};
 use crate::rollback::roll_back;
@@ -23,7 +23,7 @@ fn pinned() -> Host {
 
 /// The images that pins hold.
 fn held(host: &Host) -> Vec<char> {
-    let pins = host.containers.iter();
+    let pins = host.containers().iter();
     let pins = pins.filter(|c| is_idle_pin(c, &host.state));
     pins.filter_map(|pin| pin.image.as_ref())
         .map(digit)
@@ -130,7 +130,7 @@ fn a_refused_removal_of_such_a_pin_is_tried_ever_more_seldom() {
     let mut host = pinned();
     host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
     host.policy.workloads.remove("telemetry");
-    let pin = host.container(&pin_name("telemetry", 'a')).id.to_string();
+    let pin = host.container(&pin_name("telemetry", 'a')).id.clone();
     host.refuses.insert(pin, "busy".to_owned());
     let mut tries = Vec::new();
     for _ in 0..150 {
@@ -201,10 +201,7 @@ fn a_label_alone_makes_no_pin() {
     let mut host = to_be_pinned();
     host.run("debug", "remote:v1");
     host.set_state("debug", ContainerState::Exited);
-    host.container("debug").pin = Some(PinLabel {
-        workload: "telemetry".to_owned(),
-        instance: Some("this".to_owned()),
-    });
+    host.label_as_pin("debug");
     host.minutes(2);
     assert_eq!(held(&host), ['a'], "it is pinned by a pin");
     host.workload().pin = false;

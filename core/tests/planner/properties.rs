@@ -9,12 +9,13 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use tagkeeper_core::model::{
-    ActionKind, Container, ContainerState, Health, LocalFallback, Observation, PinLabel, TagPurpose,
+    ActionKind, ContainerState, Health, LocalFallback, Observation, TagPurpose,
 };
 use tagkeeper_core::planner::{
     Query, RollbackTarget, accept, plan_as_saved, queries, rounds, status,
 };
 
+use crate::engine::DataDisk;
 use crate::host::{Host, MINUTE_MS, describe, name, pattern, repository, telemetry};
 use crate::rollback::{decided_for, roll_back_to};
 use crate::safety::pin_name;
@@ -206,7 +207,7 @@ fn with_local_fallback() -> Host {
 struct History {
     host: Host,
     /// What an unmounted data disk holds.
-    away: Option<Box<Host>>,
+    away: Option<DataDisk>,
     /// The policy's workloads, while they are not in it.
     left: Option<Box<Host>>,
 }
@@ -241,7 +242,7 @@ impl History {
             }
             H::Untag(text) => host.untag(text),
             H::Lose(digit) => host.lose_image(*digit),
-            H::PruneImages => host.images.retain(|image| !image.is_nameless()),
+            H::PruneImages => host.prune_images(),
             H::Wait(minutes) => host.later(*minutes),
             H::PassKilledAfter(changes) => host.pass_killed_after(*changes),
             H::Slow(ms) => host.look_ms = *ms,
@@ -249,7 +250,7 @@ impl History {
             H::RefuseTags(refuses) => host.refuses_tags = *refuses,
             H::Refuse(text, refuses) => refuse(host, name(text).to_string(), *refuses),
             H::Label(digit, label) if host.is_on_disk(*digit) => {
-                let labels = &mut host.listed_image(*digit).labels;
+                let labels = &mut host.disk_image(*digit).labels;
                 labels.insert("version".to_owned(), (*label).to_owned());
             }
             H::Fill(bytes) => host.other_bytes = *bytes,
@@ -283,16 +284,13 @@ impl History {
         if mount {
             if let Some(away) = self.away.take() {
                 self.host.witness.sees_another_disk();
-                self.host.images = away.images;
-                self.host.containers = away.containers;
+                self.host.put_disk(away);
                 // No process outlives the disk that it runs from.
                 self.host.restart_engine();
             }
         } else if self.away.is_none() {
-            self.away = Some(Box::new(self.host.clone()));
+            self.away = Some(self.host.take_disk());
             self.host.witness.sees_another_disk();
-            self.host.images = Vec::new();
-            self.host.containers = Vec::new();
         }
     }
 
@@ -431,25 +429,25 @@ fn happen_to_containers(host: &mut Host, happening: &Happening) {
             run(host, container, &format!("remote:{version}@{digit}"));
         }
         H::Shell(text) if run(host, "shell", text) => {
-            host.details_of("shell").interactive = true;
+            host.container("shell").interactive = true;
         }
-        H::OneOff(text) if run(host, "one_off", text) => {
-            host.container("one_off").one_off = true;
+        H::OneOff(text) if host.meaning(text).is_some() => {
+            host.remove_container("one_off");
+            host.run_one_off("one_off", text);
         }
         H::Forge(text, digit, labelled) => {
             let forged = pin_name("telemetry", *digit);
             if run(host, &forged, text) {
                 host.exit(&forged, 0);
-                host.container(&forged).pin = labelled.then(|| PinLabel {
-                    workload: "telemetry".to_owned(),
-                    instance: Some("this".to_owned()),
-                });
+                if *labelled {
+                    host.label_as_pin(&forged);
+                }
             }
         }
-        H::PruneContainers => host.containers.retain(Container::is_running),
+        H::PruneContainers => host.prune_containers(),
         H::Remove(container) => host.remove_container(container),
         H::RefuseContainer(container, refuses) if host.has_container(container) => {
-            let target = host.container(container).id.to_string();
+            let target = host.container(container).id.clone();
             refuse(host, target, *refuses);
         }
         H::Start(container)
@@ -550,7 +548,7 @@ fn check_idle(host: &mut Host) {
     let observed = host.listed();
     let quiet = queries(&host.policy, &host.state, &observed);
     let proven = host.plan().head.map(|head| head.image);
-    let runs_unproven = host.containers.iter().any(|c| c.image != proven);
+    let runs_unproven = host.containers().iter().any(|c| c.image != proven);
     if !runs_unproven {
         assert!(quiet.is_empty(), "{quiet:?}");
     }
@@ -877,8 +875,7 @@ proptest! {
         let mut host = History::new(beginning).host;
         if is_wiped {
             host.witness.sees_another_disk();
-            host.images.clear();
-            host.containers.clear();
+            host.take_disk();
             host.minutes(1);
         }
         for (digit, passes, crashes) in attempts {
@@ -897,7 +894,7 @@ proptest! {
             host.later(30);
             host.pass();
         }
-        host.containers.retain(Container::is_running);
+        host.prune_containers();
         host.judge_after_a_quiet_day();
     }
 
@@ -916,10 +913,11 @@ proptest! {
         for (digit, text, size_bytes, minutes, happens) in images {
             host.sized_image(digit, size_bytes, &[text]);
             host.pass();
-            match happens {
-                0 => host.run(&format!("of_{digit}"), text),
-                1 => host.remove_container(&format!("of_{digit}")),
-                _ => {}
+            if happens <= 1 {
+                host.remove_container(&format!("of_{digit}"));
+            }
+            if happens == 0 {
+                host.run(&format!("of_{digit}"), text);
             }
             host.later(minutes);
         }
@@ -928,7 +926,7 @@ proptest! {
             host.policy.workloads.get_mut(workload).unwrap().pressure_percent = threshold;
         }
         for _ in 0..3 {
-            let held: u64 = host.images.iter().map(|image| image.size_bytes).sum();
+            let held: u64 = host.images().iter().map(|image| image.size_bytes).sum();
             host.other_bytes = used_bytes.saturating_sub(held);
             host.pass();
             host.later(5);

@@ -174,7 +174,7 @@ fn r3_as_many_fallbacks_as_the_policy_wants() {
         host.upgrade('c', "v3");
         host.upgrade('d', "v4");
         assert_eq!(host.lineage(), lineage);
-        assert_eq!(host.images.len(), lineage.len());
+        assert_eq!(host.images().len(), lineage.len());
     }
 }
 

@@ -139,15 +139,15 @@ fn rule_2_the_newest_container_of_the_one_image_serves() {
     host.run("k8s_new", "remote:v1");
     host.run("k8s_newer", "remote:v1");
     assert_eq!(host.serving().as_deref(), Some("k8s_newer"));
-    host.container("k8s_v1").created_secs = 99;
+    host.container("k8s_v1").created_secs = 2_000_000_000;
     assert_eq!(host.serving().as_deref(), Some("k8s_v1"));
-    host.container("k8s_newer").created_secs = 99;
+    host.container("k8s_newer").created_secs = 2_000_000_000;
     assert_eq!(
         host.serving().as_deref(),
         Some("k8s_v1"),
         "equal: the smaller id"
     );
-    host.containers.reverse();
+    host.docker().containers.reverse();
     assert_eq!(host.serving().as_deref(), Some("k8s_v1"), "in any order");
     host.exit("k8s_v1", 0);
     assert_eq!(host.serving().as_deref(), Some("k8s_newer"));

@@ -4,8 +4,6 @@
 use tagkeeper_core::model::{Health, Readiness, Reason, State};
 use tagkeeper_core::planner::decide;
 
-use std::mem::take;
-
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, telemetry};
 use crate::rollback::roll_back;
 
@@ -279,19 +277,19 @@ fn trap_pruning_nameless_images_does_not_take_the_fallback() {
     host.deploy('b', "v2");
     for _ in 0..15 {
         host.minutes(1);
-        host.images.retain(|image| !image.is_nameless());
+        host.prune_images();
     }
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
-    assert!(host.images.iter().any(|image| image.id == id('a')));
+    assert!(host.images().iter().any(|image| image.id == id('a')));
 }
 
 #[test]
 fn trap_a_data_disk_that_is_not_mounted_yet() {
     let mut host = Host::with_fallback();
-    let disk = (take(&mut host.images), take(&mut host.containers));
+    let disk = host.take_disk();
     host.reboot();
     host.minutes(30);
-    (host.images, host.containers) = disk;
+    host.put_disk(disk);
     host.minutes(30);
     assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
     assert_eq!(

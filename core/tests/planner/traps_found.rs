@@ -46,7 +46,7 @@ fn trap_name_tag_and_digest_is_evidence_of_roll_out() {
 #[test]
 fn trap_a_container_without_an_image_is_no_ones() {
     let mut host = Host::local_head();
-    host.containers[0].image = None;
+    host.container("telemetry").image = None;
     host.minutes(2);
     assert_eq!(host.serving(), None);
     assert!(host.has_container("telemetry"));
@@ -143,14 +143,12 @@ fn trap_rollback_in_a_crash_loop_rejects_the_bad_version() {
 fn trap_another_disk_is_another_memory() {
     let mut host = Host::with_fallback();
     let known = host.memory().clone();
-    let disk = (host.images.clone(), host.containers.clone());
-    host.images.clear();
-    host.containers.clear();
+    let disk = host.take_disk();
     host.image('7', &["local:latest"]);
     host.minutes(3);
     assert_note!(host, Note::OtherDisk);
     assert_eq!(host.lineage(), [""; 0]);
-    (host.images, host.containers) = disk;
+    host.put_disk(disk);
     host.minutes(1);
     assert_eq!(host.memory().lineage, known.lineage);
 }
@@ -159,8 +157,7 @@ fn trap_another_disk_is_another_memory() {
 #[test]
 fn trap_another_disk_for_good() {
     let mut host = Host::with_fallback();
-    host.images.clear();
-    host.containers.clear();
+    host.take_disk();
     host.image('7', &["local:latest", "local:v7"]);
     host.run("telemetry", "local:latest");
     host.minutes(12);

@@ -12,7 +12,7 @@ fn verdict_in_use_in_any_state_before_retired_and_idle() {
         host.pass();
         host.retire('9');
         host.run("debug", "remote:v0");
-        host.details_of("debug").interactive = true;
+        host.container("debug").interactive = true;
         host.set_state("debug", state.clone());
         assert_eq!(
             host.reason("remote:v0"),
@@ -143,7 +143,7 @@ fn verdict_digests_go_with_the_last_tag_of_their_repository() {
     host.untag("remote:v0");
     assert_eq!(judged(&host), [name("local@9"), name("remote@9")]);
     host.pass();
-    assert!(!host.images.iter().any(|image| image.id == id('9')));
+    assert!(!host.images().iter().any(|image| image.id == id('9')));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn verdict_by_id_only_without_any_name_at_all() {
     host.pass();
     host.retire('9');
     host.untag("remote:v0");
-    host.listed_image('9').foreign_names = 1;
+    host.disk_image('9').tags.push("No Reference".to_owned());
     assert_eq!(host.actions(), [""; 0], "somebody else's name");
 }
 

@@ -53,7 +53,7 @@ fn the_version_comes_from_the_reference_then_from_the_tags_then_from_the_digest(
 #[test]
 fn a_reference_that_the_image_has_lost_does_not_count() {
     let mut host = Host::new();
-    host.keeps_references = true;
+    host.docker().keeps_references = true;
     host.image('a', &["remote:v1"]);
     host.run("k8s", "remote:v1");
     host.tag('a', "remote:v7");

@@ -5,6 +5,7 @@
 //! state that was lost), it writes down what permits more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tagkeeper_core::model::{
@@ -157,10 +158,9 @@ impl Host {
     fn witness_containers(&mut self) {
         let now_ms = self.witness.lived_ms;
         let before = std::mem::take(&mut self.witness.up);
-        for container in self.containers.iter().filter(|c| c.is_running()) {
-            let Some(details) = self.details.get(&container.id) else {
-                continue;
-            };
+        let seen = Arc::clone(self.seen());
+        for container in seen.containers.iter().filter(|c| c.is_running()) {
+            let details = &seen.details[&container.id];
             if details.health.is_some_and(|h| h != Health::Healthy) {
                 continue;
             }
@@ -187,7 +187,8 @@ impl Host {
                 since_ms: now_ms,
             })
         });
-        for image in &self.images {
+        let seen = Arc::clone(self.seen());
+        for image in &seen.images {
             if image.references.iter().any(|r| r.tag() == Some(LATEST)) {
                 self.witness.was_latest.insert(image.id.clone());
             }
@@ -208,7 +209,7 @@ impl Host {
                 was_tried: false,
                 is_rolled_out: false,
             }));
-            let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
+            let mut users = seen.containers.iter().filter(|c| c.uses(&image.id));
             life.has_run |= users.any(|c| c.state != ContainerState::Created);
         }
     }
@@ -216,7 +217,7 @@ impl Host {
     /// The image that a workload's `latest` means.
     pub(crate) fn latest_image(&self, workload: &WorkloadName) -> Option<&Image> {
         let latest = self.policy.workloads.get(workload)?.repository.latest();
-        let mut images = self.images.iter();
+        let mut images = self.images().iter();
         images.find(|image| image.references.contains(&latest))
     }
 
@@ -225,7 +226,8 @@ impl Host {
         self.witness_look();
         // What left the disk and came back between two passes never left it, for all that the
         // planner may know.
-        let is_on_disk = |id: &ImageId| self.images.iter().any(|image| image.id == *id);
+        let seen = Arc::clone(self.seen());
+        let is_on_disk = |id: &ImageId| seen.images.iter().any(|image| image.id == *id);
         self.witness.lives.retain(|id, _| is_on_disk(id));
         let Some(workload) = self.policy.workloads.get(&telemetry()).cloned() else {
             return;
@@ -251,11 +253,12 @@ impl Host {
         self.witness();
         let now_ms = self.witness.lived_ms;
         let is_in_policy = self.policy.workloads.contains_key(&telemetry());
-        for image in &self.images {
+        let seen = Arc::clone(self.seen());
+        for image in &seen.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
             life.met_ms.get_or_insert(now_ms);
             if is_in_policy {
-                let mut users = self.containers.iter().filter(|c| c.uses(&image.id));
+                let mut users = seen.containers.iter().filter(|c| c.uses(&image.id));
                 let is_used = users.any(|c| c.pin.is_none());
                 let since_ms = life.idle_since_ms.unwrap_or(now_ms);
                 life.idle_since_ms = (!is_used).then_some(since_ms);
@@ -293,7 +296,7 @@ impl Host {
             .filter(|reference| is_remote(workload, reference))
             .filter_map(Reference::version_tag)
             .collect();
-        for image in &self.images {
+        for image in &seen.images {
             let life = self.witness.lives.get_mut(&image.id).unwrap();
             if !image.references.iter().any(|r| is_own(workload, r)) {
                 life.is_rolled_out = false;
@@ -370,7 +373,7 @@ impl Host {
     /// Those behind what the policy wants are owed nothing any more.
     fn cut_proofs(&mut self, workload: &Workload) {
         let mut on_disk = 0;
-        let images = &self.images;
+        let images = &Arc::clone(self.seen()).images;
         self.witness.proven.retain_mut(|proof| {
             if !images.iter().any(|image| image.id == proof.image) {
                 proof.certainty = Certainty::Possible;
@@ -384,14 +387,15 @@ impl Host {
     /// What does the work, where nobody could see it otherwise: the local containers that run, or
     /// with no local container at all the orchestrated ones; of one image, all of them healthy.
     fn service(&mut self, workload: &Workload) -> Option<Service> {
+        let seen = Arc::clone(self.seen());
         let is_local = |c: &Container| c.names.iter().any(|name| workload.is_local_name(name));
-        let image = |id: &ImageId| self.images.iter().find(|image| image.id == *id);
+        let image = |id: &ImageId| seen.images.iter().find(|image| image.id == *id);
         let is_of_workload = |image: &Image| image.references.iter().any(|r| is_own(workload, r));
         let counts = |c: &&Container| {
-            let details = self.details.get(&c.id);
+            let details = seen.details.get(&c.id);
             c.pin.is_none() && !c.one_off && details.is_some_and(|d| !d.interactive)
         };
-        let containers: Vec<&Container> = self.containers.iter().filter(counts).collect();
+        let containers: Vec<&Container> = seen.containers.iter().filter(counts).collect();
         let has_local_running = containers.iter().any(|c| is_local(c) && c.is_running());
         if has_local_running {
             let beside = containers.iter().filter(|c| !is_local(c));
@@ -399,7 +403,7 @@ impl Host {
                 .beside_local
                 .extend(beside.map(|c| c.id.clone()));
         }
-        let has_local = self.containers.iter().any(is_local);
+        let has_local = seen.containers.iter().any(is_local);
         let does_work = |c: &&&Container| c.is_running() && (is_local(c) || !has_local_running);
         let working: Vec<&Container> = containers
             .iter()
@@ -413,12 +417,12 @@ impl Host {
             |c: &&Container| c.image.as_ref().and_then(image).is_some_and(is_of_workload);
         let is_clear = self.policy.workloads.len() == 1
             && containers.iter().filter(|c| c.is_running()).all(is_known)
-            && self.containers.iter().all(|c| !c.names.is_empty())
+            && seen.containers.iter().all(|c| !c.names.is_empty())
             && image(&of).is_some_and(is_of_workload)
             && working
                 .iter()
                 .all(|c| c.uses(&of) && self.witness.up.contains_key(&c.id))
-            && self
+            && seen
                 .containers
                 .iter()
                 .all(|c| !c.uses(&of) || c.is_running())
@@ -426,7 +430,7 @@ impl Host {
             && working
                 .iter()
                 .all(|c| !self.witness.beside_local.contains(&c.id));
-        let incarnation = |c: &&Container| (c.id.clone(), self.details[&c.id].started_at.clone());
+        let incarnation = |c: &&Container| (c.id.clone(), seen.details[&c.id].started_at.clone());
         is_clear.then(|| Service {
             image: of,
             incarnations: working.iter().map(incarnation).collect(),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::names::{hex_id, is_id_prefix, repository_of, short_form};
+use crate::names::{hex_id, is_id_prefix, is_name, repository_of, short_form};
 
 /// When a container started that never did.
 pub const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -47,8 +47,8 @@ impl Image {
     }
 
     pub(crate) fn remove_name(&mut self, name: &str) {
-        self.tags.retain(|tag| tag != name);
-        self.digests.retain(|digest| digest != name);
+        self.tags.retain(|tag| !is_name(tag, name));
+        self.digests.retain(|digest| !is_name(digest, name));
     }
 }
 
@@ -59,7 +59,7 @@ fn all_in_one_repository(digests: &[String], repository: &str) -> bool {
 /// One container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {
-    /// 64 hexadecimal digits.
+    /// 64 hexadecimal digits, in the order of creation.
     pub id: String,
     /// Its own name first, then others that it is known by.
     pub names: Vec<String>,
@@ -153,8 +153,9 @@ impl Docker {
 
     /// Takes a name away; its image stays, even without any.
     pub fn take_name(&mut self, name: &str) {
+        let name = short_form(name);
         for image in self.images.values_mut() {
-            image.remove_name(name);
+            image.remove_name(&name);
         }
     }
 
@@ -169,7 +170,7 @@ impl Docker {
         assert!(image.is_some(), "the image '{reference}' is on the disk");
         let created = self.tick();
         self.containers.push(Container {
-            id: hex_id(&format!("container {name} {created}")),
+            id: format!("{created:08x}{}", &hex_id(name)[..56]),
             names: vec![name.to_owned()],
             image,
             reference: reference.to_owned(),
@@ -236,7 +237,9 @@ impl Docker {
             has(&|name| may_be && name.ends_with(&ending))
         };
         let by_id = || self.images.iter().find(|(id, _)| is_id_prefix(id, name));
-        let found = has(&|name| name == short).or_else(elsewhere).or_else(by_id);
+        let found = has(&|name| is_name(name, &short))
+            .or_else(elsewhere)
+            .or_else(by_id);
         found.map(|(id, _)| id.clone())
     }
 

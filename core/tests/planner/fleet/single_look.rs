@@ -47,15 +47,15 @@ impl SingleLook {
         let due: Vec<(u64, ContainerId, VersionNumber)> = due;
         let mut has_moved = false;
         for (_, container, version) in due {
-            let mut containers = host.containers.iter();
+            let mut containers = host.containers().iter();
             let Some(found) = containers.find(|c| c.id == container && c.is_running()) else {
                 continue;
             };
             let image = crate::host::digit(found.image.as_ref().unwrap());
             has_moved |= host.latest() != Some(image);
             host.tag(image, "local:latest");
-            host.containers
-                .retain(|c| c.is_running() || c.names != ["telemetry"]);
+            let containers = &mut host.docker().containers;
+            containers.retain(|c| c.state == "running" || c.names != ["telemetry"]);
             if self.stable != Some(version) {
                 self.last = self.stable.replace(version);
             }
@@ -96,8 +96,7 @@ fn remove(host: &mut Host, name: &str) {
         return;
     };
     host.untag(name);
-    let listed = host.listed_image(image);
-    if listed.is_nameless() {
+    if host.disk_image(image).references().next().is_none() {
         host.lose_image(image);
     }
 }

@@ -189,7 +189,7 @@ impl Switch {
     }
 
     pub(super) fn image_bytes(&self) -> u64 {
-        let images = self.host.images.iter();
+        let images = self.host.images().iter();
         images.map(|image| image.size_bytes).sum()
     }
 
@@ -402,7 +402,7 @@ impl Switch {
                 self.host.run(&pod.container, &image);
                 pod.start(minute, lasts, &mut self.chance);
                 if let Some(look) = &mut self.single_look {
-                    let id = self.host.container(&pod.container).id.clone();
+                    let id = self.host.container_id(&pod.container);
                     look.begin(id, pod.version, minute, self.nature.wall_jumps_at);
                 }
             }
@@ -428,7 +428,7 @@ impl Switch {
             return;
         }
         let image = self.host.container("telemetry").image.clone().unwrap();
-        let runs = crate::host::digit(&image);
+        let runs = crate::host::digit(&tagkeeper_core::model::ImageId::new(image));
         self.local.version = DIGITS.iter().position(|digit| *digit == runs).unwrap_or(1);
         self.local
             .start(minute, self.nature.lasts_minutes, &mut self.chance);
