@@ -545,7 +545,8 @@ impl Witness {
         self.latest_seen.clear();
         self.first_pass_ms = None;
         self.beside_local.clear();
-        for life in self.lives.values_mut() {
+        // Also what was known of a disk that is away.
+        for life in self.lives.values_mut().chain(self.away.values_mut()) {
             life.seen_ms = None;
             life.was_tried = false;
             life.is_rolled_out = false;
