@@ -71,6 +71,11 @@ fn given(ground: &mut impl Ground, row: &Row) -> Result<Ids> {
                 ground.container(name, &ids[image].to_string(), how)?;
                 continue;
             }
+            Given::From(name, reference, how) => {
+                let reference = ground.full(reference)?;
+                ground.container(name, &reference, how)?;
+                continue;
+            }
         };
         ids.insert(label, ImageId::new(id));
     }
@@ -146,6 +151,11 @@ fn is_so(
             container.state == state && container.image.as_ref() == Some(&ids[image])
         }),
         Fact::NoContainer(name) => by_name(name).is_none(),
+        Fact::Shows(name, reference_of) => {
+            let made_from = reference(ground, reference_of)?;
+            by_name(name).is_some_and(|c| c.reference.as_ref() == Some(&made_from))
+        }
+        Fact::ShowsId(name) => by_name(name).is_some_and(|c| c.reference.is_none()),
         Fact::But(..) | Fact::Only(..) => anyhow::bail!("one in the other: {fact:?}"),
     })
 }

@@ -8,8 +8,7 @@ use tempfile::TempDir;
 
 use crate::engine::Host;
 use crate::table::How;
-use in_memory_engine::Fake;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Fake, hex_id};
 
 /// Engines that refuse alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +49,7 @@ pub(crate) trait Ground {
     fn image(&mut self, label: &str, names: &[&str]) -> Result<String>;
     /// Pulls an image by the first of these names, and gives it the others: its id.
     fn pulled(&mut self, label: &str, names: &[&str]) -> Result<String>;
-    /// Makes a container of the image with this id.
+    /// Makes a container of the image with this id or name.
     fn container(&mut self, name: &str, image: &str, how: How) -> Result<()>;
     /// Makes a nameless child of the image with this id: its id.
     fn child(&mut self, label: &str, parent: &str) -> Result<String>;
@@ -81,11 +80,14 @@ impl Ground for InMemory {
     }
 
     fn full(&self, name: &str) -> Result<String> {
-        Ok(match name.split_once('@') {
-            Some((_, label)) => format!("reg.example:5000/app@sha256:{}", hex_id(label)),
-            None => name
-                .replace("local:", "app:")
-                .replace("remote:", "reg.example:5000/app:"),
+        let (named, label) = name.split_once('@').unwrap_or((name, ""));
+        let named = named
+            .replacen("local", "app", 1)
+            .replacen("remote", "reg.example:5000/app", 1);
+        Ok(if label.is_empty() {
+            named
+        } else {
+            format!("{named}@sha256:{}", hex_id(label))
         })
     }
 

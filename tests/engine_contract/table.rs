@@ -1,12 +1,13 @@
 //! The contract, row by row.
 //!
 //! Images are called by labels, and have names such as `local:v1` and `remote:v1`, of two
-//! repositories; `remote@` is the digest that an image was pulled by. The image `absent` is none.
+//! repositories; `remote@` is the digest that an image was pulled by, `remote@a` that of the image
+//! `a`. The image `absent` is none.
 
 use crate::grounds::Family;
 
-use Fact::{But, Held, Is, Lost, Means, NoContainer, Only, Unnamed};
-use Given::{Child, Container, Image, Pulled};
+use Fact::{But, Held, Is, Lost, Means, NoContainer, Only, Shows, ShowsId, Unnamed};
+use Given::{Child, Container, From, Image, Pulled};
 use How::{Created, Running, Stopped};
 use Said::{Deleted, Done, Failed, Gone, InUse, NotPlayed};
 
@@ -17,8 +18,10 @@ pub(crate) enum Given {
     Image(&'static str, &'static [&'static str]),
     /// An image that was pulled by the first of these names, and was given the others.
     Pulled(&'static str, &'static [&'static str]),
-    /// A container of an image.
+    /// A container of an image, made by its id.
     Container(&'static str, &'static str, How),
+    /// A container that was made from a name.
+    From(&'static str, &'static str, How),
     /// A nameless image that was made from a container of another image, which is gone: its child.
     Child(&'static str, &'static str),
 }
@@ -73,6 +76,10 @@ pub(crate) enum Fact {
     /// The container is there, in this state and of this image.
     Is(&'static str, How, &'static str),
     NoContainer(&'static str),
+    /// The list shows that the container was made from this name.
+    Shows(&'static str, &'static str),
+    /// The list shows its image's id in place of that name.
+    ShowsId(&'static str),
     /// So everywhere but with these engines, where it depends on the version.
     But(Family, &'static Fact),
     /// So with these engines.
@@ -131,6 +138,54 @@ pub(crate) const ROWS: &[Row] = &[
         call: Call::Tag("absent", "local:latest"),
         said: [Gone; 3],
         then: &[Means("local:latest", "a")],
+    },
+    Row {
+        what: "a container shows the name that it was made from",
+        given: &[Image("a", &["local:v1"]), From("c", "local:v1", Running)],
+        call: Call::Tag("a", "local:latest"),
+        said: [Done; 3],
+        then: &[Shows("c", "local:v1"), Is("c", Running, "a")],
+    },
+    Row {
+        what: "a container whose name is another image's now shows an id",
+        given: &[
+            Image("a", &["local:v1"]),
+            Image("b", &["local:v2"]),
+            From("c", "local:v1", Running),
+        ],
+        call: Call::Tag("b", "local:v1"),
+        said: [Done; 3],
+        then: &[
+            But(Family::Podman, &ShowsId("c")),
+            Only(Family::Podman, &Shows("c", "local:v1")),
+            Is("c", Running, "a"),
+        ],
+    },
+    Row {
+        what: "a container whose name is gone shows an id",
+        given: &[
+            Image("a", &["local:latest", "local:v1"]),
+            From("c", "local:v1", Stopped),
+        ],
+        call: Call::Remove("local:v1"),
+        said: [Done; 3],
+        then: &[But(Family::Podman, &ShowsId("c")), Is("c", Stopped, "a")],
+    },
+    Row {
+        what: "of a tag with a digest, the digest counts",
+        given: &[
+            Pulled("a", &["remote:v1"]),
+            Image("b", &["local:v2"]),
+            From("c", "remote:v1@a", Running),
+        ],
+        call: Call::Tag("b", "remote:v1"),
+        said: [Done; 3],
+        then: &[
+            Means("remote:v1", "b"),
+            Means("remote@a", "a"),
+            But(Family::Podman, &Shows("c", "remote:v1@a")),
+            Is("c", Running, "a"),
+        ],
     },
     Row {
         what: "one of two names leaves the other",
