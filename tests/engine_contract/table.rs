@@ -293,6 +293,20 @@ pub(crate) const ROWS: &[Row] = &[
         then: &[Means("local:latest", "a")],
     },
     Row {
+        what: "the one tag of an image that runs goes from beside another repository's digest",
+        given: &[
+            Pulled("a", &["remote@", "local:v1"]),
+            Container("c", "a", Running),
+        ],
+        call: Call::Remove("local:v1"),
+        said: [Done; 3],
+        then: &[
+            Unnamed("local:v1"),
+            Means("remote@a", "a"),
+            Is("c", Running, "a"),
+        ],
+    },
+    Row {
         what: "the last tag of a repository takes its digests along",
         given: &[Pulled("a", &["remote:v1", "local:latest"])],
         call: Call::Remove("remote:v1"),
