@@ -196,15 +196,9 @@ impl Docker {
         let image = self.images.get_mut(id).expect("resolved");
         image.remove_name(name);
         let mut report = vec![json!({"Untagged": name})];
-        let repository = repository_of(name);
-        if !name.contains('@') && !image.tags.iter().any(|t| repository_of(t) == repository) {
-            // The last tag of a repository takes the repository's digests along.
-            let (gone, kept) = image
-                .digests
-                .drain(..)
-                .partition(|d| repository_of(d) == repository);
-            image.digests = kept;
-            report.extend(gone.into_iter().map(|d: String| json!({"Untagged": d})));
+        if !name.contains('@') {
+            let gone = image.remove_digests_without_tag(repository_of(name));
+            report.extend(gone.into_iter().map(|d| json!({"Untagged": d})));
         }
         if image.references().next().is_none() && !has_child {
             self.images.remove(id);

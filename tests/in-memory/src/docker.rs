@@ -46,6 +46,17 @@ impl Image {
         }
     }
 
+    /// The digests of a repository in which the image has no tag any more are removed: those.
+    pub(crate) fn remove_digests_without_tag(&mut self, repository: &str) -> Vec<String> {
+        let is_of = |name: &String| repository_of(name) == repository;
+        if self.tags.iter().any(is_of) {
+            return Vec::new();
+        }
+        let (gone, kept) = self.digests.drain(..).partition(is_of);
+        self.digests = kept;
+        gone
+    }
+
     pub(crate) fn remove_name(&mut self, name: &str) {
         self.tags.retain(|tag| !is_name(tag, name));
         self.digests.retain(|digest| !is_name(digest, name));
@@ -116,6 +127,9 @@ pub struct Docker {
     /// Whether the list shows what a container was created from although that name means another
     /// image now, as Podman does.
     pub keeps_references: bool,
+    /// Whether the last tag of a repository takes the repository's digests along also when it moves
+    /// to another image, as with containerd's store and Podman.
+    pub moves_digests: bool,
     /// Makes container ids, creation times and `StartedAt` distinct.
     moment: u32,
 }
@@ -155,7 +169,11 @@ impl Docker {
     pub fn take_name(&mut self, name: &str) {
         let name = short_form(name);
         for image in self.images.values_mut() {
+            let had_tags = image.tags.len();
             image.remove_name(&name);
+            if self.moves_digests && image.tags.len() < had_tags {
+                image.remove_digests_without_tag(repository_of(&name));
+            }
         }
     }
 
