@@ -108,11 +108,14 @@ fn outsiders_retired(
     mut state: WorkloadState,
     promoted: &Pending,
 ) -> WorkloadState {
+    // An image that had none but foreign names for a while is recorded anew; its upgrade goes on.
     let promoted_seen_ms = state
         .memory
         .images
         .get(&promoted.image)
-        .map_or(0, |record| record.first_seen_ms);
+        .map_or(0, |record| {
+            record.first_seen_ms.min(promoted.began.clock_ms)
+        });
     let mut retired: Vec<ImageId> = Vec::new();
     for (id, record) in state.memory.images.iter() {
         if state.memory.proven(id).is_some() || state.memory.retired.contains(id) {

@@ -310,3 +310,20 @@ fn a_version_of_the_image_that_is_latest_already_changes_nothing() {
     assert_eq!(host.meaning("remote:v3"), Some('b'));
     assert!(!host.is_on_disk('a'));
 }
+
+/// Found by a random history: in its last minute, while the next version is pulled, the upgrade
+/// loses its tag. Its image has none but a foreign name for one round, and is forgotten; it is no
+/// newcomer for all that, which the next version would have been there before.
+#[test]
+fn what_came_during_the_soak_is_not_before_an_upgrade_that_lost_its_name() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.tag('b', "mirror.example/app:v2");
+    host.minutes(10);
+    host.look_ms = 1000;
+    host.untag("remote:v2");
+    host.image('c', &["remote:v3"]);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.meaning("remote:v3"), Some('c'), "{:?}", host.disk());
+}
