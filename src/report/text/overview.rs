@@ -2,7 +2,7 @@
 //! the failing ones first. Pure.
 
 use tagkeeper_core::model::{
-    Detail, ImageId, Latest, Note, PendingView, Plan, WorkloadName, WorkloadPlan,
+    Detail, Failure, ImageId, Latest, Note, PendingView, Plan, WorkloadName, WorkloadPlan,
 };
 
 use super::is_failing;
@@ -300,15 +300,11 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
         None => said,
     };
     if let Some(failure) = &plan.failing {
-        let last = preface
-            .ago(&failure.at)
-            .map_or_else(|| failure.at.clone(), |ago| format!("{ago} ago"));
-        let said = format!(
-            "{}, {}, last {last}",
-            words::failure_reason(failure),
-            words::count(failure.attempts, "attempt"),
+        return (
+            Tone::Bad,
+            "FAILING",
+            and_held(failing(plan, failure, preface)),
         );
-        return (Tone::Bad, "FAILING", and_held(said));
     }
     if let Some(pending) = &plan.pending {
         let said = soaking(pending, plan.held.is_some());
@@ -350,6 +346,26 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
         }
     };
     (tone, "-", said)
+}
+
+/// How the last attempt of an upgrade failed, and how far the present one has come. One that a
+/// second pass finds up may be the one that lasts.
+fn failing(plan: &WorkloadPlan, failure: &Failure, preface: &Preface) -> String {
+    let ago = preface.ago(&failure.at).map(|ago| format!("{ago} ago"));
+    let said = format!(
+        "{}, {}, last {}",
+        words::failure_reason(failure),
+        words::count(failure.attempts, "attempt"),
+        ago.as_ref().unwrap_or(&failure.at),
+    );
+    let attempt = plan.pending.as_ref();
+    match attempt.filter(|p| p.waits.is_none() && p.up_ms >= 60_000) {
+        Some(lasting) => format!(
+            "{said}; up again, {}",
+            soaking(lasting, plan.held.is_some())
+        ),
+        None => said,
+    }
 }
 
 /// How far an upgrade has soaked, and what it waits for.

@@ -129,6 +129,25 @@ fn status_says_what_a_soak_waits_for() {
     }
 }
 
+/// What has crashed six times and is up for the seventh may be the one that lasts.
+#[test]
+fn an_attempt_that_lasts_is_shown_beside_those_that_failed() {
+    let shown = |up_ms| {
+        let mut workload = failing("k8s_v2", true);
+        workload.pending = soaking("k8s_v2", up_ms).pending;
+        words::one_line(&status(
+            &one(workload),
+            &preface(),
+            Shown::default(),
+            Page::default(),
+        ))
+    };
+    assert!(!shown(59_000).contains("up again"), "{}", shown(59_000));
+    let lasting = shown(252_999);
+    assert!(lasting.contains("FAILING"), "{lasting}");
+    assert!(lasting.contains("up again, 42 %, 6 min left"), "{lasting}");
+}
+
 #[test]
 fn what_the_policy_rejects_is_shown_as_rejected() {
     let mut workload = quiet("telemetry");
