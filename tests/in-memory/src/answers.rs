@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::docker::{Container, Docker, Image};
+use crate::docker::{Container, Docker, Image, NEVER};
 use crate::names::{is_id_prefix, repository_of, short_form};
 
 /// An answer: status and JSON body, empty where the engine sends none.
@@ -74,7 +74,7 @@ impl Docker {
     }
 
     /// `GET /info`.
-    pub fn info(&self) -> Answer {
+    pub(crate) fn info(&self) -> Answer {
         found(&json!({
             "ID": "F4KE", "Containers": self.containers.len(), "Images": self.images.len(), "Driver": "overlay2",
             "DriverStatus": [["Backing Filesystem", "extfs"]], "DockerRootDir": self.root_dir,
@@ -88,7 +88,7 @@ impl Docker {
             return no_such("container", name);
         };
         let finished = if c.is_active() {
-            "0001-01-01T00:00:00Z"
+            NEVER
         } else {
             "2026-01-02T00:00:00.5Z"
         };
@@ -114,7 +114,7 @@ impl Docker {
     }
 
     /// `GET /images/NAME/json`.
-    pub fn inspect_image(&self, name: &str) -> Answer {
+    pub(crate) fn inspect_image(&self, name: &str) -> Answer {
         let Some(id) = self.resolve(name) else {
             return no_such("image", &short_form(name));
         };
@@ -280,7 +280,7 @@ fn found(body: &impl Serialize) -> Answer {
 }
 
 /// An error as the engine words it.
-pub fn refusal(status: u16, message: &str) -> Answer {
+pub(crate) fn refusal(status: u16, message: &str) -> Answer {
     (status, json(&json!({ "message": message })))
 }
 

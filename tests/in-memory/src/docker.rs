@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::names::{hex_id, is_id_prefix, is_name, repository_of, short_form};
 
 /// When a container started that never did.
-pub const NEVER: &str = "0001-01-01T00:00:00Z";
+pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// One image. Its id is the key of [`Docker::images`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub struct Container {
     pub state: String,
     /// When it was created, in seconds.
     pub created_secs: i64,
-    /// When this incarnation started; [`NEVER`] if none did.
+    /// When this incarnation started; `0001-01-01` if none did.
     pub started_at: String,
     /// How its process ended, once it has.
     pub exit_code: Option<i64>,
@@ -103,7 +103,7 @@ impl Container {
     }
 
     /// Whether the engine keeps it from being removed without force.
-    pub fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         matches!(self.state.as_str(), "running" | "paused" | "restarting")
     }
 

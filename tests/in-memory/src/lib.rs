@@ -19,8 +19,8 @@ mod fake;
 mod names;
 mod requests;
 
-pub use answers::{Answer, refusal};
-pub use docker::{Container, Docker, Image, NEVER};
+pub use answers::Answer;
+pub use docker::{Container, Docker, Image};
 pub use fake::{Engine, Fake, Fault, Moment};
-pub use names::{hex_id, repository_of};
+pub use names::hex_id;
 pub use requests::{Request, Route};

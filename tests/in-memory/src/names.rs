@@ -47,7 +47,7 @@ pub(crate) fn is_name(own: &str, short: &str) -> bool {
 
 /// The repository of a reference: what stands before the digest or the tag. A registry's port is no
 /// tag.
-pub fn repository_of(reference: &str) -> &str {
+pub(crate) fn repository_of(reference: &str) -> &str {
     let name = reference
         .split_once('@')
         .map_or(reference, |(name, _)| name);

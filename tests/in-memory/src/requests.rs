@@ -86,7 +86,7 @@ impl Request {
     }
 
     /// Whether a key of the query is true, as the engine reads it.
-    pub fn is_set(&self, key: &str) -> bool {
+    pub(crate) fn is_set(&self, key: &str) -> bool {
         !matches!(
             self.value(key).to_ascii_lowercase().as_str(),
             "" | "0" | "no" | "false" | "none"
@@ -94,7 +94,7 @@ impl Request {
     }
 
     /// The name or id in the path.
-    pub fn subject(&self) -> &str {
+    pub(crate) fn subject(&self) -> &str {
         let path = self
             .path
             .trim_start_matches("/images/")
