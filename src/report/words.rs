@@ -367,6 +367,13 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::OnlyDryRuns { container, version } => {
             format!("{container} idles with {version}: a dry run beside the local container")
         }
+        Note::WaitsForLocal {
+            container,
+            version,
+            local,
+        } => format!(
+            "{version} is running in {container}, and soaks once the local container {local} has stopped"
+        ),
         Note::SeveralImages { one, other } => format!(
             "cannot tell which one serves: several versions are running ({}, {})",
             runs(one),

@@ -68,6 +68,15 @@ pub enum Note {
         /// Its version.
         version: Version,
     },
+    /// An upgrade is up, and a local container does the work: it soaks once that has stopped.
+    WaitsForLocal {
+        /// The upgrade's container.
+        container: String,
+        /// Its version.
+        version: Version,
+        /// The local container.
+        local: String,
+    },
     /// Orchestrated containers run different images.
     SeveralImages {
         /// A container and its version.

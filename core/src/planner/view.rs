@@ -314,6 +314,11 @@ fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<No
     }
     notes.extend(foreign_stopped(subject));
     notes.extend(serving_note(subject, memory, parts.serving));
+    notes.extend(waits_for_local(
+        subject,
+        &parts.upgrade.state,
+        parts.serving,
+    ));
     notes.extend(latest_note(subject, memory));
     notes.extend(head_note(subject, memory));
     notes.extend(local_tags(subject, memory));
@@ -379,6 +384,28 @@ fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) ->
             },
         }),
     }
+}
+
+/// An upgrade that runs beside the local container, which does the work.
+fn waits_for_local(
+    subject: Subject<'_>,
+    state: &WorkloadState,
+    serving: &Serving<'_>,
+) -> Option<Note> {
+    let Serving::Local(group) = serving else {
+        return None;
+    };
+    let memory = &state.memory;
+    let mut awake = serving::awake(subject, memory).into_iter();
+    let (container, image) = awake.find_map(|c| {
+        let image = c.image.as_ref().filter(|image| *image != group.image)?;
+        upgrade::is_upgradable(subject, state, image).then_some((c, image))
+    })?;
+    Some(Note::WaitsForLocal {
+        container: container.name().into_owned(),
+        version: version::of(subject, memory, image, Some(container)),
+        local: group.newest()?.name().into_owned(),
+    })
 }
 
 fn rejected_note(subject: Subject<'_>, memory: &Memory, group: &Group<'_>) -> Option<Note> {

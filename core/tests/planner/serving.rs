@@ -110,6 +110,29 @@ fn rule_1_another_version_is_a_dry_run_only_while_the_local_container_runs() {
     assert_eq!(host.pending().as_deref(), Some("v2=b"));
 }
 
+/// It is no dry run, and nothing but the note says why it does not soak.
+#[test]
+fn rule_1_an_upgrade_beside_the_local_container_waits_and_that_is_said() {
+    let mut host = Host::local_head();
+    host.deploy('d', "v1");
+    host.minutes(2);
+    assert_eq!(host.notes(), [], "a dry run waits for nothing");
+    host.deploy('b', "v2");
+    host.minutes(30);
+    assert_eq!(host.latest(), Some('a'));
+    let expected = Note::WaitsForLocal {
+        container: "k8s_v2".to_owned(),
+        version: tagkeeper_core::model::Version::new("v2"),
+        local: "telemetry".to_owned(),
+    };
+    assert_eq!(host.notes(), [expected]);
+    host.exit("telemetry", 0);
+    host.pass();
+    assert_eq!(host.pending().as_deref(), Some("v2=b"));
+    let waits = |note: &Note| matches!(note, Note::WaitsForLocal { .. });
+    assert!(!host.notes().iter().any(waits));
+}
+
 #[test]
 fn rule_1_the_same_image_is_the_same_version_under_any_tag() {
     let mut host = Host::new();
