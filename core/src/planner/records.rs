@@ -139,18 +139,11 @@ fn tried_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState 
 
 /// Marks what the orchestrator is known to have deployed or to hold. Never withdrawn (design 4.4).
 fn rolled_out_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
-    let unmarked: Vec<&Image> = subject
-        .own
-        .images
-        .iter()
+    let own = |id: &ImageId| subject.own.at(subject.inventory.place(id)?);
+    let unmarked = state.memory.images.iter().filter(|(_, r)| !r.rolled_out);
+    let unmarked: Vec<&Image> = unmarked
+        .filter_map(|(id, _)| own(id))
         .map(|own| own.image)
-        .filter(|image| {
-            state
-                .memory
-                .images
-                .get(&image.id)
-                .is_some_and(|r| !r.rolled_out)
-        })
         .collect();
     if !unmarked.is_empty() {
         let remote_versions = remote_versions(subject);
