@@ -32,6 +32,7 @@ pub(crate) fn roll_back_to(host: &mut Host, what: RollbackTarget, changes: usize
     let plan = decided_for(host, what).unwrap();
     host.state = plan.state;
     host.witness_look();
+    host.witness_latest();
     let target = plan.target.as_ref().map(|(_, image)| image);
     let mut acted = Vec::new();
     loop {

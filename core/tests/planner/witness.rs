@@ -312,6 +312,20 @@ impl Host {
         }
     }
 
+    /// A look may write down that `latest` was moved by hand to what has soaked, and retire what
+    /// that replaces: also that of a rollback, which moves it back.
+    pub(crate) fn witness_latest(&mut self) {
+        let latest = self.latest_image(&telemetry());
+        let Some(latest) = latest.map(|image| image.id.clone()) else {
+            return;
+        };
+        let workload = self.policy.workloads[&telemetry()].clone();
+        if self.witness.lives[&latest].has_run {
+            self.witness.may_be_proven(&latest, &workload);
+        }
+        self.witness.latest_seen.insert(latest);
+    }
+
     fn witness_proofs(&mut self, workload: &Workload) {
         let latest = self
             .latest_image(&telemetry())
@@ -324,12 +338,7 @@ impl Host {
                 front.certainty = Certainty::Certain;
             }
         }
-        if let Some(latest) = &latest {
-            if self.witness.lives[latest].has_run {
-                self.witness.may_be_proven(latest, workload);
-            }
-            self.witness.latest_seen.insert(latest.clone());
-        }
+        self.witness_latest();
         let service = self.service(workload);
         self.witness_service(workload, service, latest.as_ref(), may_be_held);
         self.cut_proofs(workload);
