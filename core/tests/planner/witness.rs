@@ -48,8 +48,6 @@ pub(crate) struct Witness {
     latest: Option<Since<ImageId>>,
     /// What `latest` meant to passes since then.
     latest_seen: BTreeSet<ImageId>,
-    /// The last promotion.
-    promotion: Option<Promotion>,
     /// When the last one was, at the latest, that replaced another image.
     pub(crate) replaced_ms: Option<u64>,
     /// Every image that was proven, or may have been.
@@ -97,14 +95,6 @@ impl Life {
         self.was_tried &= other.was_tried;
         self.is_rolled_out &= other.is_rolled_out;
     }
-}
-
-/// `latest` came to mean an image that runs.
-#[derive(Clone, Debug, Serialize)]
-struct Promotion {
-    image: ImageId,
-    /// Whether it had meant another image.
-    has_replaced: bool,
 }
 
 /// An image of which `latest` has been promoted, or may have been.
@@ -451,24 +441,23 @@ impl Host {
 impl Witness {
     /// `latest` means an image that runs: sooner or later this may be written down as a promotion.
     fn may_be_proven(&mut self, latest: &ImageId, workload: &Workload) {
-        let now_ms = self.lived_ms;
         let front = self.proven.first();
         if let Some(front) = front.filter(|front| front.image == *latest) {
-            let last = self.promotion.as_ref();
+            // It may not have been written down yet, and replace what was latest in between.
             let is_open = front.certainty == Certainty::Possible;
-            if is_open && last.is_some_and(|p| p.image == *latest && p.has_replaced) {
-                self.replaced_ms = Some(now_ms);
+            if is_open {
+                self.note_promotion(latest);
             }
             return;
         }
-        self.note_promotion(latest, now_ms);
+        self.note_promotion(latest);
         self.strike(workload);
         self.put_first(latest, Certainty::Possible);
     }
 
     /// The planner has moved `latest`.
     pub(crate) fn moved(&mut self, image: &ImageId, before: Option<&ImageId>, workload: &Workload) {
-        self.note_promotion(image, self.lived_ms);
+        self.note_promotion(image);
         let is_first = self.proven.is_empty();
         if is_first {
             // What was latest when the upgrade began is its fallback, also if it was away from the
@@ -503,15 +492,11 @@ impl Witness {
         }
     }
 
-    fn note_promotion(&mut self, image: &ImageId, at_ms: u64) {
-        let has_replaced = self.latest_seen.iter().any(|seen| seen != image);
-        if has_replaced {
-            self.replaced_ms = Some(at_ms);
+    /// `latest` came to mean an image that runs, and may have meant another one.
+    fn note_promotion(&mut self, image: &ImageId) {
+        if self.latest_seen.iter().any(|seen| seen != image) {
+            self.replaced_ms = Some(self.lived_ms);
         }
-        self.promotion = Some(Promotion {
-            image: image.clone(),
-            has_replaced,
-        });
     }
 
     fn put_first(&mut self, image: &ImageId, certainty: Certainty) {
@@ -549,7 +534,6 @@ impl Witness {
     pub(crate) fn state_is_lost(&mut self) {
         self.doubt();
         self.proven.clear();
-        self.promotion = None;
         self.replaced_ms = None;
         self.latest_seen.clear();
         self.first_pass_ms = None;
