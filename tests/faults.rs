@@ -10,8 +10,6 @@
 //! Needs root, for the clock.
 
 #[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
 #[path = "faults/acting.rs"]
 mod acting;
 #[cfg(test)]
@@ -20,7 +18,6 @@ mod answers;
 #[cfg(test)]
 #[path = "faults/asking.rs"]
 mod asking;
-#[cfg(test)]
 #[cfg(test)]
 #[path = "support/example.rs"]
 mod example;
@@ -45,7 +42,6 @@ mod from_outside;
 #[cfg(test)]
 #[path = "faults/hooks.rs"]
 mod hooks;
-#[cfg(test)]
 #[cfg(test)]
 #[path = "support/host.rs"]
 mod host;

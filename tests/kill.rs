@@ -8,12 +8,8 @@
 //! its calls; strace kills at the state's. Needs root, for the clock.
 
 #[cfg(test)]
-#[cfg(test)]
-#[cfg(test)]
 #[path = "kill/ending.rs"]
 mod ending;
-#[cfg(test)]
-#[cfg(test)]
 #[cfg(test)]
 #[path = "support/host.rs"]
 #[allow(dead_code, reason = "the fault tests need more of it")]

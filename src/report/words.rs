@@ -370,10 +370,17 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::WaitsForLocal {
             container,
             version,
-            local,
-        } => format!(
-            "{version} is running in {container}, and soaks once the local container {local} has stopped"
-        ),
+            locals,
+        } => {
+            let (what, have) = match locals.as_slice() {
+                [_] => ("local container", "has"),
+                _ => ("local containers", "have"),
+            };
+            let locals = locals.join(" and ");
+            format!(
+                "{version} is running in {container}, and soaks once the {what} {locals} {have} stopped"
+            )
+        }
         Note::SeveralImages { one, other } => format!(
             "cannot tell which one serves: several versions are running ({}, {})",
             runs(one),

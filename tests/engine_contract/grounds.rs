@@ -63,11 +63,18 @@ pub(crate) struct InMemory {
 }
 
 impl InMemory {
-    pub(crate) fn new() -> Result<Self> {
+    /// With what the histories know of that family: what a name means, and what a list shows.
+    pub(crate) fn like(family: Family) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let socket = dir.path().join("s");
+        let fake = Fake::start(&socket);
+        {
+            let docker = &mut fake.engine().docker;
+            docker.moves_digests = family != Family::Graph;
+            docker.keeps_references = family == Family::Podman;
+        }
         Ok(Self {
-            fake: Fake::start(&socket),
+            fake,
             socket,
             _dir: dir,
         })

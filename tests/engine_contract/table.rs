@@ -126,6 +126,13 @@ pub(crate) const ROWS: &[Row] = &[
         then: &[Means("local:latest", "a"), Means("local:v1", "a")],
     },
     Row {
+        what: "a tag that is given again keeps its digest",
+        given: &[Pulled("a", &["remote:v1"])],
+        call: Call::Tag("a", "remote:v1"),
+        said: [Done; 3],
+        then: &[Means("remote:v1", "a"), Means("remote@a", "a")],
+    },
+    Row {
         what: "a nameless image gets a name",
         given: &[Image("a", &[])],
         call: Call::Tag("a", "local:v1"),
@@ -171,7 +178,6 @@ pub(crate) const ROWS: &[Row] = &[
         said: [Done; 3],
         then: &[But(Family::Podman, &ShowsId("c")), Is("c", Stopped, "a")],
     },
-    // Elsewhere the digest goes with the tag.
     Row {
         what: "of a tag with a digest, the digest counts",
         given: &[
@@ -184,6 +190,8 @@ pub(crate) const ROWS: &[Row] = &[
         then: &[
             Means("remote:v1", "b"),
             Only(Family::Graph, &Means("remote@a", "a")),
+            Only(Family::Containerd, &Unnamed("remote@a")),
+            Only(Family::Podman, &Unnamed("remote@a")),
             Only(Family::Graph, &Shows("c", "remote:v1@a")),
             Is("c", Running, "a"),
         ],

@@ -3,8 +3,7 @@
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
-use in_memory_engine::Route;
-use in_memory_engine::{Engine, Fault};
+use in_memory_engine::{Engine, Fault, Route};
 
 /// No path was asked to be removed twice, and `latest` was moved once at most.
 #[track_caller]

@@ -3,9 +3,7 @@
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_promoted, id, soaking};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Fault, Route, hex_id};
 
 const OBSERVING: [Route; 3] = [
     Route::ListImages,

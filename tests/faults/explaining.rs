@@ -2,9 +2,7 @@
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, id, promoted, soaking};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Fault, Route, hex_id};
 
 fn told(host: &Host, secs: u64, asked: &str) -> String {
     let outcome = host.run_at(secs, &["explain", asked]).expect_code(0);

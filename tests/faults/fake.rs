@@ -11,8 +11,7 @@ use bollard::models::{
 };
 use tempfile::TempDir;
 
-use in_memory_engine::Route;
-use in_memory_engine::{Engine, Fake, Fault, Moment};
+use in_memory_engine::{Engine, Fake, Fault, Moment, Route};
 
 /// A fake on a socket of its own.
 struct Bench {

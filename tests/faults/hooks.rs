@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
 use crate::schema::assert_published;
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 /// A policy whose three hooks are one script, with these lines in it; below `$1` is this host's
 /// directory.

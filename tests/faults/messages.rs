@@ -12,8 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::executable;
 use crate::host::{Host, Outcome, finish};
 use crate::scene::{POLICY, impatient, promoted, upgrade};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 /// A failure: how it comes about, what is run, the exit code, and what must be said of it.
 type Case<'a> = (&'a str, fn(&Host), &'a [&'a str], i32, &'a [&'a str]);

@@ -7,8 +7,7 @@ use std::path::PathBuf;
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 /// The policy of the tests, with metrics in a directory of this host.
 fn measured(host: &Host) -> String {

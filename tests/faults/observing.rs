@@ -5,8 +5,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, soaking};
-use in_memory_engine::Route;
-use in_memory_engine::{Engine, Fault};
+use in_memory_engine::{Engine, Fault, Route};
 
 /// How a time-out may be worded.
 const LATE: &str = "in time|timed out|timeout|deadline|within";

@@ -6,8 +6,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking, upgrade};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 #[test]
 fn plan_shows_what_the_next_pass_does_and_changes_nothing() {

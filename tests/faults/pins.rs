@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, PROMOTED, RIPE, assert_names, id, soaking};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Fault, Route, hex_id};
 
 fn pinning() -> String {
     format!("{POLICY}pin = true\n")

@@ -5,8 +5,7 @@ use serde_json::json;
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, id, impatient, soaking};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 const PRESSURE: &str = "pressure = \"1%\"\n";
 

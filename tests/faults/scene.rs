@@ -1,8 +1,7 @@
 //! The policy and the world that most tests begin with, and what has become of them in the end.
 
 use crate::host::Host;
-use in_memory_engine::Docker;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Docker, hex_id};
 
 /// One workload with everything at its default; more keys of it, or more workloads, may be
 /// appended.

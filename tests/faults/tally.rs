@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, id, impatient, promoted, soaking};
-use in_memory_engine::Moment;
-use in_memory_engine::Route;
+use in_memory_engine::{Moment, Route};
 
 /// What `status` says at this uptime, and that a pass says the same afterwards: it was saved.
 #[track_caller]

@@ -8,8 +8,7 @@ use std::os::unix::net::UnixListener;
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_promoted, impatient, soaking};
 use crate::wrapped;
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 /// The requests of the pass that promotes and cleans up, in order, each with how many of its route
 /// came before, it included.

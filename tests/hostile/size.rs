@@ -5,10 +5,7 @@ use std::fmt::Write;
 use crate::host::Host;
 use crate::scene::{POLICY, PROMOTED, RIPE, assert_promoted, id, promoted, soaking, upgrade};
 use crate::wrapped::measured;
-use in_memory_engine::Fault;
-use in_memory_engine::Image;
-use in_memory_engine::Route;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Fault, Image, Route, hex_id};
 
 const MANY: usize = 10_000;
 /// What the unit allows (`MemoryMax=` in units/tagkeeper.service).

@@ -7,8 +7,7 @@ use serde_json::Value;
 use tagkeeper::store::{LoadError, Loaded, StateDir};
 
 use crate::host::Host;
-use in_memory_engine::Docker;
-use in_memory_engine::hex_id;
+use in_memory_engine::{Docker, hex_id};
 
 /// The name that must never be missing.
 const LATEST: &str = "app:latest";

@@ -13,8 +13,7 @@ use crate::host::Host;
 use crate::point::{Point, points_of, run_killed};
 use crate::snapshot::Snapshot;
 use crate::stories::POLICY;
-use in_memory_engine::Docker;
-use in_memory_engine::Moment;
+use in_memory_engine::{Docker, Moment};
 
 /// The timer starts the next pass so long after the one that was killed.
 const TIMER_SECS: u64 = 60;

@@ -16,8 +16,7 @@ use serde_json::Value;
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
 use crate::shipped::{FLEET_RULES, RULES, dashboard_queries, metrics_in};
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 /// A service of this test, ended with it.
 pub(crate) struct Service(Child);

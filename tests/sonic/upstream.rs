@@ -12,8 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::switch::Switch;
-use in_memory_engine::Fault;
-use in_memory_engine::Route;
+use in_memory_engine::{Fault, Route};
 
 const POLICY: &str = "[workload.telemetry]\nrepository = \"docker-sonic-telemetry\"\n\
                       remotes = [\"registry.example/docker-sonic-telemetry\"]\n";

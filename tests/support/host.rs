@@ -14,8 +14,7 @@ use std::sync::MutexGuard;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use in_memory_engine::{Engine, Fake};
-use in_memory_engine::{Request, Route};
+use in_memory_engine::{Engine, Fake, Request, Route};
 
 /// After so many seconds a program that still runs has hung. More than the time-outs of the
 /// policies here, and less than the default time-out of an engine call, so that a time-out that is

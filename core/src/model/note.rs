@@ -4,6 +4,7 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::{ContainerState, HeldBy, ImageId, Reference, Repository, Version, WorkloadName};
 
@@ -74,8 +75,8 @@ pub enum Note {
         container: String,
         /// Its version.
         version: Version,
-        /// The local container.
-        local: String,
+        /// The local containers that run.
+        locals: Vec<String>,
     },
     /// Orchestrated containers run different images.
     SeveralImages {

@@ -386,7 +386,8 @@ fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) ->
     }
 }
 
-/// An upgrade that runs beside the local container, which does the work.
+/// An upgrade that runs beside the local containers, which do the work. Whether a container is a
+/// service, and no shell, an inspect tells, which a pass does not make here.
 fn waits_for_local(
     subject: Subject<'_>,
     state: &WorkloadState,
@@ -399,12 +400,19 @@ fn waits_for_local(
     let mut awake = serving::awake(subject, memory).into_iter();
     let (container, image) = awake.find_map(|c| {
         let image = c.image.as_ref().filter(|image| *image != group.image)?;
-        upgrade::is_upgradable(subject, state, image).then_some((c, image))
+        let waits = serving::details(subject, c).is_some()
+            && upgrade::is_upgradable(subject, state, image)
+            && !serving::idles_beside_local(subject, memory, c);
+        waits.then_some((c, image))
     })?;
     Some(Note::WaitsForLocal {
         container: container.name().into_owned(),
         version: version::of(subject, memory, image, Some(container)),
-        local: group.newest()?.name().into_owned(),
+        locals: group
+            .members
+            .iter()
+            .map(|c| c.name().into_owned())
+            .collect(),
     })
 }
 

@@ -67,11 +67,11 @@ fn seen_container(container: &in_memory_engine::Container) -> Container {
         id: ContainerId::new(&container.id),
         names: container.names.clone(),
         image: container.image.as_ref().map(ImageId::new),
-        reference: Reference::parse(&container.reference).ok(),
+        reference: reference(container),
         state: state(&container.state),
         exit_code: container.exit_code,
         created_secs: container.created_secs,
-        one_off: label("com.docker.compose.oneoff").is_some(),
+        one_off: label("com.docker.compose.oneoff").is_some_and(|is| is == "True"),
         pin: label("tagkeeper.pin").map(|workload| PinLabel {
             workload,
             instance: label("tagkeeper.instance"),
@@ -90,8 +90,14 @@ fn seen_details(container: &in_memory_engine::Container) -> Details {
         exit_code: container.exit_code,
         ran_secs: None,
         interactive: container.interactive,
-        created_from: Reference::parse(&container.reference).ok(),
+        created_from: reference(container),
     }
+}
+
+/// What it was made from, unless that was an id.
+fn reference(container: &in_memory_engine::Container) -> Option<Reference> {
+    let name = Some(&container.reference).filter(|name| !name.starts_with("sha256:"));
+    name.and_then(|name| Reference::parse(name).ok())
 }
 
 fn state(word: &str) -> ContainerState {
@@ -436,8 +442,14 @@ impl Host {
                 return Applied::Failed;
             }
         }
+        let gives = matches!(
+            action.kind,
+            ActionKind::Tag { .. } | ActionKind::CreatePin { .. }
+        );
         match self.ask(&action.kind) {
-            (200..=299, _) => Applied::Done,
+            (404 | 409, _) if gives => Applied::Dropped,
+            // What is to be removed and is not there is so already.
+            (200..=299 | 404, _) => Applied::Done,
             (409, why) => Applied::Refused(why),
             _ => Applied::Failed,
         }

@@ -12,7 +12,7 @@ use tagkeeper_core::model::{
     WorkloadState,
 };
 use tagkeeper_core::planner::{
-    Decision, Query, Services, decide, queries, rounds, service_queries,
+    Decision, Query, Services, decide, queries, rounds, service_queries, status,
 };
 
 use crate::engine::{Applied, Seen};
@@ -373,9 +373,18 @@ impl Host {
 
     /// The same with what `rollback` asks besides.
     pub(crate) fn observe_for_rollback(&mut self) -> Observation {
+        self.observe_services(Services::Of(&telemetry()))
+    }
+
+    /// What `status` tells a person.
+    pub(crate) fn shown_notes(&self) -> Vec<Note> {
+        let observed = self.clone().observe_services(Services::Running);
+        let plan = status(&self.policy, &self.state, &observed);
+        plan.workloads[&telemetry()].notes.clone()
+    }
+
+    fn observe_services(&mut self, services: Services<'_>) -> Observation {
         let mut observed = self.observe();
-        let name = telemetry();
-        let services = Services::Of(&name);
         for query in service_queries(&self.policy, &self.state, &observed, services) {
             self.answer(&mut observed, &query);
         }

@@ -584,7 +584,7 @@ fn play(beginning: usize, happenings: &[(Happening, bool)]) -> Result<(), TestCa
             let as_foreseen = host.look_ms == 0
                 && host.refuses.is_empty()
                 && !host.refuses_tags
-                && !host.docker.moves_digests;
+                && !(host.docker.moves_digests && host.acted.iter().any(|a| a.starts_with("tag ")));
             // A preview asks once. It cannot measure the disk anew in a later round, nor ask what
             // only that round asks, nor know the name that Docker shows of a container again once
             // the pass has given it back, nor whether a digest goes with its tag.

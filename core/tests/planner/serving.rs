@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{ContainerState, Note, Pattern, Reason};
 
-use crate::host::{Host, every_state, telemetry};
+use crate::host::{Host, every_state, pattern, telemetry};
 
 #[test]
 fn rule_1_the_local_container_serves_whatever_runs_beside_it() {
@@ -110,27 +110,38 @@ fn rule_1_another_version_is_a_dry_run_only_while_the_local_container_runs() {
     assert_eq!(host.pending().as_deref(), Some("v2=b"));
 }
 
-/// It is no dry run, and nothing but the note says why it does not soak.
+/// It is no dry run, and nothing but the note says why it does not soak. A pass inspects no
+/// container that it does not need; `status` does.
 #[test]
 fn rule_1_an_upgrade_beside_the_local_container_waits_and_that_is_said() {
     let mut host = Host::local_head();
+    host.workload().containers = vec![pattern("telemetry"), pattern("telemetry[0-9]")];
+    host.run("telemetry0", "local:latest");
     host.deploy('d', "v1");
-    host.minutes(2);
-    assert_eq!(host.notes(), [], "a dry run waits for nothing");
+    assert_eq!(
+        host.shown_notes(),
+        [],
+        "a dry run, before a pass has seen it"
+    );
     host.deploy('b', "v2");
     host.minutes(30);
     assert_eq!(host.latest(), Some('a'));
     let expected = Note::WaitsForLocal {
         container: "k8s_v2".to_owned(),
         version: tagkeeper_core::model::Version::new("v2"),
-        local: "telemetry".to_owned(),
+        locals: vec!["telemetry0".to_owned(), "telemetry".to_owned()],
     };
-    assert_eq!(host.notes(), [expected]);
+    assert_eq!(host.shown_notes(), [expected]);
+    assert_eq!(host.notes(), []);
+    host.container("k8s_v2").interactive = true;
+    assert_eq!(host.shown_notes(), [], "a shell of it waits for nothing");
+    host.container("k8s_v2").interactive = false;
     host.exit("telemetry", 0);
+    host.exit("telemetry0", 0);
     host.pass();
     assert_eq!(host.pending().as_deref(), Some("v2=b"));
     let waits = |note: &Note| matches!(note, Note::WaitsForLocal { .. });
-    assert!(!host.notes().iter().any(waits));
+    assert!(!host.shown_notes().iter().any(waits));
 }
 
 #[test]

@@ -359,6 +359,7 @@ fn failing(plan: &WorkloadPlan, failure: &Failure, preface: &Preface) -> String 
         ago.as_ref().unwrap_or(&failure.at),
     );
     let attempt = plan.pending.as_ref();
+    let attempt = attempt.filter(|p| p.image == failure.image);
     match attempt.filter(|p| p.waits.is_none() && p.up_ms >= 60_000) {
         Some(lasting) => format!(
             "{said}; up again, {}",

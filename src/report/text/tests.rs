@@ -132,9 +132,12 @@ fn status_says_what_a_soak_waits_for() {
 /// What has crashed six times and is up for the seventh may be the one that lasts.
 #[test]
 fn an_attempt_that_lasts_is_shown_beside_those_that_failed() {
-    let shown = |up_ms| {
+    let of = |image, up_ms| {
         let mut workload = failing("k8s_v2", true);
         workload.pending = soaking("k8s_v2", up_ms).pending;
+        if let Some(pending) = &mut workload.pending {
+            pending.image = id(image);
+        }
         words::one_line(&status(
             &one(workload),
             &preface(),
@@ -142,8 +145,11 @@ fn an_attempt_that_lasts_is_shown_beside_those_that_failed() {
             Page::default(),
         ))
     };
-    assert!(!shown(59_000).contains("up again"), "{}", shown(59_000));
-    let lasting = shown(252_999);
+    for (image, up_ms) in [('b', 59_000), ('c', 252_999)] {
+        let shown = of(image, up_ms);
+        assert!(!shown.contains("up again"), "{shown}");
+    }
+    let lasting = of('b', 252_999);
     assert!(lasting.contains("FAILING"), "{lasting}");
     assert!(lasting.contains("up again, 42 %, 6 min left"), "{lasting}");
 }

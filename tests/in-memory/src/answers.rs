@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::docker::{Container, Docker, Image, NEVER};
-use crate::names::{is_id_prefix, repository_of, short_form};
+use crate::names::{is_id_prefix, short_form};
 
 /// An answer: status and JSON body, empty where the engine sends none.
 pub type Answer = (u16, String);
@@ -87,7 +87,7 @@ impl Docker {
         let Some(c) = self.find_container(name) else {
             return no_such("container", name);
         };
-        let finished = if c.is_active() {
+        let finished = if c.is_active() || c.started_at == NEVER {
             NEVER
         } else {
             "2026-01-02T00:00:00.5Z"
@@ -197,7 +197,7 @@ impl Docker {
         image.remove_name(name);
         let mut report = vec![json!({"Untagged": name})];
         if !name.contains('@') {
-            let gone = image.remove_digests_without_tag(repository_of(name));
+            let gone = image.remove_digests_without_tag(name);
             report.extend(gone.into_iter().map(|d| json!({"Untagged": d})));
         }
         if image.references().next().is_none() && !has_child {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::names::{hex_id, is_id_prefix, is_name, repository_of, short_form};
+use crate::names::{hex_id, is_id_prefix, is_name, short_form, short_repository};
 
 /// When a container started that never did.
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -40,15 +40,17 @@ impl Image {
     pub(crate) fn has_single_reference(&self) -> bool {
         match (self.tags.as_slice(), self.digests.as_slice()) {
             ([] | [_], []) | ([], [_]) => true,
-            ([], digests) => all_in_one_repository(digests, repository_of(&digests[0])),
-            ([tag], digests) => all_in_one_repository(digests, repository_of(tag)),
+            ([], digests) => all_in_one_repository(digests, &digests[0]),
+            ([tag], digests) => all_in_one_repository(digests, tag),
             _ => false,
         }
     }
 
-    /// The digests of a repository in which the image has no tag any more are removed: those.
-    pub(crate) fn remove_digests_without_tag(&mut self, repository: &str) -> Vec<String> {
-        let is_of = |name: &String| repository_of(name) == repository;
+    /// The digests of a name's repository are removed if the image has no tag there any more:
+    /// those.
+    pub(crate) fn remove_digests_without_tag(&mut self, name: &str) -> Vec<String> {
+        let repository = short_repository(name);
+        let is_of = |name: &String| short_repository(name) == repository;
         if self.tags.iter().any(is_of) {
             return Vec::new();
         }
@@ -63,8 +65,9 @@ impl Image {
     }
 }
 
-fn all_in_one_repository(digests: &[String], repository: &str) -> bool {
-    digests.iter().all(|d| repository_of(d) == repository)
+fn all_in_one_repository(digests: &[String], name: &str) -> bool {
+    let repository = short_repository(name);
+    digests.iter().all(|d| short_repository(d) == repository)
 }
 
 /// One container.
@@ -155,6 +158,11 @@ impl Docker {
 
     /// Gives the image a tag or a digest, taking it from the image that had it.
     pub fn name_image(&mut self, id: &str, name: &str) {
+        let short = short_form(name);
+        let image = self.images.get(id).expect("the image is on the disk");
+        if image.references().any(|own| is_name(own, &short)) {
+            return;
+        }
         self.take_name(name);
         let image = self.images.get_mut(id).expect("the image is on the disk");
         let names = if name.contains('@') {
@@ -172,7 +180,7 @@ impl Docker {
             let had_tags = image.tags.len();
             image.remove_name(&name);
             if self.moves_digests && image.tags.len() < had_tags {
-                image.remove_digests_without_tag(repository_of(&name));
+                image.remove_digests_without_tag(&name);
             }
         }
     }

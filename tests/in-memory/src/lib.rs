@@ -4,8 +4,8 @@
 //! [`Docker`] is what is on the host, and the engine's rules: plain data, without sockets and
 //! faults. The histories of the decision (`core/tests/planner`) change it directly. [`Fake`] serves
 //! it on a unix socket, records each request, and spoils the answers that a test asks it to. The
-//! benchmark (`bench/fake`) sends its lists. It knows nothing of tagkeeper: it reads names and ids
-//! by rules of its own. `tests/engine_contract` holds it against real engines.
+//! benchmark (`bench/fake`) sends its lists. Names and ids are read by rules of its own, not by the
+//! program's. `tests/engine_contract` holds it against real engines.
 #![allow(
     clippy::expect_used,
     clippy::missing_panics_doc,

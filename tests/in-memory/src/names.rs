@@ -47,7 +47,7 @@ pub(crate) fn is_name(own: &str, short: &str) -> bool {
 
 /// The repository of a reference: what stands before the digest or the tag. A registry's port is no
 /// tag.
-pub(crate) fn repository_of(reference: &str) -> &str {
+fn repository_of(reference: &str) -> &str {
     let name = reference
         .split_once('@')
         .map_or(reference, |(name, _)| name);
@@ -55,6 +55,11 @@ pub(crate) fn repository_of(reference: &str) -> &str {
         Some((repository, tag)) if !tag.contains('/') => repository,
         _ => name,
     }
+}
+
+/// The repository of a name in short form.
+pub(crate) fn short_repository(name: &str) -> String {
+    repository_of(&short_form(name)).to_owned()
 }
 
 /// Undoes percent-encoding; in a query `+` is a space.

@@ -42,11 +42,11 @@ pub enum Route {
 #[derive(Clone, Debug)]
 pub struct Request {
     /// In capitals.
-    pub method: String,
+    pub(crate) method: String,
     /// Without the API's version.
     pub path: String,
     /// Keys and values, in the order of the request.
-    pub query: Vec<(String, String)>,
+    pub(crate) query: Vec<(String, String)>,
     /// What it asks for.
     pub route: Route,
     /// The body, where there is one.
