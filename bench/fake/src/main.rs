@@ -71,16 +71,17 @@ fn host(images: usize, containers: usize) -> Docker {
     docker.run("bench", "bench:v0");
     for n in 1..containers {
         let name = format!("k8s_bench_bench-{n}_default_0");
-        docker.run(&name, &format!("bench:v{}", n % images));
-        docker.exit(&name, 0);
+        let container = docker.create(&name, &format!("bench:v{}", n % images));
         let labels = [
             ("container.name", "bench"),
             ("pod.name", &format!("bench-{n}")),
             ("pod.namespace", "default"),
         ];
-        docker.container(&name).labels = labels
+        container.labels = labels
             .map(|(key, value)| (format!("io.kubernetes.{key}"), value.to_owned()))
             .into();
+        docker.start(&name);
+        docker.exit(&name, 0);
     }
     docker
 }

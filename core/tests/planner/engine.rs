@@ -50,11 +50,11 @@ impl Seen {
 }
 
 fn seen_image(id: &str, image: &in_memory_engine::Image) -> Image {
-    let names: Vec<_> = image.references().map(|n| Reference::parse(n)).collect();
-    let references: Vec<Reference> = names.iter().flatten().cloned().collect();
+    let parsed = image.references().map(|name| Reference::parse(name));
+    let references: Vec<Reference> = parsed.flatten().collect();
     Image {
         id: ImageId::new(id),
-        foreign_names: names.len() - references.len(),
+        foreign_names: image.references().count() - references.len(),
         references,
         size_bytes: image.size_bytes,
         labels: image.labels.clone(),
@@ -137,7 +137,7 @@ impl Host {
         &self.seen().details
     }
 
-    /// An image comes to the disk, or gets more names.
+    /// Puts an image on the disk, or gives it more names.
     pub(crate) fn image(&mut self, digit: char, names: &[&str]) {
         if !self.is_on_disk(digit) {
             self.disk_image(digit).size_bytes = 1;
@@ -147,7 +147,7 @@ impl Host {
         }
     }
 
-    /// An image of a size comes to the disk.
+    /// Puts an image of this size on the disk.
     pub(crate) fn sized_image(&mut self, digit: char, size_bytes: u64, names: &[&str]) {
         self.image(digit, names);
         self.disk_image(digit).size_bytes = size_bytes;
@@ -235,6 +235,11 @@ impl Host {
     /// `docker compose run`: a command beside the service.
     pub(crate) fn run_one_off(&mut self, container: &str, text: &str) {
         self.run(container, text);
+        self.label_as_one_off(container);
+    }
+
+    /// The container has the label that Compose gives to a command beside the service.
+    pub(crate) fn label_as_one_off(&mut self, container: &str) {
         let labels = &mut self.container(container).labels;
         labels.insert("com.docker.compose.oneoff".to_owned(), "True".to_owned());
     }
@@ -269,7 +274,7 @@ impl Host {
         self.container(container).health = Some(word.to_owned());
     }
 
-    /// The container bears the labels of a pin of this host.
+    /// The container has the labels of a pin of this host.
     pub(crate) fn label_as_pin(&mut self, container: &str) {
         let labels = PinLabel {
             workload: "telemetry".to_owned(),

@@ -435,10 +435,7 @@ fn happen_to_containers(host: &mut Host, happening: &Happening) {
         H::Shell(text) if run(host, "shell", text) => {
             host.container("shell").interactive = true;
         }
-        H::OneOff(text) if host.meaning(text).is_some() => {
-            host.remove_container("one_off");
-            host.run_one_off("one_off", text);
-        }
+        H::OneOff(text) if run(host, "one_off", text) => host.label_as_one_off("one_off"),
         H::Forge(text, digit, labelled) => {
             let forged = pin_name("telemetry", *digit);
             if run(host, &forged, text) {

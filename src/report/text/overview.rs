@@ -358,9 +358,9 @@ fn failing(plan: &WorkloadPlan, failure: &Failure, preface: &Preface) -> String 
         words::count(failure.attempts, "attempt"),
         ago.as_ref().unwrap_or(&failure.at),
     );
-    let attempt = plan.pending.as_ref();
-    let attempt = attempt.filter(|p| p.image == failure.image);
-    match attempt.filter(|p| p.waits.is_none() && p.up_ms >= 60_000) {
+    let is_lasting =
+        |p: &&PendingView| p.image == failure.image && p.waits.is_none() && p.up_ms >= 60_000;
+    match plan.pending.as_ref().filter(is_lasting) {
         Some(lasting) => format!(
             "{said}; up again, {}",
             soaking(lasting, plan.held.is_some())

@@ -209,7 +209,7 @@ impl Docker {
             interactive: false,
             volumes: Vec::new(),
         });
-        self.container(name)
+        self.containers.last_mut().expect("just made")
     }
 
     /// Makes a container and starts it, as [`Self::create`].

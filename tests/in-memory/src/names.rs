@@ -36,12 +36,8 @@ pub(crate) fn short_form(name: &str) -> String {
 
 /// Whether a name that an image has, however it is written, is the one of this short form.
 pub(crate) fn is_name(own: &str, short: &str) -> bool {
-    let has_default_registry = ["docker.io/", "index.docker.io/", "library/"];
-    let is_long = || {
-        has_default_registry
-            .iter()
-            .any(|start| own.starts_with(start))
-    };
+    let defaults = ["docker.io/", "index.docker.io/", "library/"];
+    let is_long = || defaults.iter().any(|start| own.starts_with(start));
     own == short || (is_long() && short_form(own) == short)
 }
 
