@@ -371,7 +371,8 @@ pub struct AcceptArgs {
     /// The workload, as the policy names it.
     #[arg(value_parser = workload_parser())]
     pub workload: WorkloadName,
-    /// The version that was rejected; `tagkeeper status WORKLOAD` lists them.
+    /// The version that was rejected, or one image of it by its id, of which the first twelve
+    /// digits will do; `tagkeeper status WORKLOAD` lists both.
     #[arg(value_parser = version_parser())]
     pub version: Version,
     #[command(flatten)]

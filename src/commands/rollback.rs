@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, anyhow};
 use tagkeeper_core::Gather;
-use tagkeeper_core::model::{ImageId, Policy, Proven, State, Version, WorkloadName};
+use tagkeeper_core::model::{ImageId, Policy, Proven, Rejected, State, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::exit::Exit;
 use crate::policy_file::Settings;
 use crate::reconcile::{self, Pass, PassError, ReadyAnswers, RollbackPreview, Timekeeper};
-use crate::report;
+use crate::report::{self, words};
 use crate::store::StateDir;
 
 /// How a rollback is asked for.
@@ -103,7 +103,7 @@ fn preview(
 }
 
 fn refused(refusal: &Refusal, how: How) -> CommandError {
-    CommandError::failed(anyhow!(report::words::refusal(refusal, how.target())))
+    CommandError::failed(anyhow!(words::refusal(refusal, how.target())))
 }
 
 fn roll_back(
@@ -164,7 +164,7 @@ pub(super) fn accept(
     options: &Options,
     clocks: &Clocks,
     workload: &WorkloadName,
-    version: &Version,
+    wanted: &Version,
 ) -> Result<Exit, CommandError> {
     let settings = load_policy(options)?;
     let dir = state_dir(options);
@@ -176,24 +176,21 @@ pub(super) fn accept(
         .keys()
         .chain(state.workloads.keys());
     let name = known_workload(known.chain(state.rejected.keys()), workload)?;
-    let mut lifted = state
-        .rejected_of(&name)
-        .filter(|(_, r)| r.version == *version);
-    let was_proven = lifted.any(|(_, rejected)| rejected.proven.is_some());
+    let was_proven = meant(&state, &name, wanted).any(|(_, rejected)| rejected.proven.is_some());
     let images = if was_proven {
         images_on_disk(options, &settings, clocks).map_err(|error| {
             let why = report::log::in_words(&error);
             let error = anyhow!(
-                "nothing was changed: {version} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
+                "nothing was changed: {wanted} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
             );
             CommandError::new(Exit::Unavailable, error)
         })?
     } else {
         BTreeSet::new()
     };
-    let Some(mut accepted) = planner::accept(&state, &name, version, |id| images.contains(id))
+    let Some(mut accepted) = planner::accept(&state, &name, wanted, |id| images.contains(id))
     else {
-        let error = not_rejected(&settings.policy, &state, &name, version);
+        let error = not_rejected(&settings.policy, &state, &name, wanted);
         return Err(CommandError::failed(error));
     };
     // The lineage first: killed in between, the rejection still stands.
@@ -204,9 +201,20 @@ pub(super) fn accept(
     }
     lock.save_rejected(&accepted.rejected)
         .map_err(|error| broken(&dir, &state, error))?;
-    let said = said_of_accepted(&settings.policy, &state, &accepted, &name, version);
+    let said = said_of_accepted(&settings.policy, &state, &accepted, &name, wanted);
     print(&format!("{name}: {said}\n"))?;
     Ok(Exit::Done)
+}
+
+/// The rejected images that are meant: those of a version, or one by its id.
+fn meant<'s>(
+    state: &'s State,
+    name: &WorkloadName,
+    wanted: &Version,
+) -> impl Iterator<Item = (&'s ImageId, &'s Rejected)> {
+    state
+        .rejected_of(name)
+        .filter(|(image, rejected)| wanted.names(&rejected.version, image))
 }
 
 /// What comes of an accepted version, and what it costs.
@@ -215,13 +223,15 @@ fn said_of_accepted(
     before: &State,
     accepted: &State,
     name: &WorkloadName,
-    version: &Version,
+    wanted: &Version,
 ) -> String {
-    let lifted = before
-        .rejected_of(name)
-        .filter(|(_, r)| r.version == *version);
-    let images: Vec<ImageId> = lifted.map(|(image, _)| image.clone()).collect();
-    if policy_rejects(policy, name, version, &images) {
+    let mut lifted = meant(before, name, wanted);
+    let by_id = meant(before, name, wanted).find(|(_, r)| r.version != *wanted);
+    let version = by_id.map_or_else(
+        || wanted.to_string(),
+        |(image, r)| words::called(&r.version, image),
+    );
+    if lifted.any(|(image, r)| policy_rejects(policy, name, &r.version, Some(image))) {
         return format!(
             "{version} is not rejected by a rollback any more; [reject] in the policy names it still, \
              so it is not promoted until it is taken out there"
@@ -261,11 +271,13 @@ fn not_rejected(
     policy: &Policy,
     state: &State,
     name: &WorkloadName,
-    version: &Version,
+    wanted: &Version,
 ) -> anyhow::Error {
     let rejected = state.rejected_of(name);
-    let versions: Vec<_> = rejected.map(|(_, r)| r.version.as_str()).collect();
-    let known = if policy_rejects(policy, name, version, &[]) {
+    let versions: Vec<_> = rejected
+        .map(|(image, r)| words::called(&r.version, image))
+        .collect();
+    let known = if policy_rejects(policy, name, wanted, None) {
         "[reject] in the policy names it: take it out there".to_owned()
     } else if versions.is_empty() {
         "no rollback has rejected anything".to_owned()
@@ -273,20 +285,20 @@ fn not_rejected(
         format!("rejected: {}", versions.join(", "))
     };
     anyhow!(
-        "no rollback has rejected version '{version}' of '{name}', so there is nothing to accept; {known}"
+        "no rollback has rejected version '{wanted}' of '{name}', so there is nothing to accept; {known}"
     )
 }
 
-/// Whether an entry of `[reject]` names the version, or one of these images of it.
+/// Whether an entry of `[reject]` names the version, or this image of it.
 fn policy_rejects(
     policy: &Policy,
     name: &WorkloadName,
     version: &Version,
-    images: &[ImageId],
+    image: Option<&ImageId>,
 ) -> bool {
     let mut rejections = policy.rejections.get(name).into_iter().flatten();
     rejections.any(|rejection| {
-        rejection.is_version(version.as_str()) || images.iter().any(|image| rejection.is_id(image))
+        rejection.is_version(version.as_str()) || image.is_some_and(|image| rejection.is_id(image))
     })
 }
 

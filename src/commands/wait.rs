@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    ImageId, Outcome, Proven, Rejected, Rejection, SHORT_DIGITS, State, Version, WorkloadName,
-    WorkloadState, begins_digest,
+    ImageId, Outcome, Proven, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
 };
 
 use super::{
@@ -249,10 +248,7 @@ impl Wanted {
     fn is_it(&self, version: &Version, image: &ImageId) -> bool {
         match (&self.image, &self.version) {
             (Some(followed), _) => followed == image,
-            (None, Some(wanted)) => {
-                let by_id = || begins_digest(wanted.as_str(), &image.to_string(), SHORT_DIGITS);
-                wanted == version || by_id()
-            }
+            (None, Some(wanted)) => wanted.names(version, image),
             (None, None) => false,
         }
     }

@@ -5,9 +5,9 @@
 //! as people read them, and texts from outside made harmless. Pure.
 
 use tagkeeper_core::model::{
-    ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, KeptUntil,
-    Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose, Verdict,
-    Version, Waits, WhyDropped, WorkloadName,
+    ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, ImageId,
+    KeptUntil, Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose,
+    Verdict, Version, Waits, WhyDropped, WorkloadName,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget};
 use unicode_width::UnicodeWidthChar;
@@ -332,6 +332,11 @@ pub fn held(held: &HeldBy) -> String {
 
 fn no_changes(by: &HeldBy) -> String {
     format!("{}; no changes are made", held(by))
+}
+
+/// What an image is called where its version alone may be that of several.
+pub(crate) fn called(version: &Version, image: &ImageId) -> String {
+    format!("{version} ({})", image.short())
 }
 
 /// What to type to lift a rejection. A version may be from the label of an image, which can say

@@ -285,6 +285,44 @@ fn accept_promises_no_fallback_that_was_never_proven() {
     assert!(accepted.stdout.contains("will soak"), "{accepted:#?}");
 }
 
+/// A tag that moves: two builds of v2 are rejected, and one of them is good after all.
+#[test]
+fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    {
+        let docker = &mut host.engine().docker;
+        docker.image("again", &["reg.example/app:v2"]);
+        docker.drop_container("k8s_app_1");
+        docker.run("k8s_app_2", "reg.example/app:v2");
+    }
+    host.pass_at(1_100).expect_code(0);
+    host.run_at(1_200, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    let [first, again] = ["v2", "again"].map(|build| id(build)["sha256:".len()..][..12].to_owned());
+    let status = || {
+        let printed = host.run_at(1_300, &["status", "app"]).expect_code(0).stdout;
+        printed.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let page = status();
+    for build in [&first, &again] {
+        let line = format!("v2 ({build})");
+        let lift = format!("`tagkeeper accept app {build}`");
+        assert!(page.contains(&line) && page.contains(&lift), "{page}");
+    }
+
+    let unknown = host.run_at(1_300, &["accept", "app", "v3"]).expect_code(1);
+    let each = format!("v2 ({again})");
+    assert!(unknown.stderr.contains(&each), "{unknown:#?}");
+    let accepted = host.run_at(1_400, &["accept", "app", &again]);
+    let said = format!("app: v2 ({again}) may be promoted again; it will soak");
+    assert!(accepted.expect_code(0).stdout.starts_with(&said));
+    let page = status();
+    assert!(page.contains("`tagkeeper accept app v2`"), "{page}");
+    assert!(!page.contains(&format!("accept app {again}")), "{page}");
+}
+
 /// What is printed to type does what was asked for.
 #[test]
 fn a_refused_rollback_of_latest_says_how_to_roll_latest_back() {

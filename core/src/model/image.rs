@@ -99,6 +99,12 @@ impl Version {
         &self.0
     }
 
+    /// Whether a person who typed it means this image of that version: it is the version, or the
+    /// image's id, of which the first twelve digits will do.
+    pub fn names(&self, version: &Self, image: &ImageId) -> bool {
+        self == version || begins_digest(self.as_str(), &image.to_string(), SHORT_DIGITS)
+    }
+
     /// Whether it is a digest in short form: nothing says which version the image is (design 4.2).
     pub(crate) fn is_unknown(&self) -> bool {
         let digits = self.0.strip_prefix(SHORT_PREFIX);

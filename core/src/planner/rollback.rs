@@ -413,20 +413,21 @@ pub fn rollback_steps(
     }
 }
 
-/// Lifts the rejections of a version. What was proven and is still on the disk goes back into the
-/// lineage, behind the head. None if there is no such rejection.
+/// Lifts the rejections of a version, or of the image that it is the id of. What was proven and is
+/// still on the disk goes back into the lineage, behind the head. None if there is no such
+/// rejection.
 pub fn accept(
     state: &State,
     name: &WorkloadName,
-    version: &Version,
+    wanted: &Version,
     is_on_disk: impl Fn(&ImageId) -> bool,
 ) -> Option<State> {
     let mut accepted = state.clone();
     let rejected = accepted.rejected.get_mut(name)?;
     let before = rejected.len();
     let mut proven = Vec::new();
-    rejected.retain(|_, rejection| {
-        let lifted = rejection.version == *version;
+    rejected.retain(|image, rejection| {
+        let lifted = wanted.names(&rejection.version, image);
         if lifted {
             proven.extend(rejection.proven.clone());
         }

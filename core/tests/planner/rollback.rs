@@ -496,6 +496,23 @@ fn accept_lifts_every_rejection_of_the_version() {
     assert_eq!(host.lineage(), ["v3=d", "v2=b"]);
 }
 
+/// A tag that moves: of two builds under it, one is wanted after all.
+#[test]
+fn accept_by_an_id_lifts_the_rejection_of_that_build_alone() {
+    let mut host = Host::with_fallback();
+    for digit in ['c', 'd'] {
+        host.deploy(digit, "v3");
+        host.minutes(2);
+        roll_back(&mut host, usize::MAX);
+    }
+    let short = id('d').short();
+    assert_eq!(accepted(&host, &short[..11]), None, "too short for an id");
+    for by_id in [short, id('d').to_string()] {
+        host.state = accepted(&host, &by_id).unwrap_or(host.state);
+        assert_eq!(rejected(&host), ["v3=c"], "{by_id}");
+    }
+}
+
 #[test]
 fn rollback_decides_no_removal_of_images() {
     let mut host = Host::with_fallback();

@@ -78,7 +78,10 @@ impl Block<'_> {
                 .map(|(image, r)| self.rejected(image, r)),
         );
         out.extend(plan.rejected_by_policy.iter().map(|(image, version)| {
-            let said = format!("{} by [reject] in the policy", called(version, image));
+            let said = format!(
+                "{} by [reject] in the policy",
+                words::called(version, image)
+            );
             self.toned_field(Tone::Bad, "rejected", said)
         }));
         out.push_str(&self.disk());
@@ -134,7 +137,7 @@ impl Block<'_> {
         let names = overview::containers_of(plan, &failure.image);
         let said = Text::from(format!(
             "{} keeps failing",
-            called(&failure.version, &failure.image)
+            words::called(&failure.version, &failure.image)
         ));
         let said = if names.is_empty() {
             said
@@ -167,7 +170,7 @@ impl Block<'_> {
     }
 
     fn latest(&self, latest: &Latest) -> Text {
-        let called = Text::from(called(&latest.version, &latest.image) + ", ");
+        let called = Text::from(words::called(&latest.version, &latest.image) + ", ");
         match (&latest.promoted_at, latest.proven) {
             (Some(at), false) => called.and(Tone::Warning, "not the head").and(
                 Tone::Plain,
@@ -182,7 +185,7 @@ impl Block<'_> {
     }
 
     fn fallback(&self, proven: &Proven, is_pinned: bool) -> String {
-        let called = called(&proven.version, &proven.image);
+        let called = words::called(&proven.version, &proven.image);
         let pinned = if is_pinned { ", pinned" } else { "" };
         match &proven.promoted_at {
             Some(at) => format!("{called}, proven since {}{pinned}", self.preface.when(at)),
@@ -194,7 +197,7 @@ impl Block<'_> {
     fn failure(&self, failure: &Failure) -> String {
         format!(
             "{} {} after {}; {}, last one ended {}",
-            called(&failure.version, &failure.image),
+            words::called(&failure.version, &failure.image),
             words::failure_reason(failure),
             compact(failure.up_secs.saturating_mul(1000)),
             words::count(failure.attempts, "attempt"),
@@ -242,11 +245,21 @@ impl Block<'_> {
 
     fn rejected(&self, image: &ImageId, rejected: &Rejected) -> String {
         let version = &rejected.version;
+        let mut builds = self
+            .plan
+            .rejected
+            .values()
+            .filter(|r| r.version == *version);
+        // Of several builds of a version, this one.
+        let typed = match builds.nth(1) {
+            Some(_) => &Version::new(image.short()),
+            None => version,
+        };
         let said = format!(
             "{} at {}; `{}` allows it again",
-            called(version, image),
+            words::called(version, image),
             self.preface.when(&rejected.at),
-            words::accept_command(self.name, version)
+            words::accept_command(self.name, typed)
         );
         self.toned_field(Tone::Bad, "rejected", said)
     }
@@ -300,19 +313,18 @@ impl Block<'_> {
     }
 }
 
-fn called(version: &Version, image: &ImageId) -> String {
-    format!("{version} ({})", image.short())
-}
-
 fn serving(serving: &Serving) -> Text {
     let whose = if serving.local {
         "local"
     } else {
         "orchestrated"
     };
-    Text::from(format!("{} ", called(&serving.version, &serving.image)))
-        .then(containers(&serving.members))
-        .and(Tone::Plain, format!(", {whose}"))
+    Text::from(format!(
+        "{} ",
+        words::called(&serving.version, &serving.image)
+    ))
+    .then(containers(&serving.members))
+    .and(Tone::Plain, format!(", {whose}"))
 }
 
 /// `in a, b`.
