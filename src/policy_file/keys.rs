@@ -43,16 +43,9 @@ impl Section {
     ];
 
     /// The first part of its name in a file.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Defaults => "defaults",
-            Self::Engine => "engine",
-            Self::Metrics => "metrics",
-            Self::Hooks => "hooks",
-            Self::Workload => "workload",
-            Self::Hold => "hold",
-            Self::Reject => "reject",
-        }
+    pub fn name(self) -> &'static str {
+        let full = self.heading().trim_matches(['[', ']']);
+        full.split_once('.').map_or(full, |(first, _)| first)
     }
 
     /// How it is written: `[workload.NAME]`.
@@ -212,70 +205,24 @@ impl Row {
     }
 }
 
-const fn duration(least: Least) -> Reader<u64> {
-    Reader {
-        kind: Kind::Duration(least),
-        read: Read::One(value::duration),
-    }
+/// Read as a single value.
+const fn one<T>(kind: Kind, read: fn(&Input) -> Result<T, Fault>) -> Reader<T> {
+    let read = Read::One(read);
+    Reader { kind, read }
 }
-const COUNT: Reader<usize> = Reader {
-    kind: Kind::Count {
-        max: value::MOST_FALLBACKS,
-    },
-    read: Read::One(value::count),
-};
-const PERCENTAGE: Reader<u8> = Reader {
-    kind: Kind::Percentage,
-    read: Read::One(value::percentage),
-};
-const SWITCH: Reader<bool> = Reader {
-    kind: Kind::Switch,
-    read: Read::One(value::switch),
-};
-const FALLBACK_CHOICE: Reader<LocalFallback> = Reader {
-    kind: Kind::Choice(&["drop", "keep"]),
-    read: Read::One(value::local_fallback),
-};
-const ONE_REPOSITORY: Reader<Repository> = Reader {
-    kind: Kind::Repository,
-    read: Read::One(value::repository),
-};
-const REPOSITORIES: Reader<Vec<Found<Repository>>> = Reader {
-    kind: Kind::Repositories,
-    read: Read::Many(value::repositories),
-};
-const PATTERN: Reader<Pattern> = Reader {
-    kind: Kind::Pattern,
-    read: Read::One(value::pattern),
-};
-const CONTAINERS: Reader<Vec<Found<Pattern>>> = Reader {
-    kind: Kind::Patterns,
-    read: Read::Many(value::containers),
-};
-const WORKLOADS: Reader<Vec<Found<Pattern>>> = Reader {
-    kind: Kind::Patterns,
-    read: Read::Many(value::workloads),
-};
-const TEXT: Reader<String> = Reader {
-    kind: Kind::Text,
-    read: Read::One(value::plain_text),
-};
-const COMMAND: Reader<Vec<String>> = Reader {
-    kind: Kind::Command,
-    read: Read::Many(value::command),
-};
-const SOCKET_PATH: Reader<PathBuf> = Reader {
-    kind: Kind::Socket,
-    read: Read::One(value::socket),
-};
-const METRICS_FILE: Reader<PathBuf> = Reader {
-    kind: Kind::MetricsFile,
-    read: Read::One(value::metrics_file),
-};
-const REJECTIONS: Reader<Vec<Rejection>> = Reader {
-    kind: Kind::Rejections,
-    read: Read::Many(value::rejections),
-};
+
+/// Read as a list.
+const fn many<T>(kind: Kind, read: fn(&Input, &mut Vec<Fault>) -> Option<T>) -> Reader<T> {
+    let read = Read::Many(read);
+    Reader { kind, read }
+}
+
+const fn duration(least: Least) -> Reader<u64> {
+    one(Kind::Duration(least), value::duration)
+}
+const SWITCH: Reader<bool> = one(Kind::Switch, value::switch);
+const TEXT: Reader<String> = one(Kind::Text, value::plain_text);
+const COMMAND: Reader<Vec<String>> = many(Kind::Command, value::command);
 
 const SHARED: &[Section] = &[Section::Defaults, Section::Workload];
 const ENGINE: &[Section] = &[Section::Engine];
@@ -297,7 +244,12 @@ pub(super) const SOAK: Key<u64> = Key {
 pub(super) const FALLBACKS: Key<usize> = Key {
     name: "fallbacks",
     sections: SHARED,
-    reader: COUNT,
+    reader: one(
+        Kind::Count {
+            max: value::MOST_FALLBACKS,
+        },
+        value::count,
+    ),
     default: Some("1"),
     example: "1",
     words: "How many proven versions are kept on the disk behind latest, to fall back to. With 1, that is the version before \
@@ -325,7 +277,7 @@ pub(super) const DRY_RUNS: Key<bool> = Key {
 pub(super) const LOCAL_FALLBACK: Key<LocalFallback> = Key {
     name: "local_fallback",
     sections: SHARED,
-    reader: FALLBACK_CHOICE,
+    reader: one(Kind::Choice(&["drop", "keep"]), value::local_fallback),
     default: Some("\"drop\""),
     example: "\"drop\"",
     words: "What happens to a fallback that the orchestrator never rolled out, once it deploys a version of its own. \"drop\" \
@@ -335,7 +287,7 @@ pub(super) const LOCAL_FALLBACK: Key<LocalFallback> = Key {
 pub(super) const PRESSURE: Key<u8> = Key {
     name: "pressure",
     sections: SHARED,
-    reader: PERCENTAGE,
+    reader: one(Kind::Percentage, value::percentage),
     default: None,
     example: "\"85%\"",
     words: "If the filesystem of the engine's data is fuller than this, unproven images that are idle are removed before their \
@@ -354,7 +306,7 @@ pub(super) const PIN: Key<bool> = Key {
 pub(super) const SOCKET: Key<PathBuf> = Key {
     name: "socket",
     sections: ENGINE,
-    reader: SOCKET_PATH,
+    reader: one(Kind::Socket, value::socket),
     default: Some("\"/run/docker.sock\""),
     example: "\"/run/docker.sock\"",
     words: "The engine's unix socket. Podman's is /run/podman/podman.sock. unix:///run/docker.sock is accepted, too.",
@@ -371,7 +323,7 @@ pub(super) const TIMEOUT: Key<u64> = Key {
 pub(super) const TEXTFILE: Key<PathBuf> = Key {
     name: "textfile",
     sections: METRICS,
-    reader: METRICS_FILE,
+    reader: one(Kind::MetricsFile, value::metrics_file),
     default: None,
     example: "\"/run/tagkeeper/tagkeeper.prom\"",
     words: "The file, written at the end of each pass. /run/tagkeeper belongs to the service and is a tmpfs, which spares the \
@@ -424,7 +376,7 @@ pub(super) const SPREAD: Key<u64> = Key {
 pub(super) const REPOSITORY: Key<Repository> = Key {
     name: "repository",
     sections: WORKLOAD,
-    reader: ONE_REPOSITORY,
+    reader: one(Kind::Repository, value::repository),
     default: None,
     example: "\"docker-sonic-telemetry\"",
     words: "The local repository, whose latest the local service runs. Written as the engine prints it, without a tag \
@@ -433,7 +385,7 @@ pub(super) const REPOSITORY: Key<Repository> = Key {
 pub(super) const REMOTES: Key<Vec<Found<Repository>>> = Key {
     name: "remotes",
     sections: WORKLOAD,
-    reader: REPOSITORIES,
+    reader: many(Kind::Repositories, value::repositories),
     default: Some("[]"),
     example: "[\"registry.example/docker-sonic-telemetry\"]",
     words: "The repositories from which the orchestrator pulls the same service. By default there are none.",
@@ -441,7 +393,7 @@ pub(super) const REMOTES: Key<Vec<Found<Repository>>> = Key {
 pub(super) const CONTAINER: Key<Vec<Found<Pattern>>> = Key {
     name: "container",
     sections: WORKLOAD,
-    reader: CONTAINERS,
+    reader: many(Kind::Patterns, value::containers),
     default: None,
     example: "\"telemetry\"",
     words: "The name of the container that the local service runs; by default the name of the workload. Where there are \
@@ -450,7 +402,7 @@ pub(super) const CONTAINER: Key<Vec<Found<Pattern>>> = Key {
 pub(super) const ORCHESTRATED: Key<Pattern> = Key {
     name: "orchestrated",
     sections: WORKLOAD,
-    reader: PATTERN,
+    reader: one(Kind::Pattern, value::pattern),
     default: None,
     example: "\"k8s_telemetry_*\"",
     words: "A pattern on the names of the orchestrator's containers (\"*\", \"?\", \"[...]\"): only those count. By default \
@@ -495,7 +447,7 @@ pub(super) const HOLD: Key<bool> = Key {
 pub(super) const HOLD_WORKLOADS: Key<Vec<Found<Pattern>>> = Key {
     name: "workloads",
     sections: HOLD_SECTION,
-    reader: WORKLOADS,
+    reader: many(Kind::Patterns, value::workloads),
     default: Some("[\"*\"]"),
     example: "[\"*\"]",
     words: "Patterns on the names of the workloads to hold. By default all.",
@@ -519,7 +471,7 @@ pub(super) const HOLD_REASON: Key<String> = Key {
 pub(super) const REJECTED: Key<Vec<Rejection>> = Key {
     name: "telemetry",
     sections: REJECT,
-    reader: REJECTIONS,
+    reader: many(Kind::Rejections, value::rejections),
     default: None,
     example: "[\"v3\"]",
     words: "Versions, image IDs (of which the first twelve digits will do) or repo digests (\"repository@sha256:...\").",

@@ -1,21 +1,57 @@
 //! What all files say together, in the order of their precedence. Pure, and judges nothing.
 
-use tagkeeper_core::model::{Pattern, Rejection};
+use tagkeeper_core::model::{LocalFallback, Pattern, Rejection, Repository};
 
-use super::raw::{Engine, File, Hold, Hooks, Metrics, Shared, Workload};
+use super::Settings;
 use super::value::{Found, key_name};
 
 /// The files as one. Of a key that two files set, the later one counts; workloads, holds and
-/// rejections add up.
+/// rejections add up. What was wrong is absent, and has been reported.
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) defaults: Shared,
-    pub(super) engine: Engine,
-    pub(super) metrics: Metrics,
-    pub(super) hooks: Hooks,
+    /// `[engine]`, `[metrics]` and `[hooks]`; the policy is not made yet.
+    pub(super) settings: Settings,
+    /// Of each file in the order of its text.
     pub(super) workloads: Vec<Workload>,
     pub(super) holds: Vec<Hold>,
     pub(super) rejections: Vec<(Found<String>, Vec<Rejection>)>,
+}
+
+/// The keys that `[defaults]` and a workload share.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shared {
+    pub(super) soak_ms: Option<u64>,
+    pub(super) fallbacks: Option<usize>,
+    pub(super) grace_ms: Option<u64>,
+    pub(super) dry_runs: Option<bool>,
+    pub(super) local_fallback: Option<LocalFallback>,
+    pub(super) pressure_percent: Option<u8>,
+    pub(super) pin: Option<bool>,
+}
+
+/// `[workload.NAME]`.
+#[derive(Debug)]
+pub(super) struct Workload {
+    pub(super) name: Found<String>,
+    pub(super) repository: Option<Found<Repository>>,
+    pub(super) remotes: Vec<Found<Repository>>,
+    /// The workload's name where the key is absent.
+    pub(super) containers: Vec<Found<Pattern>>,
+    pub(super) orchestrated: Option<Pattern>,
+    pub(super) ready: Option<Vec<String>>,
+    pub(super) ready_timeout_ms: Option<u64>,
+    pub(super) version_label: Option<String>,
+    pub(super) shared: Shared,
+    pub(super) hold: Option<bool>,
+}
+
+/// `[hold]`.
+#[derive(Debug)]
+pub(super) struct Hold {
+    pub(super) workloads: Option<Vec<Found<Pattern>>>,
+    pub(super) for_ms: Option<u64>,
+    pub(super) reason: Option<String>,
 }
 
 /// A workload that `[hold]` or `[reject]` mentions; the policy may not have it.
@@ -26,44 +62,6 @@ pub(super) struct Mention {
 }
 
 impl Merged {
-    pub(super) fn new(files: impl IntoIterator<Item = File>) -> Self {
-        files.into_iter().fold(Self::default(), Self::then)
-    }
-
-    /// With a later file.
-    fn then(mut self, file: File) -> Self {
-        let File {
-            defaults,
-            engine,
-            metrics,
-            hooks,
-            workloads,
-            hold,
-            rejections,
-        } = file;
-        self.workloads.extend(workloads);
-        self.holds.extend(hold);
-        self.rejections.extend(rejections);
-        Self {
-            defaults: defaults.or(self.defaults),
-            engine: Engine {
-                socket: engine.socket.or(self.engine.socket),
-                timeout_ms: engine.timeout_ms.or(self.engine.timeout_ms),
-            },
-            metrics: Metrics {
-                textfile: metrics.textfile.or(self.metrics.textfile),
-            },
-            hooks: Hooks {
-                promoted: hooks.promoted.or(self.hooks.promoted),
-                failed: hooks.failed.or(self.hooks.failed),
-                rolled_back: hooks.rolled_back.or(self.hooks.rolled_back),
-                timeout_ms: hooks.timeout_ms.or(self.hooks.timeout_ms),
-                spread_ms: hooks.spread_ms.or(self.hooks.spread_ms),
-            },
-            ..self
-        }
-    }
-
     /// The workloads that `[hold]` and `[reject]` mention.
     pub(super) fn mentions(&self) -> Vec<Mention> {
         let held = self.holds.iter().flat_map(|hold| &hold.workloads);

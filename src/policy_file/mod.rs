@@ -2,8 +2,8 @@
 //! section 6).
 //!
 //! - `keys` is the table of all keys; `value` reads the value of one, `overlap` compares patterns.
-//! - `files` finds the files; then each is `raw`, all of them are `merged`, and what they say
-//!   together is `validated`.
+//! - `files` finds the files; `raw` reads each, `merged` is what they say together, and `validated`
+//!   makes settings of that.
 //! - `lint` finds what is valid and probably a mistake, `host` what this host has to say about it.
 //! - `diagnostic` says what is wrong and where.
 //!
@@ -147,9 +147,10 @@ fn hash(sources: &[Source]) -> u32 {
 /// Reads the files whole, beside the problems that there are with others.
 fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPolicy, Refused> {
     let mut findings = Findings::default();
-    let numbered = sources.iter().enumerate();
-    let files = numbered.map(|(number, source)| raw::read_file(number, source, &mut findings));
-    let merged = Merged::new(files.collect::<Vec<_>>());
+    let mut merged = Merged::default();
+    for (number, source) in sources.iter().enumerate() {
+        raw::read_file(number, source, &mut merged, &mut findings);
+    }
     let mentions = merged.mentions();
     let mut settings = validated::validate(merged, &mut findings);
     settings.hash = hash(&sources);

@@ -1,18 +1,17 @@
-//! What one file says, key by key: reads it by the keys of `keys`, and reports what is unknown,
-//! missing or wrong in it. Pure.
+//! Reads one file key by key, by the keys of `keys`, and reports what is unknown, missing or wrong
+//! in it. Pure.
 //!
 //! The tables are walked by hand, because a derived deserializer stops at the first error and loses
 //! the place of what it read; here all errors of all files come at once (design section 6). A key
 //! that was not read is unknown: there is no second list.
 
-use std::path::PathBuf;
-
-use tagkeeper_core::model::{LocalFallback, Pattern, Rejection, Repository};
+use tagkeeper_core::model::{Pattern, Rejection};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::diagnostic::{Finding, Findings, Source, Span, printable};
 use super::keys::{self, Key, Read, Row, Section};
+use super::merged::{Hold, Merged, Shared, Workload};
 use super::value::{self, Fault, Found, Input, Value, key_name};
 use crate::suggest::closest;
 
@@ -21,80 +20,14 @@ const DUPLICATE: &str = "duplicate key";
 /// What word processors make of a quotation mark.
 const TYPOGRAPHIC: [char; 10] = ['“', '”', '„', '‟', '«', '»', '‘', '’', '‚', '″'];
 
-/// What one file says. What was wrong is absent, and has been reported.
-#[derive(Debug, Default)]
-pub(super) struct File {
-    pub(super) defaults: Shared,
-    pub(super) engine: Engine,
-    pub(super) metrics: Metrics,
-    pub(super) hooks: Hooks,
-    /// In the order of the text.
-    pub(super) workloads: Vec<Workload>,
-    pub(super) hold: Option<Hold>,
-    pub(super) rejections: Vec<(Found<String>, Vec<Rejection>)>,
-}
-
-/// The keys that `[defaults]` and a workload share.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Shared {
-    pub(super) soak_ms: Option<u64>,
-    pub(super) fallbacks: Option<usize>,
-    pub(super) grace_ms: Option<u64>,
-    pub(super) dry_runs: Option<bool>,
-    pub(super) local_fallback: Option<LocalFallback>,
-    pub(super) pressure_percent: Option<u8>,
-    pub(super) pin: Option<bool>,
-}
-
-/// `[engine]`.
-#[derive(Debug, Default)]
-pub(super) struct Engine {
-    pub(super) socket: Option<PathBuf>,
-    pub(super) timeout_ms: Option<u64>,
-}
-
-/// `[metrics]`.
-#[derive(Debug, Default)]
-pub(super) struct Metrics {
-    pub(super) textfile: Option<PathBuf>,
-}
-
-/// `[hooks]`.
-#[derive(Debug, Default)]
-pub(super) struct Hooks {
-    pub(super) promoted: Option<Vec<String>>,
-    pub(super) failed: Option<Vec<String>>,
-    pub(super) rolled_back: Option<Vec<String>>,
-    pub(super) timeout_ms: Option<u64>,
-    pub(super) spread_ms: Option<u64>,
-}
-
-/// `[workload.NAME]`.
-#[derive(Debug)]
-pub(super) struct Workload {
-    pub(super) name: Found<String>,
-    pub(super) repository: Option<Found<Repository>>,
-    pub(super) remotes: Vec<Found<Repository>>,
-    /// The workload's name where the key is absent.
-    pub(super) containers: Vec<Found<Pattern>>,
-    pub(super) orchestrated: Option<Pattern>,
-    pub(super) ready: Option<Vec<String>>,
-    pub(super) ready_timeout_ms: Option<u64>,
-    pub(super) version_label: Option<String>,
-    pub(super) shared: Shared,
-    pub(super) hold: Option<bool>,
-}
-
-/// `[hold]`.
-#[derive(Debug)]
-pub(super) struct Hold {
-    pub(super) workloads: Option<Vec<Found<Pattern>>>,
-    pub(super) for_ms: Option<u64>,
-    pub(super) reason: Option<String>,
-}
-
-/// Reads one file; `number` is its place among the sources.
-pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings) -> File {
+/// Reads one file into what the earlier ones say; `number` is its place among the sources. What is
+/// wrong is reported, and left as it was.
+pub(super) fn read_file(
+    number: usize,
+    source: &Source,
+    merged: &mut Merged,
+    findings: &mut Findings,
+) {
     let (root, errors) = DeTable::parse_recoverable(&source.text);
     let errors: Vec<Finding> = errors
         .iter()
@@ -109,7 +42,7 @@ pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings)
         known: Vec::new(),
         findings,
     };
-    let file = top.root();
+    top.root(merged);
 
     // What the parser made of lines that it could not read is not what was written there.
     let garbled = Garbled::new(&source.text, &errors);
@@ -122,7 +55,6 @@ pub(super) fn read_file(number: usize, source: &Source, findings: &mut Findings)
     findings
         .list
         .extend(read.filter(|f| !garbled.touches(f.span)));
-    file
 }
 
 /// The stretches that syntax errors leave without meaning: the line of each, and below a section's
@@ -301,8 +233,14 @@ impl Table<'_> {
         self.read(key).map(|found| found.value)
     }
 
-    fn root(mut self) -> File {
-        let mut file = File::default();
+    /// Reads the value of a key into its place, if it is set.
+    fn set<T, P: From<T>>(&mut self, key: &Key<T>, place: &mut P) {
+        if let Some(value) = self.value_of(key) {
+            *place = value.into();
+        }
+    }
+
+    fn root(mut self, merged: &mut Merged) {
         for (key, value) in self.values {
             let name = key.get_ref().as_ref();
             let Some(section) = Section::ALL.into_iter().find(|s| s.name() == name) else {
@@ -312,26 +250,37 @@ impl Table<'_> {
             let Some(mut table) = self.subtable(key, value) else {
                 continue;
             };
+            let settings = &mut merged.settings;
             match section {
-                Section::Defaults => file.defaults = table.shared(),
-                Section::Engine => file.engine = table.engine(),
-                Section::Metrics => file.metrics = table.metrics(),
-                Section::Hooks => file.hooks = table.hooks(),
-                Section::Hold => file.hold = Some(table.hold()),
+                Section::Defaults => table.shared(&mut merged.defaults),
+                Section::Engine => {
+                    table.set(&keys::SOCKET, &mut settings.engine.socket);
+                    table.set(&keys::TIMEOUT, &mut settings.engine.timeout_ms);
+                }
+                Section::Metrics => table.set(&keys::TEXTFILE, &mut settings.metrics.textfile),
+                Section::Hooks => {
+                    let hooks = &mut settings.hooks;
+                    table.set(&keys::PROMOTED, &mut hooks.promoted);
+                    table.set(&keys::FAILED, &mut hooks.failed);
+                    table.set(&keys::ROLLED_BACK, &mut hooks.rolled_back);
+                    table.set(&keys::HOOK_TIMEOUT, &mut hooks.timeout_ms);
+                    table.set(&keys::SPREAD, &mut hooks.spread_ms);
+                }
+                Section::Hold => merged.holds.push(table.hold()),
                 // Their keys are names.
                 Section::Workload => {
-                    file.workloads = table.workloads();
+                    let mut workloads = table.workloads();
+                    workloads.sort_by_key(|w| w.name.span.start);
+                    merged.workloads.extend(workloads);
                     continue;
                 }
                 Section::Reject => {
-                    file.rejections = table.rejections();
+                    merged.rejections.extend(table.rejections());
                     continue;
                 }
             }
             table.report_unknown();
         }
-        file.workloads.sort_by_key(|w| w.name.span.start);
-        file
     }
 
     /// A value that is itself a section.
@@ -373,39 +322,14 @@ impl Table<'_> {
         None
     }
 
-    fn shared(&mut self) -> Shared {
-        Shared {
-            soak_ms: self.value_of(&keys::SOAK),
-            fallbacks: self.value_of(&keys::FALLBACKS),
-            grace_ms: self.value_of(&keys::GRACE),
-            dry_runs: self.value_of(&keys::DRY_RUNS),
-            local_fallback: self.value_of(&keys::LOCAL_FALLBACK),
-            pressure_percent: self.value_of(&keys::PRESSURE),
-            pin: self.value_of(&keys::PIN),
-        }
-    }
-
-    fn engine(&mut self) -> Engine {
-        Engine {
-            socket: self.value_of(&keys::SOCKET),
-            timeout_ms: self.value_of(&keys::TIMEOUT),
-        }
-    }
-
-    fn metrics(&mut self) -> Metrics {
-        Metrics {
-            textfile: self.value_of(&keys::TEXTFILE),
-        }
-    }
-
-    fn hooks(&mut self) -> Hooks {
-        Hooks {
-            promoted: self.value_of(&keys::PROMOTED),
-            failed: self.value_of(&keys::FAILED),
-            rolled_back: self.value_of(&keys::ROLLED_BACK),
-            timeout_ms: self.value_of(&keys::HOOK_TIMEOUT),
-            spread_ms: self.value_of(&keys::SPREAD),
-        }
+    fn shared(&mut self, shared: &mut Shared) {
+        self.set(&keys::SOAK, &mut shared.soak_ms);
+        self.set(&keys::FALLBACKS, &mut shared.fallbacks);
+        self.set(&keys::GRACE, &mut shared.grace_ms);
+        self.set(&keys::DRY_RUNS, &mut shared.dry_runs);
+        self.set(&keys::LOCAL_FALLBACK, &mut shared.local_fallback);
+        self.set(&keys::PRESSURE, &mut shared.pressure_percent);
+        self.set(&keys::PIN, &mut shared.pin);
     }
 
     fn hold(&mut self) -> Hold {
@@ -478,7 +402,7 @@ impl Table<'_> {
             let span = name.span;
             own.map(|value| Found { value, span }).into_iter().collect()
         };
-        Workload {
+        let mut workload = Workload {
             repository: self.read(&keys::REPOSITORY),
             remotes: self.value_of(&keys::REMOTES).unwrap_or_default(),
             containers,
@@ -486,10 +410,13 @@ impl Table<'_> {
             ready: self.value_of(&keys::READY),
             ready_timeout_ms: self.value_of(&keys::READY_TIMEOUT),
             version_label: self.value_of(&keys::VERSION_LABEL),
-            shared: self.shared(),
-            hold: self.value_of(&keys::HOLD),
+            shared: Shared::default(),
+            hold: None,
             name,
-        }
+        };
+        self.shared(&mut workload.shared);
+        self.set(&keys::HOLD, &mut workload.hold);
+        workload
     }
 
     /// Reports keys that must be there and are not.

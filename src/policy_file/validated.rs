@@ -9,20 +9,17 @@ use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Hold, Pattern, Policy, Ready, Repository, Workload, WorkloadName};
 
 use super::diagnostic::{Finding, Findings, Span};
-use super::merged::Merged;
+use super::merged::{self, Merged, Shared};
 use super::overlap::Automaton;
-use super::raw::{self, Shared};
 use super::value::{Found, key_name};
-use super::{DEFAULT_READY_TIMEOUT_MS, EngineSettings, Hooks, Metrics, Settings};
+use super::{DEFAULT_READY_TIMEOUT_MS, Settings};
 
 /// The settings that the files make together. Whole only if nothing was reported: a workload that
 /// could not be read is not in them.
 pub(super) fn validate(merged: Merged, findings: &mut Findings) -> Settings {
     let Merged {
         defaults,
-        engine,
-        metrics,
-        hooks,
+        settings,
         workloads,
         holds,
         rejections,
@@ -47,28 +44,10 @@ pub(super) fn validate(merged: Merged, findings: &mut Findings) -> Settings {
             }
         }
     }
-    let builtin = Settings::default();
-    Settings {
-        policy,
-        engine: EngineSettings {
-            socket: engine.socket.unwrap_or(builtin.engine.socket),
-            timeout_ms: engine.timeout_ms.unwrap_or(builtin.engine.timeout_ms),
-        },
-        metrics: Metrics {
-            textfile: metrics.textfile,
-        },
-        hooks: Hooks {
-            promoted: hooks.promoted,
-            failed: hooks.failed,
-            rolled_back: hooks.rolled_back,
-            timeout_ms: hooks.timeout_ms.unwrap_or(builtin.hooks.timeout_ms),
-            spread_ms: hooks.spread_ms.unwrap_or(builtin.hooks.spread_ms),
-        },
-        hash: builtin.hash,
-    }
+    Settings { policy, ..settings }
 }
 
-fn hold(raw: raw::Hold) -> Option<Hold> {
+fn hold(raw: merged::Hold) -> Option<Hold> {
     let workloads = match raw.workloads {
         Some(patterns) => patterns.into_iter().map(|p| p.value).collect(),
         None => vec![Pattern::parse("*").ok()?],
@@ -115,7 +94,7 @@ fn clash(span: Span, key: String, message: String, help: &str, first: Span) -> F
 
 /// Reports every workload that an earlier file has too, and gives the others: whoever is written
 /// twice shares everything with itself, and one error is enough to say so.
-fn check_names(workloads: Vec<raw::Workload>, findings: &mut Findings) -> Vec<raw::Workload> {
+fn check_names(workloads: Vec<merged::Workload>, findings: &mut Findings) -> Vec<merged::Workload> {
     let mut names = Claims::new();
     let mut once = Vec::new();
     for workload in workloads {
@@ -132,7 +111,7 @@ fn check_names(workloads: Vec<raw::Workload>, findings: &mut Findings) -> Vec<ra
     once
 }
 
-fn check_repositories(workloads: &[raw::Workload], findings: &mut Findings) {
+fn check_repositories(workloads: &[merged::Workload], findings: &mut Findings) {
     let mut claims: Claims<Repository> = Claims::new();
     for workload in workloads {
         let name = &workload.name.value;
@@ -165,7 +144,7 @@ fn check_repositories(workloads: &[raw::Workload], findings: &mut Findings) {
 
 /// A container is local to one workload: no name may fit two of them. Exact names, of which there
 /// are many, are looked up; patterns are compared with everything.
-fn check_containers(workloads: &[raw::Workload], findings: &mut Findings) {
+fn check_containers(workloads: &[merged::Workload], findings: &mut Findings) {
     struct Taken<'w> {
         workload: &'w str,
         pattern: &'w Found<Pattern>,
@@ -227,8 +206,8 @@ pub(super) fn key_of(workload: &str) -> String {
 
 /// A workload with the defaults filled in; none if its repository could not be read, which has been
 /// reported.
-fn build(raw: raw::Workload, defaults: Shared) -> Option<(WorkloadName, Workload)> {
-    let raw::Workload {
+fn build(raw: merged::Workload, defaults: Shared) -> Option<(WorkloadName, Workload)> {
+    let merged::Workload {
         name,
         repository,
         remotes,
