@@ -14,8 +14,9 @@ use std::marker::PhantomData;
 
 use anyhow::{Context, bail, ensure};
 use chrono::DateTime;
-use serde::de::{Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use crate::text::clean;
 use tagkeeper_core::Gather;
@@ -51,20 +52,20 @@ pub fn parse_lists(images: &[u8], containers: &[u8]) -> anyhow::Result<Lists> {
 /// Reads the body of the list of images, with these of their labels.
 pub(super) fn parse_images(body: &[u8], labels: &[&str]) -> anyhow::Result<Vec<Image>> {
     if labels.is_empty() {
-        read_images::<IgnoredAny>(body, labels)
+        read_images(body, |_: IgnoredAny| BTreeMap::new())
     } else {
-        read_images::<AllLabels<'_>>(body, labels)
+        read_images(body, |all: AllLabels<'_>| all.pick(labels))
     }
 }
 
-fn read_images<'a, L>(body: &'a [u8], labels: &[&str]) -> anyhow::Result<Vec<Image>>
-where
-    L: ImageLabels + Deserialize<'a>,
-{
+fn read_images<'a, L: Deserialize<'a>>(
+    body: &'a [u8],
+    labels: impl Fn(L) -> BTreeMap<String, String>,
+) -> anyhow::Result<Vec<Image>> {
     let mut images: Vec<Image> = Vec::new();
     read_list(body, |listed: ListedImage<'a, L>| {
         let neighbours = images.last().map(|image| image.references.as_slice());
-        let image = listed.beside(neighbours.unwrap_or_default(), labels)?;
+        let image = listed.beside(neighbours.unwrap_or_default(), &labels)?;
         images.push(image);
         Ok(())
     })?;
@@ -337,7 +338,8 @@ pub(super) fn read_data_root(body: &[u8]) -> anyhow::Result<String> {
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A value on which no decision rests: none where it is missing, `null`, or of another kind.
+/// A value on which no decision rests: none where it is missing, `null`, or of another kind, and
+/// then not kept for a moment, however long it is.
 struct Loose<T>(Option<T>);
 
 impl<T> Default for Loose<T> {
@@ -346,64 +348,10 @@ impl<T> Default for Loose<T> {
     }
 }
 
-/// What a [`Loose`] value is made of.
-trait Plain: Sized {
-    fn from_text(_: Cow<'_, str>) -> Option<Self> {
-        None
-    }
-    fn from_number(_: i128) -> Option<Self> {
-        None
-    }
-}
-
-impl Plain for String {
-    fn from_text(text: Cow<'_, str>) -> Option<Self> {
-        Some(text.into_owned())
-    }
-}
-
-impl Plain for i64 {
-    fn from_number(number: i128) -> Option<Self> {
-        Self::try_from(number).ok()
-    }
-}
-
-impl<'de, T: Plain> Deserialize<'de> for Loose<T> {
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Loose<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any<T>(PhantomData<T>);
-        impl<'de, T: Plain> Visitor<'de> for Any<T> {
-            type Value = Loose<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("anything")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Loose<T>, E> {
-                Ok(Loose(T::from_text(Cow::Borrowed(text))))
-            }
-            fn visit_i64<E>(self, number: i64) -> Result<Loose<T>, E> {
-                Ok(Loose(T::from_number(number.into())))
-            }
-            fn visit_u64<E>(self, number: u64) -> Result<Loose<T>, E> {
-                Ok(Loose(T::from_number(number.into())))
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Loose<T>, E> {
-                Ok(Loose(None))
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Loose<T>, E> {
-                Ok(Loose(None))
-            }
-            fn visit_unit<E>(self) -> Result<Loose<T>, E> {
-                Ok(Loose(None))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Loose<T>, A::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Loose(None))
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Loose<T>, A::Error> {
-                while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Loose(None))
-            }
-        }
-        deserializer.deserialize_any(Any(PhantomData))
+        let value = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(value.get()).unwrap_or_default()))
     }
 }
 
@@ -436,12 +384,16 @@ where
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-impl<L: ImageLabels> ListedImage<'_, L> {
+impl<L> ListedImage<'_, L> {
     /// The image, whose names share what they can with each other and with another's: the last few
     /// are looked at.
-    fn beside(&self, neighbours: &[Reference], labels: &[&str]) -> anyhow::Result<Image> {
+    fn beside(
+        self,
+        neighbours: &[Reference],
+        labels: impl Fn(L) -> BTreeMap<String, String>,
+    ) -> anyhow::Result<Image> {
         let names = self.tags.iter().chain(&self.digests).flatten();
-        let labels = self.labels.as_ref().map(|all| all.pick(labels));
+        let labels = self.labels.map(labels);
         image(
             &self.id,
             names.map(|Text(name)| &**name),
@@ -482,25 +434,15 @@ fn image<'a>(
     })
 }
 
-/// The labels of a listed image: read only if some are wanted.
-trait ImageLabels {
-    fn pick(&self, wanted: &[&str]) -> BTreeMap<String, String>;
-}
-
-impl ImageLabels for IgnoredAny {
-    fn pick(&self, _: &[&str]) -> BTreeMap<String, String> {
-        BTreeMap::new()
-    }
-}
-
+/// All labels of an image.
 #[derive(Deserialize)]
 struct AllLabels<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, Loose<String>>);
 
-impl ImageLabels for AllLabels<'_> {
-    fn pick(&self, wanted: &[&str]) -> BTreeMap<String, String> {
+impl AllLabels<'_> {
+    fn pick(mut self, wanted: &[&str]) -> BTreeMap<String, String> {
         let found = wanted.iter().filter_map(|&name| {
-            let value = self.0.get(name)?.0.as_ref()?;
-            Some((name.to_owned(), value.clone()))
+            let value = self.0.remove(name)?.0?;
+            Some((name.to_owned(), value))
         });
         found.gather()
     }
@@ -521,20 +463,16 @@ struct ListedContainer<'a> {
     #[serde(borrow)]
     state: Option<Text<'a>>,
     #[serde(default)]
-    status: Loose<ExitCode>,
+    status: Loose<String>,
     #[serde(default)]
     created: Loose<i64>,
     labels: Option<Labels>,
 }
 
 /// The exit code in `Exited (137) 2 hours ago`: a list has it nowhere else.
-struct ExitCode(i64);
-
-impl Plain for ExitCode {
-    fn from_text(status: Cow<'_, str>) -> Option<Self> {
-        let (code, _) = status.strip_prefix("Exited (")?.split_once(')')?;
-        code.parse().ok().map(Self)
-    }
+fn exit_code(status: &str) -> Option<i64> {
+    let (code, _) = status.strip_prefix("Exited (")?.split_once(')')?;
+    code.parse().ok()
 }
 
 /// The labels that mean something here.
@@ -607,7 +545,7 @@ impl TryFrom<ListedContainer<'_>> for Container {
             state: listed
                 .state
                 .map_or_else(|| state(""), |Text(word)| state(&word)),
-            exit_code: listed.status.0.map(|ExitCode(code)| code),
+            exit_code: listed.status.0.as_deref().and_then(exit_code),
             created_secs: listed.created.0.unwrap_or_default(),
             one_off,
             pin,
