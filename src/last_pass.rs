@@ -5,12 +5,12 @@
 //! decision reads it, and what cannot be written or read costs a line in `status` and nothing else.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
+
+use crate::regular;
 
 /// The file, within the runtime directory.
 const FILE: &str = "last-pass.json";
@@ -60,19 +60,7 @@ pub(crate) fn read(state_dir: &Path) -> Option<LastPass> {
 }
 
 fn read_all(path: &Path) -> Passes {
-    // NONBLOCK: a fifo must not hang the pass.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else {
-        return Passes::new();
-    };
-    let file = std::fs::File::from(fd);
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Passes::new();
-    }
-    let mut text = Vec::new();
-    if file.take(MAX_BYTES).read_to_end(&mut text).is_err() {
-        return Passes::new();
-    }
+    let text = regular::read(path, MAX_BYTES).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
 }
 

@@ -43,6 +43,7 @@ mod random;
 pub mod ready;
 pub mod reconcile;
 pub mod redis;
+mod regular;
 pub mod report;
 pub mod store;
 pub mod suggest;

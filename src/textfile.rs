@@ -5,12 +5,14 @@
 //! belongs on a tmpfs.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::regular::{self, other_kind};
 
 /// For whoever scrapes.
 const MODE: u32 = 0o644;
@@ -24,10 +26,14 @@ const LONGEST: u64 = 4 << 20;
 /// Also where anything but a regular file has the name: a device or a pipe belongs to somebody
 /// else, and so does what is behind a link. `remedy` is what to do about it, for people.
 pub(crate) fn write(path: &Path, text: &str, remedy: &str) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(meta) if !meta.is_file() => return Err(not_a_file(&meta, remedy)),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match rustix::fs::lstat(path) {
+        Ok(stat) => {
+            if let Some(kind) = other_kind(&stat) {
+                return Err(not_a_file(kind, remedy));
+            }
+        }
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
     }
     let spare = beside(path);
     match fs::remove_file(&spare) {
@@ -52,22 +58,10 @@ pub(crate) fn write(path: &Path, text: &str, remedy: &str) -> io::Result<()> {
     written
 }
 
-fn not_a_file(meta: &fs::Metadata, remedy: &str) -> io::Error {
-    let kind = meta.file_type();
-    let found = if kind.is_symlink() {
-        "a symbolic link"
-    } else if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a named pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    };
+fn not_a_file(kind: &str, remedy: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidInput,
-        format!("it is {found}, not a regular file; {remedy}"),
+        format!("it is {kind}, not a regular file; {remedy}"),
     )
 }
 
@@ -81,12 +75,7 @@ fn beside(path: &Path) -> PathBuf {
 /// The value of a metric without labels in the file as it is; none if there is no such file or
 /// number in it.
 pub(crate) fn read_value(path: &Path, metric: &str) -> Option<f64> {
-    let mut text = String::new();
-    let file = open_unfollowed(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    file.take(LONGEST).read_to_string(&mut text).ok()?;
+    let text = String::from_utf8(regular::read(path, LONGEST)?).ok()?;
     let mut lines = text.lines();
     lines
         .find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '))?
@@ -94,14 +83,6 @@ pub(crate) fn read_value(path: &Path, metric: &str) -> Option<f64> {
         .parse()
         .ok()
         .filter(|value: &f64| value.is_finite())
-}
-
-/// Opens a file to read. Neither a pipe that nobody writes to nor a device holds it up, and a link
-/// is not followed.
-fn open_unfollowed(path: &Path) -> io::Result<File> {
-    let flags =
-        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, Stat};
 use rustix::io::Errno;
 
 use super::document::MAX_BYTES;
+use crate::regular::{TO_READ, other_kind};
 
 /// How often a reader starts again because a writer was faster.
 const READ_ATTEMPTS: u32 = 16;
@@ -65,25 +66,11 @@ fn open(at: BorrowedFd<'_>, path: &Path) -> Result<Option<(File, Stat)>, ReadErr
     if let Some(kind) = other_kind(&before) {
         return Err(ReadError::NotRegular(kind));
     }
-    // NOFOLLOW and NONBLOCK: it may have become something else since.
-    let flags =
-        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match rustix::fs::openat(at, path, flags, Mode::empty()) {
+    // It may have become something else since.
+    match rustix::fs::openat(at, path, TO_READ, Mode::empty()) {
         Ok(fd) => Ok(Some((File::from(fd), before))),
         Err(Errno::NOENT) => Ok(None),
         Err(e) => Err(ReadError::Io(e.into())),
-    }
-}
-
-/// What a file is that is not a regular one; none of a regular one.
-pub(super) fn other_kind(stat: &Stat) -> Option<&'static str> {
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => None,
-        FileType::Directory => Some("a directory"),
-        FileType::Symlink => Some("a symbolic link"),
-        FileType::Fifo => Some("a named pipe"),
-        FileType::Socket => Some("a socket"),
-        _ => Some("a device"),
     }
 }
 

@@ -45,7 +45,7 @@ use rustix::io::Errno;
 use super::error::FileError;
 use super::file::{REJECTED_FILE, STATE_FILE};
 use super::lock::{FILE_MODE, Lock, adopt};
-use super::read::other_kind;
+use crate::regular::other_kind;
 
 /// Slack is reserved in multiples of this; the block size of nearly every file system.
 const BLOCK_BYTES: u64 = 4096;
