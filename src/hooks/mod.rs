@@ -122,7 +122,7 @@ pub(crate) fn warn_of_lost(events: &[Undelivered], why: &str) {
 
 fn invocation<'a>(hooks: &Hooks, command: &'a [String], waiting: &Undelivered) -> Invocation<'a> {
     let event = &waiting.event;
-    let version = report::log::version_of(&event.kind).unwrap_or_default();
+    let (version, _) = report::log::concerned(&event.kind);
     let kind = report::words::event_word(&event.kind);
     Invocation {
         command,
@@ -130,7 +130,7 @@ fn invocation<'a>(hooks: &Hooks, command: &'a [String], waiting: &Undelivered) -
             ("TAGKEEPER_EVENT", kind.to_owned()),
             ("TAGKEEPER_EVENT_ID", waiting.id.clone()),
             ("TAGKEEPER_WORKLOAD", event.workload.as_str().to_owned()),
-            ("TAGKEEPER_VERSION", version),
+            ("TAGKEEPER_VERSION", version.unwrap_or_default()),
         ],
         input: report::json::event(waiting),
         timeout_ms: hooks.timeout_ms,

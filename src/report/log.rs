@@ -62,9 +62,9 @@ pub fn log_event(event: &Event) {
     let message = words::one_line(&message);
     let workload = event.workload.as_str();
     let kind = words::event_word(&event.kind);
-    let version = version_of(&event.kind);
+    let (version, image) = concerned(&event.kind);
     let version = version.as_deref();
-    let image = image_of(&event.kind).map(ToString::to_string);
+    let image = image.map(ToString::to_string);
     let image = image.as_deref();
     if words::is_warning(&event.kind) {
         tracing::warn!(
@@ -85,53 +85,34 @@ pub fn log_event(event: &Event) {
     }
 }
 
-/// The version that an event concerns; of an action, what its name says.
-pub(crate) fn version_of(kind: &EventKind) -> Option<String> {
+/// The version and the image that an event concerns, if it concerns some; of an action, the version
+/// that its name says.
+pub(crate) fn concerned(kind: &EventKind) -> (Option<String>, Option<&ImageId>) {
     match kind {
-        EventKind::Pending { version, .. }
-        | EventKind::Restarted { version, .. }
-        | EventKind::Ended { version, .. }
-        | EventKind::Promoted { version, .. }
-        | EventKind::PutBack { version, .. }
-        | EventKind::LocalRuns { version, .. }
-        | EventKind::RejectedServes { version, .. }
-        | EventKind::RolledBack { version, .. } => Some(version.to_string()),
+        EventKind::Pending { version, image, .. }
+        | EventKind::Restarted { version, image, .. }
+        | EventKind::Ended { version, image, .. }
+        | EventKind::Promoted { version, image, .. }
+        | EventKind::PutBack { version, image, .. }
+        | EventKind::LocalRuns { version, image, .. }
+        | EventKind::RejectedServes { version, image, .. }
+        | EventKind::RolledBack { version, image, .. } => (Some(version.to_string()), Some(image)),
         EventKind::Held(_) | EventKind::Released | EventKind::OtherDisk | EventKind::DiskBack => {
-            None
+            (None, None)
         }
         EventKind::Done { action, .. }
         | EventKind::Dropped { action, .. }
-        | EventKind::Refused { action, .. } => match action {
-            ActionKind::Tag { reference, .. }
-            | ActionKind::RemoveImage {
-                reference: Some(reference),
-                ..
-            } => reference.version_tag().map(str::to_owned),
-            ActionKind::CreatePin { .. }
-            | ActionKind::RemovePin { .. }
-            | ActionKind::RemoveContainer { .. }
-            | ActionKind::RemoveImage { .. } => None,
-        },
-    }
-}
-
-/// The image that an event concerns, if it concerns one.
-pub(crate) fn image_of(kind: &EventKind) -> Option<&ImageId> {
-    match kind {
-        EventKind::Pending { image, .. }
-        | EventKind::Restarted { image, .. }
-        | EventKind::Ended { image, .. }
-        | EventKind::Promoted { image, .. }
-        | EventKind::PutBack { image, .. }
-        | EventKind::LocalRuns { image, .. }
-        | EventKind::RejectedServes { image, .. }
-        | EventKind::RolledBack { image, .. } => Some(image),
-        EventKind::Held(_) | EventKind::Released | EventKind::OtherDisk | EventKind::DiskBack => {
-            None
+        | EventKind::Refused { action, .. } => {
+            let name = match action {
+                ActionKind::Tag { reference, .. } => Some(reference),
+                ActionKind::RemoveImage { reference, .. } => reference.as_ref(),
+                ActionKind::CreatePin { .. }
+                | ActionKind::RemovePin { .. }
+                | ActionKind::RemoveContainer { .. } => None,
+            };
+            let version = name.and_then(|name| name.version_tag());
+            (version.map(str::to_owned), Some(action.image()))
         }
-        EventKind::Done { action, .. }
-        | EventKind::Dropped { action, .. }
-        | EventKind::Refused { action, .. } => Some(action.image()),
     }
 }
 

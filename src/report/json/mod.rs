@@ -95,14 +95,14 @@ pub fn event(waiting: &model::Undelivered) -> String {
         EventKind::RolledBack { to, .. } => to.as_ref(),
         _ => None,
     };
-    let version = super::log::version_of(&event.kind);
+    let (version, image) = super::log::concerned(&event.kind);
     print(&HookEvent {
         schema: SCHEMA,
         id: &waiting.id,
         event: words::event_word(&event.kind),
         workload: event.workload.as_str(),
         version: version.as_deref(),
-        image: super::log::image_of(&event.kind).map(ToString::to_string),
+        image: image.map(ToString::to_string),
         previous: previous.map(model::Version::as_str),
         back_to: back_to.map(model::Version::as_str),
         message: words::event(event).unwrap_or_default(),

@@ -88,18 +88,15 @@ fn of_pass(pass: &Pass<'_>) -> Vec<Family> {
         family(
             "tagkeeper_build_info",
             "The version of tagkeeper that wrote this",
-            [(
-                vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
-                Value::Gauge(1.0),
-            )],
+            [info(vec![(
+                "version",
+                env!("CARGO_PKG_VERSION").to_owned(),
+            )])],
         ),
         family(
             "tagkeeper_policy_info",
             "A checksum of the policy files",
-            [(
-                vec![("hash", format!("{:08x}", pass.policy_hash))],
-                Value::Gauge(1.0),
-            )],
+            [info(vec![("hash", format!("{:08x}", pass.policy_hash))])],
         ),
         alone(
             "tagkeeper_last_pass_timestamp_seconds",
@@ -214,7 +211,7 @@ fn of_state(plan: &Plan) -> Vec<Family> {
             |name, w| {
                 let latest = w.latest.iter();
                 latest
-                    .map(|l| (image_of(name, &l.version, &l.image), Value::Gauge(1.0)))
+                    .map(|l| info(image_of(name, &l.version, &l.image)))
                     .collect()
             },
         ),
@@ -257,9 +254,7 @@ fn of_contents(plan: &Plan) -> Vec<Family> {
             "What does the work, and who runs it: the local service or the orchestrator",
             |name, w| {
                 let serving = w.serving.iter();
-                serving
-                    .map(|s| (serving_of(name, s), Value::Gauge(1.0)))
-                    .collect()
+                serving.map(|s| info(serving_of(name, s))).collect()
             },
         ),
         of_plans(
@@ -331,9 +326,8 @@ fn of_fallbacks(plan: &Plan) -> Vec<Family> {
             |name, w| {
                 let fallbacks = w.fallbacks.iter().zip(1..=FALLBACKS_SHOWN);
                 let sample = |(proven, position): (&Proven, usize)| {
-                    let mut labels = image_of(name, &proven.version, &proven.image);
-                    labels.push(("position", position.to_string()));
-                    (labels, Value::Gauge(1.0))
+                    let labels = image_of(name, &proven.version, &proven.image);
+                    info(with(labels, [("position", position.to_string())]))
                 };
                 fallbacks.map(sample).collect()
             },
@@ -344,12 +338,10 @@ fn of_fallbacks(plan: &Plan) -> Vec<Family> {
             "The policy wants a fallback and there is none, and why",
             |name, w| {
                 let missing = w.no_fallback.iter();
-                let sample = |why: &NoFallback| {
-                    let mut labels = whose(name);
-                    labels.push(("reason", why.as_str().to_owned()));
-                    (labels, Value::Gauge(1.0))
-                };
-                missing.map(sample).collect()
+                let why = |why: &NoFallback| [("reason", why.as_str().to_owned())];
+                missing
+                    .map(|none| info(with(whose(name), why(none))))
+                    .collect()
             },
         ),
     ]
@@ -384,10 +376,8 @@ fn rejections<'v>(
     // One sample for each set of labels: several images may have had one version.
     let shown: BTreeSet<&str> = versions.take(REJECTIONS_SHOWN).gather();
     let sample = |version: &str| {
-        let mut labels = whose(name);
-        labels.push(("version", version.to_owned()));
-        labels.push(("by", by.to_owned()));
-        (labels, Value::Gauge(1.0))
+        let said = [("version", version.to_owned()), ("by", by.to_owned())];
+        info(with(whose(name), said))
     };
     shown.into_iter().map(sample).collect()
 }
@@ -406,8 +396,7 @@ fn of_failures(plan: &Plan) -> Vec<Family> {
             "How long ago a version failed last, in host uptime, unless it is rejected or something was promoted since",
             |name, w| {
                 let sample = |(version, age_ms): (&Version, &u64)| {
-                    let mut labels = whose(name);
-                    labels.push(("version", version.as_str().to_owned()));
+                    let labels = with(whose(name), [("version", version.as_str().to_owned())]);
                     (labels, Value::Gauge(seconds(*age_ms)))
                 };
                 w.unsettled_ms.iter().map(sample).collect()
@@ -436,7 +425,7 @@ fn of_upgrades(plan: &Plan) -> Vec<Family> {
             |name, w| {
                 let pending = w.pending.iter();
                 pending
-                    .map(|p| (image_of(name, &p.version, &p.image), Value::Gauge(1.0)))
+                    .map(|p| info(image_of(name, &p.version, &p.image)))
                     .collect()
             },
         ),
@@ -472,10 +461,9 @@ fn images(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
         *names.entry(name.reason).or_default() += 1;
     }
     let samples = names.into_iter().map(|(reason, names)| {
-        let mut labels = whose(name);
-        labels.push(("verdict", words::verdict(reason.verdict()).to_owned()));
-        labels.push(("reason", words::reason_word(reason).to_owned()));
-        (labels, count(names))
+        let verdict = ("verdict", words::verdict(reason.verdict()).to_owned());
+        let reason = ("reason", words::reason_word(reason).to_owned());
+        (with(whose(name), [verdict, reason]), count(names))
     });
     samples.collect()
 }
@@ -496,9 +484,8 @@ fn bytes(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> {
         *sum = sum.saturating_add(size_bytes);
     }
     let samples = sums.into_iter().map(|(reason, sum)| {
-        let mut labels = whose(name);
-        labels.push(("reason", words::reason_word(reason).to_owned()));
-        (labels, Value::Gauge(as_float(sum)))
+        let reason = ("reason", words::reason_word(reason).to_owned());
+        (with(whose(name), [reason]), Value::Gauge(as_float(sum)))
     });
     samples.collect()
 }
@@ -512,10 +499,8 @@ fn failed(name: &WorkloadName, workload: &WorkloadPlan) -> Vec<(Labels, Value)> 
         .map(|failure| (failure.version.as_str(), words::failure_reason(failure)))
         .gather();
     let samples = failed.into_iter().map(|(version, reason)| {
-        let mut labels = whose(name);
-        labels.push(("version", version.to_owned()));
-        labels.push(("reason", reason));
-        (labels, Value::Gauge(1.0))
+        let why = [("version", version.to_owned()), ("reason", reason)];
+        info(with(whose(name), why))
     });
     samples.collect()
 }
@@ -534,20 +519,27 @@ fn maybe(name: &WorkloadName, value: Option<f64>) -> Vec<(Labels, Value)> {
     value.map_or_else(Vec::new, |value| one(name, Value::Gauge(value)))
 }
 
+/// A sample that says something by its labels alone.
+fn info(labels: Labels) -> (Labels, Value) {
+    (labels, Value::Gauge(1.0))
+}
+
+fn with<const N: usize>(mut labels: Labels, more: [(&'static str, String); N]) -> Labels {
+    labels.extend(more);
+    labels
+}
+
 fn serving_of(name: &WorkloadName, serving: &Serving) -> Labels {
-    let mut labels = image_of(name, &serving.version, &serving.image);
     let by = if serving.local {
         "local"
     } else {
         "orchestrator"
     };
-    labels.push(("by", by.to_owned()));
-    labels
+    let labels = image_of(name, &serving.version, &serving.image);
+    with(labels, [("by", by.to_owned())])
 }
 
 fn image_of(name: &WorkloadName, version: &Version, image: &ImageId) -> Labels {
-    let mut labels = whose(name);
-    labels.push(("version", version.as_str().to_owned()));
-    labels.push(("image", image.short()));
-    labels
+    let version = ("version", version.as_str().to_owned());
+    with(whose(name), [version, ("image", image.short())])
 }
