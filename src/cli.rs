@@ -60,24 +60,13 @@ Examples:
 #[command(name = "tagkeeper", version, after_help = AFTER_HELP, max_term_width = 80)]
 #[command(mut_args(hidden))]
 pub struct Cli {
-    /// Options that are given before the command.
+    /// Options that are given before the command, which may turn out not to use them. The help of
+    /// each command shows its own.
     #[command(flatten)]
-    before: Before,
+    before: Printing,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options before the command, which may turn out not to use them. The help of each command shows
-/// its own.
-#[derive(Args, Clone, Debug)]
-struct Before {
-    #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    format: FormatArg,
-    #[command(flatten)]
-    color: ColorArg,
 }
 
 /// The options of a command, with those before it and the defaults filled in.
@@ -107,6 +96,17 @@ pub struct Places {
     /// The engine's unix socket [default: the policy's, else /run/docker.sock].
     #[arg(long, value_name = "PATH", value_parser = socket_parser())]
     socket: Option<PathBuf>,
+}
+
+/// Where things are, and how what is found is printed.
+#[derive(Args, Clone, Debug, PartialEq, Eq)]
+struct Printing {
+    #[command(flatten)]
+    places: Places,
+    #[command(flatten)]
+    format: FormatArg,
+    #[command(flatten)]
+    color: ColorArg,
 }
 
 /// The one workload to show.
@@ -268,11 +268,7 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub workload: WorkloadArg,
     #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    format: FormatArg,
-    #[command(flatten)]
-    color: ColorArg,
+    printing: Printing,
 }
 
 /// Options of `status`.
@@ -291,11 +287,7 @@ pub struct StatusArgs {
     #[arg(long)]
     pub watch: bool,
     #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    format: FormatArg,
-    #[command(flatten)]
-    color: ColorArg,
+    printing: Printing,
 }
 
 /// Options of `explain`.
@@ -306,11 +298,7 @@ pub struct ExplainArgs {
     #[arg(value_name = "[WORKLOAD] IMAGE", num_args = 1..=2, required = true, value_parser = NonEmptyStringValueParser::new())]
     words: Vec<String>,
     #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    format: FormatArg,
-    #[command(flatten)]
-    color: ColorArg,
+    printing: Printing,
 }
 
 impl ExplainArgs {
@@ -328,11 +316,7 @@ impl ExplainArgs {
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct CheckArgs {
     #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    format: FormatArg,
-    #[command(flatten)]
-    color: ColorArg,
+    printing: Printing,
 }
 
 /// Options of `init`.
@@ -399,11 +383,15 @@ impl Command {
     /// Its options: where things are, and how it prints, as far as it does.
     fn options(&self) -> (&Places, Option<&FormatArg>, Option<&ColorArg>) {
         match self {
+            Self::Plan(PlanArgs { printing, .. })
+            | Self::Status(StatusArgs { printing, .. })
+            | Self::Explain(ExplainArgs { printing, .. })
+            | Self::Check(CheckArgs { printing }) => (
+                &printing.places,
+                Some(&printing.format),
+                Some(&printing.color),
+            ),
             Self::Reconcile(args) => (&args.places, None, None),
-            Self::Plan(args) => (&args.places, Some(&args.format), Some(&args.color)),
-            Self::Status(args) => (&args.places, Some(&args.format), Some(&args.color)),
-            Self::Explain(args) => (&args.places, Some(&args.format), Some(&args.color)),
-            Self::Check(args) => (&args.places, Some(&args.format), Some(&args.color)),
             Self::Init(args) => (&args.places, None, None),
             Self::Rollback(args) => (&args.places, None, Some(&args.color)),
             Self::Accept(args) => (&args.places, None, None),

@@ -4,40 +4,31 @@ use std::process::ExitCode;
 
 /// An exit code with a meaning. The numbers from 64 on are those of `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
     /// Done, or nothing to do.
-    Done,
+    Done = 0,
     /// The pass failed or an action did; the next pass tries again.
-    Failed,
+    Failed = 1,
     /// Wrong usage.
-    Usage,
+    Usage = 2,
     /// `wait`: the timeout is over, and the upgrade is neither proven nor has failed.
-    TimedOut,
+    TimedOut = 3,
     /// The engine cannot be reached, did not answer in time, or its answer cannot be read; nothing
     /// was changed.
-    Unavailable,
+    Unavailable = 69,
     /// Another pass holds the lock.
-    Locked,
+    Locked = 75,
     /// The policy, or a newer state, is refused; nothing was changed.
-    Refused,
+    Refused = 78,
 }
 
 impl Exit {
     /// The number that the caller sees.
     pub fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Failed => 1,
-            Self::Usage => 2,
-            Self::TimedOut => 3,
-            Self::Unavailable => 69,
-            Self::Locked => 75,
-            Self::Refused => 78,
-        }
+        self as u8
     }
-}
 
-impl Exit {
     /// The word for it in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,17 +6,15 @@
 
 use tagkeeper_core::model::Observation;
 
-use super::{Clocks, CommandError, PASS_MS, connect, operators_file, print, terminal};
+use super::{Clocks, CommandError, check_policy, lists, operators_file, print, terminal};
 use crate::cli::{Format, Options};
 use crate::confine;
-use crate::deadline::Deadline;
-use crate::engine::Engine;
 use crate::exit::Exit;
-use crate::policy_file::{self, CheckedPolicy, Refused};
+use crate::policy_file::{self, CheckedPolicy};
 use crate::report::{self, Preface};
 
 pub(super) fn check(options: &Options, clocks: &Clocks) -> Result<Exit, CommandError> {
-    let checked = match checked(options) {
+    let checked = match check_policy(options) {
         Ok(checked) => checked,
         Err(refused) => {
             if options.format == Format::Json {
@@ -36,7 +34,7 @@ pub(super) fn check(options: &Options, clocks: &Clocks) -> Result<Exit, CommandE
         &policy_file::System,
     ));
     let mut remarks = Vec::new();
-    match observed(options, &checked, Deadline::after(clocks, PASS_MS)) {
+    match observed(options, &checked, clocks) {
         Ok(Some(observed)) => warnings.extend(policy_file::of_engine(&checked, &observed)),
         Ok(None) => {}
         Err(error) => remarks.push(report::unseen_engine(&error)),
@@ -60,28 +58,15 @@ pub(super) fn check(options: &Options, clocks: &Clocks) -> Result<Exit, CommandE
     Ok(Exit::Done)
 }
 
-fn checked(options: &Options) -> Result<CheckedPolicy, Refused> {
-    match &options.policy {
-        Some(file) => policy_file::check_file(file),
-        None => policy_file::check(&policy_file::Roots::default()),
-    }
-}
-
 /// What the engine shows; none if the policy has no workload, and there is nothing to ask it.
 fn observed(
     options: &Options,
     checked: &CheckedPolicy,
-    deadline: Deadline<'_>,
+    clocks: &Clocks,
 ) -> anyhow::Result<Option<Observation>> {
     if checked.settings.policy.workloads.is_empty() {
         return Ok(None);
     }
-    let lists = connect(options, &checked.settings.engine, deadline)
-        .map_err(|failed| failed.error)?
-        .observe(&[])?;
-    Ok(Some(Observation {
-        images: lists.images,
-        containers: lists.containers,
-        ..Observation::default()
-    }))
+    let seen = lists(options, &checked.settings.engine, clocks);
+    seen.map(Some).map_err(|failed| failed.error)
 }

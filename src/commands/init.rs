@@ -5,12 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tagkeeper_core::model::Observation;
 
-use super::{Clocks, CommandError, PASS_MS, connect, print, socket};
+use super::{Clocks, CommandError, lists, print, socket};
 use crate::cli::Options;
-use crate::deadline::Deadline;
-use crate::engine::Engine;
 use crate::exit::Exit;
 use crate::init::{Feature, sonic_policy, starter_policy};
 use crate::policy_file::EngineSettings;
@@ -30,15 +27,8 @@ pub(super) fn init(
     let unavailable = |error| CommandError::new(Exit::Unavailable, error);
     let features = sonic.map(features).transpose().map_err(unavailable)?;
     let engine = EngineSettings::default();
-    let lists = connect(options, &engine, Deadline::after(clocks, PASS_MS))?
-        .observe(&[])
-        .map_err(unavailable)?;
+    let seen = lists(options, &engine, clocks)?;
     let socket = socket(options, &engine);
-    let seen = Observation {
-        images: lists.images,
-        containers: lists.containers,
-        ..Observation::default()
-    };
     let first = match features {
         Some(features) => sonic_policy(&seen, &features, socket),
         None => starter_policy(&seen, socket),

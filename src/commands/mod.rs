@@ -25,15 +25,16 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use tagkeeper_core::Gather;
-use tagkeeper_core::model::{Event, Now, Reading, State, Undelivered, WorkloadName};
+use tagkeeper_core::model::{Event, Now, Observation, Reading, State, Undelivered, WorkloadName};
+use tagkeeper_core::planner::RollbackTarget;
 
 use crate::cli::{Cli, Command, Options};
 use crate::deadline::Deadline;
-use crate::engine::Docker;
+use crate::engine::{Docker, Engine};
 use crate::exit::Exit;
 use crate::hooks;
 use crate::notify;
-use crate::policy_file::{self, EngineSettings, Refused, Settings};
+use crate::policy_file::{self, CheckedPolicy, EngineSettings, Refused, Settings};
 use crate::random;
 use crate::reconcile::{EventSink, PassError};
 use crate::report;
@@ -117,11 +118,12 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
         Command::Check(_) => check::check(&options, clocks),
         Command::Init(args) => init::init(&options, clocks, args.sonic.as_deref()),
         Command::Rollback(args) => {
-            let how = rollback::How {
-                yes: args.yes,
-                latest: args.latest,
+            let target = if args.latest {
+                RollbackTarget::Latest
+            } else {
+                RollbackTarget::InPlay
             };
-            rollback::rollback(&options, clocks, &args.workload, how)
+            rollback::rollback(&options, clocks, &args.workload, target, args.yes)
         }
         Command::Accept(args) => rollback::accept(&options, clocks, &args.workload, &args.version),
         Command::Wait(args) => wait::wait(&options, clocks, args),
@@ -164,12 +166,18 @@ fn known_workload<'n>(
         })
 }
 
+fn check_policy(options: &Options) -> Result<CheckedPolicy, Refused> {
+    match &options.policy {
+        Some(file) => policy_file::check_file(file),
+        None => policy_file::check(&policy_file::Roots::default()),
+    }
+}
+
 fn load_policy(options: &Options) -> Result<Settings, CommandError> {
-    let settings = match &options.policy {
-        Some(file) => policy_file::load_file(file),
-        None => policy_file::load(&policy_file::Roots::default()),
-    };
-    settings.map_err(|refused| CommandError::new(Exit::Refused, refused))
+    match check_policy(options) {
+        Ok(checked) => Ok(checked.settings),
+        Err(refused) => Err(CommandError::new(Exit::Refused, refused)),
+    }
 }
 
 /// The file that a person would write a first workload into: `--policy`, else a drop-in.
@@ -277,6 +285,23 @@ fn connect(
         Duration::from_millis(deadline.remaining_ms()),
     )
     .map_err(|error| CommandError::new(Exit::Unavailable, error))
+}
+
+/// What the engine lists now.
+fn lists(
+    options: &Options,
+    engine: &EngineSettings,
+    clocks: &Clocks,
+) -> Result<Observation, CommandError> {
+    let deadline = Deadline::after(clocks, PASS_MS);
+    let lists = connect(options, engine, deadline)?
+        .observe(&[])
+        .map_err(|error| CommandError::new(Exit::Unavailable, error))?;
+    Ok(Observation {
+        images: lists.images,
+        containers: lists.containers,
+        ..Observation::default()
+    })
 }
 
 /// The socket to ask: the command line's, else the policy's.

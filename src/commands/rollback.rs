@@ -1,45 +1,22 @@
 //! `rollback` and `accept`: what a person asked for. They wait for the lock, and work on hold.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, anyhow};
-use tagkeeper_core::Gather;
 use tagkeeper_core::model::{ImageId, Policy, Proven, Rejected, State, Version, WorkloadName};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
-    Clocks, CommandError, Log, PASS_MS, connect, error_of_pass, known_workload, load_or_fresh,
-    load_policy, lock_patiently, print, state_dir, terminal,
+    Clocks, CommandError, Log, PASS_MS, connect, error_of_pass, known_workload, lists,
+    load_or_fresh, load_policy, lock_patiently, print, state_dir, terminal,
 };
 use crate::cli::Options;
 use crate::deadline::Deadline;
-use crate::engine::Engine;
 use crate::exit::Exit;
-use crate::policy_file::Settings;
 use crate::reconcile::{self, Pass, PassError, ReadyAnswers, RollbackPreview, Timekeeper};
 use crate::report::{self, words};
 use crate::store::StateDir;
 
-/// How a rollback is asked for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct How {
-    /// Do not ask.
-    pub(super) yes: bool,
-    /// Reject what is latest, whatever is in play.
-    pub(super) latest: bool,
-}
-
-impl How {
-    fn target(self) -> RollbackTarget {
-        if self.latest {
-            RollbackTarget::Latest
-        } else {
-            RollbackTarget::InPlay
-        }
-    }
-}
-
-/// Rolls back, once the person at the terminal has seen what will happen and agreed.
+/// Rolls back, once the person at the terminal has seen what will happen and agreed, if they have
+/// not before.
 ///
 /// The lock is not held while a person thinks, or no pass could run. So what they were shown is
 /// decided once more under the lock, and if it has become something else, nothing is done.
@@ -47,11 +24,12 @@ pub(super) fn rollback(
     options: &Options,
     clocks: &Clocks,
     workload: &WorkloadName,
-    how: How,
+    target: RollbackTarget,
+    is_agreed: bool,
 ) -> Result<Exit, CommandError> {
     let mut agreed = None;
-    if !how.yes {
-        let preview = preview(options, clocks, workload, how)?;
+    if !is_agreed {
+        let preview = preview(options, clocks, workload, target)?;
         let page = terminal::page(options, &std::io::stderr());
         let shown = report::text::rollback_preview(workload, &preview, page);
         if !terminal::is_interactive() {
@@ -72,7 +50,7 @@ pub(super) fn rollback(
         }
         agreed = Some(preview);
     }
-    roll_back(options, clocks, workload, how, agreed.as_ref())
+    roll_back(options, clocks, workload, target, agreed.as_ref())
 }
 
 /// What a rollback would do now. Takes no lock and changes nothing.
@@ -80,7 +58,7 @@ fn preview(
     options: &Options,
     clocks: &Clocks,
     workload: &WorkloadName,
-    how: How,
+    target: RollbackTarget,
 ) -> Result<RollbackPreview, CommandError> {
     let settings = load_policy(options)?;
     let name = known_workload(settings.policy.workloads.keys(), workload)?;
@@ -90,27 +68,20 @@ fn preview(
     let deadline = Deadline::after(clocks, PASS_MS);
     let mut engine = connect(options, &settings.engine, deadline)?;
     let now = state.clock.at_most(&reading);
-    reconcile::preview(
-        &mut engine,
-        &settings.policy,
-        &state,
-        &now,
-        &name,
-        how.target(),
-    )
-    .map_err(|error| error_of_pass(PassError::Unobserved(error)))?
-    .map_err(|refusal| refused(&refusal, how))
+    reconcile::preview(&mut engine, &settings.policy, &state, &now, &name, target)
+        .map_err(|error| error_of_pass(PassError::Unobserved(error)))?
+        .map_err(|refusal| refused(&refusal, target))
 }
 
-fn refused(refusal: &Refusal, how: How) -> CommandError {
-    CommandError::failed(anyhow!(words::refusal(refusal, how.target())))
+fn refused(refusal: &Refusal, target: RollbackTarget) -> CommandError {
+    CommandError::failed(anyhow!(words::refusal(refusal, target)))
 }
 
 fn roll_back(
     options: &Options,
     clocks: &Clocks,
     workload: &WorkloadName,
-    how: How,
+    target: RollbackTarget,
     agreed: Option<&RollbackPreview>,
 ) -> Result<Exit, CommandError> {
     let settings = load_policy(options)?;
@@ -131,14 +102,14 @@ fn roll_back(
         sink: &mut sink,
         ready: ReadyAnswers::new(&mut ask),
     };
-    let ended = reconcile::roll_back(&mut pass, &state, &name, how.target(), agreed);
+    let ended = reconcile::roll_back(&mut pass, &state, &name, target, agreed);
     let ended = ended.map_err(|error| match error {
         PassError::Broken(error) => broken(&dir, &state, error),
         unobserved @ PassError::Unobserved(_) => error_of_pass(unobserved),
     });
     drop(lock);
     sink.run_hooks(&dir, clocks);
-    let done = ended?.map_err(|refusal| refused(&refusal, how))?;
+    let done = ended?.map_err(|refusal| refused(&refusal, target))?;
     let page = terminal::page(options, &std::io::stdout());
     print(&report::text::rolled_back(&name, &done, page))?;
     Ok(if done.is_as_meant && done.failed_actions == 0 {
@@ -177,19 +148,20 @@ pub(super) fn accept(
         .chain(state.workloads.keys());
     let name = known_workload(known.chain(state.rejected.keys()), workload)?;
     let was_proven = meant(&state, &name, wanted).any(|(_, rejected)| rejected.proven.is_some());
-    let images = if was_proven {
-        images_on_disk(options, &settings, clocks).map_err(|error| {
-            let why = report::log::in_words(&error);
+    let on_disk = if was_proven {
+        let seen = lists(options, &settings.engine, clocks).map_err(|failed| {
+            let why = report::log::in_words(&failed.error);
             let error = anyhow!(
                 "nothing was changed: {wanted} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
             );
             CommandError::new(Exit::Unavailable, error)
-        })?
+        })?;
+        seen.images
     } else {
-        BTreeSet::new()
+        Vec::new()
     };
-    let Some(mut accepted) = planner::accept(&state, &name, wanted, |id| images.contains(id))
-    else {
+    let is_on_disk = |id: &ImageId| on_disk.iter().any(|image| image.id == *id);
+    let Some(mut accepted) = planner::accept(&state, &name, wanted, is_on_disk) else {
         let error = not_rejected(&settings.policy, &state, &name, wanted);
         return Err(CommandError::failed(error));
     };
@@ -300,20 +272,4 @@ fn policy_rejects(
     rejections.any(|rejection| {
         rejection.is_version(version.as_str()) || image.is_some_and(|image| rejection.is_id(image))
     })
-}
-
-/// The images that the engine has.
-fn images_on_disk(
-    options: &Options,
-    settings: &Settings,
-    clocks: &Clocks,
-) -> anyhow::Result<BTreeSet<ImageId>> {
-    let deadline = Deadline::after(clocks, PASS_MS);
-    let mut engine = connect(options, &settings.engine, deadline).map_err(|failed| failed.error)?;
-    Ok(engine
-        .observe(&[])?
-        .images
-        .into_iter()
-        .map(|image| image.id)
-        .gather())
 }

@@ -12,8 +12,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::diagnostic::{Finding, Problem, Refused, Severity, Source, Span, printable};
+use super::examine;
 use super::lint::CheckedPolicy;
-use super::{Settings, examine};
 
 /// Symlinks that are followed to say where they lead: as many as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -44,14 +44,6 @@ impl Default for Roots {
 ///
 /// # Errors
 /// The errors of all files, or that there is no file at all.
-pub fn load(roots: &Roots) -> Result<Settings, Refused> {
-    check(roots).map(|checked| checked.settings)
-}
-
-/// As [`load`], with warnings.
-///
-/// # Errors
-/// As those of [`load`].
 pub fn check(roots: &Roots) -> Result<CheckedPolicy, Refused> {
     let (sources, problems) = find(roots);
     examine(sources, problems)
@@ -61,14 +53,6 @@ pub fn check(roots: &Roots) -> Result<CheckedPolicy, Refused> {
 ///
 /// # Errors
 /// The errors of the file, or that it cannot be read.
-pub fn load_file(path: &Path) -> Result<Settings, Refused> {
-    check_file(path).map(|checked| checked.settings)
-}
-
-/// As [`load_file`], with warnings.
-///
-/// # Errors
-/// As those of [`load_file`].
 pub fn check_file(path: &Path) -> Result<CheckedPolicy, Refused> {
     let mut problems = Vec::new();
     let source = keep_problem(read(path), &mut problems);

@@ -27,7 +27,7 @@ use tagkeeper_core::model::Policy;
 
 pub(crate) use diagnostic::printable;
 pub use diagnostic::{Diagnostic, Place, Problem, Refused, SHOWN, Severity, Source};
-pub use files::{Roots, check, check_file, load, load_file};
+pub use files::{Roots, check, check_file};
 pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
 pub(crate) use lint::moving_tag;

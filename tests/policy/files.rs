@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tagkeeper::policy_file::{
     DEFAULT_HOOK_SPREAD_MS, DEFAULT_HOOK_TIMEOUT_MS, DEFAULT_READY_TIMEOUT_MS, EngineSettings,
-    Problem, Refused, Roots, Settings, load, load_file,
+    Problem, Refused, Roots, Settings, check, check_file,
 };
 
 use tagkeeper_core::model::{Ready, Rejection, Workload};
@@ -40,7 +40,7 @@ impl Host {
     }
 
     fn load(&self) -> Result<Settings, Refused> {
-        load(&self.roots)
+        check(&self.roots).map(|checked| checked.settings)
     }
 
     fn socket(&self) -> String {
@@ -267,7 +267,7 @@ fn a_symlink_that_leads_nowhere_is_called_so() {
     symlink("a.toml", host.dropin("c.toml")).unwrap();
     let through = host.roots.dropin_dir.join("../missing");
     let found = host.load().unwrap_err().problems;
-    let alone = load_file(&named).unwrap_err().problems;
+    let alone = check_file(&named).unwrap_err().problems;
     for (problem, link, target) in [
         (&found[0], host.dropin("a.toml"), &missing),
         (&found[1], host.dropin("b.toml"), &through),
@@ -284,7 +284,7 @@ fn a_symlink_that_leads_nowhere_is_called_so() {
             format!("create '{target}', or remove the symlink")
         );
     }
-    let absent = load_file(&missing).unwrap_err().problems;
+    let absent = check_file(&missing).unwrap_err().problems;
     assert_eq!(absent[0].help(), "create it, or name another file");
 }
 
@@ -356,13 +356,16 @@ fn a_named_file_replaces_all_others() {
     let host = Host::new();
     let path = host.roots.file.with_file_name("mine.conf");
     write(&path, &socket_at("/mine"));
-    assert_eq!(load_file(&path).unwrap().engine.socket, Path::new("/mine"));
     assert_eq!(
-        load_file(Path::new("/dev/null")).unwrap(),
+        check_file(&path).unwrap().settings.engine.socket,
+        Path::new("/mine")
+    );
+    assert_eq!(
+        check_file(Path::new("/dev/null")).unwrap().settings,
         parse("").unwrap()
     );
     let absent = host.roots.file.with_file_name("absent.toml");
-    let refused = load_file(&absent).unwrap_err();
+    let refused = check_file(&absent).unwrap_err();
     assert!(
         matches!(refused.problems[..], [Problem::Unreadable { .. }]),
         "{refused}"
