@@ -114,6 +114,11 @@ impl<'a> WorkloadInventory<'a> {
         remote.filter_map(|r| r.reference.tag())
     }
 
+    /// Whether a container is local to the workload.
+    pub(super) fn is_local(&self, container: &Container) -> bool {
+        self.locals.iter().any(|local| local.id == container.id)
+    }
+
     /// Local and orchestrated containers, in any state.
     pub(super) fn containers(&self) -> impl Iterator<Item = &'a Container> {
         self.locals.iter().chain(&self.orchestrated).copied()

@@ -142,7 +142,7 @@ pub(super) fn awake<'a>(subject: Subject<'a>, memory: &Memory) -> Vec<&'a Contai
 /// has run.
 pub(super) fn is_dry_run(subject: Subject<'_>, memory: &Memory, container: &Container) -> bool {
     let policy = subject.policy;
-    if !policy.dry_runs {
+    if !policy.dry_runs || subject.own.is_local(container) {
         return false;
     }
     if memory.dry_runs.contains(&container.id) {
@@ -168,19 +168,20 @@ pub(super) fn running_dry<'a>(subject: Subject<'a>, memory: &Memory) -> Vec<&'a 
         .collect()
 }
 
-/// Whether a local container runs that has an orchestrated one's version, or may have it.
+/// Whether a container is orchestrated, and a local one runs that has its version, or may have it.
 pub(super) fn idles_beside_local(
     subject: Subject<'_>,
     memory: &Memory,
-    orchestrated: &Container,
+    container: &Container,
 ) -> bool {
-    let Some(image) = &orchestrated.image else {
+    let Some(image) = &container.image else {
         return false;
     };
     let mut locals = subject.own.locals.iter().filter(|c| c.is_running());
     subject.policy.dry_runs
+        && !subject.own.is_local(container)
         && locals.any(|local| {
-            version::is_same(subject, memory, local, orchestrated)
+            version::is_same(subject, memory, local, container)
                 || version::is_unknown(subject, memory, image)
         })
 }

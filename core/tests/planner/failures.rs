@@ -274,6 +274,23 @@ fn a_crash_loop_that_no_pass_has_seen_run_has_failed_when_two_have_seen_it() {
     assert_eq!(failure.own_end.as_ref().unwrap().exit_code, Some(3));
 }
 
+/// An upgrade of the local container by hand: it has run, and is no dry run beside itself.
+#[test]
+fn a_local_crash_loop_that_no_pass_has_seen_run_has_failed_as_well() {
+    let mut host = Host::local_head();
+    host.image('9', &["local:v9", "local:latest"]);
+    host.remove_container("telemetry");
+    host.run("telemetry", "local:latest");
+    for _ in 0..2 {
+        host.exit("telemetry", 3);
+        host.minutes(1);
+        host.start("telemetry");
+    }
+    let failed = host.known().failures.first().map(|f| f.version.as_str());
+    assert_eq!(failed, Some("v9"));
+    assert_eq!(host.known().counters.failures, 1);
+}
+
 /// Once it is said, a container that stays as it is costs nothing, and a new attempt is no news.
 #[test]
 fn what_crashed_is_said_once() {

@@ -244,6 +244,26 @@ fn rollback_goes_back_from_a_head_that_is_down() {
     assert_eq!(rejected(&host), ["v2=b"]);
 }
 
+/// A local upgrade, made by hand: its container has run, and is no dry run beside itself.
+#[test]
+fn rollback_rejects_a_local_upgrade_that_ends_at_once() {
+    for code in [0, 3, 137] {
+        let mut host = Host::with_fallback();
+        host.remove_container("k8s_v2");
+        host.image('9', &["local:v9", "local:latest"]);
+        host.run("telemetry", "local:latest");
+        host.exit("telemetry", code);
+        host.pass();
+        assert_eq!(
+            roll_back(&mut host, usize::MAX),
+            ["tag b local:latest", "rm telemetry"],
+            "{code}"
+        );
+        assert_eq!(rejected(&host), ["v9=9"], "{code}");
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{code}");
+    }
+}
+
 #[test]
 fn rollback_goes_back_from_the_head_that_runs_beside_the_rest_of_an_attempt() {
     for state in [ContainerState::Created, ContainerState::Exited] {

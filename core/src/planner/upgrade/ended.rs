@@ -55,9 +55,9 @@ pub(in crate::planner) fn ended_to_inspect<'a>(
     subject: Subject<'a>,
     pending: &'a Pending,
 ) -> impl Iterator<Item = &'a Container> {
-    let is_local = move |c: &Container| subject.own.locals.iter().any(|local| local.id == c.id);
+    let is_new = |c: &Container| !pending.ended.contains_key(&c.id);
     containers_of(subject, &pending.image)
-        .filter(move |c| c.state.has_ended() && (!pending.ended.contains_key(&c.id) || is_local(c)))
+        .filter(move |c| c.state.has_ended() && (is_new(c) || subject.own.is_local(c)))
 }
 
 /// The containers of an image that have ended, with their incarnations as far as they are known.

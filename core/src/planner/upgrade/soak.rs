@@ -39,7 +39,7 @@ impl<'a> Beginning<'a> {
             Next::Crash(Crash { container, end, .. }) => Self {
                 container: Some(container),
                 members: Vec::new(),
-                orchestrated: !subject.own.locals.iter().any(|l| l.id == container.id),
+                orchestrated: !subject.own.is_local(container),
                 trouble: Some(RestartCause::Ended(end.clone())),
                 own_end: Some(end),
             },
