@@ -740,15 +740,23 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
             "nothing is proven for '{workload}' yet, so there is nothing to roll back to; nothing was changed. \
              `tagkeeper status {workload}` shows what is pending"
         ),
-        Refusal::RejectedByPolicy {
+        Refusal::RejectedAlready {
             workload,
             rejected,
+            by_policy,
             head,
-        } => format!(
-            "the policy rejects {rejected} already ([reject]), and latest stays at {head}: tagkeeper never stops containers, \
-             so have the orchestrator take {rejected} away. Nothing was changed. To go back from {head} as well:\n  \
-             tagkeeper rollback {workload} --latest"
-        ),
+        } => {
+            let by = if *by_policy {
+                "the policy ([reject])"
+            } else {
+                "a rollback"
+            };
+            format!(
+                "{rejected} is rejected already, by {by}, and latest stays at {head}: tagkeeper never stops containers, \
+                 so have the orchestrator take {rejected} away. Nothing was changed. To go back from {head} as well:\n  \
+                 tagkeeper rollback {workload} --latest"
+            )
+        }
         Refusal::Overtaken(workload) => format!(
             "the situation of '{workload}' has changed since you were asked; nothing was changed. \
              Look again:\n  tagkeeper rollback {workload}{again}"

@@ -119,7 +119,7 @@ impl WorkloadState {
     }
 
     /// The upgrades that have failed since the last promotion, newest first.
-    pub(crate) fn failed_since_promotion(&self) -> impl Iterator<Item = &Failure> {
+    pub fn failed_since_promotion(&self) -> impl Iterator<Item = &Failure> {
         let promoted_ms = self.memory.promoted_ms;
         let failed = self
             .failures

@@ -64,13 +64,14 @@ pub enum Refusal {
         /// The version behind it that is on the disk and rejected.
         rejected: Option<Version>,
     },
-    /// What the head does not serve for is rejected by the policy already: the head is not at
-    /// fault.
-    RejectedByPolicy {
+    /// What was deployed in place of the head is rejected already: the head is not at fault.
+    RejectedAlready {
         /// The workload.
         workload: WorkloadName,
-        /// The version that the policy rejects.
+        /// The version that is rejected.
         rejected: Version,
+        /// Whether the policy rejects it; else a rollback did.
+        by_policy: bool,
         /// The head.
         head: Version,
     },
@@ -171,18 +172,24 @@ fn choose(
     back_one(subject, memory)
 }
 
-/// An error where the head is not at fault: where what was deployed in its place is a version that
-/// the policy rejects. The orchestrator has not heard of it yet.
+/// An error where the head is not at fault: where what was deployed in its place is rejected
+/// already, by the policy, or by a rollback that left `latest` where it was. The orchestrator has
+/// not heard of it yet.
 fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
-    let rejected = newest_beside_head(subject, memory).and_then(|(head, newest, image)| {
-        let is_rejected = subject.is_rejected_by_policy(memory, image);
-        is_rejected.then(|| Refusal::RejectedByPolicy {
-            workload: subject.name.clone(),
-            rejected: version::of(subject, memory, image, Some(newest)),
-            head: head.version.clone(),
-        })
-    });
-    rejected.map_or(Ok(()), Err)
+    let Some((head, newest, image)) = newest_beside_head(subject, memory) else {
+        return Ok(());
+    };
+    let by_policy = subject.is_rejected_by_policy(memory, image);
+    let by_rollback = subject.rejected.and_then(|rejected| rejected.get(image));
+    if !by_policy && by_rollback.is_none_or(|rejected| rejected.proven.is_some()) {
+        return Ok(());
+    }
+    Err(Refusal::RejectedAlready {
+        workload: subject.name.clone(),
+        rejected: version::of(subject, memory, image, Some(newest)),
+        by_policy,
+        head: head.version.clone(),
+    })
 }
 
 /// Where the head does not do the work alone: the head, the newest container that could, and its

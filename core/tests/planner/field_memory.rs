@@ -724,7 +724,13 @@ fn a_rollback_while_a_rejected_version_runs_rejects_nothing_else() {
             host.exit("k8s_v3", 1);
         }
         let refused = decided(&host).unwrap_err();
-        let by_policy = matches!(refused, Refusal::RejectedByPolicy { .. });
+        let by_policy = matches!(
+            refused,
+            Refusal::RejectedAlready {
+                by_policy: true,
+                ..
+            }
+        );
         assert!(by_policy, "{refused:?}");
         let done = roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
         assert_eq!(done, ["tag a local:latest"], "a person may ask for it");

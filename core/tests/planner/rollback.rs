@@ -244,6 +244,48 @@ fn rollback_goes_back_from_a_head_that_is_down() {
     assert_eq!(rejected(&host), ["v2=b"]);
 }
 
+/// v3 is still there, for tagkeeper stops nothing, and the command is typed again: v2 is not at
+/// fault. A rollback from v2 itself is another matter: then one more goes back one more.
+#[test]
+fn rollback_typed_again_in_a_crash_loop_spares_the_head() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(2);
+    roll_back(&mut host, usize::MAX);
+    for down in [false, true] {
+        if down {
+            host.exit("k8s_v3", 1);
+        }
+        host.minutes(1);
+        let refused = decided(&host).unwrap_err();
+        let by_rollback = matches!(
+            refused,
+            Refusal::RejectedAlready {
+                by_policy: false,
+                ..
+            }
+        );
+        assert!(by_rollback, "{refused:?}");
+    }
+    let latest = decided_for(&host, RollbackTarget::Latest).unwrap();
+    assert_eq!(latest.rejected.as_str(), "v2");
+    host.remove_container("k8s_v3");
+    assert_eq!(decided(&host).unwrap().rejected.as_str(), "v2");
+}
+
+#[test]
+fn rollback_twice_goes_back_two() {
+    let mut host = Host::with_fallback();
+    host.workload().fallbacks = 2;
+    host.upgrade('c', "v3");
+    for rejects in ["v3", "v2"] {
+        assert_eq!(decided(&host).unwrap().rejected.as_str(), rejects);
+        roll_back(&mut host, usize::MAX);
+        host.minutes(1);
+    }
+    assert_eq!(host.lineage(), ["v1=a"]);
+}
+
 /// A local upgrade, made by hand: its container has run, and is no dry run beside itself.
 #[test]
 fn rollback_rejects_a_local_upgrade_that_ends_at_once() {
