@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    ImageId, Outcome, Proven, Rejected, Rejection, State, Version, WorkloadName, WorkloadState,
+    Failure, ImageId, Outcome, Proven, Rejected, Rejection, State, Version, WorkloadName,
+    WorkloadState,
 };
 
 use super::{
@@ -169,13 +170,9 @@ impl Wanted {
                 None => format!("{version} is pending and does not soak"),
             });
         }
+        let is_old = now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS;
         if let Some(head) = self.head(known) {
-            // Another build of the same label serves, and it is that one which was deployed.
-            let other = self.rejected_serves(known).filter(|i| **i != head.image);
-            return match other {
-                Some(_) => Progress::Failed(version, "it is rejected".to_owned()),
-                None => Progress::Proven(version),
-            };
+            return self.proven(known, head, state.rejected_of(name), version, is_old);
         }
         if let Some(why) = self.rejected(known, state.rejected_of(name), rejections) {
             return Progress::Failed(version, why.to_owned());
@@ -185,15 +182,10 @@ impl Wanted {
             _ if self.image.is_some() => {
                 Progress::Failed(version, "it is not pending any more".to_owned())
             }
-            // It may have been deployed again, and no pass has seen that yet.
-            (_, Some(failure))
-                if failure.outcome == Outcome::Failed
-                    && now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS =>
-            {
-                let why = words::failure_reason(failure);
-                Progress::Failed(version, format!("{why}, before the wait began"))
+            (_, Some(failure)) if failure.outcome == Outcome::Failed && is_old => {
+                before_the_wait(version, failure)
             }
-            (_, Some(_)) => Progress::Pending(format!("{version} does not run yet, or not again")),
+            (_, Some(_)) => unseen_again(&version),
             _ if known
                 .memory
                 .lineage
@@ -203,6 +195,38 @@ impl Wanted {
                 Progress::Pending(format!("{version} is a fallback"))
             }
             _ => Progress::Pending(format!("no pass has seen {version} serve")),
+        }
+    }
+
+    /// What is waited for is proven, unless another build of the same label has come since and is
+    /// not away: then it is that one which was deployed.
+    fn proven<'s>(
+        &self,
+        known: &WorkloadState,
+        head: &Proven,
+        mut rejected: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
+        version: Version,
+        is_old: bool,
+    ) -> Progress {
+        let memory = &known.memory;
+        let has_come = |image: &ImageId| {
+            memory.images.get(image).is_some_and(|record| {
+                record.idle_since_ms.is_none() && memory.promoted_ms < Some(record.first_seen_ms)
+            })
+        };
+        let serves = self.rejected_serves(known);
+        if serves.is_some_and(|image| *image != head.image)
+            || rejected.any(|(image, r)| self.is_it(&r.version, image) && has_come(image))
+        {
+            return Progress::Failed(version, "it is rejected".to_owned());
+        }
+        let mut failed = known
+            .failed_since_promotion()
+            .filter(|failure| self.is_it(&failure.version, &failure.image));
+        match failed.find(|failure| has_come(&failure.image)) {
+            Some(failure) if is_old => before_the_wait(version, failure),
+            Some(_) => unseen_again(&version),
+            None => Progress::Proven(version),
         }
     }
 
@@ -254,11 +278,21 @@ impl Wanted {
     }
 }
 
+fn before_the_wait(version: Version, failure: &Failure) -> Progress {
+    let why = words::failure_reason(failure);
+    Progress::Failed(version, format!("{why}, before the wait began"))
+}
+
+/// It may have been deployed again, and no pass has seen that yet.
+fn unseen_again(version: &Version) -> Progress {
+    Progress::Pending(format!("{version} does not run yet, or not again"))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use tagkeeper_core::model::{Clock, EndedBy, Failure, Moment, Pending, Reading};
+    use tagkeeper_core::model::{Clock, EndedBy, ImageRecord, Moment, Pending, Reading};
 
     use super::*;
 
@@ -323,6 +357,15 @@ mod tests {
             image: image('2'),
             rolled_out: true,
             promoted_at: None,
+        }
+    }
+
+    fn rejection(version: &str) -> Rejected {
+        Rejected {
+            version: Version::new(version),
+            at: String::new(),
+            digests: BTreeSet::new(),
+            proven: None,
         }
     }
 
@@ -451,15 +494,9 @@ mod tests {
         let behind = known(|known| known.memory.lineage = vec![proven("v3"), proven("v2")]);
         assert_eq!(said(Some("v2"), &behind, 0), "v2 is a fallback");
         let mut rejected = known(|_| {});
-        let rejection = Rejected {
-            version: Version::new("v2"),
-            at: String::new(),
-            digests: BTreeSet::new(),
-            proven: None,
-        };
         rejected.rejected.insert(
             WorkloadName::new("app"),
-            BTreeMap::from([(image('2'), rejection)]),
+            BTreeMap::from([(image('2'), rejection("v2"))]),
         );
         assert_eq!(said(Some("v2"), &rejected, 0), "failed: v2: it is rejected");
         for outcome in [Outcome::Failed, Outcome::Withdrawn, Outcome::Superseded] {
@@ -468,6 +505,64 @@ mod tests {
                 said(Some("v2"), &ended, 2).starts_with("failed: v2: "),
                 "{outcome:?}"
             );
+        }
+    }
+
+    /// A tag that moves: the older build of v2 is latest, and the newer one is what was deployed.
+    #[test]
+    fn what_is_proven_by_an_older_build_is_not_what_was_deployed() {
+        let newer = |change: fn(&mut WorkloadState)| {
+            known(|known| {
+                known.memory.lineage.push(proven("v2"));
+                known.memory.promoted_ms = Some(5);
+                let record = ImageRecord {
+                    first_seen_ms: 6,
+                    idle_since_ms: None,
+                    inherited: false,
+                    rolled_out: true,
+                    times_pending: 2,
+                };
+                known.memory.images.insert(image('3'), record);
+                change(known);
+            })
+        };
+        let failed = |known: &mut WorkloadState| {
+            known.failures.push(Failure {
+                image: image('3'),
+                ..failure("v2", Outcome::Failed, 7)
+            });
+        };
+        let rejected = |mut state: State| {
+            let rejection = rejection("v2");
+            let of_app = BTreeMap::from([(image('3'), rejection)]);
+            state.rejected.insert(WorkloadName::new("app"), of_app);
+            state
+        };
+        let waits = "v2 does not run yet, or not again";
+        let crash_loops = newer(failed);
+        assert_eq!(said(Some("v2"), &crash_loops, 0), waits);
+        assert_eq!(
+            said(Some("v2"), &crash_loops, OLD_FAILURE_MS),
+            "failed: v2: removed, before the wait began"
+        );
+        let by_rollback = rejected(newer(|_| {}));
+        let refused = "failed: v2: it is rejected";
+        assert_eq!(said(Some("v2"), &by_rollback, 0), refused);
+        let by_id = image('2').to_string();
+        let done = format!("proven: {by_id}");
+        assert_eq!(said(Some(&by_id), &by_rollback, 0), done);
+
+        // Its last container is gone, or another build was promoted since.
+        let gone: [fn(&mut WorkloadState); 2] = [
+            |known| {
+                let newer = known.memory.images.get_mut(&image('3'));
+                newer.unwrap().idle_since_ms = Some(8);
+            },
+            |known| known.memory.promoted_ms = Some(9),
+        ];
+        for gone in gone {
+            let state = rejected(newer(gone));
+            assert_eq!(said(Some("v2"), &state, 0), "proven: v2");
         }
     }
 
