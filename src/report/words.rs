@@ -709,6 +709,42 @@ pub fn is_warning(kind: &EventKind) -> bool {
     }
 }
 
+/// That local containers are in the way of a rollback, and what to type.
+fn locals_in_the_way(
+    workload: &WorkloadName,
+    containers: &[String],
+    rejected: &Version,
+    again: &str,
+) -> String {
+    let (are_running, them, the_services) = match containers {
+        [_] => ("is running", "container", "the service"),
+        _ => ("are running", "containers", "the services"),
+    };
+    // SONiC has a unit for each ASIC of a service, and so may others.
+    let of_asic = containers.iter().find_map(|container| {
+        let service = container.trim_end_matches(|c: char| c.is_ascii_digit());
+        let asic = container.strip_prefix(service).filter(|n| !n.is_empty())?;
+        Some(format!(
+            " (on a SONiC switch with several ASICs, that of {container} is {service}@{asic})"
+        ))
+    });
+    let typed = |verb: &str| {
+        let lines = containers
+            .iter()
+            .map(|c| format!("\n  systemctl {verb} {c}.service"));
+        lines.collect::<String>()
+    };
+    format!(
+        "the local {them} '{}' {are_running}, and systemd would start the old {them} again; \
+         {rejected} was not rejected and nothing was changed. Stop {the_services}, roll back, start {the_services}{}:\
+         {}\n  tagkeeper rollback {workload}{again}{}",
+        containers.join("', '"),
+        of_asic.unwrap_or_default(),
+        typed("stop"),
+        typed("start")
+    )
+}
+
 /// Why a rollback is refused, and what to type.
 pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
     let again = match what {
@@ -720,22 +756,7 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
             workload,
             containers,
             rejected,
-        } => {
-            let typed = |verb: &str| {
-                let lines = containers
-                    .iter()
-                    .map(|c| format!("\n  systemctl {verb} {c}.service"));
-                lines.collect::<String>()
-            };
-            format!(
-                "the local container '{}' is running, and systemd would start the old container again; \
-                 {rejected} was not rejected and nothing was changed. Stop the service, roll back, start the service:\
-                 {}\n  tagkeeper rollback {workload}{again}{}",
-                containers.join("', '"),
-                typed("stop"),
-                typed("start")
-            )
-        }
+        } => locals_in_the_way(workload, containers, rejected, again),
         Refusal::NothingProven(workload) => format!(
             "nothing is proven for '{workload}' yet, so there is nothing to roll back to; nothing was changed. \
              `tagkeeper status {workload}` shows what is pending"
@@ -921,6 +942,32 @@ mod tests {
         ] {
             let command = accept_command(&app, &Version::new(version));
             assert_eq!(command, format!("tagkeeper accept app {typed}"));
+        }
+    }
+
+    #[test]
+    fn what_is_in_the_way_of_a_rollback_is_told_with_its_services() {
+        let told = |containers: &[&str]| {
+            let refused = Refusal::LocalRuns {
+                workload: WorkloadName::new("lldp"),
+                containers: containers.iter().map(ToString::to_string).collect(),
+                rejected: Version::new("v2"),
+            };
+            refusal(&refused, RollbackTarget::InPlay)
+        };
+        let one = told(&["lldp"]);
+        assert!(
+            one.starts_with("the local container 'lldp' is running"),
+            "{one}"
+        );
+        assert!(!one.contains("SONiC"), "{one}");
+        let several = told(&["lldp", "lldp0"]);
+        for said in [
+            "the local containers 'lldp', 'lldp0' are running",
+            "several ASICs, that of lldp0 is lldp@0)",
+            "\n  systemctl stop lldp.service\n  systemctl stop lldp0.service\n",
+        ] {
+            assert!(several.contains(said), "{several}");
         }
     }
 
