@@ -199,7 +199,7 @@ impl Workload {
     }
 
     /// Whether an image name is in one of them.
-    pub(crate) fn owns(&self, name: &Reference) -> bool {
+    pub fn owns(&self, name: &Reference) -> bool {
         self.repositories().any(|own| own == name.repository())
     }
 

@@ -104,6 +104,13 @@ impl<'v> View<'v> {
         containers.filter(move |c| c.pin.is_none() && !c.one_off && !is_local(c))
     }
 
+    /// Whether the policy says whose a container is: by a workload's pattern.
+    fn is_orchestrated(&self, container: &Container) -> bool {
+        let workloads = self.checked.settings.policy.workloads.values();
+        let mut patterns = workloads.filter_map(|workload| workload.orchestrated.as_ref());
+        patterns.any(|pattern| container.names.iter().any(|name| pattern.matches(name)))
+    }
+
     /// The image that a name means now.
     fn image_of(&self, name: &Reference) -> Option<&'v ImageId> {
         let images = self.seen.images.iter();
@@ -179,16 +186,21 @@ impl<'v> One<'v> {
         if names.any(|name| workload.is_local_name(name)) {
             return None;
         }
-        let is_orchestrated = |name: &str| match &workload.orchestrated {
-            Some(pattern) => pattern.matches(name),
-            None => name.starts_with(KUBERNETES),
+        let is_orchestrated = |container: &Container| {
+            let is_of_a_pod = container.name().starts_with(KUBERNETES);
+            (is_of_a_pod && workload.orchestrated.is_none()) || self.view.is_orchestrated(container)
         };
         let mut candidates = self.view.strangers().filter(|container| {
             let runs_it = match &container.reference {
                 Some(reference) => *reference.repository() == workload.repository,
-                None => self.uses_an_image_of(container, &workload.repository),
+                // Made by an id, or its tag has moved. What came from a remote is the
+                // orchestrator's, more likely.
+                None => {
+                    self.uses_an_image_of(container, &workload.repository)
+                        && !self.runs_a_remote_image(container)
+                }
             };
-            runs_it && container.is_running() && !is_orchestrated(&container.name())
+            runs_it && container.is_running() && !is_orchestrated(container)
         });
         let container = candidates.next()?;
         let message = format!(
@@ -197,7 +209,10 @@ impl<'v> One<'v> {
             container.name(),
             workload.repository
         );
-        let help = format!("write container = {}", quoted(&container.name()));
+        let mut help = format!("write container = {}", quoted(&container.name()));
+        if container.reference.is_none() {
+            help += " if the local service runs it; if the orchestrator does, write orchestrated = with a pattern that matches it";
+        }
         let keys = [self.key("container"), section(self.name)];
         self.warning(&keys, message, help)
     }
@@ -213,7 +228,7 @@ impl<'v> One<'v> {
         if running().any(|c| is_matched(&c)) {
             return None;
         }
-        let excluded = running().next()?;
+        let excluded = running().find(|c| !self.view.is_orchestrated(c))?;
         let name = excluded.name();
         let message = format!(
             "'{pattern}' excludes '{name}', which runs an image of '{}'",
@@ -257,19 +272,17 @@ impl<'v> One<'v> {
         if !self.workload.dry_runs {
             return None;
         }
-        let strangers = || {
-            self.view
-                .strangers()
-                .filter(|c| self.runs_a_remote_image(c))
-        };
-        let moved = strangers().find_map(|c| Some((c, self.moved_under(c)?)));
+        let mut strangers = self.view.strangers();
+        let moved = strangers.find_map(|c| Some((c, self.moved_under(c)?)));
         let message = if let Some((container, repository)) = moved {
             format!(
                 "a tag of '{repository}' has moved since '{}' was created, and dry_runs is on",
                 container.name()
             )
         } else {
-            let mut references = strangers().filter_map(|c| c.reference.as_ref());
+            let strangers = self.view.strangers();
+            let ours = strangers.filter(|c| self.runs_a_remote_image(c));
+            let mut references = ours.filter_map(|c| c.reference.as_ref());
             let run = references.find(|reference| has_no_number(reference));
             // The engine forgets what a container was created from when the tag moves on.
             let is_forgotten = self.view.strangers().any(|c| c.reference.is_none());
@@ -293,8 +306,8 @@ impl<'v> One<'v> {
     }
 
     /// The repository in which a tag has left the image of a container: the container's own
-    /// reference means another image now, or nothing is left of its tag, while others of the
-    /// repository have theirs.
+    /// reference means another image now; or no tag is left of it, while others of the repository
+    /// have theirs; or only the name that a promotion gave it, while its tag is another image's.
     fn moved_under(&self, container: &Container) -> Option<&'v Repository> {
         let used = container.image.as_ref()?;
         let mut remotes = self.workload.remotes.iter();
@@ -305,14 +318,22 @@ impl<'v> One<'v> {
             return remotes.find(|r| *r == reference.repository());
         }
         let image = *self.view.images.get(used)?;
-        if image.tags().next().is_some() {
+        let has_tag = |remote: &Repository, version: Option<&str>| {
+            let mut tags = self.view.seen.images.iter().flat_map(Image::tags);
+            let is_it = |tag: &Reference| version.is_none_or(|v| tag.version_tag() == Some(v));
+            tags.any(|tag| tag.repository() == remote && is_it(tag))
+        };
+        let mut own = image.tags();
+        if own.any(|tag| self.workload.remotes.contains(tag.repository())) {
             return None;
         }
-        let has_tags = |remote: &Repository| {
-            let mut tags = self.view.seen.images.iter().flat_map(Image::tags);
-            tags.any(|tag| tag.repository() == remote)
+        let has_left = |remote: &Repository| {
+            let own = image.tags().filter(|tag| self.workload.owns(tag));
+            let mut versions = own.filter_map(|tag| tag.version_tag());
+            versions.any(|version| has_tag(remote, Some(version)))
         };
-        remotes.find(|remote| self.view.has(remote, used) && has_tags(remote))
+        remotes
+            .find(|remote| self.view.has(remote, used) && has_tag(remote, None) || has_left(remote))
     }
 
     fn uses_an_image_of(&self, container: &Container, repository: &Repository) -> bool {
