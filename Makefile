@@ -229,7 +229,7 @@ $(cargo_deny):
 
 # Needs root for the tests that step the clock.
 mutants: root toolchain $(cargo_mutants)
-	scripts/mutants $(SCOPE)
+	$(if $(SCOPE),,scripts/figure mutants '{}') scripts/mutants $(SCOPE)
 
 $(cargo_mutants):
 	$(CARGO) install cargo-mutants --version 27.1.0 --locked --debug --root target/tools
