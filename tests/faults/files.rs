@@ -304,6 +304,22 @@ fn check_warns_of_what_only_the_host_knows() {
     );
 }
 
+/// For programs as for people: the file, what is wrong, what to do.
+#[test]
+fn check_says_as_json_which_file_it_cannot_read() {
+    let host = Host::new("");
+    let file = host.path("policy.toml");
+    std::fs::remove_file(&file).expect("the file was there");
+    let refused = host.run_at(0, &["check", "--format", "json"]);
+    let json = refused.expect_code(78).json();
+    let error = &json["errors"][0];
+    assert_eq!(error["file"], file.to_str().expect("plain"), "{json:#}");
+    assert_eq!(error["help"], "create it, or name another file", "{json:#}");
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("failed to read '"), "{json:#}");
+    assert!(!message.contains('\n'), "{json:#}");
+}
+
 #[test]
 fn the_policy_names_the_socket() {
     let host = Host::new("");

@@ -114,9 +114,20 @@ pub fn event(waiting: &model::Undelivered) -> String {
 /// What `check --format json` prints of a refused policy: every error. Ends with one newline.
 pub fn refused(refused: &Refused) -> String {
     fn error(problem: &Problem) -> Finding<'_> {
-        match problem {
-            Problem::Wrong(wrong) => placed(wrong),
-            Problem::Unreadable { .. } | Problem::Missing { .. } => unplaced(problem.to_string()),
+        let mut message = problem.message();
+        let file = match problem {
+            Problem::Wrong(wrong) => return placed(wrong),
+            Problem::Unreadable { path, .. } => path.to_str(),
+            Problem::Missing { looked_for } => {
+                let paths = looked_for.iter().map(|path| path.display().to_string());
+                message += &format!("; looked for {}", paths.collect::<Vec<_>>().join(", "));
+                None
+            }
+        };
+        Finding {
+            file,
+            help: Some(problem.help()),
+            ..unplaced(message)
         }
     }
     print(&Check {
