@@ -334,6 +334,15 @@ fn no_changes(by: &HeldBy) -> String {
     format!("{}; no changes are made", held(by))
 }
 
+/// What an older image is called in a sentence about a newer one: a tag may have named both.
+pub(crate) fn older<'v>(older: &'v Version, newer: &Version) -> &'v str {
+    if older == newer {
+        "an earlier build of it"
+    } else {
+        older.as_str()
+    }
+}
+
 /// What an image is called where its version alone may be that of several.
 pub(crate) fn called(version: &Version, image: &ImageId) -> String {
     format!("{version} ({})", image.short())
@@ -581,9 +590,11 @@ pub fn event(event: &Event) -> Option<String> {
                     format!("{version} is proven after {up} and is latest (first version)")
                 }
                 (Some(_), Some(fallback)) => {
+                    let fallback = older(fallback, version);
                     format!("{version} is latest after {up}; {fallback} is the fallback")
                 }
                 (Some(old), None) => {
+                    let old = older(old, version);
                     format!(
                         "{version} is latest after {up}, in place of {old}; there is no fallback"
                     )
@@ -602,7 +613,10 @@ pub fn event(event: &Event) -> Option<String> {
         } => local_runs(container, state, version),
         EventKind::RolledBack { version, to, .. } => match to {
             // It is said before `latest` moves.
-            Some(to) => format!("{version} is rejected; latest goes back to {to}"),
+            Some(to) => {
+                let to = older(to, version);
+                format!("{version} is rejected; latest goes back to {to}")
+            }
             None => format!("{version} is rejected; latest stays"),
         },
         EventKind::Held(by) => no_changes(by),
@@ -968,6 +982,45 @@ mod tests {
             "\n  systemctl stop lldp.service\n  systemctl stop lldp0.service\n",
         ] {
             assert!(several.contains(said), "{several}");
+        }
+    }
+
+    /// A tag that moves: `stable` is latest, and `stable` is behind it.
+    #[test]
+    fn two_builds_of_a_version_are_told_apart() {
+        let stable = || Version::new("stable");
+        let said = |kind| {
+            let workload = WorkloadName::new("app");
+            event(&Event { workload, kind }).unwrap()
+        };
+        let image = ImageId::new("sha256:00");
+        let promoted = |fallback| EventKind::Promoted {
+            version: stable(),
+            image: image.clone(),
+            up_ms: 600_000,
+            replaced: Some(stable()),
+            fallback,
+        };
+        let rolled_back = EventKind::RolledBack {
+            version: stable(),
+            image: image.clone(),
+            to: Some(stable()),
+        };
+        for (kind, sentence) in [
+            (
+                promoted(Some(stable())),
+                "stable is latest after 10m; an earlier build of it is the fallback",
+            ),
+            (
+                promoted(None),
+                "stable is latest after 10m, in place of an earlier build of it; there is no fallback",
+            ),
+            (
+                rolled_back,
+                "stable is rejected; latest goes back to an earlier build of it",
+            ),
+        ] {
+            assert_eq!(said(kind), sentence);
         }
     }
 

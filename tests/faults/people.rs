@@ -279,8 +279,10 @@ fn accept_promises_no_fallback_that_was_never_proven() {
         docker.run("k8s_app_2", "reg.example/app:v2");
     }
     host.pass_at(1_000).expect_code(0);
-    host.run_at(1_100, &["rollback", "app", "--yes"])
-        .expect_code(0);
+    let rolled_back = host.run_at(1_100, &["rollback", "app", "--yes"]);
+    let said = rolled_back.expect_code(0).stdout;
+    let older = "app: v2 is rejected; latest is an earlier build of it.";
+    assert!(said.starts_with(older), "{said}");
     let accepted = host.run_at(1_200, &["accept", "app", "v2"]).expect_code(0);
     assert!(accepted.stdout.contains("will soak"), "{accepted:#?}");
 }

@@ -139,7 +139,7 @@ pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Pa
 pub fn rolled_back(name: &WorkloadName, done: &RolledBack, page: Page) -> String {
     let rejected = &done.rejected;
     let latest = match (&done.latest, done.is_as_meant) {
-        (Some(latest), true) => format!("latest is {latest}"),
+        (Some(latest), true) => format!("latest is {}", words::older(latest, rejected)),
         (None, true) => "nothing is latest".to_owned(),
         (latest, false) => {
             let found = latest
