@@ -29,10 +29,15 @@ pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, Comm
     let dir = state_dir(options);
     let ended = run(options, &dir, clocks);
     note_pass(&dir, clocks, ended.as_ref());
-    ended
+    ended.map(|(exit, _)| exit)
 }
 
-fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, CommandError> {
+/// One pass; how it ended, and what was wrong although it went on.
+fn run(
+    options: &Options,
+    dir: &StateDir,
+    clocks: &Clocks,
+) -> Result<(Exit, Option<String>), CommandError> {
     let settings = load_policy(options)?;
     let mut lock = dir.lock().map_err(|error| error_of_lock(dir, error))?;
     // Not before: whoever had the lock until now may have saved a later time, and an earlier one
@@ -42,7 +47,9 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
     confine_writes(&settings, dir);
     let mut sink = Log::new(&settings);
     let mut began = None;
-    let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(mut state, set_aside)| {
+    let mut set_aside = None;
+    let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(mut state, why)| {
+        set_aside = why;
         began = Some(Began::new(&state, &reading));
         claim_waiting(&mut lock, &mut sink, &mut state, &reading);
         let run = Run {
@@ -52,7 +59,7 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
             deadline,
         };
         let (plan, exit) = run.pass(&mut lock, &mut sink, state)?;
-        Ok((plan, if set_aside { Exit::Failed } else { exit }))
+        Ok((plan, set_aside.as_ref().map_or(exit, |_| Exit::Failed)))
     });
     write_metrics(&settings, &reading, clocks, began.as_ref(), ended.as_ref());
     drop(lock);
@@ -60,7 +67,7 @@ fn run(options: &Options, dir: &StateDir, clocks: &Clocks) -> Result<Exit, Comma
         hooks::wait(&settings.hooks);
     }
     sink.run_hooks(dir, clocks);
-    ended.map(|(_, exit)| exit)
+    ended.map(|(_, exit)| (exit, set_aside))
 }
 
 /// Before the engine's first answer: whatever it is, nothing is written but the state and the
@@ -86,9 +93,13 @@ fn confine_writes(settings: &Settings, dir: &StateDir) {
 
 /// Notes when the pass ended and how, for `status`. A lock that is held says nothing about passes:
 /// another one is at work.
-fn note_pass(dir: &StateDir, clocks: &Clocks, ended: Result<&Exit, &CommandError>) {
+fn note_pass(
+    dir: &StateDir,
+    clocks: &Clocks,
+    ended: Result<&(Exit, Option<String>), &CommandError>,
+) {
     let (exit, error) = match ended {
-        Ok(exit) => (*exit, None),
+        Ok((exit, error)) => (*exit, error.clone()),
         Err(error) if error.exit == Exit::Locked => return,
         Err(error) => (error.exit, Some(error.brief())),
     };
@@ -248,27 +259,28 @@ fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A pass goes on without a state that cannot be read, but the file is kept, and the pass counts as
-/// failed.
+/// A pass goes on without a state that cannot be read, but the file is kept, the pass counts as
+/// failed, and says why.
 fn load_or_set_aside(
     dir: &StateDir,
     lock: &mut Lock,
     reading: &Reading,
-) -> Result<(State, bool), CommandError> {
+) -> Result<(State, Option<String>), CommandError> {
     match lock.load() {
-        Ok(loaded) => Ok((state_of(loaded), false)),
+        Ok(loaded) => Ok((state_of(loaded), None)),
         Err(error @ LoadError::Corrupt { .. }) => {
             let kept = lock
                 .set_aside(&reading.wall)
                 .map_err(CommandError::failed)?;
-            let error = about_file(dir, error).context(format!(
+            let said = format!(
                 "the state cannot be read; it is kept as '{}', and this is a fresh start",
                 kept.display()
-            ));
+            );
+            let error = about_file(dir, error).context(said.clone());
             report::log::log_error(None, &error);
             // What a person rejected is in a file of its own.
             let rest = lock.load().map_err(|error| error_of_load(dir, error))?;
-            Ok((state_of(rest), true))
+            Ok((state_of(rest), Some(said)))
         }
         Err(error) => Err(error_of_load(dir, error)),
     }

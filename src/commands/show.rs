@@ -15,7 +15,7 @@ use crate::policy_file::Settings;
 use crate::ready;
 use crate::reconcile::{self, ReadyAnswers};
 use crate::report::{self, LastPassView, Page, Preface};
-use crate::store::{LoadError, Loaded};
+use crate::store::{LoadError, Loaded, StateDir};
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(super) struct Looked {
 /// Why there was nothing to look at.
 pub(super) struct Unseen {
     pub(super) failed: CommandError,
-    /// Where the engine alone is the reason: what is known without it.
+    /// What is known all the same; none where the command was wrong.
     preface: Option<Box<Preface>>,
 }
 
@@ -136,11 +136,6 @@ pub(super) fn look(
     clocks: &Clocks,
     subject: &Subject<'_>,
 ) -> Result<Looked, Unseen> {
-    let settings = load_policy(options)?;
-    let only = subject
-        .workload
-        .map(|name| known_workload(settings.policy.workloads.keys(), name))
-        .transpose()?;
     // Before the state: a pass may save a later clock meanwhile, and that is no reboot.
     let reading = clocks();
     let deadline = Deadline::after(clocks, PASS_MS);
@@ -154,27 +149,17 @@ pub(super) fn look(
     if subject.view == View::Status && super::is_default_state_dir(dir.path()) {
         preface.timer = timer::state(deadline);
     }
-    let mut corrupt = None;
-    let state = match dir.load() {
-        Ok(Loaded::State(state)) => state,
-        Ok(Loaded::Absent) => {
-            if let Some(missing) = super::missing_state_dir(options, &dir) {
-                let note = format!(
-                    "{missing}, so this is what a fresh start would do; is --state-dir right?"
-                );
-                preface.notes.push(note);
-            }
-            State::default()
-        }
-        Err(error @ LoadError::Corrupt { .. }) => {
-            let error = about_file(&dir, error);
-            preface.notes.push(format!(
-                "{error:#}; this is what a fresh start would do, and the next pass sets the file aside"
-            ));
-            corrupt = Some(error);
-            State::default()
-        }
-        Err(error) => return Err(error_of_load(&dir, error).into()),
+    let settings = match load_policy(options) {
+        Ok(settings) => settings,
+        Err(failed) => return Err(Unseen::new(failed, preface)),
+    };
+    let only = subject
+        .workload
+        .map(|name| known_workload(settings.policy.workloads.keys(), name))
+        .transpose()?;
+    let (state, corrupt) = match load_state(options, &dir, &mut preface) {
+        Ok(loaded) => loaded,
+        Err(failed) => return Err(Unseen::new(failed, preface)),
     };
     let now = state.clock.at_most(&reading);
     let observed = match observe(options, &settings, &state, &now, subject.view, deadline) {
@@ -190,6 +175,35 @@ pub(super) fn look(
         preface,
         corrupt,
     })
+}
+
+/// The state, or a fresh one where there is none or it is corrupt, with the error; notes what a
+/// person should know of it.
+fn load_state(
+    options: &Options,
+    dir: &StateDir,
+    preface: &mut Preface,
+) -> Result<(State, Option<anyhow::Error>), CommandError> {
+    match dir.load() {
+        Ok(Loaded::State(state)) => Ok((state, None)),
+        Ok(Loaded::Absent) => {
+            if let Some(missing) = super::missing_state_dir(options, dir) {
+                let note = format!(
+                    "{missing}, so this is what a fresh start would do; is --state-dir right?"
+                );
+                preface.notes.push(note);
+            }
+            Ok((State::default(), None))
+        }
+        Err(error @ LoadError::Corrupt { .. }) => {
+            let error = about_file(dir, error);
+            preface.notes.push(format!(
+                "{error:#}; this is what a fresh start would do, and the next pass sets the file aside"
+            ));
+            Ok((State::default(), Some(error)))
+        }
+        Err(error) => Err(error_of_load(dir, error)),
+    }
 }
 
 fn observe(

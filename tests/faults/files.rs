@@ -309,7 +309,7 @@ fn check_warns_of_what_only_the_host_knows() {
 fn check_says_as_json_which_file_it_cannot_read() {
     let host = Host::new("");
     let file = host.path("policy.toml");
-    std::fs::remove_file(&file).expect("the file was there");
+    fs::remove_file(&file).expect("the file was there");
     let refused = host.run_at(0, &["check", "--format", "json"]);
     let json = refused.expect_code(78).json();
     let error = &json["errors"][0];

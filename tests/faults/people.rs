@@ -683,7 +683,7 @@ fn what_is_in_the_way_of_the_last_pass_is_to_be_removed() {
 
 /// With the engine away, an operator still wants to know since when, and whether passes go on.
 #[test]
-fn status_says_when_the_last_pass_ended_also_without_the_engine() {
+fn status_says_when_the_last_pass_ended_whatever_is_wrong() {
     let host = soaking(POLICY);
     let runtime = host.path("run");
     std::fs::create_dir(&runtime).expect("writable");
@@ -704,6 +704,31 @@ fn status_says_when_the_last_pass_ended_also_without_the_engine() {
     assert_eq!(away.stdout, failed);
     assert!(away.stderr.starts_with(error), "{away:#?}");
     assert_eq!(away.stderr.lines().count(), 1, "{away:#?}");
+
+    // Nor is it printed twice that the policy is refused, or a state of a later version.
+    host.set_policy("nonsense");
+    let refused = run("docker.sock", 90, &["status"]).expect_code(78);
+    assert!(
+        refused.stdout.starts_with("last pass 10 s ago FAILED"),
+        "{refused:#?}"
+    );
+    host.set_policy(POLICY);
+    let file = host.state_dir().join("state.json");
+    std::fs::write(&file, "{\"version\": 1000}").expect("writable");
+    let refused = run("docker.sock", 91, &["status"]).expect_code(78);
+    assert!(
+        refused.stdout.starts_with("last pass 11 s ago FAILED"),
+        "{refused:#?}"
+    );
+
+    // A pass went on without a state that it could not read: why is known.
+    std::fs::write(&file, "{").expect("writable");
+    run("docker.sock", 92, &["reconcile"]).expect_code(1);
+    let started_anew = run("docker.sock", 93, &["status"]).expect_code(0).stdout;
+    let started_anew: Vec<&str> = started_anew.split_whitespace().collect();
+    let started_anew = started_anew.join(" ");
+    let said = "last pass 1 s ago FAILED, exit code 1: the state cannot be read; it is kept as '";
+    assert!(started_anew.starts_with(said), "{started_anew}");
 
     // plan is about the next pass, and JSON is whole or not there.
     for args in [&["plan"][..], &["status", "--format", "json"]] {

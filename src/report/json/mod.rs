@@ -114,14 +114,14 @@ pub fn event(waiting: &model::Undelivered) -> String {
 /// What `check --format json` prints of a refused policy: every error. Ends with one newline.
 pub fn refused(refused: &Refused) -> String {
     fn error(problem: &Problem) -> Finding<'_> {
-        let mut message = problem.message();
-        let file = match problem {
+        let message = problem.message();
+        let (file, message) = match problem {
             Problem::Wrong(wrong) => return placed(wrong),
-            Problem::Unreadable { path, .. } => path.to_str(),
+            Problem::Unreadable { path, .. } => (path.to_str(), message),
             Problem::Missing { looked_for } => {
                 let paths = looked_for.iter().map(|path| path.display().to_string());
-                message += &format!("; looked for {}", paths.collect::<Vec<_>>().join(", "));
-                None
+                let paths = paths.collect::<Vec<_>>().join(", ");
+                (None, format!("{message}; looked for {paths}"))
             }
         };
         Finding {
