@@ -410,7 +410,7 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             runs,
             state,
         } => format!(
-            "{container} ({}) runs {runs}, which is not an image of this workload: it is never promoted and never removed",
+            "{container} ({}) uses {runs}, which is not an image of this workload: it is never promoted and never removed",
             state.as_str()
         ),
         Note::NamelessContainer { container } => format!(
