@@ -101,7 +101,7 @@ pub struct WorkloadState {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<ImageHistory>,
     /// Counters since the workload came in.
-    #[serde(default, skip_serializing_if = "Counters::is_empty")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub counters: Counters,
 }
 
@@ -145,7 +145,7 @@ pub struct Memory {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub retired: BTreeSet<ImageId>,
     /// Every image of the workload on the disk.
-    #[serde(default, skip_serializing_if = "ImageRecords::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub images: ImageRecords,
     /// Orchestrated containers that ran while a local container did the work: dry runs for as long
     /// as they exist (4.3).
@@ -390,7 +390,7 @@ pub struct ImageRecord {
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub rolled_out: bool,
     /// Passes that saw it pending, counted up to two.
-    #[serde(default, skip_serializing_if = "is_zero_u8")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub times_pending: u8,
 }
 
@@ -399,12 +399,6 @@ pub struct ImageRecord {
 /// glance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageRecords(Arc<BTreeMap<ImageId, ImageRecord>>);
-
-impl ImageRecords {
-    fn is_none(&self) -> bool {
-        self.0.is_empty()
-    }
-}
 
 impl Deref for ImageRecords {
     type Target = BTreeMap<ImageId, ImageRecord>;
@@ -534,32 +528,27 @@ impl Outcome {
 #[serde(default)]
 pub struct Counters {
     /// Upgrades that became latest and the head of the lineage.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub promotions: u64,
     /// Upgrades that failed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub failures: u64,
     /// Soaks that began again.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub restarts: u64,
     /// Rollbacks by a person.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub rollbacks: u64,
     /// Names of images, and nameless images, that were removed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_default")]
     pub removals: u64,
     /// Sizes of the images that left the disk with those removals, in bytes: shared layers
     /// included, so an upper bound.
-    #[serde(skip_serializing_if = "is_zero", alias = "bytes_won_back")]
+    #[serde(skip_serializing_if = "is_default", alias = "bytes_won_back")]
     pub reclaimed_bytes: u64,
 }
 
 impl Counters {
-    /// Whether nothing has been counted yet.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Adds what another one has counted.
     pub fn add(&mut self, other: &Self) {
         for (sum, more) in [
@@ -575,18 +564,7 @@ impl Counters {
     }
 }
 
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde calls"
-)]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde calls"
-)]
-fn is_zero_u8(count: &u8) -> bool {
-    *count == 0
+/// Whether a field has the value that it has where it is left out.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

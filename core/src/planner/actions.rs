@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::stale::Stale;
 use super::{Subject, pins, upgrade::Upgrade};
 use crate::model::{
     Action, ActionKind, Detail, Guard, ImageId, NameVerdict, Reason, Reference, TagPurpose, Verdict,
@@ -41,7 +42,7 @@ pub(super) fn derive(
         .filter(|name| name.verdict() == Verdict::Remove && !round.deferred.contains(&name.image));
     let actions = adoptions
         .chain(pins::actions(subject, &upgrade.state.memory))
-        .chain(stale_locals(upgrade))
+        .chain(stale_locals(&upgrade.stale))
         .chain(removals.map(|name| removal(name, round.claimed)));
     actions
         .filter(|action| !is_put_off(subject, upgrade, &action.kind))
@@ -77,8 +78,8 @@ fn adoption(name: &NameVerdict) -> Option<Action> {
 }
 
 /// R2.
-pub(super) fn stale_locals<'u>(upgrade: &'u Upgrade<'_>) -> impl Iterator<Item = Action> + 'u {
-    upgrade.stale.iter().map(|stale| Action {
+pub(super) fn stale_locals<'u>(stale: &'u [Stale<'_>]) -> impl Iterator<Item = Action> + 'u {
+    stale.iter().map(|stale| Action {
         kind: ActionKind::RemoveContainer {
             container: stale.container.name().into_owned(),
             id: stale.container.id.clone(),

@@ -71,7 +71,9 @@ fn has_lasting_name(subject: Subject<'_>, image: &Image) -> bool {
     tags.any(|tag| subject.policy.owns(tag))
 }
 
-fn missing(subject: Subject<'_>, memory: &Memory, leaves: bool) -> Vec<Action> {
+/// The names that images need: those of the lineage, and with `leaves` also the one that `latest`
+/// is about to leave.
+pub(super) fn missing(subject: Subject<'_>, memory: &Memory, leaves: bool) -> Vec<Action> {
     let mut taken: Vec<Reference> = Vec::new();
     let mut actions = Vec::new();
     for image in needing_names(subject, memory, leaves) {
@@ -136,9 +138,4 @@ pub(super) fn move_latest(
         },
         guards,
     }
-}
-
-/// The names that images need before `latest` may leave the one that it names, for a rollback.
-pub(super) fn missing_before_move(subject: Subject<'_>, memory: &Memory) -> Vec<Action> {
-    missing(subject, memory, true)
 }

@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Recalled, actions, stale, upgrade};
+use super::{Recalled, actions, stale};
 use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
 use crate::Gather;
 use crate::model::{
@@ -366,7 +366,7 @@ pub fn rollback_actions(
     let target = target.filter(|t| subject.latest() != Some(*t) && subject.is_on_disk(t));
     let tags = match target {
         Some(target) => {
-            let names = naming::missing_before_move(subject, memory);
+            let names = naming::missing(subject, memory, true);
             if names.is_empty() {
                 vec![naming::move_latest(
                     subject,
@@ -384,14 +384,7 @@ pub fn rollback_actions(
         return tags;
     }
     let found = stale::find(subject, memory, false);
-    let removals = upgrade::Upgrade {
-        state: recalled.of(name).clone(),
-        events: Vec::new(),
-        notes: Vec::new(),
-        tags: Vec::new(),
-        stale: found.stale,
-    };
-    actions::stale_locals(&removals).collect()
+    actions::stale_locals(&found.stale).collect()
 }
 
 /// Everything that a rollback does, in its order, if nothing comes in between: the rounds of

@@ -21,7 +21,8 @@ mod schema;
 pub use explain::explain;
 use schema::{
     Action, Check, Counters, Document, Failure, Fallback, Finding, Head, HookEvent, LastPass,
-    Latest, NameVerdict, Pending, RefusedRemoval, Rejected, RejectedByPolicy, Serving, Workload,
+    Latest, NameVerdict, Pending, RefusedRemoval, Rejected, RejectedByPolicy, Rounds, Serving,
+    Workload,
 };
 
 /// A round of actions, by workload.
@@ -79,7 +80,7 @@ pub fn check(policy: &Policy, warnings: &[Diagnostic], remarks: &[String]) -> St
         ok: true,
         workloads: policy.workloads.keys().map(WorkloadName::as_str).collect(),
         errors: Vec::new(),
-        more_errors: 0,
+        more_errors: None,
         warnings: all,
     })
 }
@@ -135,7 +136,7 @@ pub fn refused(refused: &Refused) -> String {
         ok: false,
         workloads: Vec::new(),
         errors: refused.problems.iter().map(error).collect(),
-        more_errors: refused.more,
+        more_errors: (refused.more > 0).then_some(refused.more),
         warnings: Vec::new(),
     })
 }
@@ -164,13 +165,6 @@ fn unplaced<'a>(message: String) -> Finding<'a> {
     }
 }
 
-/// What `plan` has over `status`.
-struct Rounds<'a> {
-    actions: Vec<Action<'a>>,
-    held_actions: Vec<Action<'a>>,
-    then: Vec<Vec<Action<'a>>>,
-}
-
 fn document<'a>(
     plan: &'a Plan,
     preface: &Preface,
@@ -193,14 +187,6 @@ fn workload<'a>(
     plan: &'a WorkloadPlan,
     rounds: Option<Rounds<'a>>,
 ) -> Workload<'a> {
-    let (actions, held_actions, then) = match rounds {
-        Some(rounds) => (
-            Some(rounds.actions),
-            Some(rounds.held_actions),
-            Some(rounds.then),
-        ),
-        None => (None, None, None),
-    };
     let notes: Vec<String> = plan
         .notes
         .iter()
@@ -244,9 +230,7 @@ fn workload<'a>(
             .map(|name| verdict(name, plan.held.is_some()))
             .collect(),
         reclaimable_bytes: plan.reclaimable_bytes(),
-        actions,
-        held_actions,
-        then,
+        rounds,
     }
 }
 

@@ -91,15 +91,20 @@ pub(super) struct Workload<'a> {
     /// Sizes of the images that are removed by these verdicts, each once, in bytes: an upper bound,
     /// as `size_bytes` is.
     pub(super) reclaimable_bytes: u64,
+    /// `plan` only.
+    #[serde(flatten)]
+    pub(super) rounds: Option<Rounds<'a>>,
+}
+
+/// What `plan` has over `status`.
+#[derive(Debug, Serialize)]
+pub(super) struct Rounds<'a> {
     /// `plan` only: what the next round does, in this order.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) actions: Option<Vec<Action<'a>>>,
+    pub(super) actions: Vec<Action<'a>>,
     /// `plan` only: on hold, what the next round would do without it; otherwise empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) held_actions: Option<Vec<Action<'a>>>,
+    pub(super) held_actions: Vec<Action<'a>>,
     /// `plan` only: what the later rounds of the pass do, round by round, if each action succeeds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) then: Option<Vec<Vec<Action<'a>>>>,
+    pub(super) then: Vec<Vec<Action<'a>>>,
 }
 
 /// `latest`.
@@ -338,8 +343,8 @@ pub(super) struct Check<'a> {
     /// The errors, the first 50; none in a valid policy.
     pub(super) errors: Vec<Finding<'a>>,
     /// How many errors there are beyond those.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub(super) more_errors: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) more_errors: Option<usize>,
     /// What is valid but probably unintended.
     pub(super) warnings: Vec<Finding<'a>>,
 }
@@ -359,12 +364,4 @@ pub(super) struct Finding<'a> {
     pub(super) message: String,
     /// What to do about it; null if there is nothing to say.
     pub(super) help: Option<&'a str>,
-}
-
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde calls"
-)]
-fn is_zero(count: &usize) -> bool {
-    *count == 0
 }
