@@ -190,6 +190,34 @@ fn an_unmounted_data_disk_forgets_nothing() {
 
 /// What a rollback on another disk, or in another image store, has rejected by its digest is
 /// rejected from the first look at the old one.
+/// Three disks, one memory beside the present one: what was proven last on another disk is it, and
+/// a disk on which nothing was proven takes nothing away.
+#[test]
+fn of_three_disks_the_proven_one_is_remembered() {
+    let empty = |host: &mut Host, digit| {
+        host.image(digit, &["local:latest"]);
+        host.minutes(2);
+    };
+    let mut host = Host::with_fallback();
+    let first = host.take_disk();
+    empty(&mut host, '7');
+    host.take_disk();
+    empty(&mut host, '8');
+    host.put_disk(first);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+
+    host.take_disk();
+    host.deploy('c', "v3");
+    host.minutes(12);
+    assert_eq!(host.lineage(), ["v3=c"]);
+    let proven = host.take_disk();
+    empty(&mut host, '9');
+    host.put_disk(proven);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v3=c"]);
+}
+
 #[test]
 fn what_was_rejected_elsewhere_is_rejected_when_its_disk_comes_back() {
     let mut host = Host::with_fallback();
