@@ -9,8 +9,9 @@ use super::{Recalled, actions, stale};
 use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
 use crate::Gather;
 use crate::model::{
-    Action, Container, Event, EventKind, Failure, Image, ImageId, ImageRecord, Memory, NoFallback,
-    Observation, Policy, Proven, Rejected, State, TagPurpose, Version, WorkloadName, WorkloadState,
+    Action, Container, ContainerState, Event, EventKind, Failure, Image, ImageId, ImageRecord,
+    Memory, NoFallback, Observation, Policy, Proven, Rejected, State, TagPurpose, Version,
+    WorkloadName, WorkloadState,
 };
 
 /// What a rollback is to reject.
@@ -18,7 +19,7 @@ use crate::model::{
 pub enum RollbackTarget {
     /// The unproven upgrade in play, if there is one; else the head.
     InPlay,
-    /// The head (`--latest`).
+    /// What is latest, or was last (`--latest`).
     Latest,
 }
 
@@ -118,8 +119,16 @@ pub fn rollback(
             rejected: choice.version,
         });
     }
-    let orchestrated = subject.own.orchestrated.iter().filter(runs_rejected);
-    let keeps_running = orchestrated.map(|c| c.name().into_owned()).collect();
+    // A local one that is paused, or between two attempts, is not in the way, and runs on.
+    let goes_on = |c: &&Container| {
+        let is_up = matches!(
+            c.state,
+            ContainerState::Running | ContainerState::Paused | ContainerState::Restarting
+        );
+        is_up && c.uses(&choice.image)
+    };
+    let keeps_running = subject.own.containers().filter(goes_on);
+    let keeps_running = keeps_running.map(|c| c.name().into_owned()).collect();
     let stays = subject.own.latest.filter(|_| choice.target.is_none());
     Ok(RollbackPlan {
         state: rejected_state(subject, state, &recalled, &choice),
@@ -139,9 +148,10 @@ pub fn rollback(
     })
 }
 
-/// The unproven upgrade in play: the pending image; one that failed, or was tried, since the last
-/// promotion and still has a container or serves; or what was deployed last, where the head does
-/// not do the work alone.
+/// The unproven upgrade in play: the pending image; one that failed since the last promotion and
+/// still has a container or serves; what `latest` names, if that is not proven; what was tried since
+/// the last promotion and still has a container; or what was deployed last, where the head does not
+/// do the work alone.
 fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
     let known = recalled.of(subject.name);
     let memory = &known.memory;
@@ -152,8 +162,19 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
     }
     match failing(subject, known) {
         Some(failed) => Some((failed.version.clone(), failed.image.clone())),
-        None => tried(subject, memory).or_else(|| deployed_last(subject, known)),
+        None => named_latest(subject, memory)
+            .or_else(|| tried(subject, memory))
+            .or_else(|| deployed_last(subject, known)),
     }
+}
+
+/// What `latest` was moved to by hand, and what is proven by nothing: a local upgrade, whatever its
+/// container did. What a rollback goes back to is the head then.
+fn named_latest(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
+    let image = subject.own.latest?;
+    let is_unproven = memory.proven(&image.id).is_none() && !subject.is_rejected(memory, &image.id);
+    let is_upgrade = is_unproven && subject.restorable(memory).is_some();
+    is_upgrade.then(|| (version::of_image(subject, memory, image), image.id.clone()))
 }
 
 /// What is to be rejected: the upgrade in play, or the head.
@@ -163,10 +184,14 @@ fn choose(
     what: RollbackTarget,
 ) -> Result<Choice, Refusal> {
     let memory = recalled.memory(subject.name);
+    let upgrade = match what {
+        RollbackTarget::InPlay => in_play(subject, recalled),
+        RollbackTarget::Latest => named_latest(subject, memory),
+    };
+    if let Some((version, image)) = upgrade {
+        return leave(subject, memory, version, image);
+    }
     if what == RollbackTarget::InPlay {
-        if let Some((version, image)) = in_play(subject, recalled) {
-            return leave(subject, memory, version, image);
-        }
         at_fault(subject, memory)?;
     }
     back_one(subject, memory)

@@ -306,6 +306,69 @@ fn rollback_rejects_a_local_upgrade_that_ends_at_once() {
     }
 }
 
+/// An upgrade of the local service moves `latest` first, and whatever became of its container, the
+/// version before it is the head. `sonic-installer` does so.
+#[test]
+fn rollback_goes_back_to_the_head_where_latest_was_moved_off_it() {
+    type Story = (&'static str, fn(&mut Host));
+    let stories: [Story; 5] = [
+        ("it was stopped in its soak", |host| {
+            host.run("telemetry", "local:latest");
+            host.minutes(2);
+            host.exit("telemetry", 143);
+        }),
+        ("its container is gone", |host| {
+            host.run("telemetry", "local:latest");
+            host.minutes(2);
+            host.remove_container("telemetry");
+        }),
+        ("it failed, and its container is gone", |host| {
+            host.run("telemetry", "local:latest");
+            host.exit("telemetry", 3);
+            host.minutes(2);
+            assert_eq!(host.known().counters.failures, 1);
+            host.remove_container("telemetry");
+        }),
+        ("no container of it was made", |_| {}),
+        ("the head serves", |host| {
+            host.run("k8s_v2", "remote:v2");
+            host.run("telemetry", "local:latest");
+            host.exit("telemetry", 3);
+        }),
+    ];
+    for (story, play) in stories {
+        for what in [RollbackTarget::InPlay, RollbackTarget::Latest] {
+            let mut host = Host::with_fallback();
+            host.remove_container("k8s_v2");
+            host.image('9', &["local:v9", "local:latest"]);
+            play(&mut host);
+            host.minutes(1);
+            let done = roll_back_to(&mut host, what, usize::MAX);
+            assert_eq!(done[0], "tag b local:latest", "{story}, {what:?}");
+            assert_eq!(rejected(&host), ["v9=9"], "{story}, {what:?}");
+            assert_eq!(host.lineage(), ["v2=b", "v1=a"], "{story}, {what:?}");
+            let left = host.container_names();
+            assert!(!left.contains(&"telemetry".to_owned()), "{story}: {left:?}");
+        }
+    }
+}
+
+/// Loaded while the head still soaked: it is an upgrade all the same.
+#[test]
+fn rollback_rejects_an_upgrade_that_was_loaded_during_the_last_soak() {
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(5);
+    host.image('9', &["local:v9"]);
+    host.minutes(6);
+    host.tag('9', "local:latest");
+    host.remove_container("k8s_v2");
+    host.run("telemetry", "local:latest");
+    host.exit("telemetry", 137);
+    host.minutes(2);
+    assert_eq!(decided(&host).unwrap().rejected.as_str(), "v9");
+}
+
 #[test]
 fn rollback_goes_back_from_the_head_that_runs_beside_the_rest_of_an_attempt() {
     for state in [ContainerState::Created, ContainerState::Exited] {
