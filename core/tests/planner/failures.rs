@@ -291,6 +291,23 @@ fn a_local_crash_loop_that_no_pass_has_seen_run_has_failed_as_well() {
     assert_eq!(host.known().counters.failures, 1);
 }
 
+/// `latest` was moved away from the head, which is restarted for that, and so it soaks again. It is
+/// proven, and no upgrade.
+#[test]
+fn a_head_that_soaks_again_and_ends_has_not_failed() {
+    for code in [1, 143] {
+        let mut host = Host::local_head();
+        host.image('9', &["local:v9", "local:latest"]);
+        host.minutes(3);
+        assert_eq!(host.pending().as_deref(), Some("v1=a"));
+        host.exit("telemetry", code);
+        host.minutes(2);
+        assert!(host.known().failures.is_empty(), "{code}");
+        assert_eq!(host.known().counters.failures, 0, "{code}");
+        assert!(!host.told().contains(&"failed"), "{code}");
+    }
+}
+
 /// Once it is said, a container that stays as it is costs nothing, and a new attempt is no news.
 #[test]
 fn what_crashed_is_said_once() {

@@ -19,7 +19,8 @@ pub(super) fn end(
     let Followed {
         state, mut events, ..
     } = before;
-    if subject.is_proven(&state.memory, &pending.image)
+    // The head soaks again where `latest` was taken from it: no upgrade has ended.
+    if subject.is_head(&state.memory, &pending.image)
         || subject.is_rejected(&state.memory, &pending.image)
     {
         return Followed {
