@@ -262,6 +262,25 @@ fn case_32_a_one_off_container_of_compose_is_no_service() {
     assert_eq!(host.reason("remote:v2"), Reason::InUse);
 }
 
+/// A sibling: Compose is the local service, and a pattern fits the names of its commands, too.
+#[test]
+fn case_32_a_one_off_container_under_a_local_name_is_no_service_either() {
+    let mut host = Host::local_head();
+    host.workload().containers = vec![pattern("telemetry*")];
+    host.exit("telemetry", 0);
+    host.image('b', &["remote:v2"]);
+    host.run_one_off("telemetry-run-ab12", "remote:v2");
+    host.minutes(30);
+    assert_eq!(
+        (host.latest(), host.lineage()),
+        (Some('a'), vec!["v1=a".to_owned()])
+    );
+    host.exit("telemetry-run-ab12", 0);
+    host.minutes(5);
+    let left = host.container_names();
+    assert!(left.contains(&"telemetry-run-ab12".to_owned()), "{left:?}");
+}
+
 #[test]
 fn case_33_a_sibling_that_fails_between_the_looks_starts_the_soak_again() {
     // A new container each minute, never seen running.
