@@ -32,7 +32,7 @@ use crate::cli::{Cli, Command, Options};
 use crate::deadline::Deadline;
 use crate::engine::{Docker, Engine};
 use crate::exit::Exit;
-use crate::hooks;
+use crate::hooks::{self, outbox::Notified};
 use crate::notify;
 use crate::policy_file::{self, CheckedPolicy, EngineSettings, Refused, Settings};
 use crate::random;
@@ -354,11 +354,11 @@ impl<'a> Log<'a> {
         if self.for_hooks.is_empty() {
             return;
         }
-        let delivered = hooks::notify(self.hooks, &self.for_hooks, clocks);
-        if delivered.is_empty() {
+        let notified = hooks::notify(self.hooks, &self.for_hooks, clocks);
+        if notified == Notified::default() {
             return;
         }
-        if let Err(failed) = settle(dir, &delivered, clocks) {
+        if let Err(failed) = settle(dir, &notified, clocks) {
             let why = report::log::in_words(&failed.error);
             let message =
                 format!("failed to note that hooks were run; they will be run again: {why}");
@@ -367,15 +367,11 @@ impl<'a> Log<'a> {
     }
 }
 
-/// Takes the events that were delivered out of the state.
-fn settle(
-    dir: &StateDir,
-    delivered: &BTreeSet<String>,
-    clocks: &Clocks,
-) -> Result<(), CommandError> {
+/// Notes in the state what became of the events.
+fn settle(dir: &StateDir, notified: &Notified, clocks: &Clocks) -> Result<(), CommandError> {
     let mut lock = lock_patiently(dir, clocks)?;
     let mut state = load_or_fresh(dir, Some(&mut lock))?;
-    hooks::outbox::settle(&mut state, delivered);
+    hooks::outbox::settle(&mut state, notified);
     state.clock = state.clock.advance(&clocks()).clock;
     lock.save(&state).map_err(CommandError::failed)
 }

@@ -8,9 +8,9 @@
 
 pub(crate) mod outbox;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Event, EventKind, Outcome, Reading, Undelivered};
 
 use crate::deadline::Deadline;
@@ -19,6 +19,8 @@ use crate::policy_file::Hooks;
 use crate::process::{self, Ending, Finished, Invocation};
 use crate::random;
 use crate::report;
+
+use outbox::Notified;
 
 /// How long all the hooks of one pass may take together, in milliseconds. Those that are left then
 /// run in a later pass: the next one must not wait for an endpoint that hangs.
@@ -72,21 +74,23 @@ pub(crate) fn wait(hooks: &Hooks) {
 }
 
 /// Notifies the hooks of each event, one after the other, so that they come in the order of the
-/// events. Returns the ids of those that were delivered.
+/// events.
 pub(crate) fn notify(
     hooks: &Hooks,
     events: &[Undelivered],
     clocks: &dyn Fn() -> Reading,
-) -> BTreeSet<String> {
-    let mut delivered = BTreeSet::new();
+) -> Notified {
+    let mut notified = Notified::default();
     let deadline = Deadline::after(clocks, ALL_HOOKS_MS);
-    for (notified, waiting) in events.iter().enumerate() {
+    for (done, waiting) in events.iter().enumerate() {
         let Some(command) = command(hooks, &waiting.event) else {
             continue;
         };
         let left_ms = deadline.remaining_ms();
         if left_ms == 0 {
-            let left = report::words::count(events.len() - notified, "event");
+            let left = events.iter().skip(done);
+            notified.left = left.map(|waiting| waiting.id.clone()).gather();
+            let left = report::words::count(notified.left.len(), "event");
             let message = format!("hooks took more than a minute; {left} will be sent later");
             report::log::log_warning(None, &message);
             break;
@@ -96,13 +100,13 @@ pub(crate) fn notify(
         for finished in process::run_all(std::slice::from_ref(&invocation), deadline) {
             match complaint(&finished, &invocation) {
                 None => {
-                    delivered.insert(waiting.id.clone());
+                    notified.delivered.insert(waiting.id.clone());
                 }
                 Some(why) => warn_of_failure(waiting, &why),
             }
         }
     }
-    delivered
+    notified
 }
 
 fn warn_of_failure(waiting: &Undelivered, why: &str) {
@@ -235,12 +239,13 @@ mod tests {
         };
         let events: Vec<_> = (0..6).map(waiting).collect();
         let clocks = slow(&told);
-        let delivered = notify(&hooks, &events, &clocks);
+        let Notified { delivered, left } = notify(&hooks, &events, &clocks);
         assert_eq!(lines(&told), 3, "at 0 s, at 25 s, at 50 s, and not at 75 s");
         // The minute may be over before the third has been seen to end.
         let sure = ["0", "1"].map(str::to_owned).into();
         assert!(delivered.is_superset(&sure), "{delivered:?}");
         assert!(delivered.len() <= 3, "{delivered:?}");
+        assert_eq!(left, ["3", "4", "5"].map(str::to_owned).into());
     }
 
     #[test]
@@ -260,8 +265,13 @@ mod tests {
             monotonic_ms: 60_001 * lines(&file),
             wall: "2026-11-22T23:00:00Z".to_owned(),
         };
-        let delivered = notify(&hooks, &[waiting(0), waiting(1)], &clocks);
-        assert_eq!(delivered, BTreeSet::new());
+        let notified = notify(&hooks, &[waiting(0), waiting(1)], &clocks);
+        let left = ["1"].map(str::to_owned).into();
+        let expected = Notified {
+            left,
+            ..Notified::default()
+        };
+        assert_eq!(notified, expected);
         let pid = std::fs::read_to_string(&begun).unwrap();
         assert!(
             !Path::new("/proc").join(pid.trim()).exists(),

@@ -31,6 +31,14 @@ pub(crate) struct Claimed {
     pub(crate) expired: Vec<Undelivered>,
 }
 
+/// What became of events that were due, by their ids. What is in neither has failed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notified {
+    pub(crate) delivered: BTreeSet<String>,
+    /// The hooks before them took all the time there was.
+    pub(crate) left: BTreeSet<String>,
+}
+
 /// Puts events that hooks are to be notified of into the state, claimed for this pass. Each comes
 /// with its id. Returns the new ones, and those that had to make room.
 pub(crate) fn spool(
@@ -78,11 +86,16 @@ pub(crate) fn claim(state: &mut State, hooks: &Hooks, now: &Now) -> Claimed {
     claimed
 }
 
-/// Takes out what was delivered.
-pub(crate) fn settle(state: &mut State, delivered: &BTreeSet<String>) {
-    state
-        .undelivered
-        .retain(|waiting| !delivered.contains(&waiting.id));
+/// Takes out what was delivered, and gives what no time was left for its attempt back: the next
+/// pass runs it, ahead of what has failed and waits.
+pub(crate) fn settle(state: &mut State, notified: &Notified) {
+    state.undelivered.retain_mut(|waiting| {
+        if notified.left.contains(&waiting.id) {
+            waiting.attempts = waiting.attempts.saturating_sub(1);
+            waiting.retry_ms = 0;
+        }
+        !notified.delivered.contains(&waiting.id)
+    });
 }
 
 /// How long nothing else runs the hook after an attempt has been claimed: 2, 4, 8 ... minutes, at
@@ -156,10 +169,33 @@ mod tests {
         let claimed = claim(&mut state, &hooks(), &at(120));
         assert_eq!(claimed.due, state.undelivered);
         assert_eq!(claim(&mut state, &hooks(), &at(121)), Claimed::default());
-        settle(&mut state, &BTreeSet::from(["other".to_owned()]));
+        let delivered = |id: &str| Notified {
+            delivered: BTreeSet::from([id.to_owned()]),
+            ..Notified::default()
+        };
+        settle(&mut state, &delivered("other"));
         assert_eq!(state.undelivered.len(), 1);
-        settle(&mut state, &BTreeSet::from(["one".to_owned()]));
+        settle(&mut state, &delivered("one"));
         assert_eq!(state.undelivered, []);
+    }
+
+    /// Hooks that hang take the minute of every pass in which they are due: what comes behind them
+    /// must not be due with them each time.
+    #[test]
+    fn what_no_time_was_left_for_is_due_in_the_next_pass_and_what_hung_is_not() {
+        let mut state = waiting("hangs");
+        let events = vec![("behind".to_owned(), event("v1"))];
+        spool(&mut state, events, &hooks(), &at(0));
+        let left = Notified {
+            left: BTreeSet::from(["behind".to_owned()]),
+            ..Notified::default()
+        };
+        settle(&mut state, &left);
+        let due = claim(&mut state, &hooks(), &at(60)).due;
+        let ids: Vec<_> = due.iter().map(|waiting| &*waiting.id).collect();
+        assert_eq!(ids, ["behind"]);
+        assert_eq!(due[0].attempts, 1, "it was not tried");
+        assert_eq!(claim(&mut state, &hooks(), &at(61)), Claimed::default());
     }
 
     #[test]
