@@ -109,8 +109,11 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
     /// The observation or a save failed, or the pass does not come to an end.
     pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
         let mut record = Record::new(self.clock.now(), &state);
+        let mut disk = None;
         for _ in 0..MAX_ROUNDS {
             let observed = self.observe(&state, &record)?;
+            // A round after a removal does not measure: what the pass went by is what is told.
+            disk = observed.disk.clone().or(disk);
             let noted = record.note_in(&mut state, &observed.until);
             let mut decision = planner::decide(self.policy, &state, &observed);
             let spooled = self
@@ -135,7 +138,10 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             }
             if !self.act(&decision.plan, &mut record) {
                 return Ok(Outcome {
-                    plan: decision.plan,
+                    plan: Plan {
+                        disk,
+                        ..decision.plan
+                    },
                     until: observed.until,
                     failed_actions: record.failed_actions,
                 });
