@@ -437,6 +437,13 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             repository,
             version,
             proven,
+        } if version == proven => {
+            format!("{repository}:latest is on another build of {version} than the proven one")
+        }
+        Note::MovedByHand {
+            repository,
+            version,
+            proven,
         } => format!("{repository}:latest is on {version}, and {proven} is what is proven"),
         Note::LocalRuns {
             container,
@@ -675,7 +682,7 @@ fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
             format!("container {container} pins the fallback's image {short}")
         }
         ActionKind::RemovePin { container, .. } => {
-            format!("removed {container}: image {short} is no longer a fallback")
+            format!("removed {container}: image {short} is to be pinned no longer")
         }
         ActionKind::RemoveContainer { container, .. } => {
             format!(

@@ -331,7 +331,7 @@ fn marked_row(mark: char, action: &ActionKind, plan: Option<&WorkloadPlan>, page
             "pin",
             format!("container {container}"),
             format!("{id:.12}"),
-            "its image is no longer a fallback".to_owned(),
+            "its image is to be pinned no longer".to_owned(),
         ),
         ActionKind::RemoveContainer {
             container,
