@@ -451,8 +451,8 @@ impl Containers<'_, '_> {
         known.is_some_and(|workloads| workloads.contains(&workload))
     }
 
-    /// The workload that a container is local to, by its name. A one-off container of Compose is the
-    /// service of none, though a pattern may fit its name.
+    /// The workload that a container is local to, by its name. A one-off container of Compose is
+    /// the service of none, though a pattern may fit its name.
     fn local_name_of(&self, container: &Container) -> Option<usize> {
         if container.one_off {
             return None;

@@ -149,9 +149,9 @@ pub fn rollback(
 }
 
 /// The unproven upgrade in play: the pending image; one that failed since the last promotion and
-/// still has a container or serves; what `latest` names, if that is not proven; what was tried since
-/// the last promotion and still has a container; or what was deployed last, where the head does not
-/// do the work alone.
+/// still has a container or serves; what `latest` names, if that is not proven; what was tried
+/// since the last promotion and still has a container; or what was deployed last, where the head
+/// does not do the work alone.
 fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
     let known = recalled.of(subject.name);
     let memory = &known.memory;
