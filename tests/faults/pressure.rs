@@ -76,6 +76,25 @@ fn on_a_full_disk_idle_images_go_with_the_figures_in_the_log() {
     assert_eq!(quiet.count(Route::Info), 0, "nothing is idle any more");
 }
 
+/// The pass that removes is the one in which the disk was too full.
+#[test]
+fn the_metrics_of_a_pass_that_made_room_have_the_disk_that_it_went_by() {
+    let host = idle_images(&format!("{POLICY}{PRESSURE}"));
+    let file = format!("{}/tagkeeper.prom", host.state_dir().display());
+    host.set_policy(&format!(
+        "{POLICY}{PRESSURE}[metrics]\ntextfile = \"{file}\"\n"
+    ));
+    with_root(&host);
+    assert_pressed(&host.pass_at(1_700).expect_code(0));
+    let metrics = std::fs::read_to_string(&file).expect("the pass wrote it");
+    for name in [
+        "tagkeeper_disk_used_bytes ",
+        "tagkeeper_disk_available_bytes ",
+    ] {
+        assert!(metrics.contains(name), "{metrics}");
+    }
+}
+
 #[test]
 fn nothing_is_asked_while_pressure_is_off_or_nothing_could_go() {
     let off = idle_images(POLICY);
