@@ -31,7 +31,7 @@ pub struct StarterPolicy {
 /// The starter policy of a host. Pins that were left behind say nothing of who runs what. `socket`
 /// is where its engine was found; the policy names it if it is not the default.
 pub fn starter_policy(seen: &Observation, socket: &Path) -> StarterPolicy {
-    let seen = without_pins(seen);
+    let seen = of_services(seen);
     let candidates = candidate::find(&seen);
     StarterPolicy {
         text: text::write(&candidates, &seen, socket),
@@ -39,8 +39,10 @@ pub fn starter_policy(seen: &Observation, socket: &Path) -> StarterPolicy {
     }
 }
 
-fn without_pins(seen: &Observation) -> Observation {
+/// Without the containers that are no services: pins, and commands that Compose ran once.
+fn of_services(seen: &Observation) -> Observation {
     let mut seen = seen.clone();
-    seen.containers.retain(|container| container.pin.is_none());
+    seen.containers
+        .retain(|container| container.pin.is_none() && !container.one_off);
     seen
 }

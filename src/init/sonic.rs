@@ -13,7 +13,7 @@ use tagkeeper_core::model::{Observation, Pattern};
 use super::candidate::{self, Candidate, Candidates, short_name};
 use super::containers::{KUBERNETES, numbered};
 use super::text::{beside, list, listed};
-use super::{StarterPolicy, without_pins};
+use super::{StarterPolicy, of_services};
 use crate::policy_file::{is_name, key_name, printable, quoted};
 
 /// A row of `CONFIG_DB`'s table `FEATURE`.
@@ -40,7 +40,7 @@ const REPOSITORIES: [(&str, &str); 4] = [
 
 /// The drop-ins of a switch. `socket` is where its engine was found.
 pub fn sonic_policy(seen: &Observation, features: &[Feature], socket: &Path) -> StarterPolicy {
-    let seen = without_pins(seen);
+    let seen = of_services(seen);
     let candidates = candidate::find(&seen);
     let is_owned = |f: &&Feature| f.set_owner.eq_ignore_ascii_case("kube");
     let (owned, others): (Vec<&Feature>, Vec<&Feature>) = features.iter().partition(is_owned);

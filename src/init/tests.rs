@@ -15,24 +15,32 @@ use super::{StarterPolicy, starter_policy};
 use crate::policy_file::{DEFAULT_SOCKET, Settings, Source, parse};
 
 #[test]
-fn a_pin_says_nothing_of_who_runs_what() {
-    let mut seen = host(
-        &["aa app:latest registry.example/app:v1"],
-        &["tagkeeper-pin-app-aa aa app:latest"],
-    );
-    seen.containers[0].pin = Some(PinLabel {
-        workload: "app".to_owned(),
-        instance: None,
-    });
-    let pinless = Observation {
-        containers: Vec::new(),
-        ..seen.clone()
-    };
-    let socket = Path::new("/run/docker.sock");
-    assert_eq!(
-        starter_policy(&seen, socket),
-        starter_policy(&pinless, socket)
-    );
+fn neither_a_pin_nor_a_command_of_compose_says_who_runs_what() {
+    let kinds: [fn(&mut Container); 2] = [
+        |container| {
+            container.pin = Some(PinLabel {
+                workload: "app".to_owned(),
+                instance: None,
+            });
+        },
+        |container| container.one_off = true,
+    ];
+    for kind in kinds {
+        let mut seen = host(
+            &["aa app:latest registry.example/app:v1"],
+            &["app-run-ab12 aa app:latest"],
+        );
+        kind(&mut seen.containers[0]);
+        let without = Observation {
+            containers: Vec::new(),
+            ..seen.clone()
+        };
+        let socket = Path::new("/run/docker.sock");
+        assert_eq!(
+            starter_policy(&seen, socket),
+            starter_policy(&without, socket)
+        );
+    }
 }
 
 /// A host: images as "id name name", containers as "name id reference", the last "-" where the
