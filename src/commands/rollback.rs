@@ -197,13 +197,15 @@ fn said_of_accepted(
     name: &WorkloadName,
     wanted: &Version,
 ) -> String {
-    let mut lifted = meant(before, name, wanted);
-    let by_id = meant(before, name, wanted).find(|(_, r)| r.version != *wanted);
+    let lifted: Vec<_> = meant(before, name, wanted).collect();
+    let by_id = lifted.iter().find(|(_, r)| r.version != *wanted);
     let version = by_id.map_or_else(
         || wanted.to_string(),
         |(image, r)| words::called(&r.version, image),
     );
-    if lifted.any(|(image, r)| policy_rejects(policy, name, &r.version, Some(image))) {
+    let is_rejected_still =
+        |(image, r): &(&ImageId, &Rejected)| policy_rejects(policy, name, &r.version, Some(image));
+    if lifted.iter().any(is_rejected_still) {
         return format!(
             "{version} is not rejected by a rollback any more; [reject] in the policy names it still, \
              so it is not promoted until it is taken out there"

@@ -87,7 +87,8 @@ impl From<Unseen> for CommandError {
 }
 
 impl Unseen {
-    fn new(failed: CommandError, mut preface: Preface) -> Self {
+    fn new(failed: CommandError, preface: &Preface) -> Self {
+        let mut preface = preface.clone();
         // What is about to be printed as the error of this look need not be read twice.
         let now = report::log::in_words(&failed.error);
         if let Some(LastPassView { pass, .. }) = &mut preface.last_pass {
@@ -149,23 +150,16 @@ pub(super) fn look(
     if subject.view == View::Status && super::is_default_state_dir(dir.path()) {
         preface.timer = timer::state(deadline);
     }
-    let settings = match load_policy(options) {
-        Ok(settings) => settings,
-        Err(failed) => return Err(Unseen::new(failed, preface)),
-    };
+    let settings = load_policy(options).map_err(|failed| Unseen::new(failed, &preface))?;
     let only = subject
         .workload
         .map(|name| known_workload(settings.policy.workloads.keys(), name))
         .transpose()?;
-    let (state, corrupt) = match load_state(options, &dir, &mut preface) {
-        Ok(loaded) => loaded,
-        Err(failed) => return Err(Unseen::new(failed, preface)),
-    };
+    let (state, corrupt) =
+        load_state(options, &dir, &mut preface).map_err(|failed| Unseen::new(failed, &preface))?;
     let now = state.clock.at_most(&reading);
-    let observed = match observe(options, &settings, &state, &now, subject.view, deadline) {
-        Ok(observed) => observed,
-        Err(failed) => return Err(Unseen::new(failed, preface)),
-    };
+    let observed = observe(options, &settings, &state, &now, subject.view, deadline)
+        .map_err(|failed| Unseen::new(failed, &preface))?;
     Ok(Looked {
         settings,
         now,

@@ -22,8 +22,8 @@ use crate::report;
 
 use outbox::Notified;
 
-/// How long all the hooks of one pass may take together, in milliseconds. Those that are left then
-/// run in a later pass: the next one must not wait for an endpoint that hangs.
+/// How long all the hooks of one pass may take together, in milliseconds. The next pass must not
+/// wait for an endpoint that hangs; it runs those that are left.
 const ALL_HOOKS_MS: u64 = 60 * 1000;
 /// The longest wait before them, in milliseconds, whatever the policy says.
 const LONGEST_SPREAD_MS: u64 = 60 * 1000;

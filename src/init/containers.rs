@@ -7,11 +7,8 @@ use tagkeeper_core::model::{Container, Image, Observation, Pattern, Repository};
 
 use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name};
 use super::text::listed;
-use crate::policy_file::{is_name, moving_tag};
+use crate::policy_file::{KUBERNETES, is_name, moving_tag};
 
-/// How Kubernetes names the containers that it makes on Docker:
-/// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
-pub(super) const KUBERNETES: &str = "k8s_";
 /// The container of each pod that only holds its network.
 const POD_SANDBOX: &str = "POD";
 

@@ -11,10 +11,10 @@ use std::path::Path;
 use tagkeeper_core::model::{Observation, Pattern};
 
 use super::candidate::{self, Candidate, Candidates, short_name};
-use super::containers::{KUBERNETES, numbered};
+use super::containers::numbered;
 use super::text::{beside, list, listed};
 use super::{StarterPolicy, of_services};
-use crate::policy_file::{is_name, key_name, printable, quoted};
+use crate::policy_file::{KUBERNETES, is_name, key_name, printable, quoted};
 
 /// A row of `CONFIG_DB`'s table `FEATURE`.
 #[derive(Clone, Debug, PartialEq, Eq)]

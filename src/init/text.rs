@@ -8,8 +8,7 @@ use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Container, Image, ImageId, Observation, Reference};
 
 use super::candidate::{Candidate, Candidates, KubeOnly};
-use super::containers::KUBERNETES;
-use crate::policy_file::{DEFAULT_SOCKET, key_name, printable, quoted};
+use crate::policy_file::{DEFAULT_SOCKET, KUBERNETES, key_name, printable, quoted};
 use crate::report::words;
 
 /// A line with its comment has no more columns, but where others of its section are longer.

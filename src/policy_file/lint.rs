@@ -21,8 +21,8 @@ use crate::suggest::closest;
 
 mod engine;
 
-pub(crate) use engine::moving_tag;
 pub use engine::of_engine;
+pub(crate) use engine::{KUBERNETES, moving_tag};
 
 /// The timer's interval. A shorter soak is over when it is first looked at again.
 const MINUTE_MS: u64 = 60 * 1000;

@@ -268,16 +268,19 @@ fn accept_promises_nothing_that_the_policy_rejects() {
     );
 }
 
+/// The tag of v2 moves to another build, which is deployed.
+fn deploy_v2_again(host: &Host) {
+    let docker = &mut host.engine().docker;
+    docker.image("again", &["reg.example/app:v2"]);
+    docker.drop_container("k8s_app_1");
+    docker.run("k8s_app_2", "reg.example/app:v2");
+}
+
 /// A tag that has moved: the version that is accepted was proven as another image.
 #[test]
 fn accept_promises_no_fallback_that_was_never_proven() {
     let host = promoted();
-    {
-        let docker = &mut host.engine().docker;
-        docker.image("again", &["reg.example/app:v2"]);
-        docker.drop_container("k8s_app_1");
-        docker.run("k8s_app_2", "reg.example/app:v2");
-    }
+    deploy_v2_again(&host);
     host.pass_at(1_000).expect_code(0);
     let rolled_back = host.run_at(1_100, &["rollback", "app", "--yes"]);
     let said = rolled_back.expect_code(0).stdout;
@@ -293,12 +296,7 @@ fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
     let host = promoted();
     host.run_at(1_000, &["rollback", "app", "--yes"])
         .expect_code(0);
-    {
-        let docker = &mut host.engine().docker;
-        docker.image("again", &["reg.example/app:v2"]);
-        docker.drop_container("k8s_app_1");
-        docker.run("k8s_app_2", "reg.example/app:v2");
-    }
+    deploy_v2_again(&host);
     host.pass_at(1_100).expect_code(0);
     host.run_at(1_200, &["rollback", "app", "--yes"])
         .expect_code(0);

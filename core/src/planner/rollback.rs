@@ -172,8 +172,8 @@ fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageI
 /// container did. What a rollback goes back to is the head then.
 fn named_latest(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     let image = subject.own.latest?;
-    let is_unproven = memory.proven(&image.id).is_none() && !subject.is_rejected(memory, &image.id);
-    let is_upgrade = is_unproven && subject.restorable(memory).is_some();
+    let is_upgrade =
+        is_undecided(subject, memory, &image.id) && subject.restorable(memory).is_some();
     is_upgrade.then(|| (version::of_image(subject, memory, image), image.id.clone()))
 }
 
@@ -272,8 +272,12 @@ fn may_be_in_play(
 ) -> bool {
     let promoted_ms = memory.promoted_ms;
     promoted_ms.is_none_or(|promoted_ms| record.first_seen_ms > promoted_ms)
-        && memory.proven(id).is_none()
-        && !subject.is_rejected(memory, id)
+        && is_undecided(subject, memory, id)
+}
+
+/// Whether an image is neither proven nor rejected.
+fn is_undecided(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> bool {
+    memory.proven(id).is_none() && !subject.is_rejected(memory, id)
 }
 
 /// The upgrade that failed since the last promotion and still has a container or serves.
@@ -288,9 +292,9 @@ pub(super) fn unsettled<'k>(
     known: &'k WorkloadState,
 ) -> impl Iterator<Item = &'k Failure> {
     let memory = &known.memory;
-    known.failed_since_promotion().filter(move |failure| {
-        memory.proven(&failure.image).is_none() && !subject.is_rejected(memory, &failure.image)
-    })
+    known
+        .failed_since_promotion()
+        .filter(move |failure| is_undecided(subject, memory, &failure.image))
 }
 
 /// The upgrade in play is rejected: `latest` stays, unless it names that very image.

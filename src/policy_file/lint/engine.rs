@@ -12,8 +12,9 @@ use crate::policy_file::diagnostic::{Diagnostic, Finding};
 use crate::policy_file::value::quoted;
 use crate::suggest::closest;
 
-/// How Kubernetes names the containers that it makes on Docker.
-const KUBERNETES: &str = "k8s_";
+/// How Kubernetes names the containers that it makes on Docker:
+/// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
+pub(crate) const KUBERNETES: &str = "k8s_";
 
 /// What is probably wrong with a policy, as far as the engine shows it, in the order of the
 /// policy's text.
