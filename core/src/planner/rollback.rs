@@ -234,12 +234,14 @@ fn newest_beside_head<'a, 'm>(
 }
 
 /// In place of the head, which does not serve: the image of the newest container that could, if it
-/// could become latest and has arrived since the last promotion. No pass needs to have seen it run:
-/// it may be killed at once, not start at all, or run beside the head.
+/// could become latest and was not retired. No pass needs to have seen it run: it may be killed at
+/// once, not start at all, or run beside the head.
 fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
     let memory = &known.memory;
     let (_, newest, image) = newest_beside_head(subject, memory)?;
-    let is_upgrade = may_be_in_play(subject, memory, image, memory.images.get(image)?)
+    let is_upgrade = memory.images.contains_key(image)
+        && is_undecided(subject, memory, image)
+        && !memory.retired.contains(image)
         && !serving::is_dry_run(subject, memory, newest)
         && !serving::idles_beside_local(subject, memory, newest);
     is_upgrade.then(|| {
@@ -253,26 +255,18 @@ fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version
 /// An image that has arrived since the last promotion, was pending, and still has a container; of
 /// which there is no entry among the failures, because a single pass has seen it so.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
+    let is_new = |record: &ImageRecord| {
+        let promoted_ms = memory.promoted_ms;
+        promoted_ms.is_none_or(|promoted_ms| record.first_seen_ms > promoted_ms)
+    };
     let mut tried = memory.images.iter().filter(|(id, record)| {
-        record.times_pending > 0 && may_be_in_play(subject, memory, id, record)
+        record.times_pending > 0 && is_new(record) && is_undecided(subject, memory, id)
     });
     tried.find_map(|(id, _)| {
         let container = subject.own.containers().find(|c| c.uses(id))?;
         let version = version::of(subject, memory, id, Some(container));
         Some((version, id.clone()))
     })
-}
-
-/// Whether an image has arrived since the last promotion, and is neither proven nor rejected.
-fn may_be_in_play(
-    subject: Subject<'_>,
-    memory: &Memory,
-    id: &ImageId,
-    record: &ImageRecord,
-) -> bool {
-    let promoted_ms = memory.promoted_ms;
-    promoted_ms.is_none_or(|promoted_ms| record.first_seen_ms > promoted_ms)
-        && is_undecided(subject, memory, id)
 }
 
 /// Whether an image is neither proven nor rejected.

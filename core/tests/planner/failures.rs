@@ -346,6 +346,27 @@ fn what_crashed_and_was_taken_back_between_two_passes_has_failed() {
     assert_eq!(host.latest(), Some('b'));
 }
 
+/// What others left behind is newer: a stopped container of the fallback, an attempt of a version
+/// that was told to stop.
+#[test]
+fn a_newer_container_of_another_image_does_not_hide_what_crashed() {
+    let newer: [fn(&mut Host); 2] = [
+        |host| host.run("k8s_newer", "remote:v1"),
+        |host| {
+            host.image('d', &["remote:v4"]);
+            host.run("k8s_newer", "remote:v4");
+        },
+    ];
+    for run_newer in newer {
+        let mut host = crashed(3);
+        run_newer(&mut host);
+        host.exit("k8s_newer", 0);
+        host.minutes(2);
+        assert_eq!(host.told(), ["failed"]);
+        assert_eq!(host.known().failures[0].version.as_str(), "v3");
+    }
+}
+
 /// Between its attempts nothing runs; the second look finds it so, and a third has to.
 #[test]
 fn what_ran_at_one_look_and_stays_down_has_failed() {

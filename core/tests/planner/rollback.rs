@@ -369,6 +369,28 @@ fn rollback_rejects_an_upgrade_that_was_loaded_during_the_last_soak() {
     assert_eq!(decided(&host).unwrap().rejected.as_str(), "v9");
 }
 
+/// Loaded before its turn, as fleets do it, perhaps tried in between; now it does not even start.
+#[test]
+fn rollback_rejects_what_was_loaded_during_the_last_soak_and_does_not_start() {
+    for tried in [false, true] {
+        let mut host = Host::with_head();
+        host.deploy('b', "v2");
+        host.minutes(2);
+        host.image('c', &["remote:v3"]);
+        if tried {
+            host.roll_out("v3", "remote:v3");
+            host.minutes(1);
+            host.roll_out("v2", "remote:v2");
+        }
+        host.minutes(12);
+        assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+        host.roll_out("v3", "remote:v3");
+        host.set_state("k8s_v3", ContainerState::Created);
+        host.minutes(2);
+        assert_eq!(decided(&host).unwrap().rejected.as_str(), "v3", "{tried}");
+    }
+}
+
 #[test]
 fn rollback_goes_back_from_the_head_that_runs_beside_the_rest_of_an_attempt() {
     for state in [ContainerState::Created, ContainerState::Exited] {

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use core::cmp::Ordering;
 
 use super::is_upgradable;
 use crate::Gather;
@@ -99,9 +100,9 @@ pub(super) fn crash<'a>(
     })
 }
 
-/// The newest container of what does not serve, if it has ended and its image could become latest.
-/// What was retired, was proven, or failed since the last promotion has had its turn; what the list
-/// itself says was stopped is not worth a question.
+/// Of what does not serve and could become latest, the newest container that is the last attempt of
+/// its image and has ended. What was retired, was proven, or failed since the last promotion has
+/// had its turn; what the list itself says was stopped is not worth a question.
 pub(in crate::planner) fn possible_crash<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -109,24 +110,32 @@ pub(in crate::planner) fn possible_crash<'a>(
 ) -> Option<&'a Container> {
     let memory = &known.memory;
     let serving_image = serving.group().map(|group| group.image);
-    let others = serving::could_serve(subject).filter(|c| c.image.as_ref() != serving_image);
-    let newest = others.max_by(|a, b| serving::by_age(b, a))?;
-    let image = newest.image.as_ref()?;
-    let has_had_its_turn = memory.retired.contains(image)
-        || memory.proven(image).is_some()
-        || known.failed_since_promotion().any(|f| f.image == *image);
-    let was_stopped = newest.state == ContainerState::Exited
-        && newest
+    let has_turn = |image: &ImageId| {
+        is_upgradable(subject, known, image)
+            && !memory.retired.contains(image)
+            && memory.proven(image).is_none()
+            && !known.failed_since_promotion().any(|f| f.image == *image)
+    };
+    let is_last_attempt = |container: &Container, image: &'a ImageId| {
+        containers_of(subject, image)
+            .all(|c| !c.is_running() && serving::by_age(container, c) != Ordering::Greater)
+    };
+    let ended = serving::could_serve(subject).filter(|c| c.state.has_ended() && !was_stopped(c));
+    let crashed = ended.filter(|c| {
+        c.image.as_ref().is_some_and(|image| {
+            Some(image) != serving_image && has_turn(image) && is_last_attempt(c, image)
+        }) && !serving::is_dry_run(subject, memory, c)
+            && !serving::idles_beside_local(subject, memory, c)
+    });
+    crashed.min_by(|a, b| serving::by_age(a, b))
+}
+
+/// Whether a container was told to stop, as far as the list says.
+fn was_stopped(container: &Container) -> bool {
+    container.state == ContainerState::Exited
+        && container
             .exit_code
-            .is_some_and(|code| STOP_CODES.contains(&code));
-    let is_new = newest.state.has_ended()
-        && !was_stopped
-        && is_upgradable(subject, known, image)
-        && !has_had_its_turn
-        && !serving::is_dry_run(subject, memory, newest)
-        && !serving::idles_beside_local(subject, memory, newest)
-        && !containers_of(subject, image).any(Container::is_running);
-    is_new.then_some(newest)
+            .is_some_and(|code| STOP_CODES.contains(&code))
 }
 
 /// Whether a container waits for its restart policy to start it again.
