@@ -62,11 +62,16 @@ fn deny() -> Result<Deny> {
     Ok(toml::from_str(&text)?)
 }
 
-/// On all the targets that packages are made for.
 fn packages() -> Result<Vec<Package>> {
+    packages_of("Cargo.toml")
+}
+
+/// On all the targets that packages are made for, as the lock file beside the manifest has them.
+fn packages_of(manifest: &str) -> Result<Vec<Package>> {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.current_dir(repository());
     cargo.args(["metadata", "--locked", "--format-version", "1"]);
+    cargo.args(["--manifest-path", manifest]);
     for target in deny()?.graph.targets {
         cargo.args(["--filter-platform", &target]);
     }
@@ -150,6 +155,12 @@ fn number(version: &str) -> Result<(u32, u32)> {
     let mut parts = version.split('.').map(str::parse);
     let mut next = || parts.next().context("too short")?.context("no number");
     Ok((next()?, next()?))
+}
+
+/// cargo-fuzz would change it without a word, and fuzz other versions than the program has.
+#[test]
+fn the_lock_file_of_the_fuzz_targets_is_up_to_date() -> Result<()> {
+    packages_of("fuzz/Cargo.toml").map(drop)
 }
 
 /// The reason for a dependency is written down when it comes.
