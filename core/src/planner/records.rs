@@ -9,7 +9,7 @@ use super::ownership::OwnedImage;
 use super::{Subject, serving, stale, version};
 use crate::Gather;
 use crate::model::{
-    Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
+    ContainerId, Image, ImageId, ImageRecord, Memory, Readiness, Reference, Version, WorkloadState,
 };
 
 /// The memory brought up to the observation, before anything is decided from it.
@@ -277,13 +277,23 @@ fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
 }
 
 /// Orchestrated containers that run beside a running local one, by the versions as they are on
-/// record.
+/// record. What a `ready` command has woken is one no longer, whatever the command says later.
 fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
-    let idling: Vec<&Container> = serving::running_dry(subject, &state.memory);
-    for container in idling {
-        if !state.memory.dry_runs.contains(&container.id) {
-            state.memory.dry_runs.insert(container.id.clone());
-        }
+    let memory = &state.memory;
+    let idling = serving::running_dry(subject, memory);
+    let idling = idling.into_iter().map(|c| &c.id);
+    let new: Vec<&ContainerId> = idling
+        .filter(|id| !memory.dry_runs.contains(*id))
+        .collect();
+    let is_ready = subject.readiness() == Some(&Readiness::Ready);
+    let awake = is_ready.then(|| serving::awake(subject, memory));
+    let awake = awake.into_iter().flatten().map(|c| &c.id);
+    let woken: Vec<&ContainerId> = awake.filter(|id| memory.dry_runs.contains(*id)).collect();
+    for id in woken {
+        state.memory.dry_runs.remove(id);
+    }
+    for id in new {
+        state.memory.dry_runs.insert(id.clone());
     }
     state
 }

@@ -98,12 +98,14 @@ pub(super) fn of<'a>(subject: Subject<'a>, memory: &Memory) -> Serving<'a> {
     if let Some(group) = Group::of(awake) {
         return Serving::Orchestrated(group);
     }
-    let mut running = services(subject).filter(|c| c.is_running());
-    Serving::None(
-        running
-            .next()
-            .map_or(WhyNone::NothingRuns, WhyNone::OnlyDryRuns),
-    )
+    // A `ready` command can tell what one of an unknown version does.
+    let is_known = |c: &&Container| {
+        let image = c.image.as_ref();
+        !image.is_some_and(|image| version::is_unknown(subject, memory, image))
+    };
+    let idle = services(subject).filter(|c| c.is_running());
+    let idle = idle.min_by_key(is_known);
+    Serving::None(idle.map_or(WhyNone::NothingRuns, WhyNone::OnlyDryRuns))
 }
 
 /// Two containers that run different images, if there are such.

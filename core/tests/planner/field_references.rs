@@ -438,6 +438,52 @@ fn an_unknown_version_is_told_by_a_ready_command() {
     assert_eq!(host.reason("remote@d"), Reason::Latest);
 }
 
+/// Once the command has said that it does the work, it is a container like any other: a "no", no
+/// answer, or a tag for its image take nothing back.
+#[test]
+fn what_a_ready_command_has_woken_stays_awake() {
+    type Story = (&'static str, fn(&mut Host));
+    let stories: [Story; 3] = [
+        ("it says so each time", |_| ()),
+        ("not ready once", |host| {
+            host.not_ready("reloads");
+            host.minutes(1);
+            host.readiness.clear();
+        }),
+        ("its image is pulled by its tag", |host| {
+            host.tag('d', "remote:v2");
+        }),
+    ];
+    for (story, happens) in stories {
+        let mut host = Host::local_head();
+        host.ask_ready();
+        host.image('d', &["remote@d"]);
+        host.run("k8s_x", "remote@d");
+        host.minutes(2);
+        host.exit("telemetry", 0);
+        host.minutes(5);
+        happens(&mut host);
+        host.minutes(12);
+        assert_eq!(host.latest(), Some('d'), "{story}");
+        assert!(host.known().failures.is_empty(), "{story}");
+    }
+}
+
+/// A sibling: another dry run, of a known version, is first in the engine's list.
+#[test]
+fn the_command_is_asked_of_the_dry_run_whose_version_is_unknown() {
+    let mut host = Host::local_head();
+    host.ask_ready();
+    host.image('e', &["remote:v1"]);
+    host.run("k8s_a", "remote:v1");
+    host.image('d', &["remote@d"]);
+    host.run("k8s_x", "remote@d");
+    host.minutes(2);
+    host.exit("telemetry", 0);
+    host.minutes(12);
+    assert_eq!(host.latest(), Some('d'));
+}
+
 /// containers/podman#14294: a short name may mean another repository.
 #[test]
 fn names_are_given_to_the_engine_in_full() {
