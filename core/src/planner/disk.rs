@@ -107,8 +107,13 @@ fn interrupted(mut memory: Memory) -> Memory {
 }
 
 /// The parked memory, with what was learned meanwhile of images that it does not know. What comes
-/// back may just have been pulled: it has all of its grace.
+/// back may just have been pulled: it has all of its grace, and where it came without the head, it
+/// is obsolete no longer.
 fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) -> bool) -> Memory {
+    let mut head = parked.lineage.iter().take(1);
+    if !head.any(|head| is_on_disk(&head.image)) {
+        parked.retired.clear();
+    }
     for record in parked.images.values_mut() {
         record.idle_since_ms = None;
     }

@@ -188,8 +188,23 @@ fn an_unmounted_data_disk_forgets_nothing() {
     assert_eq!(host.told().first(), Some(&"disk back"));
 }
 
-/// What a rollback on another disk, or in another image store, has rejected by its digest is
-/// rejected from the first look at the old one.
+/// Docker's data was made anew, and the orchestrator deploys a version that was obsolete on the old
+/// disk: its pull must not be undone before its container is there.
+#[test]
+fn what_was_retired_on_a_disk_that_is_gone_is_new_on_this_one() {
+    let mut host = Host::with_fallback();
+    host.run("debug", "remote:v1");
+    host.exit("debug", 0);
+    host.upgrade('c', "v3");
+    assert_eq!(host.retired(), ['a']);
+    host.take_disk();
+    host.image('7', &["local:latest"]);
+    host.minutes(2);
+    host.image('a', &["remote:v1"]);
+    host.minutes(2);
+    assert_eq!(host.reason("remote:v1"), Reason::Grace);
+}
+
 /// Three disks, one memory beside the present one: what was proven last on another disk is it, and
 /// a disk on which nothing was proven takes nothing away.
 #[test]
@@ -218,6 +233,8 @@ fn of_three_disks_the_proven_one_is_remembered() {
     assert_eq!(host.lineage(), ["v3=c"]);
 }
 
+/// What a rollback on another disk, or in another image store, has rejected by its digest is
+/// rejected from the first look at the old one.
 #[test]
 fn what_was_rejected_elsewhere_is_rejected_when_its_disk_comes_back() {
     let mut host = Host::with_fallback();
