@@ -89,6 +89,8 @@ fn on_this_disk(
     }
     if !known.memory.is_blank() && !known.memory.knows_any(is_own, is_on_disk) {
         let current = core::mem::take(&mut known.memory);
+        // The failures are the host's, and those that it came after are settled on any disk.
+        known.memory.promoted_ms = current.promoted_ms;
         // What was proven outlives what never was, if yet another disk appears.
         if known.parked.is_none() || !current.lineage.is_empty() {
             known.parked = Some(Box::new(interrupted(current)));

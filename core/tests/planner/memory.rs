@@ -205,6 +205,23 @@ fn what_was_retired_on_a_disk_that_is_gone_is_new_on_this_one() {
     assert_eq!(host.reason("remote:v1"), Reason::Grace);
 }
 
+/// A failure belongs to the host; a promotion after it settles it on every disk.
+#[test]
+fn what_a_promotion_has_settled_is_settled_on_another_disk() {
+    let mut host = Host::with_fallback();
+    host.deploy_in_vain('c', "v3");
+    host.remove_container("k8s_v3");
+    host.lose_image('c');
+    host.upgrade('d', "v4");
+    assert_eq!(host.known().failures.len(), 1);
+    host.take_disk();
+    host.image('7', &["local:latest"]);
+    host.minutes(2);
+    host.deploy('c', "v3");
+    host.minutes(2);
+    assert_eq!(host.plan().failing, None);
+}
+
 /// Three disks, one memory beside the present one: what was proven last on another disk is it, and
 /// a disk on which nothing was proven takes nothing away.
 #[test]
