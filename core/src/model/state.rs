@@ -81,7 +81,8 @@ pub struct WorkloadState {
     /// The same, RFC 3339; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_at: Option<String>,
-    /// The image that serves although it is rejected, once that was said.
+    /// The image that serves although it is rejected, or did before nothing served, once that was
+    /// said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected_serves: Option<ImageId>,
     /// The repositories that the last pass knew the workload by.

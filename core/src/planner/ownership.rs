@@ -249,7 +249,7 @@ pub(super) fn assign<'a>(
         .keys()
         .map(|_| WorkloadInventory::new())
         .collect();
-    let remembered = remembered(policy, recalled);
+    let remembered = Remembered::of(policy, recalled);
     let owners = assign_images(
         policy,
         recalled,
@@ -320,24 +320,37 @@ impl Owners {
 }
 
 /// Whose an image is by its id alone, whether it is on the disk or not.
-type Remembered<'a> = HashMap<&'a ImageId, Vec<usize>>;
+#[derive(Default)]
+struct Remembered<'a> {
+    claimed: HashMap<&'a ImageId, Vec<usize>>,
+    /// What is rejected: of a workload, unless its names say that it is another's.
+    rejected: HashMap<&'a ImageId, Vec<usize>>,
+}
 
-fn remembered<'a>(policy: &Policy, recalled: &'a Recalled) -> Remembered<'a> {
-    let mut remembered = Remembered::new();
-    for (workload, name) in policy.workloads.keys().enumerate() {
-        let known = recalled.workloads.get(name);
-        let memory = known.iter().map(|known| &known.memory);
-        let ids = memory.flat_map(Memory::claimed);
-        let rejected = recalled
-            .rejected
-            .get(name)
-            .into_iter()
-            .flat_map(BTreeMap::keys);
-        for id in ids.chain(rejected) {
-            remembered.entry(id).or_default().push(workload);
+impl<'a> Remembered<'a> {
+    fn of(policy: &Policy, recalled: &'a Recalled) -> Self {
+        let mut remembered = Self::default();
+        for (workload, name) in policy.workloads.keys().enumerate() {
+            let known = recalled.workloads.get(name);
+            let memory = known.iter().map(|known| &known.memory);
+            for id in memory.flat_map(Memory::claimed) {
+                remembered.claimed.entry(id).or_default().push(workload);
+            }
+            let rejected = recalled.rejected.get(name);
+            for id in rejected.into_iter().flat_map(BTreeMap::keys) {
+                remembered.rejected.entry(id).or_default().push(workload);
+            }
         }
+        remembered
     }
-    remembered
+
+    fn claiming(&self, id: &ImageId) -> &[usize] {
+        self.claimed.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn rejecting(&self, id: &ImageId) -> &[usize] {
+        self.rejected.get(id).map_or(&[], Vec::as_slice)
+    }
 }
 
 fn assign_images<'a>(
@@ -368,12 +381,8 @@ fn assign_images<'a>(
             inventories[workload].take(place, image);
             owner.add(workload);
         };
-        remembered
-            .get(&image.id)
-            .into_iter()
-            .flatten()
-            .copied()
-            .for_each(&mut claim);
+        let claiming = remembered.claiming(&image.id);
+        claiming.iter().copied().for_each(&mut claim);
         if image.is_nameless() {
             // The workload's by the name that it had: it has its grace, and is removed after that.
             let saw = |known: &&WorkloadState| known.memory.images.contains_key(&image.id);
@@ -381,6 +390,12 @@ fn assign_images<'a>(
                 .zip(&known)
                 .filter(|(_, known)| known.as_ref().is_some_and(saw));
             seen_by.map(|(workload, _)| workload).for_each(&mut claim);
+        }
+        if owner.all().is_empty() {
+            for workload in remembered.rejecting(&image.id) {
+                inventories[*workload].take(place, image);
+                owner.add(*workload);
+            }
         }
     }
     owners
@@ -447,8 +462,10 @@ impl Containers<'_, '_> {
 
     /// Whether a workload knows an image that has left the disk by its id.
     fn remembers(&self, workload: usize, image: &ImageId) -> bool {
-        let known = self.remembered.get(image);
-        known.is_some_and(|workloads| workloads.contains(&workload))
+        let remembered = self.remembered;
+        let claiming = remembered.claiming(image).iter();
+        let mut known = claiming.chain(remembered.rejecting(image));
+        known.any(|known| *known == workload)
     }
 
     /// The workload that a container is local to, by its name. A one-off container of Compose is

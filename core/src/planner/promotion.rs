@@ -138,7 +138,7 @@ fn outsiders_retired(
         let inherited = record.inherited && record.first_seen_ms <= promoted.began.clock_ms;
         let was_before = inherited || record.first_seen_ms < promoted_seen_ms;
         let before_upgrade = record.first_seen_ms < promoted.pass_ms;
-        if (was_before && !twin_of(true)) || (before_upgrade && twin_of(false)) {
+        if (was_before || (before_upgrade && twin_of(false))) && !twin_of(true) {
             retired.push(id.clone());
         }
     }

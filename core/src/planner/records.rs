@@ -282,9 +282,7 @@ fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
     let memory = &state.memory;
     let idling = serving::running_dry(subject, memory);
     let idling = idling.into_iter().map(|c| &c.id);
-    let new: Vec<&ContainerId> = idling
-        .filter(|id| !memory.dry_runs.contains(*id))
-        .collect();
+    let new: Vec<&ContainerId> = idling.filter(|id| !memory.dry_runs.contains(*id)).collect();
     let is_ready = subject.readiness() == Some(&Readiness::Ready);
     let awake = is_ready.then(|| serving::awake(subject, memory));
     let awake = awake.into_iter().flatten().map(|c| &c.id);

@@ -253,20 +253,24 @@ fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version
 }
 
 /// An image that has arrived since the last promotion, was pending, and still has a container; of
-/// which there is no entry among the failures, because a single pass has seen it so.
+/// which there is no entry among the failures, because a single pass has seen it so. Of several,
+/// the one with the newest container.
 fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     let is_new = |record: &ImageRecord| {
         let promoted_ms = memory.promoted_ms;
         promoted_ms.is_none_or(|promoted_ms| record.first_seen_ms > promoted_ms)
     };
-    let mut tried = memory.images.iter().filter(|(id, record)| {
-        record.times_pending > 0 && is_new(record) && is_undecided(subject, memory, id)
-    });
-    tried.find_map(|(id, _)| {
-        let container = subject.own.containers().find(|c| c.uses(id))?;
-        let version = version::of(subject, memory, id, Some(container));
-        Some((version, id.clone()))
-    })
+    let is_tried = |id: &ImageId| {
+        let record = memory.images.get(id);
+        record.is_some_and(|record| record.times_pending > 0 && is_new(record))
+            && is_undecided(subject, memory, id)
+    };
+    let containers = subject.own.containers();
+    let tried = containers.filter(|c| c.image.as_ref().is_some_and(is_tried));
+    let newest = tried.min_by(|a, b| serving::by_age(a, b))?;
+    let image = newest.image.as_ref()?;
+    let version = version::of(subject, memory, image, Some(newest));
+    Some((version, image.clone()))
 }
 
 /// Whether an image is neither proven nor rejected.

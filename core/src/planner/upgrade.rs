@@ -107,25 +107,29 @@ fn hold_events(
     }
 }
 
-/// That an image serves although it is rejected is said once.
+/// That an image serves although it is rejected is said once, also in a crash loop: until another
+/// one serves, or the rejection is lifted.
 fn note_rejected(
     subject: Subject<'_>,
     state: &mut WorkloadState,
     serving: &Serving<'_>,
 ) -> Option<EventKind> {
     let memory = &state.memory;
-    let rejected = serving
-        .group()
-        .filter(|group| subject.is_rejected(memory, group.image));
-    let event = rejected.map(|group| EventKind::RejectedServes {
+    let known = state.rejected_serves.take();
+    let Some(group) = serving.group() else {
+        state.rejected_serves = known.filter(|image| subject.is_rejected(memory, image));
+        return None;
+    };
+    if !subject.is_rejected(memory, group.image) {
+        return None;
+    }
+    let event = EventKind::RejectedServes {
         version: version::of(subject, memory, group.image, group.newest()),
         image: group.image.clone(),
         by_policy: subject.is_rejected_by_policy(memory, group.image),
-    });
-    let image = rejected.map(|group| group.image.clone());
-    let is_news = image != state.rejected_serves;
-    state.rejected_serves = image;
-    event.filter(|_| is_news)
+    };
+    state.rejected_serves = Some(group.image.clone());
+    (known.as_ref() != Some(group.image)).then_some(event)
 }
 
 /// A promotion that was committed to is recorded once `latest` names its image, whether or not the

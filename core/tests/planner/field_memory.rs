@@ -331,6 +331,22 @@ fn case_75_on_hold_a_replaced_upgrade_has_not_failed() {
     assert_eq!(host.known().counters.failures, 0);
 }
 
+/// A sibling: nothing replaces it, it crashes, and its pod is deleted within the minute.
+#[test]
+fn case_75_on_hold_an_upgrade_that_crashes_after_its_soak_has_failed() {
+    let mut host = Host::with_head();
+    host.workload().hold = true;
+    host.deploy('b', "v2");
+    host.minutes(120);
+    host.exit("k8s_v2", 1);
+    host.minutes(1);
+    assert_eq!(host.told(), ["failed"]);
+    host.remove_container("k8s_v2");
+    host.minutes(2);
+    assert_eq!(host.known().failures[0].outcome, Outcome::Failed);
+    assert_eq!(host.known().counters.failures, 1);
+}
+
 /// Siblings: the hold comes between the save of a promotion and its act, or between the act and its
 /// record.
 #[test]
@@ -833,4 +849,27 @@ fn that_a_rejected_version_runs_is_said_once() {
     assert_eq!(host.known().rejected_serves, None);
     assert_eq!(host.pending().as_deref(), Some("v2=b"));
     assert_eq!(host.told(), ["pending"]);
+}
+
+/// A sibling: it was rolled back because it crash-loops, and goes on doing so.
+#[test]
+fn that_a_rejected_version_crash_loops_is_said_once_and_not_written_each_minute() {
+    let mut host = Host::with_head();
+    host.reject("v2");
+    host.deploy('b', "v2");
+    host.minutes(1);
+    let saves = host.saves;
+    for _ in 0..20 {
+        host.exit("k8s_v2", 1);
+        host.minutes(1);
+        host.start("k8s_v2");
+        host.minutes(1);
+        assert_eq!(host.told(), [""; 0]);
+    }
+    assert_eq!(host.saves, saves);
+    host.deploy('a', "v1");
+    host.minutes(1);
+    host.deploy('b', "v2");
+    host.minutes(1);
+    assert_eq!(host.told(), ["rejected serves"], "deployed anew");
 }

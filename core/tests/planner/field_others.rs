@@ -462,6 +462,27 @@ fn case_36_two_workloads_share_every_image_for_a_while() {
     assert_eq!(host.images().len(), 4, "{:?}", host.disk());
 }
 
+/// A sibling: what one has rejected by its id comes back under the other's names alone. It is that
+/// one's, and goes when that one needs it no longer.
+#[test]
+fn case_36_a_rejection_takes_no_image_from_the_workload_that_names_it() {
+    let gnmi = WorkloadName::new("gnmi");
+    let remote = "registry.example:5000/docker-gnmi";
+    let mut host = Host::with_fallback();
+    host.add_workload("gnmi", "docker-gnmi", remote);
+    host.reject_image('c', "v3");
+    for (digit, version) in [('7', "v2"), ('c', "v3"), ('d', "v4"), ('e', "v5")] {
+        let reference = format!("{remote}:{version}");
+        host.image(digit, &[&reference]);
+        host.remove_container("pod_gnmi");
+        host.run("pod_gnmi", &reference);
+        host.hide_reference("pod_gnmi");
+        host.minutes(13);
+    }
+    assert_eq!(host.lineage_of(&gnmi), ["v5=e", "v4=d"]);
+    assert!(!host.is_on_disk('c'));
+}
+
 #[test]
 fn case_36_without_patterns_nothing_is_guessed() {
     let gnmi = WorkloadName::new("gnmi");

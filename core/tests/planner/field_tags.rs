@@ -64,6 +64,25 @@ fn case_01_a_pulled_build_has_its_grace_and_the_proven_ones_stay() {
     assert!(lasting_names(&host, 'b') > 0);
 }
 
+/// A sibling: the next build is pulled while this one soaks, and this one's soak begins again.
+#[test]
+fn case_01_a_build_that_was_pulled_during_a_soak_that_was_broken_off_stays() {
+    let mut host = Host::with_head();
+    pull(&mut host, 'b', "stable", false);
+    host.upgrade('b', "stable");
+    host.deploy_by_digest('c', "stable");
+    host.minutes(2);
+    pull(&mut host, 'd', "stable", false);
+    host.minutes(2);
+    host.image('9', &["remote:other"]);
+    host.run("k8s_other", "remote:other");
+    host.minutes(1);
+    host.remove_container("k8s_other");
+    host.minutes(12);
+    assert_eq!(host.lineage()[..2], ["stable=c", "stable=b"]);
+    assert_eq!(host.meaning("remote:stable"), Some('d'));
+}
+
 #[test]
 fn case_02_the_same_label_of_another_image_is_promoted_without_dry_runs() {
     let mut host = Host::new();

@@ -369,6 +369,22 @@ fn rollback_rejects_an_upgrade_that_was_loaded_during_the_last_soak() {
     assert_eq!(decided(&host).unwrap().rejected.as_str(), "v9");
 }
 
+#[test]
+fn of_two_upgrades_that_were_tried_rollback_rejects_the_later_one() {
+    let mut host = Host::with_fallback();
+    for (digit, version) in [('c', "v3"), ('d', "v4")] {
+        host.image(digit, &[&format!("remote:{version}")]);
+        host.remove_container("k8s_v2");
+        let name = format!("k8s_{version}");
+        host.run(&name, &format!("remote:{version}"));
+        host.minutes(1);
+        host.exit(&name, 0);
+    }
+    host.run("k8s_v2", "remote:v2");
+    host.minutes(1);
+    assert_eq!(decided(&host).unwrap().rejected.as_str(), "v4");
+}
+
 /// Loaded before its turn, as fleets do it, perhaps tried in between; now it does not even start.
 #[test]
 fn rollback_rejects_what_was_loaded_during_the_last_soak_and_does_not_start() {

@@ -62,8 +62,11 @@ struct Ending {
 
 fn ending(subject: Subject<'_>, pending: &Pending, serving: &Serving<'_>) -> Ending {
     let mut ends = ended_since(subject, pending).filter_map(|c| own_end(subject, c));
-    let own_end = ends.next().or_else(|| pending.own_end.clone());
-    let outcome = if pending.soaked {
+    let fresh = ends.next();
+    // What had soaked on hold and is replaced may end with any code when it is told to.
+    let has_crashed = fresh.is_some() && serving.group().is_none();
+    let own_end = fresh.or_else(|| pending.own_end.clone());
+    let outcome = if pending.soaked && !has_crashed {
         Outcome::Superseded
     } else if own_end.is_some() {
         Outcome::Failed
