@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use tagkeeper_core::model::{
     Action, ActionKind, ContainerId, ContainerState, Detail, Event, EventKind, Guard, Health,
-    Image, ImageId, Incarnation, PinLabel, Reference, WhyDropped, WorkloadName,
+    Image, ImageId, Incarnation, PinLabel, Reference, TagPurpose, WhyDropped, WorkloadName,
 };
 use tagkeeper_core::planner;
 
@@ -48,8 +48,17 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         }
         let outcome = self.carry_out(workload, action, &record.instance);
         let is_given = matches!(outcome, Ok(Outcome::Done | Outcome::AlreadySo));
-        if matches!(action.kind, ActionKind::Tag { .. }) && !is_given {
-            record.stuck.insert(workload.clone());
+        if let ActionKind::Tag { purpose, .. } = &action.kind {
+            if !is_given {
+                record.stuck.insert(workload.clone());
+            }
+            if matches!(purpose, TagPurpose::Promote | TagPurpose::Restore) {
+                match outcome {
+                    Ok(Outcome::Done) => record.note_latest(workload, false),
+                    Err(_) => record.note_latest(workload, true),
+                    Ok(_) => {}
+                }
+            }
         }
         let kind = action.kind.clone();
         let event = match outcome {
@@ -152,7 +161,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         instance: &str,
         found: &mut Found,
     ) -> anyhow::Result<Option<Outcome>> {
-        if self.is_already_so(&action.kind, found)? {
+        if self.is_already_so(action, found)? {
             return Ok(Some(Outcome::AlreadySo));
         }
         for guard in &action.guards {
@@ -163,13 +172,15 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         Ok(None)
     }
 
-    fn is_already_so(&mut self, action: &ActionKind, found: &mut Found) -> anyhow::Result<bool> {
-        Ok(match action {
+    fn is_already_so(&mut self, action: &Action, found: &mut Found) -> anyhow::Result<bool> {
+        Ok(match &action.kind {
             ActionKind::Tag {
                 image, reference, ..
             } => {
+                // What it is to be given once more, because that is in doubt, it shows already.
+                let repeats = |guard: &Guard| matches!(guard, Guard::Means { reference: of, image: now } if of == reference && now.as_ref() == Some(image));
                 let named = self.find(&ImageName::Reference(reference.clone()), found)?;
-                named.is_some_and(|named| named.id == *image)
+                named.is_some_and(|named| named.id == *image) && !action.guards.iter().any(repeats)
             }
             ActionKind::RemoveImage {
                 reference, image, ..

@@ -235,6 +235,15 @@ struct Answers {
     names: Vec<(ImageId, String)>,
     /// The removals that the engine refused: what was to be removed, and what the engine said.
     refused: Vec<(String, String)>,
+    /// Whether it failed at the move of `latest`.
+    latest_in_doubt: Option<bool>,
+}
+
+impl Answers {
+    /// Whether any of them must be saved, whatever the state says so far.
+    fn is_news(&self) -> bool {
+        !self.refused.is_empty() || self.counters != Counters::default()
+    }
 }
 
 impl Record {
@@ -297,6 +306,12 @@ impl Record {
         }
     }
 
+    /// The engine has moved `latest`, or failed to.
+    fn note_latest(&mut self, workload: &WorkloadName, in_doubt: bool) {
+        let answers = self.answers.entry(workload.clone()).or_default();
+        answers.latest_in_doubt = Some(in_doubt);
+    }
+
     /// Notes a refused removal. Whether that is news.
     fn note_refusal(&mut self, workload: &WorkloadName, action: &ActionKind, reason: &str) -> bool {
         self.refused_actions += 1;
@@ -312,10 +327,14 @@ impl Record {
     /// anything else is removed. Whether there were any. Each is noted once; a pass that is killed
     /// before it gets here loses them.
     fn note_in(&mut self, state: &mut State, now: &Now) -> bool {
-        let answers = std::mem::take(&mut self.answers);
-        let any = !answers.is_empty();
-        for (workload, answers) in answers {
+        let mut any = false;
+        for (workload, answers) in std::mem::take(&mut self.answers) {
+            any |= answers.is_news();
             if let Some(known) = state.workloads.get_mut(&workload) {
+                if let Some(in_doubt) = answers.latest_in_doubt {
+                    any |= known.memory.latest_in_doubt != in_doubt;
+                    known.memory.latest_in_doubt = in_doubt;
+                }
                 known.counters.add(&answers.counters);
                 for (image, reference, reason) in &answers.deleted {
                     let names = answers.names.iter().filter(|(of, _)| of == image);

@@ -261,6 +261,7 @@ mod tests {
             lineage: vec![proven("a"), proven("b")],
             promoted_ms: Some(NOW_MS),
             pending: Some(pending("c")),
+            latest_in_doubt: false,
             retired: BTreeSet::from([ImageId::new("d")]),
             images: [(ImageId::new("a"), record(NOW_MS, Some(NOW_MS)))]
                 .into_iter()

@@ -216,6 +216,37 @@ fn a_tag_that_was_set_though_the_answer_was_lost_is_found_by_the_next_pass() {
     assert_promoted(&host);
 }
 
+/// On a full disk both engines move a tag in their memory, fail to write it down, and have forgotten
+/// it when they are started again. It is not done until they say so.
+#[test]
+fn a_tag_that_the_engine_could_not_write_down_is_given_again() {
+    let host = soaking(POLICY);
+    let full = Fault::Unsaved(500, "no space left on device");
+    host.engine().fail(Route::Tag, full);
+    let outcome = host.pass_at(RIPE).expect_code(1);
+    assert_eq!(host.id_of("app:latest"), id("v2"), "as the engine lists it");
+    assert_eq!(outcome.mutations().len(), 1, "nothing goes: {outcome:#?}");
+    assert!(!outcome.stderr.contains("v2 is latest"), "{outcome:#?}");
+    let outcome = host.pass_at(RIPE + 5).expect_code(1);
+    assert_eq!(outcome.mutations().len(), 1, "tried again: {outcome:#?}");
+    host.engine().heal();
+    let outcome = host.pass_at(RIPE + 10).expect_code(0);
+    assert!(outcome.stderr.contains("v2 is latest"), "{outcome:#?}");
+    assert_promoted(&host);
+    assert_eq!(host.pass_at(RIPE + 15).expect_code(0).mutations().len(), 0);
+
+    // And so it is with what a rollback moves.
+    host.engine().fail(Route::Tag, full);
+    host.run_at(RIPE + 20, &["rollback", "app", "--yes"])
+        .expect_code(1);
+    host.engine().heal();
+    for tags in [1, 0] {
+        let outcome = host.pass_at(RIPE + 25).expect_code(0);
+        assert_eq!(outcome.mutations().len(), tags, "{outcome:#?}");
+        assert_eq!(host.id_of("app:latest"), id("v1"));
+    }
+}
+
 #[test]
 fn nothing_is_removed_in_the_round_that_moves_latest() {
     const DAY: u64 = 86_400;

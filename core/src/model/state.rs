@@ -142,6 +142,11 @@ pub struct Memory {
     /// The pending upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// The engine failed at the last move of `repository:latest`. It may show it moved and forget
+    /// that when it is started again: the move counts, and is not repeated, once the engine has
+    /// confirmed it (design 4.4).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub latest_in_doubt: bool,
     /// Images that a promotion made obsolete, waiting to be removed.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub retired: BTreeSet<ImageId>,

@@ -32,7 +32,9 @@ pub(super) fn tags(subject: Subject<'_>, memory: &Memory, due: bool) -> Vec<Acti
 
 /// Where `latest` is to move to.
 fn target(subject: Subject<'_>, memory: &Memory, due: bool) -> Option<(ImageId, TagPurpose)> {
-    if let Some(pending) = memory.pending.as_ref().filter(|_| due) {
+    let in_doubt = |image: &ImageId| memory.latest_in_doubt && subject.latest() == Some(image);
+    let pending = memory.pending.as_ref();
+    if let Some(pending) = pending.filter(|p| due || (p.promoting && in_doubt(&p.image))) {
         return Some((pending.image.clone(), TagPurpose::Promote));
     }
     // It is missing altogether or names a rejected image: something else took the name, or a
@@ -40,8 +42,10 @@ fn target(subject: Subject<'_>, memory: &Memory, due: bool) -> Option<(ImageId, 
     let lost = subject
         .latest()
         .is_none_or(|latest| subject.is_rejected(memory, latest));
-    let head = subject.restorable(memory).filter(|_| lost)?;
-    (subject.latest() != Some(&head.image)).then(|| (head.image.clone(), TagPurpose::Restore))
+    let head = subject.restorable(memory)?;
+    let is_there = subject.latest() == Some(&head.image);
+    let moves = (lost && !is_there) || in_doubt(&head.image);
+    moves.then(|| (head.image.clone(), TagPurpose::Restore))
 }
 
 /// Whether the image that `latest` names has the other name that it needs once `latest` leaves it,
@@ -106,7 +110,7 @@ pub(super) fn missing(subject: Subject<'_>, memory: &Memory, leaves: bool) -> Ve
     actions
 }
 
-/// The one engine call that moves `latest`.
+/// The one engine call that moves `latest`, or gives it once more to the image that has it.
 pub(super) fn move_latest(
     subject: Subject<'_>,
     memory: &Memory,
@@ -118,14 +122,16 @@ pub(super) fn move_latest(
         reference: reference.clone(),
         image: subject.latest().cloned(),
     }];
-    guards.extend(subject.latest().map(|left| Guard::KeepsTag {
+    let left = subject.latest().filter(|left| **left != image);
+    let is_move = left.is_some() || subject.latest().is_none();
+    guards.extend(left.map(|left| Guard::KeepsTag {
         image: left.clone(),
         without: reference.clone(),
     }));
     let pending = memory
         .pending
         .as_ref()
-        .filter(|_| purpose == TagPurpose::Promote);
+        .filter(|_| purpose == TagPurpose::Promote && is_move);
     guards.extend(pending.map(|pending| Guard::Running {
         image: image.clone(),
         members: pending.members.clone(),

@@ -132,8 +132,8 @@ fn note_rejected(
     (known.as_ref() != Some(group.image)).then_some(event)
 }
 
-/// A promotion that was committed to is recorded once `latest` names its image, whether or not the
-/// candidate still serves; a look that does not find it so withdraws the note, and so does a
+/// A promotion that was committed to is recorded once `latest` names its image beyond doubt, whether
+/// or not the candidate still serves; a look that does not find it so withdraws the note, and so does a
 /// rejection while there is a head to go back to.
 fn record_committed(subject: Subject<'_>, mut state: WorkloadState) -> Followed {
     let committed = state
@@ -152,7 +152,7 @@ fn record_committed(subject: Subject<'_>, mut state: WorkloadState) -> Followed 
         }
         return Followed::quiet(state);
     }
-    if subject.is_held() {
+    if subject.is_held() || state.memory.latest_in_doubt {
         return Followed::quiet(state);
     }
     record(subject, Followed::quiet(state))

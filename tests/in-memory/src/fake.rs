@@ -25,6 +25,9 @@ use crate::requests::{API_MINOR, Request, Route, read_request, versionless};
 pub enum Fault {
     /// This status with this message; the engine does nothing.
     Status(u16, &'static str),
+    /// It is done, for as long as the engine runs, and this status with this message: what a full
+    /// disk leaves of a new tag.
+    Unsaved(u16, &'static str),
     /// Status 200 with this body.
     Body(&'static str),
     /// Half of the body, then the end of the connection.
@@ -211,7 +214,14 @@ impl Engine {
         if self.falls_silent(Moment::Before, request) {
             return ((200, String::new()), Some(Fault::StalledHeaders));
         }
-        let answer = self.answer(request);
+        let mut answer = self.answer(request);
+        let fault = match fault {
+            Some(Fault::Unsaved(status, message)) => {
+                answer = refusal(status, message);
+                None
+            }
+            fault => fault,
+        };
         if self.falls_silent(Moment::After, request) {
             return (answer, Some(Fault::StalledHeaders));
         }
@@ -411,7 +421,11 @@ fn spoil(stream: &mut UnixStream, fault: Fault, status: u16, body: &str) -> io::
             thread::sleep(Duration::from_micros(300));
             write_answer(stream, 200, surplus, surplus.len())
         }
-        Fault::Status(..) | Fault::StalledHeaders | Fault::Closed | Fault::Crashed => Ok(()),
+        Fault::Status(..)
+        | Fault::Unsaved(..)
+        | Fault::StalledHeaders
+        | Fault::Closed
+        | Fault::Crashed => Ok(()),
     }
 }
 
