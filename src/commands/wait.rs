@@ -162,19 +162,29 @@ impl Wanted {
         if let Some(pending) = pending.filter(|p| self.is_it(&p.version, &p.image)) {
             self.image = Some(pending.image.clone());
             let soaking_since_ms = pending.soaking_since_ms;
+            let held = known.held_since_ms.map_or("", |_| ", on hold");
             return Progress::Pending(match soaking_since_ms {
                 Some(since_ms) => {
                     let up = compact(now.ms().saturating_sub(since_ms));
-                    format!("{version} has soaked for {up}")
+                    format!("{version} has soaked for {up}{held}")
                 }
-                None => format!("{version} is pending and does not soak"),
+                None => format!("{version} is pending{held} and does not soak"),
             });
         }
         let is_old = now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS;
+        let by_a_person: Vec<_> = state.rejected_of(name).collect();
+        // As the last pass saw it: the rejection may have been lifted since.
+        let serves = self.rejected_serves(known).filter(|image| {
+            !rejections.is_empty() || by_a_person.iter().any(|(rejected, _)| rejected == image)
+        });
         if let Some(head) = self.head(known) {
-            return self.proven(known, head, state.rejected_of(name), version, is_old);
+            let is_other = serves.is_some_and(|image| *image != head.image);
+            if is_other || self.newer_is_rejected(known, head, &by_a_person) {
+                return Progress::Failed(version, "it is rejected".to_owned());
+            }
+            return self.proven(known, version, is_old);
         }
-        if let Some(why) = self.rejected(known, state.rejected_of(name), rejections) {
+        if let Some(why) = self.rejected(serves, &by_a_person, rejections) {
             return Progress::Failed(version, why.to_owned());
         }
         match (new, failure) {
@@ -198,32 +208,33 @@ impl Wanted {
         }
     }
 
-    /// What is waited for is proven, unless another build of the same label has come since and is
-    /// not away: then it is that one which was deployed.
-    fn proven<'s>(
+    /// Whether another build of what is proven came later, is not away, and is rejected: then it is
+    /// that one which was deployed.
+    fn newer_is_rejected(
         &self,
         known: &WorkloadState,
         head: &Proven,
-        mut rejected: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
-        version: Version,
-        is_old: bool,
-    ) -> Progress {
-        let memory = &known.memory;
-        let has_come = |image: &ImageId| {
-            memory.images.get(image).is_some_and(|record| {
-                record.idle_since_ms.is_none() && memory.promoted_ms < Some(record.first_seen_ms)
-            })
+        rejected: &[(&ImageId, &Rejected)],
+    ) -> bool {
+        // What was itself promoted before it was rejected has come before the last promotion.
+        let was_promoted_later = |rejected: &Rejected| {
+            let proven = rejected.proven.as_ref();
+            proven.is_some_and(|proven| proven.promoted_at > head.promoted_at)
         };
-        let serves = self.rejected_serves(known);
-        if serves.is_some_and(|image| *image != head.image)
-            || rejected.any(|(image, r)| self.is_it(&r.version, image) && has_come(image))
-        {
-            return Progress::Failed(version, "it is rejected".to_owned());
-        }
+        rejected.iter().any(|(image, rejected)| {
+            self.is_it(&rejected.version, image)
+                && is_there(known, image)
+                && (has_come(known, image) || was_promoted_later(rejected))
+        })
+    }
+
+    /// What is waited for is proven, unless another build of the same label has come since, is not
+    /// away, and has failed.
+    fn proven(&self, known: &WorkloadState, version: Version, is_old: bool) -> Progress {
         let mut failed = known
             .failed_since_promotion()
             .filter(|failure| self.is_it(&failure.version, &failure.image));
-        match failed.find(|failure| has_come(&failure.image)) {
+        match failed.find(|f| is_there(known, &f.image) && has_come(known, &f.image)) {
             Some(failure) if is_old => before_the_wait(version, failure),
             Some(_) => unseen_again(&version),
             None => Progress::Proven(version),
@@ -231,10 +242,10 @@ impl Wanted {
     }
 
     /// Who rejects what is waited for.
-    fn rejected<'s>(
+    fn rejected(
         &self,
-        known: &WorkloadState,
-        mut by_a_person: impl Iterator<Item = (&'s ImageId, &'s Rejected)>,
+        serves: Option<&ImageId>,
+        by_a_person: &[(&ImageId, &Rejected)],
         by_the_policy: &[Rejection],
     ) -> Option<&'static str> {
         let is_named = |rejection: &Rejection| {
@@ -243,11 +254,11 @@ impl Wanted {
             version.is_some_and(|version| rejection.is_version(version.as_str()))
                 || image.is_some_and(|image| rejection.is_id(image))
         };
-        // By an id or a digest: a pass has seen it run.
-        let serves = self.rejected_serves(known).is_some();
+        let mut by_a_person = by_a_person.iter();
         if by_a_person.any(|(image, rejected)| self.is_it(&rejected.version, image)) {
             Some("it is rejected")
-        } else if serves || by_the_policy.iter().any(is_named) {
+        // By an id or a digest: a pass has seen it run.
+        } else if serves.is_some() || by_the_policy.iter().any(is_named) {
             Some("the policy rejects it ([reject])")
         } else {
             None
@@ -276,6 +287,18 @@ impl Wanted {
             (None, None) => false,
         }
     }
+}
+
+/// Whether a container uses an image, as far as the last pass knows.
+fn is_there(known: &WorkloadState, image: &ImageId) -> bool {
+    let record = known.memory.images.get(image);
+    record.is_some_and(|record| record.idle_since_ms.is_none())
+}
+
+/// Whether an image has come after the last promotion.
+fn has_come(known: &WorkloadState, image: &ImageId) -> bool {
+    let record = known.memory.images.get(image);
+    record.is_some_and(|record| known.memory.promoted_ms < Some(record.first_seen_ms))
 }
 
 fn before_the_wait(version: Version, failure: &Failure) -> Progress {
@@ -409,6 +432,11 @@ mod tests {
         assert_eq!(said(None, &soaking, 5_000), "v2 has soaked for 1m5s");
         let waiting = known(|known| known.memory.pending = Some(pending("v2", None)));
         assert_eq!(said(None, &waiting, 0), "v2 is pending and does not soak");
+        let held = known(|known| {
+            known.memory.pending = Some(pending("v2", Some(BEGAN_MS - 60_000)));
+            known.held_since_ms = Some(BEGAN_MS);
+        });
+        assert_eq!(said(None, &held, 0), "v2 has soaked for 1m, on hold");
     }
 
     /// What is said after v2 was pending as image 2, and then the state is another one.
@@ -469,11 +497,14 @@ mod tests {
             known.rejected_serves = Some(image('9'));
             known.note(&image('9'), || Version::new("v2"), |_| {});
         });
-        let mut all = wanted(Some("v2"));
-        assert_eq!(
-            shown(&mut all, &rebuilt, &[], 0),
-            "failed: v2: it is rejected"
-        );
+        let of_rebuilt =
+            |rejections: &[Rejection]| shown(&mut wanted(Some("v2")), &rebuilt, rejections, 0);
+        let other = [Rejection::new(image('9').to_string())];
+        assert_eq!(of_rebuilt(&other), "failed: v2: it is rejected");
+        // The last pass saw it so, and the rejection has been lifted since.
+        assert_eq!(of_rebuilt(&[]), "proven: v2");
+        let lifted = shown(&mut wanted(Some(&id)), &serves, &[], 0);
+        assert_eq!(lifted, format!("no pass has seen {id} serve"));
         // "From now on": what was proven before stays.
         let done = known(|known| known.memory.lineage.push(proven("v2")));
         assert_eq!(of(&done, "v2"), "proven: v2");
@@ -551,6 +582,16 @@ mod tests {
         let by_id = image('2').to_string();
         let done = format!("proven: {by_id}");
         assert_eq!(said(Some(&by_id), &by_rollback, 0), done);
+
+        // It was latest itself, until a rollback went back to the older build.
+        let mut rolled_back = rejected(newer(|known| known.memory.promoted_ms = Some(9)));
+        let of_app = rolled_back.rejected.get_mut(&WorkloadName::new("app"));
+        let rejection = of_app.unwrap().get_mut(&image('3')).unwrap();
+        rejection.proven = Some(Proven {
+            promoted_at: Some("2026-11-22T23:00:00Z".to_owned()),
+            ..proven("v2")
+        });
+        assert_eq!(said(Some("v2"), &rolled_back, 0), refused);
 
         // Its last container is gone, or another build was promoted since.
         let gone: [fn(&mut WorkloadState); 2] = [

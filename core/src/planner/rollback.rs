@@ -284,15 +284,16 @@ pub(super) fn failing<'k>(subject: Subject<'k>, known: &'k WorkloadState) -> Opt
     unsettled(subject, known).find(|failure| has_container(&failure.image))
 }
 
-/// The upgrades that failed, were not rejected for it, and after which nothing was promoted.
+/// The upgrades that failed, to a fallback too, were not rejected for it, and after which nothing
+/// was promoted.
 pub(super) fn unsettled<'k>(
     subject: Subject<'k>,
     known: &'k WorkloadState,
 ) -> impl Iterator<Item = &'k Failure> {
     let memory = &known.memory;
-    known
-        .failed_since_promotion()
-        .filter(move |failure| is_undecided(subject, memory, &failure.image))
+    known.failed_since_promotion().filter(move |failure| {
+        !subject.is_head(memory, &failure.image) && !subject.is_rejected(memory, &failure.image)
+    })
 }
 
 /// The upgrade in play is rejected: `latest` stays, unless it names that very image.
@@ -346,7 +347,11 @@ fn rejected_state(
     let (proven, _) = known.memory.take_rejected(|id| *id == choice.image);
     known.counters.rollbacks = known.counters.rollbacks.saturating_add(1);
     if let Some((to, image)) = &choice.target {
-        known.memory.pending = None;
+        // What soaks beside the two goes on; a promotion that it was committed to does not.
+        known.memory.pending.take_if(|p| p.image == *image);
+        if let Some(pending) = &mut known.memory.pending {
+            pending.promoting = false;
+        }
         // What was passed over, because the policy rejects it, stays behind what latest goes back
         // to.
         let lineage = &mut known.memory.lineage;
@@ -467,6 +472,9 @@ pub fn accept(
         accepted.rejected.remove(name);
     }
     if let Some(known) = accepted.workloads.get_mut(name) {
+        let still = accepted.rejected.get(name);
+        let is_lifted = |image: &mut ImageId| !still.is_some_and(|r| r.contains_key(image));
+        known.rejected_serves.take_if(is_lifted);
         let memory = &mut known.memory;
         for entry in proven {
             if is_on_disk(&entry.image)

@@ -436,6 +436,37 @@ fn rollback_where_the_orchestrator_has_gone_back_to_the_fallback_rejects_the_hea
     assert_eq!((host.latest(), host.pending()), (Some('a'), None));
 }
 
+/// A sibling: and the fallback crash-loops, whether or not a pass has seen it run. The head is not
+/// at fault, and `latest` must not go to what crashes.
+#[test]
+fn rollback_where_the_fallback_that_is_deployed_again_crashes_rejects_that() {
+    for seen in [true, false] {
+        let mut host = Host::with_fallback();
+        host.deploy('a', "v1");
+        host.minutes(u64::from(seen));
+        host.set_state("k8s_v1", ContainerState::Restarting);
+        host.minutes(3);
+        let failing = host.plan().failing.unwrap();
+        assert_eq!(failing.version.as_str(), "v1", "{seen}");
+        roll_back(&mut host, usize::MAX);
+        assert_eq!(rejected(&host), ["v1=a"], "{seen}");
+        assert_eq!(host.latest(), Some('b'), "{seen}");
+    }
+}
+
+/// `--latest` is about the head alone: what soaks beside it goes on.
+#[test]
+fn rollback_from_the_head_does_not_touch_the_soak_of_another_version() {
+    let mut host = Host::with_fallback();
+    host.deploy('c', "v3");
+    host.minutes(6);
+    roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
+    assert_eq!(rejected(&host), ["v2=b"]);
+    assert_eq!(host.latest(), Some('a'));
+    host.minutes(5);
+    assert_eq!(host.lineage(), ["v3=c", "v1=a"]);
+}
+
 #[test]
 fn rollback_while_the_head_itself_soaks_again_rejects_the_head() {
     let mut host = Host::with_fallback();

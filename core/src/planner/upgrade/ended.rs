@@ -101,8 +101,8 @@ pub(super) fn crash<'a>(
 }
 
 /// Of what does not serve and could become latest, the newest container that is the last attempt of
-/// its image and has ended. What was retired, was proven, or failed since the last promotion has
-/// had its turn; what the list itself says was stopped is not worth a question.
+/// its image and has ended. What failed since the last promotion has had its turn, and so has what
+/// was proven, unless it loops; what the list itself says was stopped is not worth a question.
 pub(in crate::planner) fn possible_crash<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -110,10 +110,10 @@ pub(in crate::planner) fn possible_crash<'a>(
 ) -> Option<&'a Container> {
     let memory = &known.memory;
     let serving_image = serving.group().map(|group| group.image);
-    let has_turn = |image: &ImageId| {
+    let has_turn = |container: &Container, image: &ImageId| {
+        let was_proven = memory.retired.contains(image) || memory.proven(image).is_some();
         is_upgradable(subject, known, image)
-            && !memory.retired.contains(image)
-            && memory.proven(image).is_none()
+            && (!was_proven || loops(container))
             && !known.failed_since_promotion().any(|f| f.image == *image)
     };
     let is_last_attempt = |container: &Container, image: &'a ImageId| {
@@ -123,7 +123,7 @@ pub(in crate::planner) fn possible_crash<'a>(
     let ended = serving::could_serve(subject).filter(|c| c.state.has_ended() && !was_stopped(c));
     let crashed = ended.filter(|c| {
         c.image.as_ref().is_some_and(|image| {
-            Some(image) != serving_image && has_turn(image) && is_last_attempt(c, image)
+            Some(image) != serving_image && has_turn(c, image) && is_last_attempt(c, image)
         }) && !serving::is_dry_run(subject, memory, c)
             && !serving::idles_beside_local(subject, memory, c)
     });
