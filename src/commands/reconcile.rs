@@ -27,47 +27,60 @@ use crate::textfile;
 
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, CommandError> {
     let dir = state_dir(options);
-    let ended = run(options, &dir, clocks);
-    note_pass(&dir, clocks, ended.as_ref());
-    ended.map(|(exit, _)| exit)
+    let begun = load_policy(options).and_then(|settings| {
+        let lock = dir.lock().map_err(|error| error_of_lock(&dir, error))?;
+        Ok((settings, lock))
+    });
+    let (settings, lock) = match begun {
+        Ok(begun) => begun,
+        Err(error) => {
+            note_pass(&dir, clocks, Err(&error));
+            return Err(error);
+        }
+    };
+    let mut sink = Log::new(&settings);
+    let ended = run(options, &dir, clocks, &settings, lock, &mut sink);
+    if !sink.for_hooks.is_empty() {
+        hooks::wait(&settings.hooks);
+    }
+    sink.run_hooks(&dir, clocks);
+    ended
 }
 
-/// One pass; how it ended, and what was wrong although it went on.
+/// One pass, its metrics and the note of how it ended, all of it under the lock.
 fn run(
     options: &Options,
     dir: &StateDir,
     clocks: &Clocks,
-) -> Result<(Exit, Option<String>), CommandError> {
-    let settings = load_policy(options)?;
-    let mut lock = dir.lock().map_err(|error| error_of_lock(dir, error))?;
+    settings: &Settings,
+    mut lock: Lock,
+    sink: &mut Log<'_>,
+) -> Result<Exit, CommandError> {
     // Not before: whoever had the lock until now may have saved a later time, and an earlier one
     // would look like a reboot (design 5.2).
     let reading = clocks();
     let deadline = Deadline::after(clocks, PASS_MS);
-    confine_writes(&settings, dir);
-    let mut sink = Log::new(&settings);
+    confine_writes(settings, dir);
     let mut began = None;
     let mut set_aside = None;
     let ended = load_or_set_aside(dir, &mut lock, &reading).and_then(|(mut state, why)| {
         set_aside = why;
         began = Some(Began::new(&state, &reading));
-        claim_waiting(&mut lock, &mut sink, &mut state, &reading);
+        tell_dropped(&lock);
+        claim_waiting(&mut lock, sink, &mut state, &reading);
         let run = Run {
             options,
-            settings: &settings,
+            settings,
             clocks,
             deadline,
         };
-        let (plan, exit) = run.pass(&mut lock, &mut sink, state)?;
+        let (plan, exit) = run.pass(&mut lock, sink, state)?;
         Ok((plan, set_aside.as_ref().map_or(exit, |_| Exit::Failed)))
     });
-    write_metrics(&settings, &reading, clocks, began.as_ref(), ended.as_ref());
-    drop(lock);
-    if !sink.for_hooks.is_empty() {
-        hooks::wait(&settings.hooks);
-    }
-    sink.run_hooks(dir, clocks);
-    ended.map(|(_, exit)| (exit, set_aside))
+    write_metrics(settings, &reading, clocks, began.as_ref(), ended.as_ref());
+    let noted = ended.as_ref().map(|(_, exit)| (*exit, set_aside));
+    note_pass(dir, clocks, noted);
+    ended.map(|(_, exit)| exit)
 }
 
 /// Before the engine's first answer: whatever it is, nothing is written but the state and the
@@ -96,10 +109,10 @@ fn confine_writes(settings: &Settings, dir: &StateDir) {
 fn note_pass(
     dir: &StateDir,
     clocks: &Clocks,
-    ended: Result<&(Exit, Option<String>), &CommandError>,
+    ended: Result<(Exit, Option<String>), &CommandError>,
 ) {
     let (exit, error) = match ended {
-        Ok((exit, error)) => (*exit, error.clone()),
+        Ok(ended) => ended,
         Err(error) if error.exit == Exit::Locked => return,
         Err(error) => (error.exit, Some(error.brief())),
     };
@@ -243,9 +256,8 @@ fn claim_waiting(lock: &mut Lock, sink: &mut Log<'_>, state: &mut State, reading
     sink.for_hooks.extend(claimed.due);
 }
 
-/// Saves a state of an earlier format, or one that a rejection has taken something out of, in the
-/// present form.
-fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
+/// Says what a rejection took out of the state, before a save makes it so on the disk.
+fn tell_dropped(lock: &Lock) {
     for dropped in lock.dropped() {
         let message = format!(
             "{} was in the lineage or pending although it is rejected; it stays rejected",
@@ -253,6 +265,11 @@ fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
         );
         report::log::log_warning(Some(&dropped.workload), &message);
     }
+}
+
+/// Saves a state of an earlier format, or one that a rejection has taken something out of, in the
+/// present form.
+fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
     if lock.is_outdated() {
         lock.save(state).map_err(CommandError::failed)?;
     }

@@ -171,8 +171,10 @@ pub(super) fn accept(
         lock.save(&accepted)
             .map_err(|error| broken(&dir, &state, error))?;
     }
-    lock.save_rejected(&accepted.rejected)
-        .map_err(|error| broken(&dir, &state, error))?;
+    lock.save_rejected(&accepted.rejected).map_err(|error| {
+        let error = anyhow::Error::new(error).context(format!("{wanted} is still rejected"));
+        CommandError::failed(error)
+    })?;
     let said = said_of_accepted(&settings.policy, &state, &accepted, &name, wanted);
     print(&format!("{name}: {said}\n"))?;
     Ok(Exit::Done)

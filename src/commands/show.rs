@@ -1,7 +1,11 @@
 //! `plan` and `status`: observe, print, and move nothing.
 
-use tagkeeper_core::model::{Action, ImageReport, Now, Observation, Plan, State, WorkloadName};
-use tagkeeper_core::planner::{self, Decision};
+use std::collections::BTreeSet;
+
+use tagkeeper_core::model::{
+    Action, ImageId, ImageReport, Now, Observation, Plan, State, WorkloadName,
+};
+use tagkeeper_core::planner::{self, Decision, Rounds};
 
 use super::{
     Clocks, CommandError, PASS_MS, about_file, connect, error_of_load, known_workload, load_policy,
@@ -249,16 +253,20 @@ impl Looked {
         &self.preface
     }
 
-    fn planned(&self) -> (Plan, LaterRounds) {
-        let (Decision { mut plan, .. }, later) =
-            planner::rounds(&self.settings.policy, &self.state, &self.observed);
+    fn planned(&self) -> (Plan, LaterRounds, BTreeSet<ImageId>) {
+        let Rounds {
+            first: Decision { mut plan, .. },
+            later,
+            leaving,
+        } = planner::rounds(&self.settings.policy, &self.state, &self.observed);
         self.narrow(&mut plan);
         let is_shown = |name: &WorkloadName| self.only.as_ref().is_none_or(|only| only == name);
         let later = later.into_iter().map(|round| {
             let shown = round.actions.into_iter().filter(|(name, _)| is_shown(name));
             shown.collect::<Vec<_>>()
         });
-        (plan, later.filter(|round| !round.is_empty()).collect())
+        let later = later.filter(|round| !round.is_empty()).collect();
+        (plan, later, leaving)
     }
 
     fn status(&self) -> Plan {
@@ -280,11 +288,11 @@ impl Looked {
         let preface = &self.preface;
         match (subject.view, format) {
             (View::Plan, Format::Text) => {
-                let (plan, later) = self.planned();
-                report::text::plan(&plan, &later, preface, page)
+                let (plan, later, leaving) = self.planned();
+                report::text::plan(&plan, &later, &leaving, preface, page)
             }
             (View::Plan, Format::Json) => {
-                let (plan, later) = self.planned();
+                let (plan, later, _) = self.planned();
                 report::json::plan(&plan, &later, preface)
             }
             (View::Status, Format::Text) => {

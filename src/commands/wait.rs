@@ -143,8 +143,7 @@ impl Wanted {
         rejections: &[Rejection],
         clocks: &Clocks,
     ) -> Progress {
-        let unknown = WorkloadState::default();
-        let known = state.workloads.get(name).unwrap_or(&unknown);
+        let known = &state.workloads.get(name).cloned().unwrap_or_default();
         let pending = known.memory.pending.as_ref();
         if self.version.is_none() {
             self.version = pending.map(|pending| pending.version.clone());
@@ -161,13 +160,12 @@ impl Wanted {
         }
         if let Some(pending) = pending.filter(|p| self.is_it(&p.version, &p.image)) {
             self.image = Some(pending.image.clone());
-            let soaking_since_ms = pending.soaking_since_ms;
             let held = known.held_since_ms.map_or("", |_| ", on hold");
-            return Progress::Pending(match soaking_since_ms {
-                Some(since_ms) => {
-                    let up = compact(now.ms().saturating_sub(since_ms));
-                    format!("{version} has soaked for {up}{held}")
-                }
+            let up_ms = pending
+                .soaking_since_ms
+                .map(|ms| now.ms().saturating_sub(ms));
+            return Progress::Pending(match up_ms.map(compact) {
+                Some(up) => format!("{version} has soaked for {up}{held}"),
                 None => format!("{version} is pending{held} and does not soak"),
             });
         }

@@ -320,16 +320,45 @@ pub(super) fn read_image(body: &[u8]) -> anyhow::Result<FoundImage> {
     })
 }
 
-/// Where the engine's data is, from the bytes of what it says of itself; empty where it does not
-/// say.
+/// What Docker calls its storage driver where containerd keeps the images.
+const SNAPSHOTTER: &str = "io.containerd.snapshotter.v1";
+/// The socket of a containerd that is a service of the host; Docker starts one of its own
+/// elsewhere, with its data below its own.
+const CONTAINERD_SOCKETS: [&str; 2] = [
+    "/run/containerd/containerd.sock",
+    "/var/run/containerd/containerd.sock",
+];
+/// Where that one has its data, unless its configuration says otherwise, which it tells nobody
+/// (containerd-config.toml(5)).
+const CONTAINERD_ROOT: &str = "/var/lib/containerd";
+
+/// Where the engine keeps its images, from the bytes of what it says of itself; empty where it does
+/// not say.
 pub(super) fn read_data_root(body: &[u8]) -> anyhow::Result<String> {
     #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
     struct Info {
-        #[serde(rename = "DockerRootDir")]
-        data_root: Option<String>,
+        docker_root_dir: Option<String>,
+        #[serde(default)]
+        driver_status: Loose<Vec<(String, String)>>,
+        #[serde(default)]
+        containerd: Loose<Containerd>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Containerd {
+        address: String,
     }
     let info: Info = serde_json::from_slice(body)?;
-    Ok(info.data_root.unwrap_or_default())
+    let mut status = info.driver_status.0.into_iter().flatten();
+    let is_snapshotter = status.any(|(_, value)| value == SNAPSHOTTER);
+    let address = info.containerd.0.map(|containerd| containerd.address);
+    let is_of_host = address.is_some_and(|a| CONTAINERD_SOCKETS.contains(&a.as_str()));
+    Ok(if is_snapshotter && is_of_host {
+        CONTAINERD_ROOT.to_owned()
+    } else {
+        info.docker_root_dir.unwrap_or_default()
+    })
 }
 
 /// A text of an answer, borrowed from it wherever it has no escapes: in an `Option`, too, where a

@@ -11,7 +11,7 @@ use tagkeeper_core::model::{Workload, WorkloadName};
 
 use super::Settings;
 use super::diagnostic::{Diagnostic, Finding, Severity, Source, Span, Spans};
-use super::keys::{Kind, TABLE};
+use super::keys::{Kind, Section, TABLE};
 use super::merged::Mention;
 use super::overlap::overlap;
 use super::validated::key_of;
@@ -107,7 +107,11 @@ impl CheckedPolicy {
             .map(|row| row.name)
             .gather();
         let suspect = |(key, span): (&String, &Span)| {
-            let (_, last) = key.rsplit_once('.')?;
+            let (section, last) = key.rsplit_once('.')?;
+            // A workload may be called like a key.
+            if section == Section::Reject.name() {
+                return None;
+            }
             let written = span.text(&self.sources);
             if !durations.contains(last) || !has_months(written) {
                 return None;

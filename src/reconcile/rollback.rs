@@ -16,6 +16,9 @@ use crate::store::Store;
 pub struct RolledBack {
     /// The version that is rejected now.
     pub rejected: Version,
+    /// What `accept` takes to lift that and nothing else: the version, or the image's id where
+    /// another build of it is rejected too.
+    pub undo: Version,
     /// What `latest` was to name; none where it was to stay.
     pub meant: Option<Version>,
     /// What `latest` names afterwards; none if nothing.
@@ -239,7 +242,14 @@ fn rolled_back(
         Some((_, image)) => latest.is_some_and(|latest| latest.image == *image),
         None => latest.is_none_or(|latest| latest.image != rollback.image),
     };
+    let of_version = rollback.state.rejected_of(name);
+    let others = of_version.filter(|(_, r)| r.version == rollback.rejected);
+    let undo = match others.count() {
+        0 | 1 => rollback.rejected.clone(),
+        _ => Version::new(rollback.image.short()),
+    };
     RolledBack {
+        undo,
         rejected: rollback.rejected,
         meant: rollback.target.map(|(version, _)| version),
         latest: latest.map(|latest| latest.version.clone()),

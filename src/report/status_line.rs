@@ -29,8 +29,8 @@ pub fn status_line(plan: &Plan) -> String {
         line.push_str(&next);
         named += 1;
     }
-    if let Some((cut, _)) = line.char_indices().nth(CHARS_MAX) {
-        line.truncate(cut.saturating_sub(2));
+    if line.chars().count() > CHARS_MAX {
+        line = line.chars().take(CHARS_MAX - 2).collect();
         line.push_str("..");
     }
     match workloads.len() - named {
@@ -53,10 +53,9 @@ pub(crate) fn summary(workload: &WorkloadPlan) -> String {
             format!("{} is latest, nothing pending", latest.version)
         }
         (None, None, Some(latest)) => {
-            format!(
-                "{} is latest but not proven, nothing pending",
-                latest.version
-            )
+            let why = latest.promoted_at.as_ref();
+            let why = why.map_or("but not proven", |_| "not the head");
+            format!("{} is latest, {why}, nothing pending", latest.version)
         }
         (None, None, None) => "nothing is latest, nothing pending".to_owned(),
     };
@@ -77,4 +76,38 @@ pub(crate) fn progress(pending: &PendingView) -> String {
     };
     let (up, soak) = (span::compact(pending.up_ms), span::compact(pending.soak_ms));
     format!("{} {word} {up} of {soak}", pending.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::quiet;
+    use tagkeeper_core::model::{Version, WorkloadName};
+
+    /// `latest` was moved back by hand to what was proven before; and a version may be long, and in
+    /// any script.
+    #[test]
+    fn the_line_is_short_and_says_what_latest_is() {
+        let mut workload = quiet("telemetry");
+        let mut latest = workload.latest.take().unwrap();
+        latest.proven = false;
+        workload.latest = Some(latest.clone());
+        let line = |workload: &WorkloadPlan| {
+            let workloads = [(WorkloadName::new("telemetry"), workload.clone())];
+            status_line(&Plan {
+                workloads: workloads.into_iter().collect(),
+                ..Plan::default()
+            })
+        };
+        let shown = line(&workload);
+        assert!(
+            shown.contains("is latest, not the head, nothing"),
+            "{shown}"
+        );
+        latest.version = Version::new("\u{65e5}".repeat(170));
+        workload.latest = Some(latest);
+        let shown = line(&workload);
+        assert_eq!(shown.chars().count(), CHARS_MAX, "{shown}");
+        assert!(shown.ends_with(".."), "{shown}");
+    }
 }

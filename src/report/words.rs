@@ -91,7 +91,12 @@ pub(crate) fn left(ms: u64) -> String {
     if secs < 60 {
         return format!("{secs} s");
     }
-    span(secs.div_ceil(60) * 60)
+    let unit_secs = match secs {
+        ..=3_600 => 60,
+        3_601..=172_800 => 3_600,
+        _ => 86_400,
+    };
+    span(secs.div_ceil(unit_secs) * unit_secs)
 }
 
 /// How long before `now` a time was, both RFC 3339; none where one cannot be read, or it was not
@@ -766,18 +771,25 @@ fn locals_in_the_way(
     )
 }
 
+/// What is typed behind a `rollback` of what is latest.
+const LATEST_OPTION: &str = " --latest";
+
 /// Why a rollback is refused, and what to type.
 pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
     let again = match what {
         RollbackTarget::InPlay => "",
-        RollbackTarget::Latest => " --latest",
+        RollbackTarget::Latest => LATEST_OPTION,
     };
     match refusal {
         Refusal::LocalRuns {
             workload,
             containers,
             rejected,
-        } => locals_in_the_way(workload, containers, rejected, again),
+            takes_latest,
+        } => {
+            let again = if *takes_latest { LATEST_OPTION } else { "" };
+            locals_in_the_way(workload, containers, rejected, again)
+        }
         Refusal::NothingProven(workload) => format!(
             "nothing is proven for '{workload}' yet, so there is nothing to roll back to; nothing was changed. \
              `tagkeeper status {workload}` shows what is pending"
@@ -933,6 +945,9 @@ mod tests {
             (1, "1 s"),
             (59_000, "59 s"),
             (60_001, "2 min"),
+            (3_600_000, "1 h"),
+            (7_140_000, "2 h"),
+            (172_800_001, "3 days"),
             (360_000, "6 min"),
         ] {
             assert_eq!(left(ms), said);
@@ -973,6 +988,7 @@ mod tests {
                 workload: WorkloadName::new("lldp"),
                 containers: containers.iter().map(ToString::to_string).collect(),
                 rejected: Version::new("v2"),
+                takes_latest: false,
             };
             refusal(&refused, RollbackTarget::InPlay)
         };

@@ -216,8 +216,8 @@ fn a_tag_that_was_set_though_the_answer_was_lost_is_found_by_the_next_pass() {
     assert_promoted(&host);
 }
 
-/// On a full disk both engines move a tag in their memory, fail to write it down, and have forgotten
-/// it when they are started again. It is not done until they say so.
+/// On a full disk both engines move a tag in their memory, fail to write it down, and have
+/// forgotten it when they are started again. It is not done until they say so.
 #[test]
 fn a_tag_that_the_engine_could_not_write_down_is_given_again() {
     let host = soaking(POLICY);

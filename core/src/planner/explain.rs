@@ -219,7 +219,11 @@ impl<'a> Reporter<'a> {
                     } => grace_ms.saturating_sub(idle_ms),
                     _ => 0,
                 },
-                pressure_percent: self.workload.pressure_percent,
+                // What the engine refuses to remove makes no room.
+                pressure_percent: self
+                    .workload
+                    .pressure_percent
+                    .filter(|_| self.put_off_ms(verdict).is_none()),
             },
             Reason::Adopt | Reason::Renamed | Reason::Retired | Reason::Idle => {
                 let put_off = self.put_off_ms(verdict);

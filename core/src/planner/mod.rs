@@ -52,7 +52,7 @@ use subject::{Subject, subjects};
 
 pub use explain::image_reports;
 pub use pins::is_idle_pin;
-pub use preview::{MAX_ROUNDS, PlannedRound, rounds};
+pub use preview::{MAX_ROUNDS, PlannedRound, Rounds, rounds};
 pub use queries::{Query, Services, queries, service_queries};
 pub use rollback::{
     Refusal, RollbackPlan, RollbackTarget, accept, rollback, rollback_actions, rollback_steps,

@@ -5,8 +5,9 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::{Decision, decide};
+use crate::Gather;
 use crate::model::{
-    Action, ActionKind, Container, ContainerState, Observation, PinLabel, Policy, State,
+    Action, ActionKind, Container, ContainerState, ImageId, Observation, PinLabel, Policy, State,
     WorkloadName,
 };
 
@@ -20,12 +21,19 @@ pub struct PlannedRound {
     pub actions: Vec<(WorkloadName, Action)>,
 }
 
-/// The first decision, and the rounds that follow it if each action succeeds.
-pub fn rounds(
-    policy: &Policy,
-    state: &State,
-    observed: &Observation,
-) -> (Decision, Vec<PlannedRound>) {
+/// The next pass, if each of its actions succeeds.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    /// What its first look leads to.
+    pub first: Decision,
+    /// The rounds behind the first one.
+    pub later: Vec<PlannedRound>,
+    /// The images that have left the disk after it.
+    pub leaving: BTreeSet<ImageId>,
+}
+
+/// What the next pass does, round by round.
+pub fn rounds(policy: &Policy, state: &State, observed: &Observation) -> Rounds {
     let first = decide(policy, state, observed);
     let mut tried: BTreeSet<(WorkloadName, ActionKind)> = BTreeSet::new();
     let mut host = observed.clone();
@@ -56,7 +64,14 @@ pub fn rounds(
     if !later.is_empty() {
         later.remove(0);
     }
-    (first, later)
+    let stays: BTreeSet<&ImageId> = host.images.iter().map(|image| &image.id).gather();
+    let images = observed.images.iter().map(|image| &image.id);
+    let leaving = images.filter(|id| !stays.contains(id)).cloned().gather();
+    Rounds {
+        first,
+        later,
+        leaving,
+    }
 }
 
 /// The host once an action has succeeded.

@@ -53,6 +53,9 @@ pub enum Refusal {
         containers: Vec<String>,
         /// What would be rejected.
         rejected: Version,
+        /// Once they are stopped, something else may be in play: it takes `--latest` to reject this
+        /// one then.
+        takes_latest: bool,
     },
     /// Nothing is proven, so there is nothing to go back from or to.
     NothingProven(WorkloadName),
@@ -113,9 +116,13 @@ pub fn rollback(
     let in_the_way = running_locals.filter(|c| choice.target.is_some() || runs_rejected(c));
     let containers: Vec<String> = in_the_way.map(|c| c.name().into_owned()).collect();
     if !containers.is_empty() {
+        let mut orchestrated = subject.own.orchestrated.iter();
         return Err(Refusal::LocalRuns {
             workload: name.clone(),
             containers,
+            takes_latest: what == RollbackTarget::Latest
+                || (subject.is_head(memory, &choice.image)
+                    && orchestrated.any(|c| !c.uses(&choice.image))),
             rejected: choice.version,
         });
     }

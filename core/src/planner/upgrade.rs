@@ -132,9 +132,9 @@ fn note_rejected(
     (known.as_ref() != Some(group.image)).then_some(event)
 }
 
-/// A promotion that was committed to is recorded once `latest` names its image beyond doubt, whether
-/// or not the candidate still serves; a look that does not find it so withdraws the note, and so does a
-/// rejection while there is a head to go back to.
+/// A promotion that was committed to is recorded once `latest` names its image beyond doubt,
+/// whether or not the candidate still serves; a look that does not find it so withdraws the note,
+/// and so does a rejection while there is a head to go back to.
 fn record_committed(subject: Subject<'_>, mut state: WorkloadState) -> Followed {
     let committed = state
         .memory

@@ -13,8 +13,8 @@ use super::{
 use crate::Gather;
 use crate::model::{
     Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
-    Observation, Pending, PendingView, Plan, Policy, RefusedView, State, Verdict, Version, Waits,
-    WorkloadPlan, WorkloadState,
+    Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State, Verdict, Version,
+    Waits, WorkloadPlan, WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -259,7 +259,8 @@ fn unsettled_ms(subject: Subject<'_>, state: &WorkloadState) -> BTreeMap<Version
 }
 
 /// The refused removals that are still called for: of names and nameless images by their verdicts,
-/// of containers while they are there.
+/// of containers while they are there. What was to make room on a full disk counts until it is
+/// tried again.
 fn refused(subject: Subject<'_>, memory: &Memory, names: &[NameVerdict]) -> Vec<RefusedView> {
     let now_ms = subject.observed().from.ms();
     let called = |target: &str| {
@@ -268,9 +269,12 @@ fn refused(subject: Subject<'_>, memory: &Memory, names: &[NameVerdict]) -> Vec<
         if let Some(container) = containers.find(|c| c.id == id) {
             return Some(container.name().into_owned());
         }
-        let mut removed = names.iter().filter(|n| n.verdict() == Verdict::Remove);
-        let is_removed = removed.any(|name| name.removal_target() == target);
-        is_removed.then(|| target.to_owned())
+        let mut names = names.iter().filter(|name| name.removal_target() == target);
+        let is_called_for = names.any(|name| {
+            let was_evicted = name.reason == Reason::Grace && subject.is_put_off(memory, target);
+            name.verdict() == Verdict::Remove || was_evicted
+        });
+        is_called_for.then(|| target.to_owned())
     };
     let refused = memory.refused.iter().filter_map(|(target, refused)| {
         Some(RefusedView {

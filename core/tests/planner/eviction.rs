@@ -429,6 +429,10 @@ fn an_image_whose_removal_is_refused_stands_in_for_no_other() {
         .insert(target, "image has dependent child images".to_owned());
     host.pass();
     assert_eq!(host.refused, ["rmi remote:v9"]);
+    let shown = |host: &Host| host.plan().refused.into_iter().map(|r| r.reason).next();
+    let reason = Some("image has dependent child images".to_owned());
+    assert_eq!(shown(&host), reason, "and status says why");
     host.pass();
     assert_eq!(host.acted, ["rmi remote:v8"]);
+    assert_eq!(shown(&host), reason);
 }

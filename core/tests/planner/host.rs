@@ -12,7 +12,7 @@ use tagkeeper_core::model::{
     WorkloadPlan, WorkloadState,
 };
 use tagkeeper_core::planner::{
-    Decision, Query, Services, decide, queries, rounds, service_queries, status,
+    Decision, Query, Rounds, Services, decide, queries, rounds, service_queries, status,
 };
 
 use crate::engine::{Applied, Seen};
@@ -550,7 +550,7 @@ impl Host {
     pub(crate) fn preview(&self) -> Vec<Vec<String>> {
         let mut copy = self.clone();
         let observed = copy.observe();
-        let (first, later) = rounds(&self.policy, &self.state, &observed);
+        let Rounds { first, later, .. } = rounds(&self.policy, &self.state, &observed);
         let first: Vec<String> = first
             .plan
             .actions()

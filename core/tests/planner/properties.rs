@@ -12,7 +12,7 @@ use tagkeeper_core::model::{
     ActionKind, ContainerState, Health, LocalFallback, Observation, TagPurpose,
 };
 use tagkeeper_core::planner::{
-    Query, RollbackTarget, accept, plan_as_saved, queries, rounds, status,
+    Query, RollbackTarget, Rounds, accept, plan_as_saved, queries, rounds, status,
 };
 
 use crate::engine::DataDisk;
@@ -479,7 +479,7 @@ fn check_preview(host: &Host) -> (Vec<String>, Vec<Query>) {
     copy.look_ms = 0;
     copy.asked.clear();
     let observed = copy.observe();
-    let (first, later) = rounds(&copy.policy, &copy.state, &observed);
+    let Rounds { first, later, .. } = rounds(&copy.policy, &copy.state, &observed);
     assert!(later.len() < 8, "{} rounds", later.len() + 1);
     let mut once = BTreeSet::new();
     let mut foreseen = Vec::new();

@@ -543,8 +543,19 @@ fn rollback_is_refused_while_the_local_container_runs() {
         workload: telemetry(),
         containers: vec!["telemetry".to_owned()],
         rejected: Version::new("v2"),
+        takes_latest: false,
     };
     assert_eq!(refusal, expected);
+
+    // Without the local container it would be about v3, which waits beside it.
+    let mut beside = host.clone();
+    beside.image('c', &["remote:v3"]);
+    beside.run("k8s_v3", "remote:v3");
+    let refusal = decided(&beside).unwrap_err();
+    assert!(
+        matches!(refusal, Refusal::LocalRuns { takes_latest, .. } if takes_latest),
+        "{refusal:?}"
+    );
 
     // Each of them is in the way, and each is named: a person stops them all and comes back once.
     host.workload()

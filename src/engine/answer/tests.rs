@@ -467,3 +467,28 @@ fn an_inspect_that_does_not_say_what_decisions_need_is_none() {
     assert!(parse_image(br#"{"RepoTags":["x:v1"]}"#).is_err());
     assert!(parse_image(br#"{"Id":"","RepoTags":["x:v1"]}"#).is_err());
 }
+
+/// With containerd's image store the images are where containerd has its data: below Docker's own,
+/// unless it is the host's containerd.
+#[test]
+fn the_data_root_is_where_the_images_are() {
+    let status = |kind: &str| format!(r#"[["driver-type","{kind}"]]"#);
+    let snapshotter = status("io.containerd.snapshotter.v1");
+    let overlay2 = r#"[["Backing Filesystem","extfs"]]"#.to_owned();
+    let host = r#"{"Address":"/run/containerd/containerd.sock"}"#;
+    let own = r#"{"Address":"/var/run/docker/containerd/containerd.sock"}"#;
+    for (status, containerd, root) in [
+        (&overlay2, host, "/data"),
+        (&snapshotter, host, "/var/lib/containerd"),
+        (&snapshotter, own, "/data"),
+        (&snapshotter, "null", "/data"),
+        (&"null".to_owned(), host, "/data"),
+        (&"7".to_owned(), "7", "/data"),
+    ] {
+        let info = format!(
+            r#"{{"DockerRootDir":"/data","DriverStatus":{status},"Containerd":{containerd}}}"#
+        );
+        assert_eq!(read_data_root(info.as_bytes()).unwrap(), root, "{info}");
+    }
+    assert_eq!(read_data_root(b"{}").unwrap(), "");
+}

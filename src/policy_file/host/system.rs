@@ -1,5 +1,6 @@
 //! The host that this runs on: its files, its users, and the drop-ins of the service.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -63,18 +64,27 @@ pub fn service() -> Service {
     let mut units = UNITS.iter().map(fs::read_to_string);
     let mut text = units.find_map(Result::ok).unwrap_or_default();
     text.push('\n');
-    for directory in DROPINS {
-        let mut names = System.names(Path::new(directory)).unwrap_or_default();
-        names.retain(|name| Path::new(name).extension().is_some_and(|e| e == "conf"));
-        names.sort_unstable();
-        for name in names {
-            let dropin = fs::read_to_string(Path::new(directory).join(name));
-            text += &dropin.unwrap_or_default();
-            text.push('\n');
-        }
+    for path in dropins(&DROPINS) {
+        text += &fs::read_to_string(path).unwrap_or_default();
+        text.push('\n');
     }
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     Service::from_text(&text, &read("/etc/passwd"), &read("/etc/group"))
+}
+
+/// The drop-ins, in the order of their names, whichever directory they are in. Of two with one name
+/// the one in the later directory counts (systemd.unit(5)).
+fn dropins(directories: &[impl AsRef<Path>]) -> impl Iterator<Item = PathBuf> {
+    let mut dropins = BTreeMap::new();
+    for directory in directories {
+        let directory = directory.as_ref();
+        for name in System.names(directory).unwrap_or_default() {
+            if Path::new(&name).extension().is_some_and(|e| e == "conf") {
+                dropins.insert(name.clone(), directory.join(name));
+            }
+        }
+    }
+    dropins.into_values()
 }
 
 impl Service {
@@ -89,7 +99,8 @@ impl Service {
             };
             let value = value.trim();
             let is_off = matches!(value, "no" | "false" | "off" | "0");
-            // `-/path` may be absent; `/from:/to` shows one path as another.
+            // `-/path` may be absent; `/from:/to:norbind` shows one path as another. An empty value
+            // takes back what was said before.
             let paths = || {
                 value
                     .split_whitespace()
@@ -97,11 +108,14 @@ impl Service {
             };
             match key.trim() {
                 "User" if !value.is_empty() => name = value,
+                "SupplementaryGroups" if value.is_empty() => more.clear(),
+                "ReadWritePaths" if value.is_empty() => service.writable.clear(),
+                "BindPaths" | "BindReadOnlyPaths" if value.is_empty() => service.visible.clear(),
                 "SupplementaryGroups" => more.extend(value.split_whitespace()),
                 "ReadWritePaths" => service.writable.extend(paths().map(PathBuf::from)),
                 "BindPaths" | "BindReadOnlyPaths" => service.visible.extend(
                     paths()
-                        .filter_map(|p| p.split(':').next_back())
+                        .filter_map(|p| p.split(':').take(2).last())
                         .map(PathBuf::from),
                 ),
                 "ProtectHome" => {
@@ -162,15 +176,20 @@ mod tests {
         assert!(!service.hides_homes && !service.hides_tmp && !service.is_read_only);
 
         let dropins = "[Service]\nSupplementaryGroups=redis\nReadWritePaths=-/var/lib/prom /srv\n\
-                       BindReadOnlyPaths=/home/x:/opt/x\nProtectHome=read-only\nPrivateTmp=no\n";
+                       BindReadOnlyPaths=/home/x:/opt/x /home/y:/opt/y:norbind\nProtectHome=read-only\nPrivateTmp=no\n";
         let service = Service::from_text(dropins, passwd, group);
         assert_eq!(service.user.unwrap().gids, [997, 995, 994]);
         assert_eq!(
             service.writable,
             ["/var/lib/prom", "/srv"].map(PathBuf::from)
         );
-        assert_eq!(service.visible, [PathBuf::from("/opt/x")]);
+        assert_eq!(service.visible, ["/opt/x", "/opt/y"].map(PathBuf::from));
         assert!(!service.hides_homes && !service.hides_tmp);
+
+        let taken_back = "SupplementaryGroups=\nReadWritePaths=\nBindReadOnlyPaths=\n";
+        let service = Service::from_text(&format!("{dropins}{taken_back}"), passwd, group);
+        assert_eq!(service.user.unwrap().gids, [997, 995]);
+        assert!(service.writable.is_empty() && service.visible.is_empty());
 
         let strict = "ProtectHome=yes\nPrivateTmp=yes\nProtectSystem=strict\n";
         let service = Service::from_text(strict, passwd, group);
@@ -182,5 +201,27 @@ mod tests {
         let service = Service::from_text("User=root\n", passwd, group);
         assert_eq!(service.user.unwrap().uid, 0);
         assert_eq!(Service::from_text("", "", "").user, None);
+    }
+
+    #[test]
+    fn dropins_are_in_the_order_of_their_names_and_a_later_directory_hides_a_name() {
+        let root = tempfile::tempdir().expect("a directory");
+        let [usr, run, etc] = ["usr", "run", "etc"].map(|name| root.path().join(name));
+        for (directory, names) in [
+            (&usr, &["50-b.conf", "20-a.conf", "README"][..]),
+            (&etc, &["10-z.conf", "50-b.conf"]),
+        ] {
+            fs::create_dir(directory).expect("writable");
+            for name in names {
+                fs::write(directory.join(name), "").expect("writable");
+            }
+        }
+        let found: Vec<PathBuf> = dropins(&[&usr, &run, &etc]).collect();
+        let expected = [
+            etc.join("10-z.conf"),
+            usr.join("20-a.conf"),
+            etc.join("50-b.conf"),
+        ];
+        assert_eq!(found, expected);
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn workload(
     name: &WorkloadName,
     plan: &WorkloadPlan,
     later: &[Vec<(WorkloadName, Action)>],
+    leaving: &BTreeSet<ImageId>,
     page: Page,
 ) -> String {
     let title = Text::default()
@@ -48,16 +49,10 @@ pub(super) fn workload(
             out.push_str(&page.paragraph(format!("  then (round {}):", at + 1), 0, ""));
         }
         let changes = round.iter();
-        out.extend(changes.map(|action| change(mark(&action.kind), plan, action, page)));
+        out.extend(changes.map(|action| change(mark(action), plan, action, page)));
     }
     out.push_str(&left_alone(plan, &rounds, page));
-    let removed: BTreeSet<&ImageId> = rounds
-        .iter()
-        .flatten()
-        .filter(|action| matches!(action.kind, ActionKind::RemoveImage { .. }))
-        .map(|action| action.kind.image())
-        .gather();
-    out.extend(after_first_promotion(plan, &removed, page));
+    out.extend(after_first_promotion(plan, leaving, page));
     out.extend(plan.refused.iter().map(|refused| {
         let said = words::refused(refused);
         page.paragraph(Text::default().and(Tone::Warning, "  refused"), 11, said)
@@ -97,23 +92,20 @@ fn left_alone(plan: &WorkloadPlan, rounds: &[Vec<&Action>], page: Page) -> Strin
 /// tagkeeper. None where this plan has that promotion in it, or there is no such image.
 fn after_first_promotion(
     plan: &WorkloadPlan,
-    removed: &BTreeSet<&ImageId>,
+    leaving: &BTreeSet<ImageId>,
     page: Page,
 ) -> Option<String> {
     let is_inherited =
-        |name: &&NameVerdict| name.reason == Reason::Inherited && !removed.contains(&name.image);
+        |name: &&NameVerdict| name.reason == Reason::Inherited && !leaving.contains(&name.image);
     let inherited = plan.images.iter().filter(is_inherited);
     let sizes: BTreeMap<&ImageId, u64> = inherited.map(|n| (&n.image, n.size_bytes)).gather();
     if sizes.is_empty() {
         return None;
     }
-    let bytes = sizes
-        .values()
-        .fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
     let said = format!(
         "after the first promotion: {} ({}) will be removed",
         words::count(sizes.len(), "image"),
-        words::size(bytes)
+        words::size(sum(&sizes))
     );
     Some(page.paragraph("  ", 2, Text::default().and(Tone::Warning, said)))
 }
@@ -141,14 +133,19 @@ pub(super) fn departed(plan: &Plan, page: Page) -> Vec<String> {
         let title = Text::default()
             .and(Tone::Strong, format!("{name}:"))
             .and(Tone::Plain, " no longer in the policy");
-        let rows = actions.iter().map(|action| row(&action.kind, None, page));
+        let rows = actions.iter().map(|action| row(action, None, page));
         page.paragraph("", 0, title) + &rows.collect::<String>()
     };
     plan.departed.iter().map(block).collect()
 }
 
 /// The last line: how much is to be done, and how. Empty where there is no workload.
-pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Page) -> String {
+pub(super) fn total(
+    plan: &Plan,
+    later: &[Vec<(WorkloadName, Action)>],
+    leaving: &BTreeSet<ImageId>,
+    page: Page,
+) -> String {
     if plan.workloads.is_empty() && plan.departed.is_empty() {
         return String::new();
     }
@@ -156,17 +153,20 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
     let all: Vec<&Action> = first
         .chain(later.iter().flatten().map(|(_, action)| action))
         .collect();
-    let count = |wanted: &dyn Fn(&ActionKind) -> bool| {
-        all.iter().filter(|action| wanted(&action.kind)).count()
-    };
-    let is_tag = |a: &ActionKind| matches!(a, ActionKind::Tag { .. });
-    let adds_tag = |a: &ActionKind| is_tag(a) && mark(a) == ADDED;
-    let added = count(&adds_tag);
-    let created = count(&|a| matches!(a, ActionKind::CreatePin { .. }));
-    let containers = count(&|a| matches!(a, ActionKind::RemoveContainer { .. }));
-    let unpinned = count(&|a| matches!(a, ActionKind::RemovePin { .. }));
-    let names = count(&|a| matches!(a, ActionKind::RemoveImage { .. }));
-    let removed = Removed::of(plan, &all);
+    let count =
+        |wanted: &dyn Fn(&Action) -> bool| all.iter().filter(|action| wanted(action)).count();
+    let is_tag = |a: &Action| matches!(a.kind, ActionKind::Tag { .. });
+    let added = count(&|a| is_tag(a) && mark(a) == ADDED);
+    let created = count(&|a| matches!(a.kind, ActionKind::CreatePin { .. }));
+    let containers = count(&|a| matches!(a.kind, ActionKind::RemoveContainer { .. }));
+    let unpinned = count(&|a| matches!(a.kind, ActionKind::RemovePin { .. }));
+    let removals = all
+        .iter()
+        .filter(|a| matches!(a.kind, ActionKind::RemoveImage { .. }));
+    let (last, of_kept): (Vec<&ImageId>, Vec<_>) = removals
+        .map(|action| action.kind.image())
+        .partition(|image| leaving.contains(image));
+    let removed: BTreeSet<&ImageId> = last.into_iter().gather();
     let mut parts = vec![words::count(count(&is_tag) - added, "tag") + " to move"];
     for (number, thing, what) in [
         (added, "tag", "to add"),
@@ -178,14 +178,19 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
             parts.push(format!("{} {what}", words::count(number, thing)));
         }
     }
-    let size = match removed.bytes {
+    let names = plan.workloads.values().flat_map(|w| &w.images);
+    let sizes: BTreeMap<&ImageId, u64> = names
+        .filter(|name| removed.contains(&name.image))
+        .map(|name| (&name.image, name.size_bytes))
+        .gather();
+    let size = match sum(&sizes) {
         0 => String::new(),
         bytes => format!(" (up to {})", words::size(bytes)),
     };
-    parts.push(words::count(removed.images, "image") + " to remove" + &size);
-    let of_kept = names.saturating_sub(removed.names);
-    if of_kept > 0 {
-        parts.push(words::count(of_kept, "name") + " to remove from images that are kept");
+    parts.push(words::count(removed.len(), "image") + " to remove" + &size);
+    if !of_kept.is_empty() {
+        let names = words::count(of_kept.len(), "name");
+        parts.push(names + " to remove from images that are kept");
     }
     let apply = if all.is_empty() {
         "Nothing to apply."
@@ -195,52 +200,9 @@ pub(super) fn total(plan: &Plan, later: &[Vec<(WorkloadName, Action)>], page: Pa
     page.paragraph("", 0, format!("{}. {apply}", parts.join(", ")))
 }
 
-/// The images that leave the disk by a plan: those whose every name is removed.
-#[derive(Default)]
-struct Removed {
-    images: usize,
-    /// The removals that take them off: of names, and of nameless images.
-    names: usize,
-    bytes: u64,
-}
-
-impl Removed {
-    fn of(plan: &Plan, all: &[&Action]) -> Self {
-        let touched: BTreeSet<(Option<String>, &ImageId)> =
-            all.iter().filter_map(|action| touches(action)).gather();
-        let mut of_image: BTreeMap<&ImageId, BTreeMap<Option<String>, u64>> = BTreeMap::new();
-        for name in plan.workloads.values().flat_map(|w| &w.images) {
-            let reference = name.reference.as_ref().map(ToString::to_string);
-            let names = of_image.entry(&name.image).or_default();
-            names.insert(reference, name.size_bytes);
-        }
-        // An image that a round gives a name keeps that.
-        for action in all {
-            let ActionKind::Tag {
-                image, reference, ..
-            } = &action.kind
-            else {
-                continue;
-            };
-            if let Some(names) = of_image.get_mut(image) {
-                names.entry(Some(reference.to_string())).or_default();
-            }
-        }
-        let mut removed = Self::default();
-        for (image, names) in of_image {
-            let is_touched = |name: &Option<String>| touched.contains(&(name.clone(), image));
-            if names.keys().all(is_touched) {
-                let removals = all.iter().filter(|action| {
-                    matches!(&action.kind, ActionKind::RemoveImage { image: of, .. } if of == image)
-                });
-                removed.images += 1;
-                removed.names += removals.count();
-                let bytes = names.values().next().copied().unwrap_or_default();
-                removed.bytes = removed.bytes.saturating_add(bytes);
-            }
-        }
-        removed
-    }
+fn sum(sizes: &BTreeMap<&ImageId, u64>) -> u64 {
+    let sum = |sum: u64, bytes: &u64| sum.saturating_add(*bytes);
+    sizes.values().fold(0, sum)
 }
 
 /// The name that an action takes from an image.
@@ -272,12 +234,11 @@ fn tone(mark: char) -> Tone {
 }
 
 /// How a change is marked that is made.
-fn mark(action: &ActionKind) -> char {
-    match action {
-        ActionKind::Tag { purpose, .. } => match purpose {
-            TagPurpose::KeepName => ADDED,
-            TagPurpose::Promote | TagPurpose::Restore | TagPurpose::Adopt => MOVED,
-        },
+fn mark(action: &Action) -> char {
+    let is_new = |guard: &Guard| matches!(guard, Guard::Means { image: None, .. });
+    match action.kind {
+        ActionKind::Tag { .. } if action.guards.iter().any(is_new) => ADDED,
+        ActionKind::Tag { .. } => MOVED,
         ActionKind::CreatePin { .. } => ADDED,
         ActionKind::RemoveContainer { .. }
         | ActionKind::RemovePin { .. }
@@ -292,24 +253,24 @@ fn change(mark: char, plan: &WorkloadPlan, action: &Action, page: Page) -> Strin
     });
     match (&action.kind, judged) {
         (ActionKind::RemoveImage { .. }, Some(name)) => image_row(mark, name, page),
-        _ => marked_row(mark, &action.kind, Some(plan), page),
+        _ => marked_row(mark, action, Some(plan), page),
     }
 }
 
 /// One change that is made, as far as the action itself says what it is.
-pub(super) fn row(action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
+pub(super) fn row(action: &Action, plan: Option<&WorkloadPlan>, page: Page) -> String {
     marked_row(mark(action), action, plan, page)
 }
 
 #[allow(clippy::too_many_lines, reason = "a table: a row for each case")]
-fn marked_row(mark: char, action: &ActionKind, plan: Option<&WorkloadPlan>, page: Page) -> String {
-    let (verdict, reason, name, facts, detail) = match action {
+fn marked_row(mark: char, action: &Action, plan: Option<&WorkloadPlan>, page: Page) -> String {
+    let (verdict, reason, name, facts, detail) = match &action.kind {
         ActionKind::Tag {
             image,
             reference,
             purpose,
         } => (
-            if *purpose == TagPurpose::KeepName {
+            if self::mark(action) == ADDED {
                 "tag"
             } else {
                 "retag"

@@ -3,8 +3,11 @@
 //! `overview` is one line for each workload, `status` the details of one, `diff` what the next pass
 //! changes, `image` the history of one image. Colours say nothing that the words do not say too.
 
+use std::collections::BTreeSet;
+
 use tagkeeper_core::model::{
-    self, ImageReport, NameVerdict, Plan, Policy, Verdict, Version, WorkloadName, WorkloadPlan,
+    self, ImageId, ImageReport, NameVerdict, Plan, Policy, Verdict, Version, WorkloadName,
+    WorkloadPlan,
 };
 
 use super::Preface;
@@ -63,6 +66,7 @@ pub fn last_pass(preface: &Preface, page: Page) -> String {
 pub fn plan(
     plan: &Plan,
     later: &[Vec<(WorkloadName, model::Action)>],
+    leaving: &BTreeSet<ImageId>,
     preface: &Preface,
     page: Page,
 ) -> String {
@@ -75,9 +79,10 @@ pub fn plan(
         blocks.push(no_workload(preface));
     }
     let workloads = plan.workloads.iter();
-    blocks.extend(workloads.map(|(name, workload)| diff::workload(name, workload, later, page)));
+    let shown = workloads.map(|(name, w)| diff::workload(name, w, later, leaving, page));
+    blocks.extend(shown);
     blocks.extend(diff::departed(plan, page));
-    blocks.push(diff::total(plan, later, page));
+    blocks.push(diff::total(plan, later, leaving, page));
     blocks.retain(|block| !block.is_empty());
     blocks.join("\n")
 }
@@ -117,9 +122,7 @@ pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Pa
         .and(Tone::Strong, format!("{name}:"))
         .and(Tone::Plain, said);
     let rows = preview.actions.iter();
-    let rows: String = rows
-        .map(|action| diff::row(&action.kind, None, page))
-        .collect();
+    let rows: String = rows.map(|action| diff::row(action, None, page)).collect();
     let then = match (&preview.target, &preview.stays) {
         (Some((version, image)), _) => format!(
             "latest becomes {version} ({}), and the local service will start that version.",
@@ -163,7 +166,7 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack, page: Page) -> String
         0,
         format!(
             "{name}: {rejected} is rejected; {latest}{rest}. To undo: {}",
-            words::accept_command(name, rejected)
+            words::accept_command(name, &done.undo)
         ),
     );
     let running = done.keeps_running.iter();

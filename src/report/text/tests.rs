@@ -41,6 +41,17 @@ fn one(workload: WorkloadPlan) -> Plan {
     }
 }
 
+type Later = [Vec<(WorkloadName, model::Action)>];
+
+/// A plan on a host where no image has a name of somebody else's.
+fn plan(plan: &Plan, later: &Later, preface: &Preface, page: Page) -> String {
+    let first = plan.actions().into_iter().map(|(_, action)| action);
+    let all = first.chain(later.iter().flatten().map(|(_, action)| action));
+    let removed = all.filter(|a| matches!(a.kind, model::ActionKind::RemoveImage { .. }));
+    let leaving = removed.map(|a| a.kind.image().clone()).collect();
+    super::plan(plan, later, &leaving, preface, page)
+}
+
 fn details(workload: WorkloadPlan) -> String {
     status(&one(workload), &preface(), DETAILS, Page::default())
 }
@@ -355,12 +366,19 @@ fn what_a_plan_removes_is_not_announced_for_later() {
         },
         guards: Vec::new(),
     }];
-    let shown = plan(&one(workload), &[], &preface(), Page::default());
+    let shown = plan(&one(workload.clone()), &[], &preface(), Page::default());
     assert!(!shown.contains("after the first promotion"), "{shown}");
     assert!(
         shown.contains("1 image to remove (up to 120 MB)"),
         "{shown}"
     );
+
+    // Somebody has given it another name: it stays.
+    let kept = BTreeSet::new();
+    let shown = super::plan(&one(workload), &[], &kept, &preface(), Page::default());
+    let said = "0 images to remove, 1 name to remove from images that are kept.";
+    let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains(said), "{shown}");
 }
 
 /// The image that `latest` leaves gets a name first: it is the fallback.
@@ -433,6 +451,7 @@ fn screens_of_a_rollback() {
     assert_screen("rollback-preview-stays.txt", &shown);
     let done = RolledBack {
         rejected: Version::new("v3"),
+        undo: Version::new("v3"),
         meant: Some(Version::new("v2")),
         latest: Some(Version::new("v2")),
         is_as_meant: true,
