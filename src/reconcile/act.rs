@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use tagkeeper_core::model::{
     Action, ActionKind, ContainerId, ContainerState, Detail, Event, EventKind, Guard, Health,
-    Image, ImageId, Incarnation, PinLabel, Reference, TagPurpose, WhyDropped, WorkloadName,
+    Image, ImageId, Incarnation, NameVerdict, PinLabel, Reason, Reference, TagPurpose, WhyDropped,
+    WorkloadName,
 };
 use tagkeeper_core::planner;
 
@@ -35,18 +36,20 @@ enum Outcome {
 type Found = BTreeMap<ImageName, Option<Image>>;
 
 impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
-    /// Tries one action and tells the sink; `detail` says more of its reason.
+    /// Tries one action and tells the sink; `judged` is the name that it removes.
     pub(super) fn try_action(
         &mut self,
         workload: &WorkloadName,
         action: &Action,
-        detail: Detail,
+        judged: Option<&NameVerdict>,
         record: &mut Record,
     ) {
+        let detail = detail_of(action, judged);
         if action.kind.phase() > 1 {
             self.sink.before_removal();
         }
-        let outcome = self.carry_out(workload, action, &record.instance);
+        let size_bytes = judged.map(|name| name.size_bytes);
+        let outcome = self.carry_out(workload, action, &record.instance, size_bytes);
         let is_given = matches!(outcome, Ok(Outcome::Done | Outcome::AlreadySo));
         if let ActionKind::Tag { purpose, .. } = &action.kind {
             if !is_given {
@@ -108,6 +111,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         workload: &WorkloadName,
         action: &Action,
         instance: &str,
+        size_bytes: Option<u64>,
     ) -> anyhow::Result<Outcome> {
         let mut found = Found::new();
         let ahead = self.look_again(action, instance, &mut found);
@@ -135,10 +139,9 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 reference, image, ..
             } => {
                 let name = name_of(reference.as_ref(), image);
-                let size_bytes = found
-                    .get(&name)
-                    .and_then(Option::as_ref)
-                    .map(|i| i.size_bytes);
+                // By the list: with containerd's store an inspect leaves out what is unpacked.
+                let inspected = || found.get(&name)?.as_ref().map(|image| image.size_bytes);
+                let size_bytes = size_bytes.or_else(inspected);
                 return Ok(removed(self.engine.remove_image(&name)?, size_bytes));
             }
         };
@@ -318,6 +321,17 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             (true, false) => Some(WhyDropped::OtherIncarnation(name())),
             (false, _) => Some(WhyDropped::DoesNow(name(), now.state)),
         })
+    }
+}
+
+/// The particulars of a removal's reason, for the log.
+fn detail_of(action: &Action, judged: Option<&NameVerdict>) -> Detail {
+    match action.kind {
+        ActionKind::RemoveImage {
+            reason: Reason::Idle,
+            ..
+        } => judged.map_or(Detail::None, |name| name.detail.clone()),
+        _ => Detail::None,
     }
 }
 

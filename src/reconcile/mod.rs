@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::anyhow;
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
-    Action, ActionKind, Clock, Counters, Detail, Event, ImageId, Now, Observation, Plan, Policy,
-    Reading, Reason, Reference, State, WorkloadName,
+    Action, ActionKind, Clock, Counters, Event, ImageId, NameVerdict, Now, Observation, Plan,
+    Policy, Reading, Reason, Reference, State, WorkloadName,
 };
 use tagkeeper_core::planner::{self, MAX_ROUNDS};
 
@@ -176,30 +176,24 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         for (workload, action) in plan.actions() {
             if record.may_try(workload, action) {
                 acted = true;
-                let detail = detail_of(plan, workload, action);
-                self.try_action(workload, action, detail, record);
+                let judged = judged(plan, workload, action);
+                self.try_action(workload, action, judged, record);
             }
         }
         acted
     }
 }
 
-/// The particulars of a removal's reason, for the log.
-fn detail_of(plan: &Plan, workload: &WorkloadName, action: &Action) -> Detail {
+/// The name that an action removes, as it was judged.
+fn judged<'p>(plan: &'p Plan, workload: &WorkloadName, action: &Action) -> Option<&'p NameVerdict> {
     let ActionKind::RemoveImage {
-        reference,
-        image,
-        reason: Reason::Idle,
+        reference, image, ..
     } = &action.kind
     else {
-        return Detail::None;
+        return None;
     };
-    let judged = plan.workloads.get(workload).map(|w| &w.images);
-    let name = judged
-        .into_iter()
-        .flatten()
-        .find(|name| name.reference == *reference && name.image == *image);
-    name.map_or(Detail::None, |name| name.detail.clone())
+    let mut names = plan.workloads.get(workload)?.images.iter();
+    names.find(|name| name.reference == *reference && name.image == *image)
 }
 
 /// What a pass has tried so far: an action that failed or was dropped is not tried again in it.

@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Action, Detail, Event, ImageId, Now, Observation, Policy, State, Version, WorkloadName,
+    Action, Event, ImageId, Now, Observation, Policy, State, Version, WorkloadName,
 };
 use tagkeeper_core::planner::{self, MAX_ROUNDS, Refusal, RollbackPlan, RollbackTarget, Services};
 
@@ -163,7 +163,7 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
         for action in &actions {
             if record.may_try(name, action) {
                 acted = true;
-                pass.try_action(name, action, Detail::None, &mut record);
+                pass.try_action(name, action, None, &mut record);
             }
         }
         if record.note_in(&mut rollback.state, &pass.clock.now()) {

@@ -93,6 +93,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         pending: None,
         failures: Vec::new(),
         failing: None,
+        failing_in: Vec::new(),
         unsettled_ms: BTreeMap::new(),
         rejected: BTreeMap::new(),
         since: Some(Moment {
@@ -202,6 +203,7 @@ pub(crate) fn failing(container: &str, is_up: bool) -> WorkloadPlan {
     WorkloadPlan {
         failures: vec![failure.clone()],
         failing: Some(failure),
+        failing_in: vec![container.to_owned()],
         pending: None,
         serving: soaks.serving.filter(|_| is_up),
         notes: if is_up {

@@ -294,7 +294,7 @@ pub fn failure_reason(failure: &Failure) -> String {
 pub fn cause(cause: &RestartCause) -> String {
     match cause {
         RestartCause::Restarted => "restarted".to_owned(),
-        RestartCause::Joined => "runs in another container too".to_owned(),
+        RestartCause::Joined => "runs in another container".to_owned(),
         RestartCause::Ended(End {
             exit_code: Some(code),
             ..
@@ -383,6 +383,9 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::Held(by) => no_changes(by),
         Note::OtherDisk => OTHER_DISK.to_owned(),
         Note::NothingRuns => "no container of this workload is running".to_owned(),
+        Note::Loops { container, version } => format!(
+            "{container} ends with {version} and is restarted, again and again: `docker logs {container}` says why"
+        ),
         Note::OnlyDryRuns { container, version } => {
             format!("{container} idles with {version}: a dry run beside the local container")
         }

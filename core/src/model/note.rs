@@ -62,6 +62,13 @@ pub enum Note {
     OtherDisk,
     /// No container of the workload runs.
     NothingRuns,
+    /// None runs, and one is between two attempts of its restart policy.
+    Loops {
+        /// The container.
+        container: String,
+        /// Its version.
+        version: Version,
+    },
     /// What runs is a dry run.
     OnlyDryRuns {
         /// The container.

@@ -79,6 +79,8 @@ pub struct WorkloadPlan {
     pub failures: Vec<Failure>,
     /// The upgrade that failed since the last promotion and still has a container.
     pub failing: Option<Failure>,
+    /// The containers of that image that run, or else the newest.
+    pub failing_in: Vec<String>,
     /// How long ago each version failed, on the clock, that is not rejected and after which nothing
     /// was promoted.
     pub unsettled_ms: BTreeMap<Version, u64>,

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::Gather;
 use crate::model::{
-    Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
-    Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State, Verdict, Version,
-    Waits, WorkloadPlan, WorkloadState,
+    Action, Container, ContainerId, ContainerState, ImageId, Latest, Member, Memory, NameVerdict,
+    NoFallback, Note, Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State,
+    Verdict, Version, Waits, WorkloadPlan, WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -115,6 +115,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         None => (parts.actions, Vec::new()),
         Some(_) => (Vec::new(), parts.actions),
     };
+    let failing = rollback::failing(subject, state);
     WorkloadPlan {
         latest: latest(subject, memory),
         head: subject.head(memory).cloned(),
@@ -130,7 +131,8 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         notes,
         pending: pending(subject, memory, &parts.upgrade.notes),
         failures: state.failures.clone(),
-        failing: rollback::failing(subject, state).cloned(),
+        failing_in: failing.map_or_else(Vec::new, |failure| containers(subject, &failure.image)),
+        failing: failing.cloned(),
         unsettled_ms: unsettled_ms(subject, state),
         rejected: subject.rejected.cloned().unwrap_or_default(),
         rejected_by_policy: rejected_by_policy(subject, memory),
@@ -203,6 +205,18 @@ fn pending(subject: Subject<'_>, memory: &Memory, notes: &[Note]) -> Option<Pend
         began_at: pending.began.at.clone(),
         age_ms: subject.lasted_ms(pending.began.clock_ms),
     })
+}
+
+/// The names of an image's containers that run, or else of the newest.
+fn containers(subject: Subject<'_>, image: &ImageId) -> Vec<String> {
+    let all = || subject.own.containers().filter(|c| c.uses(image));
+    let name = |c: &Container| c.name().into_owned();
+    let running: Vec<String> = all().filter(|c| c.is_running()).map(name).collect();
+    if running.is_empty() {
+        let newest = all().min_by(|a, b| serving::by_age(a, b));
+        return newest.map(name).into_iter().collect();
+    }
+    running
 }
 
 /// What the soak waits for, by what this look has found.
@@ -369,7 +383,14 @@ fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) ->
             rejected_note(subject, memory, group)
         }
         Serving::None(why) => Some(match why {
-            WhyNone::NothingRuns => Note::NothingRuns,
+            WhyNone::NothingRuns => {
+                let mut looping = serving::could_serve(subject);
+                let looping = looping.find(|c| c.state == ContainerState::Restarting);
+                looping.map_or(Note::NothingRuns, |c| {
+                    let (container, version) = named(c);
+                    Note::Loops { container, version }
+                })
+            }
             WhyNone::OnlyDryRuns(idle) => {
                 let (container, version) = named(idle);
                 Note::OnlyDryRuns { container, version }

@@ -255,4 +255,6 @@ fn rule_3_with_nothing_running_nobody_serves() {
         host.plan().notes
     );
     assert!(host.state.workloads.contains_key(&telemetry()));
+    host.set_state("k8s_v1", ContainerState::Restarting);
+    assert_note!(host, Note::Loops { .. });
 }

@@ -2,7 +2,7 @@
 //! the failing ones first. Pure.
 
 use tagkeeper_core::model::{
-    Detail, Failure, ImageId, Latest, Note, PendingView, Plan, WorkloadName, WorkloadPlan,
+    Failure, Latest, Note, PendingView, Plan, Serving, WorkloadName, WorkloadPlan,
 };
 
 use super::is_failing;
@@ -247,8 +247,7 @@ fn running(plan: &WorkloadPlan) -> (String, String) {
         serving.is_none_or(|serving| serving.image == failure.image)
     });
     if let Some(failure) = failing {
-        let names = containers_of(plan, &failure.image).join(" ");
-        return (failure.version.to_string(), names);
+        return (failure.version.to_string(), plan.failing_in.join(" "));
     }
     match &plan.serving {
         None => (nothing_serves(plan).to_owned(), String::new()),
@@ -270,25 +269,6 @@ pub(super) fn nothing_serves(plan: &WorkloadPlan) -> &'static str {
     } else {
         "nothing"
     }
-}
-
-/// The containers of an image, as far as the plan knows them, whatever they do at this moment.
-pub(super) fn containers_of<'p>(plan: &'p WorkloadPlan, image: &ImageId) -> Vec<&'p str> {
-    let serving = plan.serving.as_ref().filter(|s| s.image == *image);
-    let pending = plan.pending.as_ref().filter(|p| p.image == *image);
-    let members = serving
-        .map(|s| &s.members)
-        .or(pending.map(|p| &p.members))
-        .filter(|members| !members.is_empty());
-    if let Some(members) = members {
-        return members.iter().map(|m| m.container.as_str()).collect();
-    }
-    let mut names = plan.images.iter().filter(|name| name.image == *image);
-    let user = names.find_map(|name| match &name.detail {
-        Detail::UsedBy { container, .. } => Some(&**container),
-        _ => None,
-    });
-    user.into_iter().collect()
 }
 
 /// One workload's state in a word and a few more. It depends on what passes recorded, and not on
@@ -352,8 +332,12 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
 /// second pass finds up may be the one that lasts.
 fn failing(plan: &WorkloadPlan, failure: &Failure, preface: &Preface) -> String {
     let ago = preface.ago(&failure.at).map(|ago| format!("{ago} ago"));
+    // What serves may be another one again.
+    let is_other = |serving: &&Serving| serving.image != failure.image;
+    let other = plan.serving.as_ref().filter(is_other);
+    let version = other.map_or_else(String::new, |_| format!("{} ", failure.version));
     let said = format!(
-        "{}, {}, last {}",
+        "{version}{}, {}, last {}",
         words::failure_reason(failure),
         words::count(failure.attempts, "attempt"),
         ago.as_ref().unwrap_or(&failure.at),
@@ -393,6 +377,7 @@ fn why_nothing_serves(plan: &WorkloadPlan) -> String {
     let why = plan.notes.iter().find_map(|note| match note {
         note if is_unclear(note) => Some("several versions are running".to_owned()),
         Note::OnlyDryRuns { .. } => Some("only a dry run is running".to_owned()),
+        Note::Loops { container, .. } => Some(format!("{container} is restarting")),
         Note::ForeignLocal { container, .. } => Some(format!("{container} runs another image")),
         Note::NamelessContainer { .. } => Some("a container has no name yet".to_owned()),
         _ => None,

@@ -134,7 +134,7 @@ impl Block<'_> {
             let said = self.field("running", serving.unwrap_or_else(none));
             return said + &self.logs();
         };
-        let names = overview::containers_of(plan, &failure.image);
+        let names = &plan.failing_in;
         let said = Text::from(format!(
             "{} keeps failing",
             words::called(&failure.version, &failure.image)
@@ -150,11 +150,7 @@ impl Block<'_> {
 
     /// Whose logs say why an upgrade fails.
     fn logs(&self) -> String {
-        let Some(failure) = &self.plan.failing else {
-            return String::new();
-        };
-        let names = overview::containers_of(self.plan, &failure.image);
-        let commands = names.iter().map(|name| {
+        let commands = self.plan.failing_in.iter().map(|name| {
             let command = Text::default().and(Tone::Name, format!("docker logs {name}"));
             self.field("logs", command)
         });
@@ -166,7 +162,10 @@ impl Block<'_> {
     fn is_left_out(&self, note: &Note) -> bool {
         matches!(note, Note::Held(_))
             || self.plan.failing.is_some()
-                && matches!(note, Note::NothingRuns | Note::NotSoaking { .. })
+                && matches!(
+                    note,
+                    Note::NothingRuns | Note::Loops { .. } | Note::NotSoaking { .. }
+                )
     }
 
     fn latest(&self, latest: &Latest) -> Text {

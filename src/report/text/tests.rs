@@ -316,6 +316,13 @@ fn an_overview_says_why_nothing_serves() {
     for (notes, said) in [
         (vec![Note::NothingRuns], "nothing is running"),
         (
+            vec![Note::Loops {
+                container: "k8s_x".to_owned(),
+                version: Version::new("v2"),
+            }],
+            "k8s_x is restarting",
+        ),
+        (
             vec![Note::SeveralImages {
                 one: pair("a"),
                 other: pair("b"),
