@@ -281,12 +281,15 @@ fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
 fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     let memory = &state.memory;
     let idling = serving::running_dry(subject, memory);
-    let idling = idling.into_iter().map(|c| &c.id);
-    let new: Vec<&ContainerId> = idling.filter(|id| !memory.dry_runs.contains(*id)).collect();
+    let idling: Vec<&ContainerId> = idling.into_iter().map(|c| &c.id).collect();
     let is_ready = subject.readiness() == Some(&Readiness::Ready);
     let awake = is_ready.then(|| serving::awake(subject, memory));
     let awake = awake.into_iter().flatten().map(|c| &c.id);
-    let woken: Vec<&ContainerId> = awake.filter(|id| memory.dry_runs.contains(*id)).collect();
+    let is_known = |id: &ContainerId| memory.dry_runs.contains(id);
+    let woken: Vec<&ContainerId> = awake
+        .filter(|id| is_known(id) && !idling.contains(id))
+        .collect();
+    let new: Vec<&ContainerId> = idling.iter().copied().filter(|id| !is_known(id)).collect();
     for id in woken {
         state.memory.dry_runs.remove(id);
     }

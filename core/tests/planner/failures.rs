@@ -289,7 +289,11 @@ fn a_local_crash_loop_that_no_pass_has_seen_run_has_failed_as_well() {
     let failed = host.known().failures.first().map(|f| f.version.as_str());
     assert_eq!(failed, Some("v9"));
     assert_eq!(host.known().counters.failures, 1);
-    assert_eq!(host.plan().failing_in, ["telemetry"], "although it is latest");
+    assert_eq!(
+        host.plan().failing_in,
+        ["telemetry"],
+        "although it is latest"
+    );
 }
 
 /// `latest` was moved away from the head, which is restarted for that, and so it soaks again. It is

@@ -112,8 +112,10 @@ pub(in crate::planner) fn possible_crash<'a>(
     let serving_image = serving.group().map(|group| group.image);
     let has_turn = |container: &Container, image: &ImageId| {
         let was_proven = memory.retired.contains(image) || memory.proven(image).is_some();
+        // A local one that loops with what was proven before is stale.
+        let is_deployed = || loops(container) && !subject.own.is_local(container);
         is_upgradable(subject, known, image)
-            && (!was_proven || loops(container))
+            && (!was_proven || is_deployed())
             && !known.failed_since_promotion().any(|f| f.image == *image)
     };
     let is_last_attempt = |container: &Container, image: &'a ImageId| {
