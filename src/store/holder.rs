@@ -1,9 +1,10 @@
 //! What the lock holder may do: load, save, set aside. It knows what it read, and replaces nothing
 //! else (design 5.1).
 //!
-//! From load to save it keeps the bytes of both files, so that the fields of later versions are
-//! written back (`unknown`), and whether `state.json` is still of format 1: then its rejections are
-//! not in `rejected.json` yet, and are written there before anything else is. In order:
+//! It keeps the bytes of both files as they were last loaded or saved, so that the fields of later
+//! versions are written back (`unknown`), and whether `state.json` is still of format 1: then its
+//! rejections are not in `rejected.json` yet, and are written there before anything else is. In
+//! order:
 //!
 //! - `save` of a state, where `state.json` is of format 1: `rejected.json` with the rejections *as
 //!   they were loaded*, and then the state. A kill in between leaves both files with the same
@@ -31,7 +32,7 @@ use super::lock::Lock;
 use super::read::read_regular;
 use super::rejected::{self, Content, Rejections};
 use super::save::{REJECTED, STATE};
-use super::unknown::Unknown;
+use super::unknown::with_unknown;
 use super::validate::{Dropped, enforce_rejections, validate};
 use super::{FORMAT_VERSION, Store};
 use crate::random;
@@ -44,25 +45,17 @@ const INSTANCE_BYTES: usize = 8;
 pub(super) struct Held {
     /// Which memory this is; empty until one is loaded or made.
     instance: String,
-    /// Unknown fields of `state.json`.
-    state: Kept,
-    /// Unknown fields of `rejected.json`.
-    rejected: Kept,
+    /// `state.json` as it was last loaded or saved, for its unknown fields; empty if there can be
+    /// none.
+    state: Vec<u8>,
+    /// `rejected.json`, likewise.
+    rejected: Vec<u8>,
     /// The state as it was loaded, while `state.json` is of format 1.
     v1: Option<Box<State>>,
     /// Whether `rejected.json` is to be written before that is replaced.
     carries_rejections: bool,
     /// What a rejection took out of the loaded state.
     dropped: Vec<Dropped>,
-}
-
-/// Unknown fields of a file: worked out when they are needed.
-#[derive(Debug)]
-enum Kept {
-    /// In these bytes, if there are any.
-    In(Vec<u8>),
-    /// These.
-    Fields(Unknown),
 }
 
 /// Why a state was not saved.
@@ -100,7 +93,7 @@ impl Lock {
         let named = held.named(state)?;
         let parse = |bytes: &[u8]| file::parse(bytes).map(|(_, state)| state);
         let content = named.as_ref().unwrap_or(state);
-        let (content, unknown) = held.state.document(FORMAT_VERSION, content, parse)?;
+        let document = sealed(FORMAT_VERSION, content, &held.state, parse)?;
         let rejected = held
             .v1
             .as_ref()
@@ -109,9 +102,9 @@ impl Lock {
         if let Some(rejected) = rejected {
             self.write_rejected(&rejected)?;
         }
-        self.write(STATE, &content).map_err(SaveError::Io)?;
+        self.write(STATE, &document).map_err(SaveError::Io)?;
         let held = self.held()?;
-        held.state = Kept::Fields(unknown);
+        held.state = document;
         held.v1 = None;
         held.dropped.clear();
         Ok(())
@@ -161,11 +154,11 @@ impl Lock {
     fn write_rejected(&mut self, rejected: &Rejections) -> Result<(), SaveError> {
         let content = Content::new(rejected);
         let parse = |bytes: &[u8]| rejected::parse(bytes).map(|said| Content::new(&said));
-        let kept = &mut self.held()?.rejected;
-        let (content, unknown) = kept.document(rejected::FORMAT.current, &content, parse)?;
-        self.write(REJECTED, &content).map_err(SaveError::Io)?;
+        let kept = &self.held()?.rejected;
+        let document = sealed(rejected::FORMAT.current, &content, kept, parse)?;
+        self.write(REJECTED, &document).map_err(SaveError::Io)?;
         let held = self.held()?;
-        (held.rejected, held.carries_rejections) = (Kept::Fields(unknown), false);
+        (held.rejected, held.carries_rejections) = (document, false);
         Ok(())
     }
 
@@ -205,8 +198,8 @@ impl Held {
         Self {
             instance: files.state.instance.clone(),
             // Format 1 had no unknown fields.
-            state: Kept::In(if is_v1 { Vec::new() } else { state_bytes }),
-            rejected: Kept::In(rejected_bytes),
+            state: if is_v1 { Vec::new() } else { state_bytes },
+            rejected: rejected_bytes,
             v1: is_v1.then(|| Box::new(files.state.clone())),
             carries_rejections: is_v1 && !is_carried,
             dropped: files.dropped.clone(),
@@ -235,38 +228,33 @@ impl Held {
     }
 }
 
-impl Kept {
-    /// The bytes of a content with the unknown fields in it, and those that found their places.
-    /// `parse` is how the bytes that were loaded are read.
-    fn document<T: Serialize + DeserializeOwned>(
-        &mut self,
-        version: u32,
-        content: &T,
-        parse: impl FnOnce(&[u8]) -> Result<T, Problem>,
-    ) -> Result<(Vec<u8>, Unknown), SaveError> {
-        let failed = |e: serde_json::Error| refused(e.to_string());
-        let unknown = match self {
-            Self::Fields(unknown) => unknown.clone(),
-            Self::In(bytes) => match parse(bytes) {
-                Ok(read_as) => Unknown::of(bytes, &read_as).map_err(failed)?,
-                // There was no file, or one of a format without unknown fields.
-                Err(_) => Unknown::default(),
-            },
-        };
-        if unknown.is_none() {
-            let bytes = document::seal(version, content).map_err(refused)?;
-            return Ok((bytes, unknown));
+/// The bytes of a content with the unknown fields of the file that it replaces, where their parents
+/// still are. `parse` is how that file's bytes are read.
+fn sealed<T: Serialize + DeserializeOwned>(
+    version: u32,
+    content: &T,
+    replaced: &[u8],
+    parse: impl FnOnce(&[u8]) -> Result<T, Problem>,
+) -> Result<Vec<u8>, SaveError> {
+    let failed = |e: serde_json::Error| refused(e.to_string());
+    let grafted = match parse(replaced) {
+        Ok(read_as) => {
+            let plain = serde_json::to_value(content).map_err(failed)?;
+            let reads_the_same = |grafted: &Value| {
+                serde_json::from_value::<T>(grafted.clone())
+                    .and_then(serde_json::to_value)
+                    .is_ok_and(|read| read == plain)
+            };
+            with_unknown(replaced, &read_as, &plain, reads_the_same).map_err(failed)?
         }
-        let plain = serde_json::to_value(content).map_err(failed)?;
-        let reads_the_same = |grafted: &Value| {
-            serde_json::from_value::<T>(grafted.clone())
-                .and_then(serde_json::to_value)
-                .is_ok_and(|read| read == plain)
-        };
-        let (content, placed) = unknown.write(&plain, reads_the_same);
-        let bytes = document::seal(version, &content).map_err(refused)?;
-        Ok((bytes, placed))
+        // There was no file, or one of a format without unknown fields.
+        Err(_) => None,
+    };
+    match grafted {
+        Some(grafted) => document::seal(version, &grafted),
+        None => document::seal(version, content),
     }
+    .map_err(refused)
 }
 
 /// The bytes that a save writes for a state, unknown fields aside.

@@ -13,147 +13,75 @@
 //! A field whose parent has gone is dropped for good. A memory that is parked or restored comes
 //! under another key, and its unknown fields are lost.
 //!
-//! Unknown fields never change what this version reads: see [`Unknown::write`].
-
-use std::collections::BTreeMap;
+//! Unknown fields never change what this version reads: see [`with_unknown`].
 
 use serde::Serialize;
-use serde_json::Value;
-use tagkeeper_core::Gather;
+use serde_json::{Map, Value};
 
 /// What says which thing an object is about, the first that is there.
 const IDENTITIES: [&str; 2] = ["image", "id"];
 
-/// Unknown fields of a file, by their place.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Unknown(Option<Node>);
-
-#[derive(Clone, Debug, PartialEq)]
-enum Node {
-    /// An unknown field: its value.
-    Field(Value),
-    /// An object that is known and has unknown fields in it.
-    Object {
-        identity: Option<Value>,
-        fields: BTreeMap<String, Self>,
-    },
-    /// A list of which some objects have unknown fields in them.
-    List(Vec<Self>),
+/// A new content with the unknown fields of the file that it replaces; none if none found its
+/// place. `reads_the_same` tells whether this version reads that as it does the content; if not (an
+/// unknown name may be an older name of a known field), it is none either.
+pub(super) fn with_unknown(
+    file: &[u8],
+    read_as: &impl Serialize,
+    content: &Value,
+    reads_the_same: impl FnOnce(&Value) -> bool,
+) -> Result<Option<Value>, serde_json::Error> {
+    let mut file: Map<String, Value> = serde_json::from_slice(file)?;
+    // The frame's own.
+    for name in ["version", "checksum"] {
+        file.remove(name);
+    }
+    let mut new = content.clone();
+    let is_placed = carry_over(
+        &Value::Object(file),
+        &serde_json::to_value(read_as)?,
+        &mut new,
+    );
+    Ok((is_placed && reads_the_same(&new)).then_some(new))
 }
 
-impl Unknown {
-    /// What a file has beyond the content that it was read as.
-    pub(super) fn of(file: &[u8], read_as: &impl Serialize) -> Result<Self, serde_json::Error> {
-        let file = serde_json::from_slice(file)?;
-        let mut known = serde_json::to_value(read_as)?;
-        if let Value::Object(fields) = &mut known {
-            // The frame's own.
-            for name in ["version", "checksum"] {
-                fields.insert(name.to_owned(), Value::Null);
+/// Puts into a new value what the file has beyond what it was read as, and tells whether anything
+/// found its place.
+fn carry_over(file: &Value, known: &Value, new: &mut Value) -> bool {
+    let mut is_placed = false;
+    match (file, known, new) {
+        (Value::Object(file), Value::Object(known), Value::Object(new))
+            if identity(known) == identity(new) =>
+        {
+            for (name, value) in file {
+                match (known.get(name), new.get_mut(name)) {
+                    (Some(known), Some(new)) => is_placed |= carry_over(value, known, new),
+                    // One that is left out has its default.
+                    (None, None) if !value.is_null() => {
+                        new.insert(name.clone(), value.clone());
+                        is_placed = true;
+                    }
+                    _ => {}
+                }
             }
-        }
-        Ok(Self(beyond(file, &known)))
-    }
-
-    /// Whether there is none.
-    pub(super) fn is_none(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// A content with the unknown fields in it, and those that found their places. `reads_the_same`
-    /// tells whether this version reads that as it does the content; if not (an unknown name may be
-    /// an older name of a known field), none is put in.
-    pub(super) fn write(
-        &self,
-        content: &Value,
-        reads_the_same: impl FnOnce(&Value) -> bool,
-    ) -> (Value, Self) {
-        let mut grafted = content.clone();
-        let placed = self.0.as_ref().and_then(|node| graft(node, &mut grafted));
-        if placed.is_some() && reads_the_same(&grafted) {
-            return (grafted, Self(placed));
-        }
-        (content.clone(), Self(None))
-    }
-}
-
-fn beyond(file: Value, known: &Value) -> Option<Node> {
-    match (file, known) {
-        (Value::Object(file), Value::Object(known)) => {
-            let fields: BTreeMap<String, Node> = file
-                .into_iter()
-                .filter_map(|(name, value)| {
-                    let node = match known.get(&name) {
-                        Some(known) => beyond(value, known),
-                        // One that is left out has its default.
-                        None if value.is_null() => None,
-                        None => Some(Node::Field(value)),
-                    };
-                    Some((name, node?))
-                })
-                .gather();
-            let identity = identity(known).cloned();
-            (!fields.is_empty()).then_some(Node::Object { identity, fields })
         }
         // Without an identity there is no telling which object of the new list is which of the old
-        // one.
-        (Value::Array(file), Value::Array(known)) if file.len() == known.len() => {
-            let nodes: Vec<Node> = file
-                .into_iter()
-                .zip(known)
-                .filter(|(_, known)| known.as_object().and_then(identity).is_some())
-                .filter_map(|(file, known)| beyond(file, known))
-                .collect();
-            (!nodes.is_empty()).then_some(Node::List(nodes))
-        }
-        _ => None,
-    }
-}
-
-/// Puts unknown fields into a value; returns those that found their places.
-fn graft(node: &Node, into: &mut Value) -> Option<Node> {
-    match (node, into) {
-        (Node::Object { identity, fields }, Value::Object(into)) => {
-            if !is_about(identity.as_ref(), into) {
-                return None;
+        // one. Of several that are about the same, the first with a place left.
+        (Value::Array(file), Value::Array(known), Value::Array(new))
+            if file.len() == known.len() =>
+        {
+            for (file, known) in file.iter().zip(known) {
+                if known.as_object().and_then(identity).is_some() {
+                    is_placed |= new.iter_mut().any(|new| carry_over(file, known, new));
+                }
             }
-            let placed: BTreeMap<String, Node> = fields
-                .iter()
-                .filter_map(|(name, node)| {
-                    let placed = match (node, into.get_mut(name)) {
-                        (Node::Field(value), None) => {
-                            into.insert(name.clone(), value.clone());
-                            Some(node.clone())
-                        }
-                        (Node::Field(_), Some(_)) | (_, None) => None,
-                        (node, Some(value)) => graft(node, value),
-                    };
-                    Some((name.clone(), placed?))
-                })
-                .gather();
-            let identity = identity.clone();
-            (!placed.is_empty()).then_some(Node::Object {
-                identity,
-                fields: placed,
-            })
         }
-        (Node::List(nodes), Value::Array(into)) => {
-            let placed: Vec<Node> = nodes
-                .iter()
-                .filter_map(|node| into.iter_mut().find_map(|value| graft(node, value)))
-                .collect();
-            (!placed.is_empty()).then_some(Node::List(placed))
-        }
-        _ => None,
+        _ => {}
     }
+    is_placed
 }
 
-fn identity(object: &serde_json::Map<String, Value>) -> Option<&Value> {
+fn identity(object: &Map<String, Value>) -> Option<&Value> {
     IDENTITIES.iter().find_map(|name| object.get(*name))
-}
-
-fn is_about(expected: Option<&Value>, object: &serde_json::Map<String, Value>) -> bool {
-    identity(object) == expected
 }
 
 #[cfg(test)]
@@ -163,8 +91,9 @@ mod tests {
     use super::*;
 
     fn rewritten(file: &Value, read_as: &Value, new: &Value) -> Value {
-        let unknown = Unknown::of(file.to_string().as_bytes(), read_as).unwrap();
-        unknown.write(new, |_| true).0
+        let file = file.to_string();
+        let rewritten = with_unknown(file.as_bytes(), read_as, new, |_| true).unwrap();
+        rewritten.unwrap_or_else(|| new.clone())
     }
 
     #[test]
@@ -190,6 +119,13 @@ mod tests {
                 json!({"l": [{"image": "a"}, {"image": "b"}]}),
                 json!({"l": [{"image": "c"}, {"image": "b"}]}),
                 json!({"l": [{"image": "c"}, {"image": "b", "new": 2}]}),
+            ),
+            (
+                "entries of a list that are about the same, in their order",
+                json!({"l": [{"id": 1, "new": 1}, {"id": 1, "new": 2}, {"id": 2, "new": 3}]}),
+                json!({"l": [{"id": 1}, {"id": 1}, {"id": 2}]}),
+                json!({"l": [{"id": 2}, {"id": 1}, {"id": 1}]}),
+                json!({"l": [{"id": 2, "new": 3}, {"id": 1, "new": 1}, {"id": 1, "new": 2}]}),
             ),
             (
                 "an upgrade to another image is another upgrade",
@@ -221,19 +157,22 @@ mod tests {
     #[test]
     fn what_lost_its_place_does_not_come_back() {
         let file = json!({"w": {"x": {"new": 1}}});
-        let unknown = Unknown::of(file.to_string().as_bytes(), &json!({"w": {"x": {}}})).unwrap();
-        let (_, left) = unknown.write(&json!({"w": {}}), |_| true);
-        assert!(left.is_none());
+        let without = json!({"w": {}});
+        let left = rewritten(&file, &json!({"w": {"x": {}}}), &without);
+        assert_eq!(left, without);
         let again = json!({"w": {"x": {}}});
-        assert_eq!(left.write(&again, |_| true).0, again);
+        assert_eq!(rewritten(&left, &without, &again), again);
     }
 
     #[test]
     fn what_would_change_the_reading_is_dropped() {
-        let unknown = Unknown::of(br#"{"old_name": 7}"#, &json!({"name": 7})).unwrap();
-        let new = json!({"other": 8});
-        let (written, left) = unknown.write(&new, |_| false);
-        assert_eq!(written, new);
-        assert!(left.is_none());
+        let file = br#"{"old_name": 7}"#;
+        let (read_as, new) = (json!({"name": 7}), json!({"other": 8}));
+        let with_it = json!({"other": 8, "old_name": 7});
+        for (is_same, expected) in [(false, None), (true, Some(with_it.clone()))] {
+            let reads_the_same = |written: &Value| *written == with_it && is_same;
+            let written = with_unknown(file, &read_as, &new, reads_the_same).unwrap();
+            assert_eq!(written, expected);
+        }
     }
 }
