@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write};
 
-use tagkeeper::store::{LoadError, Loaded, StateDir};
+use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
 use tempfile::TempDir;
 
 use disk::{Disk, Op, Volatile};

@@ -19,7 +19,7 @@ mod wait;
 mod watch;
 
 use std::collections::BTreeSet;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ use crate::policy_file::{self, CheckedPolicy, EngineSettings, Refused, Settings}
 use crate::random;
 use crate::reconcile::{EventSink, PassError};
 use crate::report;
-use crate::store::{LoadError, Loaded, Lock, LockError, StateDir};
+use crate::store::{LoadError, Loaded, Lock, LockError, StateDir, Store};
 use crate::suggest::closest;
 
 use show::{Subject, View};
@@ -247,19 +247,21 @@ fn error_of_lock(dir: &StateDir, error: LockError) -> CommandError {
     match error {
         LockError::Held => CommandError::new(
             Exit::Locked,
-            anyhow!("{error} of '{shown}'; nothing was done, try again when it has ended"),
+            anyhow!(
+                "another pass holds the lock of '{shown}'; nothing was done, try again when it has ended"
+            ),
         ),
-        LockError::Io(file) => {
-            let help = match file.io_error().kind() {
-                ErrorKind::PermissionDenied => format!(
+        LockError::Io(error) => {
+            let help = match error.downcast_ref().map(io::Error::kind) {
+                Some(ErrorKind::PermissionDenied) => format!(
                     "nothing was done: '{shown}' is not writable for this user: run as root or as user tagkeeper, or name another directory by --state-dir"
                 ),
-                ErrorKind::ReadOnlyFilesystem => format!(
+                Some(ErrorKind::ReadOnlyFilesystem) => format!(
                     "nothing was done: '{shown}' is read-only, as a disk with errors becomes (see `dmesg`): make it writable, or name another directory by --state-dir"
                 ),
                 _ => format!("'{shown}' cannot be used as the state directory; nothing was done"),
             };
-            CommandError::failed(anyhow::Error::new(file).context(help))
+            CommandError::failed(error.context(help))
         }
     }
 }
@@ -310,7 +312,7 @@ fn socket<'a>(options: &'a Options, engine: &'a EngineSettings) -> &'a Path {
 }
 
 fn print(text: &str) -> Result<(), CommandError> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    match io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has seen enough (`tagkeeper status | head`) is no failure.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         other => other

@@ -22,7 +22,7 @@ use crate::policy_file::Settings;
 use crate::ready;
 use crate::reconcile::{Pass, ReadyAnswers, Timekeeper};
 use crate::report::{self, metrics};
-use crate::store::{LoadError, Loaded, Lock, StateDir};
+use crate::store::{LoadError, Loaded, Lock, StateDir, Store};
 use crate::textfile;
 
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, CommandError> {
@@ -247,7 +247,7 @@ fn claim_waiting(lock: &mut Lock, sink: &mut Log<'_>, state: &mut State, reading
     }
     next.clock = now.clock;
     if let Err(error) = lock.save(&next) {
-        let error = anyhow::Error::new(error).context("hooks wait until the state can be saved");
+        let error = error.context("hooks wait until the state can be saved");
         report::log::log_error(None, &error);
         return;
     }

@@ -13,7 +13,7 @@ use crate::deadline::Deadline;
 use crate::exit::Exit;
 use crate::reconcile::{self, Pass, PassError, ReadyAnswers, RollbackPreview, Timekeeper};
 use crate::report::{self, words};
-use crate::store::StateDir;
+use crate::store::{StateDir, Store};
 
 /// Rolls back, once the person at the terminal has seen what will happen and agreed, if they have
 /// not before.
@@ -121,9 +121,8 @@ fn roll_back(
 
 /// That it could not be done; and where the state on the disk is what it was, that nothing was
 /// changed. It is saved before anything else is done.
-fn broken(dir: &StateDir, before: &State, error: impl Into<anyhow::Error>) -> CommandError {
+fn broken(dir: &StateDir, before: &State, error: anyhow::Error) -> CommandError {
     let is_unchanged = load_or_fresh(dir, None).is_ok_and(|now| now == *before);
-    let error = error.into();
     CommandError::failed(if is_unchanged {
         error.context("nothing was changed")
     } else {
@@ -172,8 +171,7 @@ pub(super) fn accept(
             .map_err(|error| broken(&dir, &state, error))?;
     }
     lock.save_rejected(&accepted.rejected).map_err(|error| {
-        let error = anyhow::Error::new(error).context(format!("{wanted} is still rejected"));
-        CommandError::failed(error)
+        CommandError::failed(error.context(format!("{wanted} is still rejected")))
     })?;
     let said = said_of_accepted(&settings.policy, &state, &accepted, &name, wanted);
     print(&format!("{name}: {said}\n"))?;

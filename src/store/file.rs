@@ -16,7 +16,6 @@ use rustix::fs::CWD;
 use tagkeeper_core::model::State;
 
 use super::document::{self, Format, MAX_BYTES, Problem};
-use super::error::FileError;
 use super::read::{ReadError, read_regular};
 use super::rejected::{self, Rejections};
 use super::validate::{Dropped, enforce_rejections, validate};
@@ -82,7 +81,12 @@ pub enum LoadError {
     },
     /// A file could not be looked at: not permitted, or the disk or the host fails. That says
     /// nothing about what is in it, so nothing may be moved or assumed.
-    Io(FileError),
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
 }
 
 impl StateDir {
@@ -205,7 +209,7 @@ fn unread(path: PathBuf, error: ReadError, bad: impl FnOnce(String) -> LoadError
     match error {
         ReadError::TooLarge => bad(format!("larger than {} MiB", MAX_BYTES >> 20)),
         ReadError::NotRegular(kind) => LoadError::NotRegular { path, kind },
-        ReadError::Io(e) => LoadError::Io(FileError::new("read", path, e)),
+        ReadError::Io(error) => LoadError::Io { path, error },
     }
 }
 
@@ -272,13 +276,13 @@ impl LoadError {
                 "move '{}' away; tagkeeper keeps a regular file there and follows no link",
                 path.display()
             )),
-            Self::Io(error) => match error.io_error().kind() {
+            Self::Io { path, error } => match error.kind() {
                 io::ErrorKind::PermissionDenied => {
                     Some("run as root or as user tagkeeper".to_owned())
                 }
                 _ => Some(format!(
                     "check the disk that '{}' is on; nothing is forgotten or changed until it can be read",
-                    error.path().display()
+                    path.display()
                 )),
             },
         }
@@ -306,7 +310,7 @@ impl fmt::Display for LoadError {
             Self::NotRegular { path, kind } => {
                 write!(f, "failed to read '{}': it is {kind}", path.display())
             }
-            Self::Io(error) => error.fmt(f),
+            Self::Io { path, .. } => write!(f, "failed to read '{}'", path.display()),
         }
     }
 }
@@ -314,7 +318,7 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) => error.source(),
+            Self::Io { error, .. } => Some(error),
             _ => None,
         }
     }

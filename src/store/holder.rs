@@ -16,17 +16,17 @@
 //! A save without a load before loads first: a state that is newer, damaged or cannot be read is
 //! never replaced.
 
-use std::fmt;
+use std::fmt::Display;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tagkeeper_core::model::State;
 
 use super::document::{self, Problem};
-use super::error::FileError;
 use super::file::{self, Files, LoadError, Loaded};
 use super::lock::Lock;
 use super::read::read_regular;
@@ -34,7 +34,7 @@ use super::rejected::{self, Content, Rejections};
 use super::save::{REJECTED, STATE};
 use super::unknown::with_unknown;
 use super::validate::{Dropped, enforce_rejections, validate};
-use super::{FORMAT_VERSION, Store};
+use super::{FORMAT_VERSION, Store, failed_to};
 use crate::random;
 
 /// Bytes of the id of a memory.
@@ -58,21 +58,6 @@ pub(super) struct Held {
     dropped: Vec<Dropped>,
 }
 
-/// Why a state was not saved.
-#[derive(Debug)]
-pub enum SaveError {
-    /// The state makes no sense, and would be set aside as corrupt by the next pass: a bug. Nothing
-    /// was written.
-    Refused {
-        /// What is wrong with it.
-        why: String,
-    },
-    /// What it would replace could not be read. Nothing was written.
-    Unread(LoadError),
-    /// A step failed.
-    Io(FileError),
-}
-
 impl Lock {
     /// Reads the state and the rejections, and remembers what a save has to keep of them. Changes
     /// nothing on the disk.
@@ -84,55 +69,17 @@ impl Lock {
         Ok(files.loaded())
     }
 
-    /// Saves the state durably, rejections aside: when this returns `Ok`, a power cut cannot take
-    /// it back. On an error the state on the disk is whole, and nearly always the old one (see
-    /// `save` on step 9).
-    pub fn save(&mut self, state: &State) -> Result<(), SaveError> {
-        validate(state).map_err(refused)?;
-        let held = self.held()?;
-        let named = held.named(state)?;
-        let parse = |bytes: &[u8]| file::parse(bytes).map(|(_, state)| state);
-        let content = named.as_ref().unwrap_or(state);
-        let document = sealed(FORMAT_VERSION, content, &held.state, parse)?;
-        let rejected = held
-            .v1
-            .as_ref()
-            .filter(|_| held.carries_rejections)
-            .map(|v1| v1.rejected.clone());
-        if let Some(rejected) = rejected {
-            self.write_rejected(&rejected)?;
-        }
-        self.write(STATE, &document).map_err(SaveError::Io)?;
-        let held = self.held()?;
-        held.state = document;
-        held.v1 = None;
-        held.dropped.clear();
-        Ok(())
-    }
-
-    /// Saves the rejections as durably. For `rollback` and `accept` only: no pass calls this.
-    pub fn save_rejected(&mut self, rejected: &Rejections) -> Result<(), SaveError> {
-        self.write_rejected(rejected)?;
-        let v1 = self.held()?.v1.as_deref().cloned();
-        if let Some(mut v1) = v1 {
-            v1.rejected.clone_from(rejected);
-            enforce_rejections(&mut v1);
-            self.save(&v1)?;
-        }
-        Ok(())
-    }
-
     /// Moves the state file out of the way as `state.json.corrupt-<time>`, and returns its new
     /// path. An earlier one is never overwritten: the next is called `-2`, and so on. `wall` is the
     /// time as RFC 3339. What is left is to be loaded again: there may be rejections.
-    pub fn set_aside(&mut self, wall: &str) -> Result<PathBuf, FileError> {
+    pub fn set_aside(&mut self, wall: &str) -> anyhow::Result<PathBuf> {
         self.held = None;
         self.move_aside(wall)
     }
 
     /// Which memory this is: 16 hexadecimal digits. Those of the loaded state, or fresh ones, which
     /// every save puts into a state that has none.
-    pub fn instance(&mut self) -> Result<&str, SaveError> {
+    pub fn instance(&mut self) -> anyhow::Result<&str> {
         let held = self.held()?;
         held.make_instance()?;
         Ok(&held.instance)
@@ -151,35 +98,62 @@ impl Lock {
         held.is_some_and(|held| held.v1.is_some() || !held.dropped.is_empty())
     }
 
-    fn write_rejected(&mut self, rejected: &Rejections) -> Result<(), SaveError> {
+    fn write_rejected(&mut self, rejected: &Rejections) -> anyhow::Result<()> {
         let content = Content::new(rejected);
         let parse = |bytes: &[u8]| rejected::parse(bytes).map(|said| Content::new(&said));
         let kept = &self.held()?.rejected;
         let document = sealed(rejected::FORMAT.current, &content, kept, parse)?;
-        self.write(REJECTED, &document).map_err(SaveError::Io)?;
+        self.write(REJECTED, &document)?;
         let held = self.held()?;
         (held.rejected, held.carries_rejections) = (document, false);
         Ok(())
     }
 
-    fn held(&mut self) -> Result<&mut Held, SaveError> {
+    fn held(&mut self) -> anyhow::Result<&mut Held> {
         if self.held.is_none() {
-            self.load().map_err(SaveError::Unread)?;
+            self.load()?;
         }
-        match &mut self.held {
-            Some(held) => Ok(held),
-            None => Err(refused("nothing was loaded")),
-        }
+        let held = self.held.as_mut();
+        held.ok_or_else(|| refused("nothing was loaded"))
     }
 }
 
 impl Store for Lock {
+    /// Saves the state durably, rejections aside: when this returns `Ok`, a power cut cannot take
+    /// it back. On an error the state on the disk is whole, and nearly always the old one (see
+    /// `save` on step 9).
     fn save(&mut self, state: &State) -> anyhow::Result<()> {
-        Ok(Self::save(self, state)?)
+        validate(state).map_err(refused)?;
+        let held = self.held()?;
+        let named = held.named(state)?;
+        let parse = |bytes: &[u8]| file::parse(bytes).map(|(_, state)| state);
+        let content = named.as_ref().unwrap_or(state);
+        let document = sealed(FORMAT_VERSION, content, &held.state, parse)?;
+        let rejected = held
+            .v1
+            .as_ref()
+            .filter(|_| held.carries_rejections)
+            .map(|v1| v1.rejected.clone());
+        if let Some(rejected) = rejected {
+            self.write_rejected(&rejected)?;
+        }
+        self.write(STATE, &document)?;
+        let held = self.held()?;
+        held.state = document;
+        held.v1 = None;
+        held.dropped.clear();
+        Ok(())
     }
 
     fn save_rejected(&mut self, rejected: &Rejections) -> anyhow::Result<()> {
-        Ok(Self::save_rejected(self, rejected)?)
+        self.write_rejected(rejected)?;
+        let v1 = self.held()?.v1.as_deref().cloned();
+        if let Some(mut v1) = v1 {
+            v1.rejected.clone_from(rejected);
+            enforce_rejections(&mut v1);
+            self.save(&v1)?;
+        }
+        Ok(())
     }
 }
 
@@ -207,7 +181,7 @@ impl Held {
     }
 
     /// A state that has no instance yet, with one.
-    fn named(&mut self, state: &State) -> Result<Option<State>, SaveError> {
+    fn named(&mut self, state: &State) -> anyhow::Result<Option<State>> {
         if !state.instance.is_empty() {
             return Ok(None);
         }
@@ -219,10 +193,10 @@ impl Held {
         }))
     }
 
-    fn make_instance(&mut self) -> Result<(), SaveError> {
+    fn make_instance(&mut self) -> anyhow::Result<()> {
         if self.instance.is_empty() {
             self.instance = random::hex_digits::<INSTANCE_BYTES>()
-                .map_err(|e| SaveError::Io(FileError::new("read", "/dev/urandom", e)))?;
+                .map_err(|e| failed_to("read", Path::new("/dev/urandom"), e))?;
         }
         Ok(())
     }
@@ -235,17 +209,16 @@ fn sealed<T: Serialize + DeserializeOwned>(
     content: &T,
     replaced: &[u8],
     parse: impl FnOnce(&[u8]) -> Result<T, Problem>,
-) -> Result<Vec<u8>, SaveError> {
-    let failed = |e: serde_json::Error| refused(e.to_string());
+) -> anyhow::Result<Vec<u8>> {
     let grafted = match parse(replaced) {
         Ok(read_as) => {
-            let plain = serde_json::to_value(content).map_err(failed)?;
+            let plain = serde_json::to_value(content).map_err(refused)?;
             let reads_the_same = |grafted: &Value| {
                 serde_json::from_value::<T>(grafted.clone())
                     .and_then(serde_json::to_value)
                     .is_ok_and(|read| read == plain)
             };
-            with_unknown(replaced, &read_as, &plain, reads_the_same).map_err(failed)?
+            with_unknown(replaced, &read_as, &plain, reads_the_same).map_err(refused)?
         }
         // There was no file, or one of a format without unknown fields.
         Err(_) => None,
@@ -258,35 +231,15 @@ fn sealed<T: Serialize + DeserializeOwned>(
 }
 
 /// The bytes that a save writes for a state, unknown fields aside.
-pub fn state_document(state: &State) -> Result<Vec<u8>, SaveError> {
+pub fn state_document(state: &State) -> anyhow::Result<Vec<u8>> {
     validate(state).map_err(refused)?;
     document::seal(FORMAT_VERSION, state).map_err(refused)
 }
 
-fn refused(why: impl Into<String>) -> SaveError {
-    SaveError::Refused { why: why.into() }
-}
-
-impl fmt::Display for SaveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused { why } => {
-                write!(f, "refused to save a state that makes no sense: {why}")
-            }
-            Self::Unread(error) => error.fmt(f),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SaveError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Refused { .. } => None,
-            Self::Unread(error) => error.source(),
-            Self::Io(error) => error.source(),
-        }
-    }
+/// A state that makes no sense would be set aside as corrupt by the next pass: a bug. Nothing was
+/// written.
+fn refused(why: impl Display) -> anyhow::Error {
+    anyhow!("refused to save a state that makes no sense: {why}")
 }
 
 #[cfg(test)]
@@ -300,9 +253,10 @@ mod tests {
         let mut state: State = serde_json::from_str(json).unwrap();
         assert!(state_document(&state).is_ok());
         state.clock.clock_ms = 0;
-        assert!(matches!(
-            state_document(&state),
-            Err(SaveError::Refused { .. })
-        ));
+        let error = state_document(&state).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "refused to save a state that makes no sense: workload 'x': held_since_ms (1 ms) is ahead of the clock (0 ms)"
+        );
     }
 }

@@ -6,7 +6,6 @@
 //! It is not inherited by the programs that tagkeeper starts. Taking it on a file that exists
 //! touches no time stamp.
 
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -18,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::deadline::Deadline;
 
-use super::error::FileError;
+use super::failed_to;
 use super::file::StateDir;
 use super::holder::Held;
 
@@ -55,7 +54,7 @@ pub enum LockError {
     /// Another pass has it (exit code 75).
     Held,
     /// The directory or the lock file could not be made or opened.
-    Io(FileError),
+    Io(anyhow::Error),
 }
 
 impl StateDir {
@@ -110,8 +109,8 @@ impl StateDir {
         }
     }
 
-    fn failed(&self, doing: &'static str, error: io::Error) -> LockError {
-        LockError::Io(FileError::new(doing, self.path().join(LOCK_FILE), error))
+    fn failed(&self, doing: &str, error: io::Error) -> LockError {
+        LockError::Io(failed_to(doing, &self.path().join(LOCK_FILE), error))
     }
 }
 
@@ -185,7 +184,7 @@ fn open_or_make_dir(path: &Path) -> Result<File, LockError> {
         }
         opened => opened,
     }
-    .map_err(|e| LockError::Io(FileError::new("open", path, e)))
+    .map_err(|e| LockError::Io(failed_to("open", path, e)))
 }
 
 fn open_dir(path: &Path) -> io::Result<File> {
@@ -196,7 +195,7 @@ fn open_dir(path: &Path) -> io::Result<File> {
 /// Makes a directory and its parents, each written through to the disk: a state is not durable in a
 /// directory that a power cut takes away.
 fn make_dir(path: &Path) -> Result<(), LockError> {
-    let failed = |e: io::Error| LockError::Io(FileError::new("make directory", path, e));
+    let failed = |e: io::Error| LockError::Io(failed_to("make directory", path, e));
     let parent = match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,
@@ -216,23 +215,5 @@ fn make_dir(path: &Path) -> Result<(), LockError> {
             .map_err(failed),
         Err(Errno::EXIST) => Ok(()), // another pass was faster, or it is no directory: opening it tells
         Err(e) => Err(failed(e.into())),
-    }
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Held => f.write_str("another pass holds the lock"),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LockError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Held => None,
-            Self::Io(error) => error.source(),
-        }
     }
 }

@@ -32,7 +32,6 @@
 //! `file`, `lock` and `save` and nowhere else.
 
 mod document;
-mod error;
 mod file;
 mod holder;
 mod lock;
@@ -43,11 +42,13 @@ mod unknown;
 mod v1;
 mod validate;
 
+use std::io;
+use std::path::Path;
+
 use tagkeeper_core::model::State;
 
-pub use error::FileError;
 pub use file::{LoadError, Loaded, StateDir, parse_state};
-pub use holder::{SaveError, state_document};
+pub use holder::state_document;
 pub use lock::{Lock, LockError};
 pub use rejected::Rejections;
 pub use validate::Dropped;
@@ -64,4 +65,11 @@ pub trait Store {
 
     /// Saves the rejections by `rollback`, as durably. For `rollback` and `accept` only.
     fn save_rejected(&mut self, rejected: &Rejections) -> anyhow::Result<()>;
+}
+
+/// A step on a file that failed: "failed to write '/var/lib/tagkeeper/state.json.spare'", and what
+/// the system said, which can be had by `downcast_ref`.
+fn failed_to(doing: &str, path: &Path, error: impl Into<io::Error>) -> anyhow::Error {
+    let message = format!("failed to {doing} '{}'", path.display());
+    anyhow::Error::new(error.into()).context(message)
 }

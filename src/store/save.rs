@@ -42,7 +42,7 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::error::FileError;
+use super::failed_to;
 use super::file::{REJECTED_FILE, STATE_FILE};
 use super::lock::{FILE_MODE, Lock, adopt};
 use crate::regular::other_kind;
@@ -73,16 +73,16 @@ impl Lock {
     /// Writes a file durably: when this returns `Ok`, a power cut cannot take it back. On an error
     /// the file on the disk is whole, and nearly always the old one (see the module's words on step
     /// 9).
-    pub(super) fn write(&mut self, target: Target, content: &[u8]) -> Result<(), FileError> {
+    pub(super) fn write(&mut self, target: Target, content: &[u8]) -> anyhow::Result<()> {
         let capacity_bytes = capacity_bytes(content);
         if !self.renames_are_synced {
             self.sync_dir()?;
         }
         self.write_spare(target, content, capacity_bytes)
-            .map_err(|e| FileError::new("write", self.path_of(target.spare), e))?;
+            .map_err(|e| failed_to("write", &self.path_of(target.spare), e))?;
         self.renames_are_synced = false;
         exchange(&self.dir_fd, target, RenameFlags::EXCHANGE)
-            .map_err(|e| FileError::new("replace", self.path_of(target.name), e))?;
+            .map_err(|e| failed_to("replace", &self.path_of(target.name), e))?;
         self.sync_dir()?;
         // The file is safe. That there is no room for another one just now must not turn this write
         // into a failure.
@@ -103,7 +103,7 @@ impl Lock {
 
     /// Renames the state file to `state.json.corrupt-<time>`, or to the first name of that kind
     /// that is free.
-    pub(super) fn move_aside(&mut self, wall: &str) -> Result<PathBuf, FileError> {
+    pub(super) fn move_aside(&mut self, wall: &str) -> anyhow::Result<PathBuf> {
         let first = format!("{STATE_FILE}.corrupt-{}", file_time(wall));
         let mut name = first.clone();
         let mut count: u32 = 1;
@@ -115,7 +115,7 @@ impl Lock {
                     count = count.saturating_add(1);
                     name = format!("{first}-{count}");
                 }
-                Err(e) => return Err(FileError::new("set aside", self.path_of(STATE_FILE), e)),
+                Err(e) => return Err(failed_to("set aside", &self.path_of(STATE_FILE), e)),
             }
         }
         self.sync_dir()?;
@@ -161,10 +161,10 @@ impl Lock {
     }
 
     /// Steps 1 and 9.
-    fn sync_dir(&mut self) -> Result<(), FileError> {
+    fn sync_dir(&mut self) -> anyhow::Result<()> {
         self.dir_fd
             .sync_all()
-            .map_err(|e| FileError::new("sync", self.dir.path(), e))?;
+            .map_err(|e| failed_to("sync", self.dir.path(), e))?;
         self.renames_are_synced = true;
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tagkeeper::store::{StateDir, state_document};
+use tagkeeper::store::{StateDir, Store, state_document};
 use tagkeeper_core::model::{
     Clock, EndedBy, Failure, ImageId, Moment, Outcome, State, Version, WorkloadName, WorkloadState,
 };

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use tagkeeper::store::{LoadError, Loaded, StateDir};
+use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
 use tagkeeper_core::model::State;
 
 use crate::support::{
@@ -182,8 +182,8 @@ fn a_disk_that_does_not_read_is_no_damage() {
         let mut lock = dir.lock().unwrap();
         for loaded in [dir.load(), lock.load()] {
             match loaded {
-                Err(LoadError::Io(e)) => {
-                    assert_eq!(e.io_error().raw_os_error(), Some(5), "{e}");
+                Err(LoadError::Io { error, .. }) => {
+                    assert_eq!(error.raw_os_error(), Some(5), "{error}");
                 }
                 other => panic!("{other:?}"),
             }

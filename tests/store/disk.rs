@@ -1,21 +1,19 @@
 //! Disks that are full or may not be written.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
-use tagkeeper::store::{LockError, SaveError, StateDir};
+use tagkeeper::store::{LockError, StateDir, Store};
 use tagkeeper_core::model::State;
 
 use crate::support::{
     MOUNTS, fill, mount_ext4, mount_tmpfs, rejection, run, saved, spare, state, under,
 };
 
-fn is_disk_full(error: &SaveError) -> bool {
-    let SaveError::Io(error) = error else {
-        return false;
-    };
-    let errno = Errno::from_io_error(error.io_error());
+fn is_disk_full(error: &anyhow::Error) -> bool {
+    let errno = error.downcast_ref().and_then(Errno::from_io_error);
     matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
 }
 
@@ -117,7 +115,8 @@ fn a_read_only_disk_gives_no_lock_and_keeps_the_state() {
             run("mount", &["-o", "remount,ro", mount.to_str().unwrap()]);
             match dir.lock() {
                 Err(LockError::Io(e)) => {
-                    assert_eq!(e.io_error().kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+                    let kind = e.downcast_ref().map(io::Error::kind);
+                    assert_eq!(kind, Some(io::ErrorKind::ReadOnlyFilesystem));
                 }
                 other => panic!("{other:?}"),
             }

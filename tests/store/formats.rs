@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use tagkeeper::store::{Loaded, StateDir, state_document};
+use tagkeeper::store::{Loaded, StateDir, Store, state_document};
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Event, EventKind, Failure, ImageHistory,
     ImageRecord, ImageRecords, Incarnation, Memory, Moment, NoFallback, Outcome, Pending, Proven,

@@ -119,8 +119,8 @@ fn a_directory_that_cannot_be_made_says_which() {
     fs::write(&file, "").unwrap();
     for path in [file.clone(), file.join("below"), file.join("a/b")] {
         match StateDir::new(&path).lock() {
-            Err(error @ LockError::Io(_)) => {
-                let told = format!("{:#}", anyhow::Error::new(error));
+            Err(LockError::Io(error)) => {
+                let told = format!("{error:#}");
                 assert!(told.contains(file.to_str().unwrap()), "{told}");
                 assert!(told.contains("Not a directory"), "{told}");
             }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 
-use tagkeeper::store::{LoadError, Loaded, StateDir};
+use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
 
 use crate::support::{FIXTURE_V2, run, stat, state, touched, under};
 
@@ -63,8 +63,8 @@ fn a_file_that_may_not_be_read_is_no_damage() {
             run("chmod", &["600", dir.state_file().to_str().unwrap()]);
             chown(dir.state_file(), Some(1234), None).unwrap();
             match dir.load() {
-                Err(LoadError::Io(e)) => {
-                    assert_eq!(e.io_error().kind(), std::io::ErrorKind::PermissionDenied);
+                Err(LoadError::Io { error, .. }) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
                 }
                 other => panic!("{other:?}"),
             }

@@ -151,6 +151,15 @@ pub(crate) fn lock_again(dir: &StateDir) -> Lock {
     panic!("the lock was not let go");
 }
 
+/// That a save was refused for what is in the state.
+pub(crate) fn assert_refused(error: &anyhow::Error) {
+    let told = format!("{error:#}");
+    assert!(
+        told.starts_with("refused to save a state that makes no sense: "),
+        "{told}"
+    );
+}
+
 pub(crate) fn spare(dir: &StateDir) -> PathBuf {
     dir.path().join("state.json.spare")
 }

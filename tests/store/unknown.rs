@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tagkeeper::store::{Loaded, Lock, StateDir};
+use tagkeeper::store::{Loaded, Lock, StateDir, Store};
 use tagkeeper_core::model::State;
 
 use crate::support::{
