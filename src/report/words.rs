@@ -473,6 +473,9 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::TagMoved { container, version } => format!(
             "{container} idles as a dry run of {version}, but that tag has moved to another build; if the orchestrator does no dry runs, set dry_runs = false"
         ),
+        Note::HeadLost { version, now } => format!(
+            "{version}, which was promoted last, is not on the disk any more; tagkeeper did not remove it: {now} is in its place"
+        ),
         Note::FallbackLost { version } => {
             format!(
                 "the fallback {version} is not on the disk any more; tagkeeper did not remove it"

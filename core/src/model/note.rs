@@ -179,6 +179,13 @@ pub enum Note {
         /// The tag.
         version: Version,
     },
+    /// What was promoted last left the disk, and tagkeeper did not remove it.
+    HeadLost {
+        /// Its version.
+        version: Version,
+        /// The version that is the head in its place.
+        now: Version,
+    },
     /// A fallback left the disk, and tagkeeper did not remove it.
     FallbackLost {
         /// Its version.

@@ -360,11 +360,14 @@ fn rejected_state(
             pending.promoting = false;
         }
         // What was passed over, because the policy rejects it, stays behind what latest goes back
-        // to.
+        // to. What was lost from the disk is no fallback of that.
         let lineage = &mut known.memory.lineage;
         if let Some(at) = lineage.iter().position(|p| p.image == *image) {
             let head = lineage.remove(at);
+            let behind = lineage.split_off(at);
+            lineage.retain(|passed| subject.is_on_disk(&passed.image));
             lineage.insert(0, head);
+            lineage.extend(behind);
         }
         known = history::replaced(subject, known, &choice.image, to);
         known.memory.no_fallback = Some(NoFallback::Rejected);

@@ -341,7 +341,7 @@ fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<No
     notes.extend(head_note(subject, memory));
     notes.extend(local_tags(subject, memory));
     notes.extend(moved_tags(subject, memory));
-    notes.extend(lost_fallbacks(subject, memory));
+    notes.extend(lost(subject, memory));
     notes.extend(pins::notes(subject, memory));
     notes.extend(parts.upgrade.notes.iter().cloned());
     notes.extend(parts.notes.cloned());
@@ -518,18 +518,22 @@ fn seen_after_local(memory: &Memory, local: &Container, image: &ImageId) -> bool
     matches!((local_seen, first_seen(image)), (Some(local), Some(other)) if other > local)
 }
 
-/// Fallbacks that are in the lineage and not on the disk: tagkeeper removes none of those.
-fn lost_fallbacks(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
-    if subject.head(memory).is_none() {
+/// What is in the lineage and not on the disk: tagkeeper removes none of that. Nothing where all of
+/// it is gone: then it is another disk.
+fn lost(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
+    let Some(head) = subject.head(memory) else {
         return Vec::new();
-    }
-    let lost = memory
-        .lineage
-        .iter()
-        .skip(1)
-        .filter(|p| !subject.is_on_disk(&p.image));
-    lost.map(|p| Note::FallbackLost {
-        version: p.version.clone(),
+    };
+    let lost = memory.lineage.iter().enumerate();
+    let lost = lost.filter(|(_, p)| !subject.is_on_disk(&p.image));
+    lost.map(|(at, p)| {
+        let version = p.version.clone();
+        if at == 0 {
+            let now = head.version.clone();
+            Note::HeadLost { version, now }
+        } else {
+            Note::FallbackLost { version }
+        }
     })
     .collect()
 }

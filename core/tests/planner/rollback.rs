@@ -454,6 +454,29 @@ fn rollback_where_the_fallback_that_is_deployed_again_crashes_rejects_that() {
     }
 }
 
+/// v3, the head, was pruned away with its container, and v2 took its place: status says so, and a
+/// rollback from v2 does not call v3 a fallback that got lost.
+#[test]
+fn rollback_from_what_took_the_place_of_a_lost_head_forgets_that() {
+    let mut host = Host::with_fallback();
+    host.workload().fallbacks = 2;
+    host.upgrade('c', "v3");
+    host.remove_container("k8s_v3");
+    host.lose_image('c');
+    host.minutes(2);
+    assert_eq!(host.latest(), Some('b'));
+    assert_note!(host, Note::HeadLost { .. });
+    roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
+    assert_eq!(host.lineage(), ["v1=a"]);
+    host.minutes(1);
+    assert!(
+        !host
+            .notes()
+            .iter()
+            .any(|note| matches!(note, Note::FallbackLost { .. }))
+    );
+}
+
 /// `--latest` is about the head alone: what soaks beside it goes on.
 #[test]
 fn rollback_from_the_head_does_not_touch_the_soak_of_another_version() {
