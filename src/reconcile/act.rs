@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use tagkeeper_core::model::{
     Action, ActionKind, ContainerId, ContainerState, Detail, Event, EventKind, Guard, Health,
-    Image, ImageId, Incarnation, NameVerdict, PinLabel, Reason, Reference, TagPurpose, WhyDropped,
+    Image, ImageId, Incarnation, NameVerdict, PinLabel, Reason, Reference, WhyDropped,
     WorkloadName,
 };
 use tagkeeper_core::planner;
@@ -51,17 +51,13 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         let size_bytes = judged.map(|name| name.size_bytes);
         let outcome = self.carry_out(workload, action, &record.instance, size_bytes);
         let is_given = matches!(outcome, Ok(Outcome::Done | Outcome::AlreadySo));
-        if let ActionKind::Tag { purpose, .. } = &action.kind {
-            if !is_given {
-                record.stuck.insert(workload.clone());
-            }
-            if matches!(purpose, TagPurpose::Promote | TagPurpose::Restore) {
-                match outcome {
-                    Ok(Outcome::Done) => record.note_latest(workload, false),
-                    Err(_) => record.note_latest(workload, true),
-                    Ok(_) => {}
-                }
-            }
+        if matches!(action.kind, ActionKind::Tag { .. }) && !is_given {
+            record.stuck.insert(workload.clone());
+        }
+        match outcome {
+            Ok(Outcome::Done) if action.kind.moves_latest() => record.note_latest(workload, false),
+            Err(_) if action.kind.moves_latest() => record.note_latest(workload, true),
+            _ => {}
         }
         let kind = action.kind.clone();
         let event = match outcome {

@@ -417,6 +417,17 @@ impl ActionKind {
         }
     }
 
+    /// Whether it is the one call that moves `repository:latest`.
+    pub fn moves_latest(&self) -> bool {
+        matches!(
+            self,
+            Self::Tag {
+                purpose: TagPurpose::Promote | TagPurpose::Restore,
+                ..
+            }
+        )
+    }
+
     /// What a refused removal is remembered by; none for an action that removes nothing.
     pub fn removal_target(&self) -> Option<String> {
         match self {

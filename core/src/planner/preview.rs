@@ -52,6 +52,7 @@ pub fn rounds(policy: &Policy, state: &State, observed: &Observation) -> Rounds 
         }
         for (workload, action) in &actions {
             apply_action(&mut host, workload, &action.kind, &decision.state.instance);
+            confirm(&mut decision.state, workload, &action.kind);
         }
         // A pass measures the disk until its first removal: what that frees shows later.
         let removes = |action: &Action| matches!(action.kind, ActionKind::RemoveImage { .. });
@@ -71,6 +72,13 @@ pub fn rounds(policy: &Policy, state: &State, observed: &Observation) -> Rounds 
         first,
         later,
         leaving,
+    }
+}
+
+/// The state once the engine has confirmed an action.
+pub(super) fn confirm(state: &mut State, workload: &WorkloadName, action: &ActionKind) {
+    if let Some(known) = state.workloads.get_mut(workload) {
+        known.memory.latest_in_doubt &= !action.moves_latest();
     }
 }
 

@@ -439,13 +439,15 @@ pub fn rollback_steps(
     name: &WorkloadName,
 ) -> Vec<Action> {
     let mut host = observed.clone();
+    let mut state = plan.state.clone();
     let target = plan.target.as_ref().map(|(_, image)| image);
     let mut steps: Vec<Action> = Vec::new();
     loop {
         let known = steps.len();
-        for action in rollback_actions(policy, &plan.state, &host, name, target) {
+        for action in rollback_actions(policy, &state, &host, name, target) {
             if steps.iter().all(|step| step.kind != action.kind) {
-                preview::apply_action(&mut host, name, &action.kind, &plan.state.instance);
+                preview::apply_action(&mut host, name, &action.kind, &state.instance);
+                preview::confirm(&mut state, name, &action.kind);
                 steps.push(action);
             }
         }

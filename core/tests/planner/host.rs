@@ -8,8 +8,8 @@ use in_memory_engine::Docker;
 use tagkeeper_core::model::{
     Action, ActionKind, Clock, ContainerId, ContainerState, Details, Event, EventKind, ImageId,
     Memory, NameVerdict, Note, Now, Observation, Outcome, Pattern, Plan, Policy, Readiness,
-    Reading, Reason, Reference, Repository, State, TagPurpose, Workload, WorkloadName,
-    WorkloadPlan, WorkloadState,
+    Reading, Reason, Reference, Repository, State, Workload, WorkloadName, WorkloadPlan,
+    WorkloadState,
 };
 use tagkeeper_core::planner::{
     Decision, Query, Rounds, Services, decide, queries, rounds, service_queries, status,
@@ -523,11 +523,7 @@ impl Host {
             self.has_latest(workload) || !had_latest,
             "{said}: latest is gone"
         );
-        if let ActionKind::Tag {
-            purpose: TagPurpose::Promote | TagPurpose::Restore,
-            ..
-        } = action.kind
-        {
+        if action.kind.moves_latest() {
             let known = self.state.workloads.get_mut(workload).unwrap();
             match applied {
                 Applied::Done => known.memory.latest_in_doubt = false,

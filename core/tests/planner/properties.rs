@@ -661,6 +661,23 @@ fn a_round_may_ask_what_no_preview_has() {
     play(2, &happenings).unwrap();
 }
 
+/// Found by a random history: the engine could not move `latest` before and can now, and what the
+/// preview foresees behind that is what the pass does.
+#[test]
+fn a_preview_foresees_what_comes_behind_a_move_in_doubt() {
+    use Happening as H;
+    let happenings = [
+        (H::Tag('a', "local:latest"), false),
+        (H::RunByDigest("telemetry", 'c', "v1"), false),
+        (H::RefuseTags(true), false),
+        (H::Exit("telemetry0", 0), true),
+        (H::Wait(1), true),
+        (H::RefuseTags(false), false),
+        (H::State("telemetry0", ContainerState::Created), true),
+    ];
+    play(2, &happenings).unwrap();
+}
+
 /// Found by a random history: an image of two workloads, of which one keeps it for its grace period
 /// and the other has no use for it. On a full disk the first lets go, and the second's reason to
 /// remove it is its own.
