@@ -213,6 +213,15 @@ fn missing_state_dir(options: &Options, dir: &StateDir) -> Option<String> {
     is_missing.then(|| format!("there is no directory '{}'", dir.path().display()))
 }
 
+/// An error where that directory is not there: a person who mistypes it makes none.
+fn check_state_dir(options: &Options, dir: &StateDir) -> Result<(), CommandError> {
+    missing_state_dir(options, dir).map_or(Ok(()), |missing| {
+        Err(CommandError::failed(anyhow!(
+            "{missing}, so nothing is proven or rejected there; is --state-dir right?"
+        )))
+    })
+}
+
 /// The state for a command that does not go on without it.
 fn load_or_fresh(dir: &StateDir, lock: Option<&mut Lock>) -> Result<State, CommandError> {
     let loaded = match lock {

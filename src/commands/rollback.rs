@@ -5,8 +5,8 @@ use tagkeeper_core::model::{ImageId, Policy, Proven, Rejected, State, Version, W
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
-    Clocks, CommandError, Log, PASS_MS, connect, error_of_pass, known_workload, lists,
-    load_or_fresh, load_policy, lock_patiently, print, state_dir, terminal,
+    Clocks, CommandError, Log, PASS_MS, check_state_dir, connect, error_of_pass, known_workload,
+    lists, load_or_fresh, load_policy, lock_patiently, print, state_dir, terminal,
 };
 use crate::cli::Options;
 use crate::deadline::Deadline;
@@ -87,6 +87,7 @@ fn roll_back(
     let settings = load_policy(options)?;
     let name = known_workload(settings.policy.workloads.keys(), workload)?;
     let dir = state_dir(options);
+    check_state_dir(options, &dir)?;
     let mut lock = lock_patiently(&dir, clocks)?;
     let state = load_or_fresh(&dir, Some(&mut lock))?;
     let deadline = Deadline::after(clocks, PASS_MS);
@@ -138,6 +139,7 @@ pub(super) fn accept(
 ) -> Result<Exit, CommandError> {
     let settings = load_policy(options)?;
     let dir = state_dir(options);
+    check_state_dir(options, &dir)?;
     let mut lock = lock_patiently(&dir, clocks)?;
     let state = load_or_fresh(&dir, Some(&mut lock))?;
     let known = settings

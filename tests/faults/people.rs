@@ -751,10 +751,17 @@ fn a_state_directory_that_is_named_and_not_there_is_no_fresh_host() {
     for args in [["status"], ["plan"]] {
         assert!(shown(&args).contains(note), "{}", shown(&args));
     }
-    // A gate does not open on it.
-    let closed = host.run_at(5, &["wait", "app"]).expect_code(1);
-    assert!(
-        closed.stderr.contains("there is no directory '"),
-        "{closed:#?}"
-    );
+    // A gate does not open on it, and nothing makes it.
+    for args in [
+        &["wait", "app"][..],
+        &["rollback", "app", "--yes"],
+        &["accept", "app", "v2"],
+    ] {
+        let closed = host.run_at(5, args).expect_code(1);
+        assert!(
+            closed.stderr.contains("there is no directory '"),
+            "{closed:#?}"
+        );
+        assert!(!host.state_dir().exists(), "{args:?}");
+    }
 }
