@@ -8,35 +8,42 @@
 //! |---|---|---|
 //! | `disk::recall` | state, observation | what is known of the disk that the engine shows, and what is on hold |
 //! | 1 `ownership::assign` | policy, recalled, observation | whose each image and container is |
-//! | 2 `serving::of` | inventory | which containers do the work |
-//! | 3 `records::update` | inventory, serving | what was seen, written down |
-//! | 4 `upgrade::advance` | records, serving | the pending upgrade, the lineage, moves of `latest`, stale containers |
+//! | 2 `serving::of` | inventory, recalled | which containers do the work |
+//! | 3 `records::update` | inventory, recalled | what was seen, written down |
+//! | 4 `upgrade::advance` | records, serving; recalled, to tell what is news | the pending upgrade, the lineage, moves of `latest`, stale containers |
 //! | 5 `rules::judge` | upgrades | a verdict and a reason for each image |
 //! | 6 `eviction::apply`, `shared::resolve`, `names::judge` | verdicts | the same for a full disk, for images of several workloads, and for each name |
 //! | 7 `actions::derive` | upgrades, verdicts | the round's actions with their guards |
 
+// The stages.
 mod actions;
 mod disk;
 mod eviction;
-mod explain;
-mod history;
-mod hold;
 mod names;
-mod naming;
 mod ownership;
-mod pins;
-mod preview;
-mod promotion;
-mod queries;
 mod records;
-mod rollback;
 mod rules;
 mod serving;
 mod shared;
-mod stale;
-mod subject;
 mod upgrade;
+
+// Parts of stage 4.
+mod naming;
+mod promotion;
+mod stale;
+
+// What the stages share.
+mod history;
+mod hold;
+mod pins;
+mod subject;
 mod version;
+
+// Other questions than that for the next round.
+mod explain;
+mod preview;
+mod queries;
+mod rollback;
 mod view;
 
 use alloc::collections::{BTreeMap, BTreeSet};
