@@ -85,7 +85,7 @@ impl Image {
     }
 
     /// The digests that registries know it by.
-    pub fn digests(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn digests(&self) -> impl Iterator<Item = &str> {
         self.references.iter().filter_map(Reference::digest)
     }
 }
