@@ -9,7 +9,7 @@ use super::ownership::OwnedImage;
 use super::{Subject, serving, stale, version};
 use crate::Gather;
 use crate::model::{
-    ContainerId, Image, ImageId, ImageRecord, Memory, Readiness, Reference, Version, WorkloadState,
+    Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,
 };
 
 /// The memory brought up to the observation, before anything is decided from it.
@@ -277,24 +277,13 @@ fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
 }
 
 /// Orchestrated containers that run beside a running local one, by the versions as they are on
-/// record. What a `ready` command has woken is one no longer, whatever the command says later.
+/// record.
 fn dry_runs_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
-    let memory = &state.memory;
-    let idling = serving::running_dry(subject, memory);
-    let idling: Vec<&ContainerId> = idling.into_iter().map(|c| &c.id).collect();
-    let is_ready = subject.readiness() == Some(&Readiness::Ready);
-    let awake = is_ready.then(|| serving::awake(subject, memory));
-    let awake = awake.into_iter().flatten().map(|c| &c.id);
-    let is_known = |id: &ContainerId| memory.dry_runs.contains(id);
-    let woken: Vec<&ContainerId> = awake
-        .filter(|id| is_known(id) && !idling.contains(id))
-        .collect();
-    let new: Vec<&ContainerId> = idling.iter().copied().filter(|id| !is_known(id)).collect();
-    for id in woken {
-        state.memory.dry_runs.remove(id);
-    }
-    for id in new {
-        state.memory.dry_runs.insert(id.clone());
+    let idling: Vec<&Container> = serving::running_dry(subject, &state.memory);
+    for container in idling {
+        if !state.memory.dry_runs.contains(&container.id) {
+            state.memory.dry_runs.insert(container.id.clone());
+        }
     }
     state
 }

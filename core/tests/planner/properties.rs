@@ -678,6 +678,22 @@ fn a_preview_foresees_what_comes_behind_a_move_in_doubt() {
     play(2, &happenings).unwrap();
 }
 
+/// Found by a random history: what is on record of a dry run's version goes with the lineage that
+/// is cut, and the next look at the same host changes nothing.
+#[test]
+fn a_dry_run_of_what_is_cut_from_the_lineage_settles() {
+    use Happening as H;
+    let happenings = [
+        (H::RunByDigest("telemetry", 'c', "stable"), true),
+        (H::Exit("telemetry0", 0), true),
+        (H::RunByDigest("telemetry0", 'b', "stable"), true),
+        (H::Unmount, false),
+        (H::Fallbacks(0), true),
+        (H::Mount, false),
+    ];
+    play(2, &happenings).unwrap();
+}
+
 /// Found by a random history: an image of two workloads, of which one keeps it for its grace period
 /// and the other has no use for it. On a full disk the first lets go, and the second's reason to
 /// remove it is its own.

@@ -61,11 +61,13 @@ fn check_settled(policy: &Policy, state: &State, observed: &Observation, decisio
         let returned = before
             .and_then(|before| before.parked.as_ref())
             .filter(|parked| known.parked.as_ref() != Some(parked));
-        let memories = before
+        let memories: Vec<&Memory> = before
             .map(|before| &before.memory)
             .into_iter()
-            .chain(returned.map(|parked| &**parked));
-        let before_it: Vec<_> = memories.filter_map(|m| m.pending.as_ref()).collect();
+            .chain(returned.map(|parked| &**parked))
+            .collect();
+        let before_it = memories.iter().filter_map(|m| m.pending.as_ref());
+        let before_it: Vec<_> = before_it.collect();
         let lends = |p: &Pending| {
             let provisional = p.provisional_fallback.as_ref().map(|p| p.image.clone());
             (p.image.clone(), provisional)
@@ -75,11 +77,11 @@ fn check_settled(policy: &Policy, state: &State, observed: &Observation, decisio
             [] => now.is_none(),
             pending => pending.iter().all(|p| Some(lends(p)) == now),
         };
-        let is_cut = |memory: &Memory| {
+        let is_cut = |memory: &&Memory| {
             let mut lineage = memory.lineage.iter();
             lineage.any(|proven| known.memory.proven(&proven.image).is_none())
         };
-        !is_same || before.is_some_and(|before| is_cut(&before.memory))
+        !is_same || memories.iter().any(is_cut)
     });
     let mut last = decision.clone();
     let mut again = decide(policy, &last.state, observed);

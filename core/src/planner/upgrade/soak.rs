@@ -89,6 +89,7 @@ pub(super) fn begin<'a>(
     }
     count_pending(&mut state, image, times.saturating_add(1));
     let provisional_fallback = provisional_fallback(subject, &state, image, known_provisional);
+    woken(&mut state, &members);
     let soaks = trouble.is_none() && !subject.is_unasked();
     let pending = Pending {
         version,
@@ -203,6 +204,7 @@ pub(super) fn go_on(
         pending.version = version::of(subject, &state.memory, &pending.image, newest);
     }
     pending.members = incarnations(subject, group);
+    woken(&mut state, &pending.members);
     pending.ended = ended_containers(subject, &pending.image, &pending.ended);
     pending.orchestrated = serving.is_orchestrated();
     state.memory.pending = Some(pending);
@@ -341,6 +343,13 @@ pub(super) fn trouble(subject: Subject<'_>, group: &Group<'_>) -> Option<Restart
             Some(RestartCause::NotReady(why.clone()))
         }
         _ => None,
+    }
+}
+
+/// What a `ready` command has woken is a dry run no longer, whatever the command says later.
+fn woken(state: &mut WorkloadState, members: &[Incarnation]) {
+    for member in members {
+        state.memory.dry_runs.remove(&member.id);
     }
 }
 
