@@ -83,7 +83,7 @@ fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usiz
             .into_iter()
             .map(|d| {
                 let what = format!("{}: {}", d.key.as_deref().unwrap_or("-"), d.message);
-                let (line, column) = d.place.position.unwrap();
+                let (line, column) = d.position().unwrap();
                 (line, column, d.length, what, d.help)
             })
             .collect();
@@ -98,7 +98,7 @@ fn compare(table: &str, find: impl Fn(&str) -> Vec<Diagnostic>) -> (String, usiz
 fn every_mistake_is_named_with_its_place_and_its_help() {
     let (wrong, cases) = compare(MISTAKES, |text| match parse(text) {
         Ok(_) => Vec::new(),
-        Err(refused) => refused.diagnostics().cloned().collect(),
+        Err(refused) => refused.problems,
     });
     assert!(wrong.is_empty(), "{wrong}");
     assert!(cases > 70, "only {cases} cases were read");
@@ -345,8 +345,10 @@ fn all_errors_of_all_files_come_at_once_in_the_order_of_the_files() {
     ])
     .unwrap_err();
     let found: Vec<(String, &str)> = refused
-        .diagnostics()
-        .map(|d| (d.place.to_string(), d.key.as_deref().unwrap_or("-")))
+        .problems
+        .iter()
+        .map(|d| (d.place.as_ref().unwrap(), d.key.as_deref().unwrap_or("-")))
+        .map(|(place, key)| (place.to_string(), key))
         .collect();
     assert_eq!(
         found
@@ -390,7 +392,7 @@ fn a_syntax_error_brings_no_false_errors_along() {
         "[workload.app]\nrepository = \"app\"\nready =\nready_timeout = \"1s\"\n",
     ] {
         let refused = parse(text).unwrap_err();
-        for d in refused.diagnostics() {
+        for d in &refused.problems {
             assert!(d.message.starts_with("not TOML"), "{text:?}\n{refused}");
         }
     }
@@ -424,7 +426,7 @@ fn an_error_is_printed_with_its_line_and_marks() {
     let text = "[workload.telemetry]\nrepository = \"t\"\n\n\n\n\nsok = \"10m\"\n";
     let refused = parse_sources(&[source("/etc/tagkeeper/policy.toml", text)]).unwrap_err();
     assert_eq!(
-        refused.diagnostics().next().unwrap().to_string(),
+        refused.problems[0].to_string(),
         "\
 error: unknown key 'sok' in [workload.telemetry]
  --> /etc/tagkeeper/policy.toml:7:1
@@ -447,19 +449,20 @@ fn marks_stand_right_below_wide_and_narrow_text() {
         ("\t\"e\u{301}\" = 1", 2, "    ^^^"),
     ] {
         let refused = parse(line).unwrap_err();
-        let one = refused.diagnostics().next().unwrap();
-        assert_eq!(one.place.column().unwrap(), column, "{refused}");
+        let one = &refused.problems[0];
+        assert_eq!(one.position().unwrap().1, column, "{refused}");
         let printed = one.to_string();
         let mark_line = printed.lines().nth(4).unwrap();
         assert_eq!(mark_line, format!("  | {marks}"), "{refused}");
     }
     let refused = parse("workload.app = { repository = \"容器\", sok = 1 }").unwrap_err();
     let columns: Vec<usize> = refused
-        .diagnostics()
-        .map(|d| d.place.column().unwrap())
+        .problems
+        .iter()
+        .map(|d| d.position().unwrap().1)
         .collect();
     assert_eq!(columns, [31, 37], "{refused}");
-    let printed = refused.diagnostics().nth(1).unwrap().to_string();
+    let printed = refused.problems[1].to_string();
     // Two letters of two columns each stand before it.
     assert_eq!(
         printed.lines().nth(4).unwrap(),
@@ -472,7 +475,7 @@ fn marks_stand_right_below_wide_and_narrow_text() {
 #[test]
 fn an_error_at_the_end_of_a_line_is_marked_behind_it() {
     let refused = parse("[defaults]\nsoak =\n").unwrap_err();
-    let printed = refused.diagnostics().next().unwrap().to_string();
+    let printed = refused.problems[0].to_string();
     let lines: Vec<&str> = printed.lines().skip(1).take(4).collect();
     assert_eq!(
         lines,
@@ -503,8 +506,9 @@ fn eight_thousand_errors_are_fifty_and_a_count() {
         (50, 7950, 8000)
     );
     let places: Vec<_> = refused
-        .diagnostics()
-        .map(|d| d.place.line().unwrap())
+        .problems
+        .iter()
+        .map(|d| d.position().unwrap().0)
         .collect();
     assert_eq!(places, (2..52).collect::<Vec<_>>());
     let printed = refused.to_string();
@@ -520,8 +524,9 @@ fn eight_thousand_errors_are_fifty_and_a_count() {
 fn a_mark_before_the_first_line_moves_no_column() {
     let refused = parse("\u{feff}soak = 1\r\n[defaults]\r\nsok = 1\r\n").unwrap_err();
     let found: Vec<_> = refused
-        .diagnostics()
-        .map(|d| (d.place.position.unwrap(), d.source_line.as_str()))
+        .problems
+        .iter()
+        .map(|d| (d.position().unwrap(), d.source_line.as_str()))
         .collect();
     assert_eq!(found, [((1, 1), "soak = 1"), ((3, 1), "sok = 1")]);
 }

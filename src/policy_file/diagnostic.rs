@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -46,18 +45,6 @@ pub struct Place {
     pub position: Option<(usize, usize)>,
 }
 
-impl Place {
-    /// The line, from 1.
-    pub fn line(&self) -> Option<usize> {
-        self.position.map(|(line, _)| line)
-    }
-
-    /// The column in characters, from 1.
-    pub fn column(&self) -> Option<usize> {
-        self.position.map(|(_, column)| column)
-    }
-}
-
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&printable(&self.file))?;
@@ -77,13 +64,13 @@ pub enum Severity {
     Warning,
 }
 
-/// What is wrong, or probably wrong, at one place of a policy.
+/// What is wrong, or probably wrong, with a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// Where it is.
-    pub place: Place,
+    /// Where it is; none where there is no policy file at all.
+    pub place: Option<Place>,
     /// The line it is on, without its end; empty where the whole file is meant.
     pub source_line: String,
     /// How many characters of the line are meant, from the place on; at least 1, even at the end of
@@ -98,6 +85,8 @@ pub struct Diagnostic {
     pub help: String,
     /// The other place, of an error that takes two.
     pub other: Option<Place>,
+    /// Where a policy file was looked for, if there is none: patterns and paths.
+    pub looked_for: Vec<PathBuf>,
 }
 
 /// A stretch of one file, in bytes: where a key or a value was read.
@@ -113,11 +102,6 @@ impl Span {
     pub(super) fn new(file: usize, range: Range<usize>) -> Self {
         let Range { start, end } = range;
         Self { file, start, end }
-    }
-
-    /// The place where the stretch begins.
-    fn place(self, sources: &[Source]) -> Place {
-        self.locate(sources).0
     }
 
     /// Place, the text of its line, and how many characters of that line are in the stretch.
@@ -168,13 +152,14 @@ impl Finding {
         let (place, source_line, length) = self.span.locate(sources);
         Diagnostic {
             severity,
-            place,
+            place: Some(place),
             source_line: source_line.to_owned(),
             length,
             key: self.key,
             message: self.message,
             help: self.help,
-            other: self.other.map(|span| span.place(sources)),
+            other: self.other.map(|span| span.locate(sources).0),
+            looked_for: Vec::new(),
         }
     }
 }
@@ -208,17 +193,23 @@ impl Diagnostic {
     pub(super) fn of_file(file: &Path, message: String, help: String) -> Self {
         Self {
             severity: Severity::Warning,
-            place: Place {
-                file: file.to_string_lossy().into_owned(),
+            place: file.to_str().map(|file| Place {
+                file: file.to_owned(),
                 position: None,
-            },
+            }),
             source_line: String::new(),
             length: 1,
             key: None,
             message,
             help,
             other: None,
+            looked_for: Vec::new(),
         }
+    }
+
+    /// Line and column of the place, from 1; none where there is no such place.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.place.as_ref()?.position
     }
 
     /// As compilers print it, with the line, and marks below what is meant. With colours for a
@@ -231,26 +222,41 @@ impl Diagnostic {
         let line = tame(&self.source_line);
         let title = printable(&self.message);
         let titled = level.primary_title(&title);
-        let path = printable(&self.place.file);
-        let mut group = if let Some((number, column)) = self.place.position {
-            let offset = |chars: usize| {
-                let mut ends = line.char_indices().map(|(offset, _)| offset);
-                ends.nth(chars).unwrap_or(line.len())
-            };
-            let start = column.saturating_sub(1);
-            let meant = AnnotationKind::Primary.span(offset(start)..offset(start + self.length));
-            let snippet = Snippet::source(&line);
-            titled.element(snippet.line_start(number).path(path).annotation(meant))
-        } else {
-            titled.element(Origin::path(path))
+        let file = self.place.as_ref().map(|place| printable(&place.file));
+        let path = file.unwrap_or_default();
+        let mut group = match (self.position(), self.severity) {
+            (Some((number, column)), _) => {
+                let offset = |chars: usize| {
+                    let mut ends = line.char_indices().map(|(offset, _)| offset);
+                    ends.nth(chars).unwrap_or(line.len())
+                };
+                let start = column.saturating_sub(1);
+                let meant = offset(start)..offset(start + self.length);
+                let meant = AnnotationKind::Primary.span(meant);
+                let snippet = Snippet::source(&line);
+                titled.element(snippet.line_start(number).path(path).annotation(meant))
+            }
+            (None, Severity::Warning) => titled.element(Origin::path(path)),
+            // The message says which file it is.
+            (None, Severity::Error) => Group::with_title(titled),
         };
-        if let Some(other) = &self.other {
-            group = group.element(Level::NOTE.message(format!("first at {other}")));
+        let other = self.other.iter().map(|place| format!("first at {place}"));
+        let looked_for = self.looked_for.iter().map(|path| {
+            let path = printable(&path.to_string_lossy());
+            format!("looked for {path}")
+        });
+        for note in other.chain(looked_for) {
+            group = group.element(Level::NOTE.message(note));
         }
-        render(
-            group.element(Level::HELP.message(printable(&self.help))),
-            colors,
-        )
+        let group = group.element(Level::HELP.message(printable(&self.help)));
+        let renderer = if colors {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let printed = renderer.render(&[group]);
+        let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
+        lines.join("\n")
     }
 }
 
@@ -258,17 +264,6 @@ impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.print(false))
     }
-}
-
-fn render(group: Group, colors: bool) -> String {
-    let renderer = if colors {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    let printed = renderer.render(&[group]);
-    let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
-    lines.join("\n")
 }
 
 /// The text with the replacement character for each character that is not to be printed; tabs are
@@ -284,77 +279,6 @@ pub(crate) fn printable(text: &str) -> String {
     tame(text).replace('\t', "    ")
 }
 
-/// One reason why there is no policy.
-#[derive(Debug)]
-pub enum Problem {
-    /// Something in a file is wrong.
-    Wrong(Box<Diagnostic>),
-    /// A file or directory that is there cannot be read.
-    Unreadable {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-        /// What to do about it.
-        help: String,
-    },
-    /// There is no policy file at all.
-    Missing {
-        /// The patterns and paths.
-        looked_for: Vec<PathBuf>,
-    },
-}
-
-impl Problem {
-    pub(super) fn wrong(diagnostic: Diagnostic) -> Self {
-        Self::Wrong(Box::new(diagnostic))
-    }
-
-    /// What is wrong, in one line.
-    pub fn message(&self) -> String {
-        match self {
-            Self::Wrong(diagnostic) => diagnostic.message.clone(),
-            Self::Unreadable { path, error, .. } => {
-                let path = printable(&path.to_string_lossy());
-                format!("failed to read '{path}': {error}")
-            }
-            Self::Missing { .. } => "no policy file found".to_owned(),
-        }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> &str {
-        match self {
-            Self::Wrong(diagnostic) => &diagnostic.help,
-            Self::Unreadable { help, .. } => help,
-            Self::Missing { .. } => {
-                "write one: `tagkeeper init` prints a starter policy; an empty file is valid and names no workload"
-            }
-        }
-    }
-
-    /// As [`Diagnostic::print`].
-    fn print(&self, colors: bool) -> String {
-        let looked_for: &[PathBuf] = match self {
-            Self::Wrong(diagnostic) => return diagnostic.print(colors),
-            Self::Unreadable { .. } => &[],
-            Self::Missing { looked_for } => looked_for,
-        };
-        let mut group = Group::with_title(Level::ERROR.primary_title(self.message()));
-        for path in looked_for {
-            let path = printable(&path.to_string_lossy());
-            group = group.element(Level::NOTE.message(format!("looked for {path}")));
-        }
-        render(group.element(Level::HELP.message(self.help())), colors)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.print(false))
-    }
-}
-
 /// How many errors are kept to be shown. A person reads no more at once, and thousands would only
 /// hide the first.
 pub const SHOWN: usize = 50;
@@ -364,7 +288,7 @@ pub const SHOWN: usize = 50;
 #[derive(Debug)]
 pub struct Refused {
     /// The first [`SHOWN`]; at least one.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<Diagnostic>,
     /// How many more there are.
     pub more: usize,
 }
@@ -375,25 +299,13 @@ impl Refused {
         self.problems.len() + self.more
     }
 
-    /// The errors that have a place in a file.
-    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.problems.iter().filter_map(|problem| match problem {
-            Problem::Wrong(diagnostic) => Some(&**diagnostic),
-            Problem::Unreadable { .. } | Problem::Missing { .. } => None,
-        })
-    }
-
     /// The first reason and how many more there are, in one line, for where there is room for one.
     pub fn brief(&self) -> String {
-        let first = self
-            .problems
-            .first()
-            .map_or_else(String::new, |problem| match problem {
-                Problem::Wrong(diagnostic) => {
-                    format!("{} ({})", diagnostic.message, diagnostic.place)
-                }
-                Problem::Unreadable { .. } | Problem::Missing { .. } => problem.message(),
-            });
+        let first = self.problems.first();
+        let first = first.map_or_else(String::new, |first| match &first.place {
+            Some(place) if place.position.is_some() => format!("{} ({place})", first.message),
+            _ => first.message.clone(),
+        });
         let more = match self.count().saturating_sub(1) {
             0 => String::new(),
             1 => ", and 1 more error".to_owned(),

@@ -11,7 +11,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Finding, Problem, Refused, Severity, Source, Span, printable};
+use super::diagnostic::{Diagnostic, Finding, Refused, Severity, Source, Span, printable};
 use super::examine;
 use super::lint::CheckedPolicy;
 
@@ -60,7 +60,7 @@ pub fn check_file(path: &Path) -> Result<CheckedPolicy, Refused> {
 }
 
 /// The files of a host that could be read, and why others could not.
-fn find(roots: &Roots) -> (Vec<Source>, Vec<Problem>) {
+fn find(roots: &Roots) -> (Vec<Source>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let dropins = list(&roots.dropin_dir, &mut problems);
     let mut vendor = list(&roots.vendor_dir, &mut problems);
@@ -79,7 +79,14 @@ fn find(roots: &Roots) -> (Vec<Source>, Vec<Problem>) {
             roots.file.clone(),
             roots.dropin_dir.join("*.toml"),
         ];
-        problems.push(Problem::Missing { looked_for });
+        let help = "write one: `tagkeeper init` prints a starter policy; an empty file is valid and names no workload";
+        let message = "no policy file found".to_owned();
+        problems.push(Diagnostic {
+            severity: Severity::Error,
+            place: None,
+            looked_for,
+            ..Diagnostic::of_file(&roots.file, message, help.to_owned())
+        });
     }
     let sources = paths
         .iter()
@@ -88,24 +95,21 @@ fn find(roots: &Roots) -> (Vec<Source>, Vec<Problem>) {
     (sources, problems)
 }
 
-fn keep_problem<T>(result: Result<T, Problem>, problems: &mut Vec<Problem>) -> Option<T> {
-    match result {
-        Ok(value) => Some(value),
-        Err(problem) => {
-            problems.push(problem);
-            None
-        }
-    }
+fn keep_problem<T>(
+    result: Result<T, Box<Diagnostic>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    result.map_err(|problem| problems.push(*problem)).ok()
 }
 
 /// The drop-ins of a directory by name: `*.toml`, no dot files. A directory that does not exist has
 /// none.
-fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> {
+fn list(dir: &Path, problems: &mut Vec<Diagnostic>) -> BTreeMap<OsString, PathBuf> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) => {
             if error.kind() != io::ErrorKind::NotFound || is_there(dir) {
-                problems.push(unreadable(dir, error));
+                problems.push(unreadable(dir, &error));
             }
             return BTreeMap::new();
         }
@@ -121,7 +125,7 @@ fn list(dir: &Path, problems: &mut Vec<Problem>) -> BTreeMap<OsString, PathBuf> 
                 }
             }
             // A listing that breaks off may have hidden a mask.
-            Err(error) => problems.push(unreadable(dir, error)),
+            Err(error) => problems.push(unreadable(dir, &error)),
         }
     }
     found
@@ -137,23 +141,29 @@ fn is_there(path: &Path) -> bool {
 }
 
 /// That what has this name cannot be read, and what to do about it.
-fn unreadable(path: &Path, error: io::Error) -> Problem {
-    let path = path.to_owned();
-    if let Some(missing) = missing_target(&path).filter(|_| error.kind() == io::ErrorKind::NotFound)
+fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
+    let said = |why: &str, help: &str| {
+        let message = format!(
+            "failed to read '{}': {why}",
+            printable(&path.to_string_lossy())
+        );
+        Diagnostic {
+            severity: Severity::Error,
+            ..Diagnostic::of_file(path, message, help.to_owned())
+        }
+    };
+    if let Some(missing) = missing_target(path).filter(|_| error.kind() == io::ErrorKind::NotFound)
     {
         let missing = printable(&missing.to_string_lossy());
-        return Problem::Unreadable {
-            path,
-            error: io::Error::other(format!(
-                "it is a symlink that leads nowhere, to '{missing}'"
-            )),
-            help: format!("create '{missing}', or remove the symlink"),
-        };
+        return said(
+            &format!("it is a symlink that leads nowhere, to '{missing}'"),
+            &format!("create '{missing}', or remove the symlink"),
+        );
     }
     let help = match error.kind() {
         // The mode of a device is not for a policy to change.
         io::ErrorKind::PermissionDenied
-            if fs::metadata(&path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) =>
+            if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) =>
         {
             "run as a user that may read it, or name a file"
         }
@@ -164,11 +174,7 @@ fn unreadable(path: &Path, error: io::Error) -> Problem {
         io::ErrorKind::IsADirectory => "name a file in it",
         _ => "fix or remove it",
     };
-    Problem::Unreadable {
-        path,
-        error,
-        help: help.to_owned(),
-    }
+    said(&error.to_string(), help)
 }
 
 /// What the last of the symlinks leads to that begin with this name; none if it is no symlink.
@@ -186,28 +192,28 @@ fn missing_target(path: &Path) -> Option<PathBuf> {
 
 /// Reads a file that nobody named: a regular one, or `/dev/null`, which masks. A pipe under that
 /// name would hang the pass for ever.
-fn read_found(path: &Path) -> Result<Source, Problem> {
+fn read_found(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let kind = fs::metadata(path)
-        .map_err(|error| unreadable(path, error))?
+        .map_err(|error| unreadable(path, &error))?
         .file_type();
     if !kind.is_file() && !fs::canonicalize(path).is_ok_and(|real| real == Path::new("/dev/null")) {
         let error = io::Error::other("it is neither a file nor a symlink to /dev/null");
-        return Err(unreadable(path, error));
+        return Err(unreadable(path, &error).into());
     }
     read(path)
 }
 
-fn read(path: &Path) -> Result<Source, Problem> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     decode(path.to_string_lossy().into_owned(), bytes)
 }
 
 /// The text of a file, which must be UTF-8.
-fn decode(label: String, bytes: Vec<u8>) -> Result<Source, Problem> {
+fn decode(label: String, bytes: Vec<u8>) -> Result<Source, Box<Diagnostic>> {
     if let Some(text) = utf_16(&bytes) {
         let source = Source { label, text };
         let message = "the file is UTF-16 text, not UTF-8";
-        return Err(not_utf_8(source, 0..1, message));
+        return Err(not_utf_8(source, 0..1, message).into());
     }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { label, text }),
@@ -217,12 +223,12 @@ fn decode(label: String, bytes: Vec<u8>) -> Result<Source, Problem> {
             // The replacement character is where the first bad byte was.
             let range = start..start + char::REPLACEMENT_CHARACTER.len_utf8();
             let source = Source { label, text };
-            Err(not_utf_8(source, range, "the file is not UTF-8 text"))
+            Err(not_utf_8(source, range, "the file is not UTF-8 text").into())
         }
     }
 }
 
-fn not_utf_8(source: Source, range: Range<usize>, message: &str) -> Problem {
+fn not_utf_8(source: Source, range: Range<usize>, message: &str) -> Diagnostic {
     let finding = Finding {
         span: Span::new(0, range),
         key: None,
@@ -230,7 +236,7 @@ fn not_utf_8(source: Source, range: Range<usize>, message: &str) -> Problem {
         help: "save the file as UTF-8".to_owned(),
         other: None,
     };
-    Problem::wrong(finding.into_diagnostic(Severity::Error, &[source]))
+    finding.into_diagnostic(Severity::Error, &[source])
 }
 
 /// What UTF-16 says, which some editors write: with a mark in front, or else with a zero beside the

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 use tagkeeper_core::model::Policy;
 
 pub(crate) use diagnostic::printable;
-pub use diagnostic::{Diagnostic, Place, Problem, Refused, SHOWN, Severity, Source};
+pub use diagnostic::{Diagnostic, Place, Refused, SHOWN, Severity, Source};
 pub use files::{Roots, check, check_file};
 pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
@@ -145,7 +145,7 @@ fn hash(sources: &[Source]) -> u32 {
 }
 
 /// Reads the files whole, beside the problems that there are with others.
-fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPolicy, Refused> {
+fn examine(sources: Vec<Source>, mut problems: Vec<Diagnostic>) -> Result<CheckedPolicy, Refused> {
     let mut findings = Findings::default();
     let mut merged = Merged::default();
     for (number, source) in sources.iter().enumerate() {
@@ -163,7 +163,7 @@ fn examine(sources: Vec<Source>, mut problems: Vec<Problem>) -> Result<CheckedPo
     let count = problems.len() + list.len();
     let wrong = list
         .into_iter()
-        .map(|finding| Problem::wrong(finding.into_diagnostic(Severity::Error, &sources)));
+        .map(|finding| finding.into_diagnostic(Severity::Error, &sources));
     let room = SHOWN.saturating_sub(problems.len());
     problems.extend(wrong.take(room));
     problems.truncate(SHOWN);

@@ -14,7 +14,7 @@ use tagkeeper_core::model::{
 };
 
 use super::{Preface, words};
-use crate::policy_file::{Diagnostic, Problem, Refused};
+use crate::policy_file::{Diagnostic, Refused};
 
 /// A round of actions, by workload.
 type Round = Vec<(WorkloadName, model::Action)>;
@@ -62,13 +62,12 @@ pub fn explain(reports: &[&ImageReport]) -> String {
 /// What `check --format json` prints of a valid policy: its workloads, and warnings. `remarks` are
 /// those that belong to no place of the policy. Ends with one newline.
 pub fn check(policy: &Policy, warnings: &[Diagnostic], remarks: &[String]) -> String {
-    let remarks = remarks.iter().map(|remark| unplaced(None, remark, None));
     print(&json!({
         "schema": SCHEMA,
         "ok": true,
         "workloads": list(policy.workloads.keys(), |name| json!(name)),
         "errors": [],
-        "warnings": list(warnings.iter().map(placed).chain(remarks), |shown| shown),
+        "warnings": warnings.iter().map(diagnostic).chain(remarks.iter().map(remark)).collect::<Value>(),
     }))
 }
 
@@ -78,7 +77,7 @@ pub fn refused(refused: &Refused) -> String {
         "schema": SCHEMA,
         "ok": false,
         "workloads": [],
-        "errors": list(&refused.problems, error),
+        "errors": list(&refused.problems, diagnostic),
         "warnings": [],
     });
     if refused.more > 0 {
@@ -322,42 +321,33 @@ fn name(name: &NameReport) -> Value {
     })
 }
 
-/// An entry of `errors`.
-fn error(problem: &Problem) -> Value {
-    let help = Some(problem.help());
-    match problem {
-        Problem::Wrong(wrong) => placed(wrong),
-        Problem::Unreadable { path, .. } => unplaced(path.to_str(), &problem.message(), help),
-        Problem::Missing { looked_for } => {
-            let paths = looked_for.iter().map(|path| path.display().to_string());
-            let paths = paths.collect::<Vec<_>>().join(", ");
-            let message = format!("{}; looked for {paths}", problem.message());
-            unplaced(None, &message, help)
-        }
+/// An entry of `errors` or `warnings`.
+fn diagnostic(found: &Diagnostic) -> Value {
+    let position = found.position();
+    let mut message = found.message.clone();
+    for (index, path) in found.looked_for.iter().enumerate() {
+        message += if index == 0 { "; looked for " } else { ", " };
+        message += &path.display().to_string();
     }
-}
-
-/// A finding at a place of a file.
-fn placed(finding: &Diagnostic) -> Value {
     json!({
-        "file": finding.place.file,
-        "line": finding.place.line(),
-        "column": finding.place.column(),
-        "key": finding.key,
-        "message": finding.message,
-        "help": finding.help,
+        "file": found.place.as_ref().map(|place| &place.file),
+        "line": position.map(|(line, _)| line),
+        "column": position.map(|(_, column)| column),
+        "key": found.key,
+        "message": message,
+        "help": found.help,
     })
 }
 
-/// A finding that concerns a file as a whole, or none.
-fn unplaced(file: Option<&str>, message: &str, help: Option<&str>) -> Value {
+/// An entry of `warnings` that belongs to no place of the policy.
+fn remark(message: &String) -> Value {
     json!({
-        "file": file,
+        "file": null,
         "line": null,
         "column": null,
         "key": null,
         "message": message,
-        "help": help,
+        "help": null,
     })
 }
 

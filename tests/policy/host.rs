@@ -111,7 +111,8 @@ fn strict() -> Service {
 fn lines(warnings: &[Diagnostic]) -> Vec<String> {
     let line = |w: &Diagnostic| {
         let key = w.key.as_deref().unwrap_or("-");
-        format!("{} {key}: {} => {}", w.place, w.message, w.help)
+        let place = w.place.as_ref().unwrap();
+        format!("{place} {key}: {} => {}", w.message, w.help)
     };
     warnings.iter().map(line).collect()
 }

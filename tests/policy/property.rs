@@ -138,9 +138,10 @@ fn check_accepted(policy: &Settings) {
 fn check_refused(refused: &Refused, sources: &[Source]) {
     assert!(!refused.problems.is_empty());
     assert!(refused.to_string().ends_with("nothing was done"));
-    for d in refused.diagnostics() {
-        let source = sources.iter().find(|s| s.label == d.place.file).unwrap();
-        let (line, column) = d.place.position.unwrap();
+    for d in &refused.problems {
+        let place = d.place.as_ref().unwrap();
+        let source = sources.iter().find(|s| s.label == place.file).unwrap();
+        let (line, column) = d.position().unwrap();
         let line = source.text.split('\n').nth(line - 1).unwrap();
         let line = line.trim_end_matches('\r').trim_start_matches('\u{feff}');
         assert_eq!(d.source_line, line);
@@ -148,7 +149,7 @@ fn check_refused(refused: &Refused, sources: &[Source]) {
         assert!(d.length >= 1 && (1..=columns + 1).contains(&column));
         assert!(!d.message.is_empty() && !d.help.is_empty());
         let printed = d.to_string();
-        let place = format!("--> {}\n", d.place);
+        let place = format!("--> {place}\n");
         assert!(
             printed.contains(&place) && printed.contains('^'),
             "{printed}"

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::Value;
-use tagkeeper::policy_file::{Diagnostic, Refused, Row, Section};
+use tagkeeper::policy_file::{Diagnostic, Row, Section};
 
 #[path = "../../man/policy.rs"]
 mod about;
@@ -111,7 +111,7 @@ fn every_key_of_the_table_is_read_and_no_other() {
             _ => parse(&format!("{heading}\nqqqqqqqq = 1")),
         }
         .unwrap_err();
-        let help = &refused.diagnostics().next().unwrap().help;
+        let help = &refused.problems[0].help;
         let read: BTreeSet<&str> = help
             .strip_prefix("the keys here are ")
             .unwrap()
@@ -131,7 +131,7 @@ fn every_key_of_the_table_is_read_and_no_other() {
                 let text = format!("{heading}\n{name} = {value}\n").replace("NAME", "a");
                 let refused = parse(&text).err();
                 let about_it = |d: &&Diagnostic| d.message.contains(&format!("'{name}'"));
-                let complaint = refused.iter().flat_map(Refused::diagnostics).find(about_it);
+                let complaint = refused.iter().flat_map(|r| &r.problems).find(about_it);
                 let is_alone = |d: &Diagnostic| d.message.ends_with("has no 'ready'");
                 assert!(complaint.is_none_or(is_alone), "{}", complaint.unwrap());
             }
