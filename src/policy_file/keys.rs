@@ -160,8 +160,8 @@ pub(super) struct Key<T: 'static> {
     pub(super) name: &'static str,
     sections: &'static [Section],
     pub(super) reader: Reader<T>,
-    default: Option<&'static str>,
-    example: &'static str,
+    /// Its default, where it has one, and an example.
+    value: (Option<&'static str>, &'static str),
     words: &'static str,
 }
 
@@ -171,8 +171,8 @@ impl<T> Key<T> {
             name: self.name,
             sections: self.sections,
             kind: self.reader.kind,
-            default: self.default,
-            example: self.example,
+            default: self.value.0,
+            example: self.value.1,
             words: self.words,
         }
     }
@@ -224,6 +224,16 @@ const SWITCH: Reader<bool> = one(Kind::Switch, value::switch);
 const TEXT: Reader<String> = one(Kind::Text, value::plain_text);
 const COMMAND: Reader<Vec<String>> = many(Kind::Command, value::command);
 
+/// The default, which is the example as well.
+const fn default(value: &'static str) -> (Option<&'static str>, &'static str) {
+    (Some(value), value)
+}
+
+/// An example of what has no default.
+const fn example(value: &'static str) -> (Option<&'static str>, &'static str) {
+    (None, value)
+}
+
 const SHARED: &[Section] = &[Section::Defaults, Section::Workload];
 const ENGINE: &[Section] = &[Section::Engine];
 const METRICS: &[Section] = &[Section::Metrics];
@@ -236,8 +246,7 @@ pub(super) const SOAK: Key<u64> = Key {
     name: "soak",
     sections: SHARED,
     reader: duration(Least::Second),
-    default: Some("\"10m\""),
-    example: "\"10m\"",
+    value: default("\"10m\""),
     words: "How long a container must stay up, without a restart, before its image is proven and becomes repository:latest. \
             Ten minutes is longer than a crash loop or a slow start takes to show. At least one second.",
 };
@@ -250,8 +259,7 @@ pub(super) const FALLBACKS: Key<usize> = Key {
         },
         value::count,
     ),
-    default: Some("1"),
-    example: "1",
+    value: default("1"),
     words: "How many proven versions are kept on the disk behind latest, to fall back to. With 1, that is the version before \
             the last upgrade. 0 is valid and leaves nothing to roll back to. At most 100.",
 };
@@ -259,8 +267,7 @@ pub(super) const GRACE: Key<u64> = Key {
     name: "grace",
     sections: SHARED,
     reader: duration(Least::Zero),
-    default: Some("\"24h\""),
-    example: "\"24h\"",
+    value: default("\"24h\""),
     words: "How long an unproven image may stay on the disk without a container before it is removed. A day is longer than \
             any orchestrator takes from the pull to the start, and failed upgrades still do not pile up.",
 };
@@ -268,8 +275,7 @@ pub(super) const DRY_RUNS: Key<bool> = Key {
     name: "dry_runs",
     sections: SHARED,
     reader: SWITCH,
-    default: Some("true"),
-    example: "true",
+    value: default("true"),
     words: "Whether the orchestrator idles its container while the local one runs the same version, as on SONiC. Set it to \
             false for any other orchestrator, and always where tags move (\"stable\", \"main\"): otherwise the next build \
             under the same tag is taken for an idle container and never becomes latest.",
@@ -278,8 +284,7 @@ pub(super) const LOCAL_FALLBACK: Key<LocalFallback> = Key {
     name: "local_fallback",
     sections: SHARED,
     reader: one(Kind::Choice(&["drop", "keep"]), value::local_fallback),
-    default: Some("\"drop\""),
-    example: "\"drop\"",
+    value: default("\"drop\""),
     words: "What happens to a fallback that the orchestrator never rolled out, once it deploys a version of its own. \"drop\" \
             removes it, since the orchestrator does not know it. \"keep\" is for hosts whose local versions do not come from \
             the registry.",
@@ -288,8 +293,7 @@ pub(super) const PRESSURE: Key<u8> = Key {
     name: "pressure",
     sections: SHARED,
     reader: one(Kind::Percentage, value::percentage),
-    default: None,
-    example: "\"85%\"",
+    value: example("\"85%\""),
     words: "If the filesystem of the engine's data is fuller than this, unproven images that are idle are removed before their \
             grace is over: the oldest first, as many as necessary, and none that was not idle in the pass before. By default \
             disk usage is not measured. In a workload, \"100%\" overrides [defaults].",
@@ -298,8 +302,7 @@ pub(super) const PIN: Key<bool> = Key {
     name: "pin",
     sections: SHARED,
     reader: SWITCH,
-    default: Some("false"),
-    example: "false",
+    value: default("false"),
     words: "Whether to create a container for each fallback, which is never started and keeps the garbage collector of an \
             orchestrator from removing the image (unless it uses force). docs/pinning.md says what it withstands.",
 };
@@ -307,16 +310,14 @@ pub(super) const SOCKET: Key<PathBuf> = Key {
     name: "socket",
     sections: ENGINE,
     reader: one(Kind::Socket, value::socket),
-    default: Some("\"/run/docker.sock\""),
-    example: "\"/run/docker.sock\"",
+    value: default("\"/run/docker.sock\""),
     words: "The engine's unix socket. Podman's is /run/podman/podman.sock. unix:///run/docker.sock is accepted, too.",
 };
 pub(super) const TIMEOUT: Key<u64> = Key {
     name: "timeout",
     sections: ENGINE,
     reader: duration(Least::Millisecond),
-    default: Some("\"20s\""),
-    example: "\"20s\"",
+    value: default("\"20s\""),
     words: "How long one call to the engine may take. A busy disk slows the engine down for seconds; a call that takes longer \
             than this has hung, and the next pass tries again.",
 };
@@ -324,8 +325,7 @@ pub(super) const TEXTFILE: Key<PathBuf> = Key {
     name: "textfile",
     sections: METRICS,
     reader: one(Kind::MetricsFile, value::metrics_file),
-    default: None,
-    example: "\"/run/tagkeeper/tagkeeper.prom\"",
+    value: example("\"/run/tagkeeper/tagkeeper.prom\""),
     words: "The file, written at the end of each pass. /run/tagkeeper belongs to the service and is a tmpfs, which spares the \
             flash. By default no metrics are written.",
 };
@@ -335,8 +335,7 @@ pub(super) const PROMOTED: Key<Vec<String>> = Key {
     name: "promoted",
     sections: HOOKS,
     reader: COMMAND,
-    default: None,
-    example: WEBHOOK,
+    value: example(WEBHOOK),
     words: "Run after an image became latest. The webhook that ships posts the event; its argument is a file for curl, with \
             a line such as: url = \"https://example.net/hook\".",
 };
@@ -344,32 +343,28 @@ pub(super) const FAILED: Key<Vec<String>> = Key {
     name: "failed",
     sections: HOOKS,
     reader: COMMAND,
-    default: None,
-    example: WEBHOOK,
+    value: example(WEBHOOK),
     words: "Run after an upgrade failed.",
 };
 pub(super) const ROLLED_BACK: Key<Vec<String>> = Key {
     name: "rolled_back",
     sections: HOOKS,
     reader: COMMAND,
-    default: None,
-    example: WEBHOOK,
+    value: example(WEBHOOK),
     words: "Run after an operator rolled back.",
 };
 pub(super) const HOOK_TIMEOUT: Key<u64> = Key {
     name: "timeout",
     sections: HOOKS,
     reader: duration(Least::Millisecond),
-    default: Some("\"10s\""),
-    example: "\"10s\"",
+    value: default("\"10s\""),
     words: "How long each hook may take before it is killed. All hooks of a pass share one minute.",
 };
 pub(super) const SPREAD: Key<u64> = Key {
     name: "spread",
     sections: HOOKS,
     reader: duration(Least::Zero),
-    default: Some("\"10s\""),
-    example: "\"10s\"",
+    value: default("\"10s\""),
     words: "The longest random wait of a pass before it runs hooks, so that the hosts of a fleet do not all post in one second. \
             At most one minute. \"tagkeeper rollback\" does not wait.",
 };
@@ -377,8 +372,7 @@ pub(super) const REPOSITORY: Key<Repository> = Key {
     name: "repository",
     sections: WORKLOAD,
     reader: one(Kind::Repository, value::repository),
-    default: None,
-    example: "\"docker-sonic-telemetry\"",
+    value: example("\"docker-sonic-telemetry\""),
     words: "The local repository, whose latest the local service runs. Written as the engine prints it, without a tag \
             (\"localhost/x\" on Podman). The only key that is required.",
 };
@@ -386,16 +380,14 @@ pub(super) const REMOTES: Key<Vec<Found<Repository>>> = Key {
     name: "remotes",
     sections: WORKLOAD,
     reader: many(Kind::Repositories, value::repositories),
-    default: Some("[]"),
-    example: "[\"registry.example/docker-sonic-telemetry\"]",
+    value: (Some("[]"), "[\"registry.example/docker-sonic-telemetry\"]"),
     words: "The repositories from which the orchestrator pulls the same service. By default there are none.",
 };
 pub(super) const CONTAINER: Key<Vec<Found<Pattern>>> = Key {
     name: "container",
     sections: WORKLOAD,
     reader: many(Kind::Patterns, value::containers),
-    default: None,
-    example: "\"telemetry\"",
+    value: example("\"telemetry\""),
     words: "The name of the container that the local service runs; by default the name of the workload. Where there are \
             several, a list, and patterns (\"*\", \"?\", \"[...]\"): [\"lldp\", \"lldp[0-9]*\"].",
 };
@@ -403,8 +395,7 @@ pub(super) const ORCHESTRATED: Key<Pattern> = Key {
     name: "orchestrated",
     sections: WORKLOAD,
     reader: one(Kind::Pattern, value::pattern),
-    default: None,
-    example: "\"k8s_telemetry_*\"",
+    value: example("\"k8s_telemetry_*\""),
     words: "A pattern on the names of the orchestrator's containers (\"*\", \"?\", \"[...]\"): only those count. By default \
             every other container that runs an image of the workload counts.",
 };
@@ -412,8 +403,7 @@ pub(super) const READY: Key<Vec<String>> = Key {
     name: "ready",
     sections: WORKLOAD,
     reader: COMMAND,
-    default: None,
-    example: "[\"/usr/lib/tagkeeper/ready/sonic\"]",
+    value: example("[\"/usr/lib/tagkeeper/ready/sonic\"]"),
     words: "A command that says whether the serving container does its work: run on the host, without a shell, once in each \
             pass of a soak. Exit 0 means ready; anything else restarts the soak. TAGKEEPER_WORKLOAD, _CONTAINER_ID, \
             _CONTAINER_NAME, _IMAGE and _VERSION are in its environment. By default there is none, and a container that runs \
@@ -423,16 +413,14 @@ pub(super) const READY_TIMEOUT: Key<u64> = Key {
     name: "ready_timeout",
     sections: WORKLOAD,
     reader: duration(Least::Millisecond),
-    default: Some("\"10s\""),
-    example: "\"10s\"",
+    value: default("\"10s\""),
     words: "How long that command may take. All ready commands of a pass run at the same time and share one minute.",
 };
 pub(super) const VERSION_LABEL: Key<String> = Key {
     name: "version_label",
     sections: WORKLOAD,
     reader: TEXT,
-    default: None,
-    example: "\"org.opencontainers.image.version\"",
+    value: example("\"org.opencontainers.image.version\""),
     words: "The image label that holds the version, for images that have no tag of their own, as kubelet leaves them when it \
             pulls by digest. By default such an image is called by the first digits of its digest.",
 };
@@ -440,40 +428,35 @@ pub(super) const HOLD: Key<bool> = Key {
     name: "hold",
     sections: WORKLOAD,
     reader: SWITCH,
-    default: Some("false"),
-    example: "false",
+    value: default("false"),
     words: "Observe this workload and change nothing: \"tagkeeper plan\" shows what would be done.",
 };
 pub(super) const HOLD_WORKLOADS: Key<Vec<Found<Pattern>>> = Key {
     name: "workloads",
     sections: HOLD_SECTION,
     reader: many(Kind::Patterns, value::workloads),
-    default: Some("[\"*\"]"),
-    example: "[\"*\"]",
+    value: default("[\"*\"]"),
     words: "Patterns on the names of the workloads to hold. By default all.",
 };
 pub(super) const HOLD_FOR: Key<u64> = Key {
     name: "for",
     sections: HOLD_SECTION,
     reader: duration(Least::Millisecond),
-    default: None,
-    example: "\"2h\"",
+    value: example("\"2h\""),
     words: "For how long, in host uptime since the pass that first saw this section. By default until the section is removed.",
 };
 pub(super) const HOLD_REASON: Key<String> = Key {
     name: "reason",
     sections: HOLD_SECTION,
     reader: TEXT,
-    default: None,
-    example: "\"incident 4711\"",
+    value: example("\"incident 4711\""),
     words: "Why, for people: \"tagkeeper status\" shows it.",
 };
 pub(super) const REJECTED: Key<Vec<Rejection>> = Key {
     name: "telemetry",
     sections: REJECT,
     reader: many(Kind::Rejections, value::rejections),
-    default: None,
-    example: "[\"v3\"]",
+    value: example("[\"v3\"]"),
     words: "Versions, image IDs (of which the first twelve digits will do) or repo digests (\"repository@sha256:...\").",
 };
 
