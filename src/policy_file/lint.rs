@@ -57,8 +57,8 @@ impl CheckedPolicy {
         let mut findings = checked.months();
         let months: BTreeSet<_> = findings.iter().map(|f| f.span).gather();
         for (name, workload) in &checked.settings.policy.workloads {
-            findings.extend(checked.times(name, workload));
-            findings.extend(checked.choices(name, workload));
+            checked.times(name, workload, &mut findings);
+            checked.choices(name, workload, &mut findings);
         }
         let limits = checked.limits().into_iter();
         findings.extend(limits.filter(|f| !months.contains(&f.span)));
@@ -126,7 +126,7 @@ impl CheckedPolicy {
         self.spans.iter().filter_map(suspect).collect()
     }
 
-    fn times(&self, name: &WorkloadName, workload: &Workload) -> Vec<Finding> {
+    fn times(&self, name: &WorkloadName, workload: &Workload, found: &mut Vec<Finding>) {
         let places = |key: &str| {
             [
                 format!("{}.{key}", section(name)),
@@ -134,20 +134,19 @@ impl CheckedPolicy {
             ]
         };
         let (soak, grace) = (workload.soak_ms, workload.grace_ms);
-        let short = (soak < MINUTE_MS).then(|| {
-            self.warning(
+        if soak < MINUTE_MS {
+            found.extend(self.warning(
                 &places("soak"),
                 format!(
                     "a soak of {} is shorter than the minute between two passes: a single check is enough to promote",
                     precisely(soak)
                 ),
                 "write \"10m\", unless this host is for experiments",
-            )
-        });
-        let hasty = (grace < soak).then(|| {
-            let places = [places("grace"), places("soak")].concat();
-            self.warning(
-                &places,
+            ));
+        }
+        if grace < soak {
+            found.extend(self.warning(
+                &[places("grace"), places("soak")].concat(),
                 format!(
                     "a grace of {} is shorter than the soak of {}: an image that waits for its next start may be removed first",
                     precisely(grace),
@@ -157,101 +156,97 @@ impl CheckedPolicy {
                     "write a grace that is longer than the soak, \"{}\"",
                     longer_than(soak)
                 ),
-            )
-        });
-        [short, hasty].into_iter().flatten().flatten().collect()
+            ));
+        }
     }
 
-    fn choices(&self, name: &WorkloadName, workload: &Workload) -> Vec<Finding> {
+    fn choices(&self, name: &WorkloadName, workload: &Workload, found: &mut Vec<Finding>) {
         let key = |key: &str| format!("{}.{key}", section(name));
-        let none = (workload.fallbacks == 0).then(|| {
-            self.warning(
+        let mut warn = |keys: &[String], message: String, help: &str| {
+            found.extend(self.warning(keys, message, help));
+        };
+        if workload.fallbacks == 0 {
+            warn(
                 &[key("fallbacks"), "defaults.fallbacks".to_owned()],
                 "no version is kept behind latest: there is nothing to fall back or roll back to"
                     .to_owned(),
                 "write fallbacks = 1, unless the disk has no room for it",
-            )
-        });
-        let alone = workload.remotes.is_empty().then(|| {
-            self.warning(
+            );
+        }
+        if workload.remotes.is_empty() {
+            warn(
                 &[key("remotes"), section(name)],
-                format!("workload '{name}' has no remotes: images that an orchestrator pulls are ignored"),
+                format!(
+                    "workload '{name}' has no remotes: images that an orchestrator pulls are ignored"
+                ),
                 "write remotes = [\"registry.example/docker-app\"], the repositories that it pulls from",
-            )
-        });
-        let common = workload.orchestrated.as_ref().and_then(|pattern| {
-            let mut locals = workload.containers.iter();
-            locals.find_map(|local| overlap(local, pattern))
-        });
-        let wide = common.map(|common| {
-            self.warning(
+            );
+        }
+        let mut locals = workload.containers.iter();
+        let orchestrated = workload.orchestrated.as_ref();
+        let common = |pattern| locals.find_map(|local| overlap(local, pattern));
+        if let Some(common) = orchestrated.and_then(common) {
+            warn(
                 &[key("orchestrated")],
-                format!("the pattern for the orchestrator's containers also matches '{common}', a local one"),
+                format!(
+                    "the pattern for the orchestrator's containers also matches '{common}', a local one"
+                ),
                 "write a pattern of the orchestrator's names alone; a local container never counts as one of them",
-            )
-        });
-        let all = workload
-            .containers
-            .iter()
-            .position(|p| p.as_str().bytes().all(|b| b == b'*'));
-        let all = all.map(|index| {
-            self.warning(
+            );
+        }
+        let mut locals = workload.containers.iter();
+        if let Some(index) = locals.position(|p| p.as_str().bytes().all(|b| b == b'*')) {
+            warn(
                 &[format!("{}#{index}", key("container")), key("container")],
-                format!("every container is a local one of '{name}', so that no container counts as orchestrated"),
+                format!(
+                    "every container is a local one of '{name}', so that no container counts as orchestrated"
+                ),
                 "write the names of the containers that the local service runs",
-            )
-        });
-        let found = [none, alone, wide, all].into_iter();
-        found.flatten().flatten().collect()
+            );
+        }
     }
 
     /// Deadlines that a pass cannot grant.
     fn limits(&self) -> Vec<Finding> {
+        let settings = &self.settings;
         let mut found = Vec::new();
-        for (name, workload) in &self.settings.policy.workloads {
-            let timeout = workload.ready.as_ref().map_or(0, |ready| ready.timeout_ms);
-            if timeout > MINUTE_MS {
-                found.push(self.warning(
-                    &[format!("{}.ready_timeout", section(name))],
-                    format!("a ready_timeout of {} is never granted: all ready commands of a pass share one minute", precisely(timeout)),
-                    "write \"1m\" or less; a command that is not ready yet is asked again in the next pass",
-                ));
+        let mut limit = |key: &str, ms: u64, most: u64, sentence: &str, help: &str| {
+            if ms > most {
+                let message = sentence.replace("{}", &precisely(ms));
+                found.extend(self.warning(&[key.to_owned()], message, help));
             }
+        };
+        for (name, workload) in &settings.policy.workloads {
+            limit(
+                &format!("{}.ready_timeout", section(name)),
+                workload.ready.as_ref().map_or(0, |ready| ready.timeout_ms),
+                MINUTE_MS,
+                "a ready_timeout of {} is never granted: all ready commands of a pass share one minute",
+                "write \"1m\" or less; a command that is not ready yet is asked again in the next pass",
+            );
         }
-        let timeout = self.settings.hooks.timeout_ms;
-        if timeout > MINUTE_MS {
-            found.push(self.warning(
-                &["hooks.timeout".to_owned()],
-                format!(
-                    "a hook timeout of {} is never granted: all hooks of a pass share one minute",
-                    precisely(timeout)
-                ),
-                "write \"1m\" or less, and let the hook start what takes longer",
-            ));
-        }
-        let spread = self.settings.hooks.spread_ms;
-        if spread > MINUTE_MS {
-            found.push(self.warning(
-                &["hooks.spread".to_owned()],
-                format!(
-                    "a hook spread of {} is not used in full: a pass waits for a minute at most",
-                    precisely(spread)
-                ),
-                "write \"1m\" or less",
-            ));
-        }
-        let timeout = self.settings.engine.timeout_ms;
-        if timeout >= PASS_MS {
-            found.push(self.warning(
-                &["engine.timeout".to_owned()],
-                format!(
-                    "an engine timeout of {} is never granted: a whole pass may take five minutes",
-                    precisely(timeout)
-                ),
-                "write \"20s\"",
-            ));
-        }
-        found.into_iter().flatten().collect()
+        limit(
+            "hooks.timeout",
+            settings.hooks.timeout_ms,
+            MINUTE_MS,
+            "a hook timeout of {} is never granted: all hooks of a pass share one minute",
+            "write \"1m\" or less, and let the hook start what takes longer",
+        );
+        limit(
+            "hooks.spread",
+            settings.hooks.spread_ms,
+            MINUTE_MS,
+            "a hook spread of {} is not used in full: a pass waits for a minute at most",
+            "write \"1m\" or less",
+        );
+        limit(
+            "engine.timeout",
+            settings.engine.timeout_ms,
+            PASS_MS - 1,
+            "an engine timeout of {} is never granted: a whole pass may take five minutes",
+            "write \"20s\"",
+        );
+        found
     }
 
     /// Workloads that `[hold]` and `[reject]` mention, and that the policy does not have.
