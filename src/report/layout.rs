@@ -6,7 +6,8 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::words::{clean_char, columns, columns_of};
+use super::words::{columns, columns_of};
+use crate::text::printable;
 
 /// Columns that a line may take where there is no terminal.
 pub(crate) const WIDTH: usize = 80;
@@ -76,7 +77,7 @@ impl Text {
                 if c.is_whitespace() {
                     words.push(Pieces::default());
                 } else if let Some(word) = words.last_mut() {
-                    word.push(*tone, clean_char(c));
+                    word.push(*tone, printable(c));
                 }
             }
         }
@@ -235,7 +236,7 @@ impl Page {
         let mut line = Pieces::default();
         let lead: Text = lead.into();
         for (tone, text) in &lead.0 {
-            text.chars().for_each(|c| line.push(*tone, clean_char(c)));
+            text.chars().for_each(|c| line.push(*tone, printable(c)));
         }
         line.pad(indent.saturating_sub(line.columns()));
         let mut out = String::new();

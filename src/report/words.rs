@@ -13,6 +13,7 @@ use tagkeeper_core::planner::{Refusal, RollbackTarget};
 use unicode_width::UnicodeWidthChar;
 
 use crate::duration::compact;
+use crate::text::printable;
 
 /// Digits of a digest that are shown to people, as many as of an image id.
 const DIGEST_DIGITS: usize = 12;
@@ -134,11 +135,7 @@ pub(crate) fn one_line(text: &str) -> String {
 /// Control characters, and those that turn the direction of writing, become the replacement
 /// character.
 pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(clean_char).collect()
-}
-
-pub(super) fn clean_char(c: char) -> char {
-    crate::text::printable(c)
+    text.chars().map(printable).collect()
 }
 
 /// Columns that a text takes on a terminal; most characters take one, some none, some two.

@@ -114,13 +114,6 @@ impl StateDir {
     }
 }
 
-impl Lock {
-    /// The directory that is locked.
-    pub fn dir(&self) -> &StateDir {
-        &self.dir
-    }
-}
-
 fn open_lock_file(dir_fd: &File) -> io::Result<File> {
     // NOFOLLOW, and the look at its kind: the directory may be another user's, who must not get a
     // file of his choice made or given to him by root. NONBLOCK: a fifo must not hang the pass.
