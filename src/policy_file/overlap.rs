@@ -2,7 +2,7 @@
 //!
 //! Exact: both patterns are run side by side over the names that a container or a workload can
 //! have, as the product of two automata. The states are pairs of positions, and each is visited
-//! once: the work is bounded by the product of the two lengths.
+//! once: there are no more of them than the product of the two lengths.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -25,19 +25,6 @@ enum Token {
     Star,
     /// One of these characters: a bit for each of [`ALPHABET`].
     One(u128),
-}
-
-/// A position in each of two patterns, and whether the name has a character yet.
-type Place = (usize, usize, bool);
-
-/// A place, and how it was reached.
-#[derive(Clone, Copy, Debug, Default)]
-struct State {
-    place: Place,
-    /// The index of the state before it.
-    before: usize,
-    /// The character that led here, if one was consumed.
-    consumed: Option<usize>,
 }
 
 impl Automaton {
@@ -66,59 +53,37 @@ impl Automaton {
         if pairs.any(|(ours, theirs)| ours.set() & theirs.set() == 0) {
             return None;
         }
-        let mut states = vec![State::default()];
+        // A position in each of the two, and the name that leads there.
+        let mut waiting = VecDeque::from([(0, 0, String::new())]);
         let mut seen = HashSet::new();
-        let mut waiting = VecDeque::from([0]);
-        while let Some(index) = waiting.pop_front() {
-            let state = *states.get(index)?;
-            if !seen.insert(state.place) {
+        while let Some((i, j, name)) = waiting.pop_front() {
+            let has_begun = !name.is_empty();
+            if !seen.insert((i, j, has_begun)) {
                 continue;
             }
-            let (i, j, has_begun) = state.place;
-            if i == self.tokens.len() && j == other.tokens.len() && has_begun {
-                return Some(trace(&states, index));
+            let (ours, theirs) = (self.tokens.get(i), other.tokens.get(j));
+            if ours.is_none() && theirs.is_none() && has_begun {
+                return Some(name);
             }
-            for (next_i, next_j, consumed) in self.steps(other, state.place) {
-                let place = (next_i, next_j, has_begun || consumed.is_some());
-                if seen.contains(&place) {
-                    continue;
+            // What consumes nothing comes first, so that the first name found is the shortest.
+            if ours == Some(&Token::Star) {
+                waiting.push_front((i + 1, j, name.clone()));
+            }
+            if theirs == Some(&Token::Star) {
+                waiting.push_front((i, j + 1, name.clone()));
+            }
+            if let (Some(ours), Some(theirs)) = (ours, theirs) {
+                let legal = if has_begun { ALPHABET.len() } else { LEADING };
+                let common = ours.set() & theirs.set() & ((1 << legal) - 1);
+                if let Some(character) = ALPHABET.get(common.trailing_zeros() as usize) {
+                    let next_i = i + usize::from(*ours != Token::Star);
+                    let next_j = j + usize::from(*theirs != Token::Star);
+                    let name = name + char::from(*character).encode_utf8(&mut [0; 4]);
+                    waiting.push_back((next_i, next_j, name));
                 }
-                // What consumes nothing comes first, so that the first name found is the shortest.
-                if consumed.is_none() {
-                    waiting.push_front(states.len());
-                } else {
-                    waiting.push_back(states.len());
-                }
-                states.push(State {
-                    place,
-                    before: index,
-                    consumed,
-                });
             }
         }
         None
-    }
-
-    fn steps(&self, other: &Self, (i, j, has_begun): Place) -> Vec<(usize, usize, Option<usize>)> {
-        let (ours, theirs) = (self.tokens.get(i), other.tokens.get(j));
-        let mut steps = Vec::new();
-        if ours == Some(&Token::Star) {
-            steps.push((i + 1, j, None));
-        }
-        if theirs == Some(&Token::Star) {
-            steps.push((i, j + 1, None));
-        }
-        if let (Some(ours), Some(theirs)) = (ours, theirs) {
-            let legal = if has_begun { ALPHABET.len() } else { LEADING };
-            let common = ours.set() & theirs.set() & ((1 << legal) - 1);
-            if common != 0 {
-                let next_i = i + usize::from(*ours != Token::Star);
-                let next_j = j + usize::from(*theirs != Token::Star);
-                let character = common.trailing_zeros() as usize;
-                steps.push((next_i, next_j, Some(character)));
-            }
-        }
-        steps
     }
 }
 
@@ -129,19 +94,6 @@ impl Token {
             Self::One(set) => set,
         }
     }
-}
-
-/// The name that leads to a state.
-fn trace(states: &[State], mut index: usize) -> String {
-    let mut name = Vec::new();
-    while let Some(state) = states.get(index) {
-        name.extend(state.consumed.and_then(|c| ALPHABET.get(c)).copied());
-        if index == 0 {
-            break;
-        }
-        index = state.before;
-    }
-    name.iter().rev().copied().map(char::from).collect()
 }
 
 /// The first token of a pattern, and what is left. A `]` right behind the opening is a character of
