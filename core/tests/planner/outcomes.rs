@@ -42,7 +42,13 @@ impl Host {
 
     /// (a) Whenever `latest` is promoted, a container of that image has done its work without a
     /// break for the soak, and does it now. Whenever it is restored, the image was latest before.
+    /// Given once more to the image that has it, it goes nowhere.
     fn judge_latest(&self, workload: &Workload, image: &ImageId, purpose: TagPurpose) {
+        let latest = workload.repository.latest();
+        let has_it = |listed: &Image| listed.id == *image && listed.references.contains(&latest);
+        if self.images().iter().any(has_it) {
+            return;
+        }
         let proved_itself = || {
             self.containers().iter().any(|container| {
                 let up = self.witness.up.get(&container.id);

@@ -694,6 +694,25 @@ fn a_dry_run_of_what_is_cut_from_the_lineage_settles() {
     play(2, &happenings).unwrap();
 }
 
+/// Found by a random history: a move of `latest` is in doubt, somebody makes it by hand, and the
+/// container is replaced before the next pass, which gives the tag once more.
+#[test]
+fn what_is_given_once_more_becomes_nothing_new() {
+    use Happening as H;
+    let happenings = [
+        (H::Tag('a', "local:latest"), true),
+        (H::RefuseTags(true), false),
+        (H::Run("k8s_1", "remote:v1"), false),
+        (H::Remove("k8s_2"), false),
+        (H::Tag('c', "remote:v3"), true),
+        (H::State("telemetry", ContainerState::Created), true),
+        (H::Tag('a', "local:v1"), true),
+        (H::Tag('a', "local:latest"), false),
+        (H::RunByDigest("k8s_1", 'b', "v1"), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
 /// Found by a random history: an image of two workloads, of which one keeps it for its grace period
 /// and the other has no use for it. On a full disk the first lets go, and the second's reason to
 /// remove it is its own.
