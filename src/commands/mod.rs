@@ -213,11 +213,16 @@ fn missing_state_dir(options: &Options, dir: &StateDir) -> Option<String> {
     is_missing.then(|| format!("there is no directory '{}'", dir.path().display()))
 }
 
-/// An error where that directory is not there: a person who mistypes it makes none.
-fn check_state_dir(options: &Options, dir: &StateDir) -> Result<(), CommandError> {
+/// An error where that directory is not there: a person who mistypes it makes none, and no gate
+/// opens on it.
+fn check_state_dir(
+    options: &Options,
+    dir: &StateDir,
+    workload: &WorkloadName,
+) -> Result<(), CommandError> {
     missing_state_dir(options, dir).map_or(Ok(()), |missing| {
         Err(CommandError::failed(anyhow!(
-            "{missing}, so nothing is proven or rejected there; is --state-dir right?"
+            "{missing}, so nothing is known of {workload}; is --state-dir right?"
         )))
     })
 }

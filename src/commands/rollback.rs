@@ -87,7 +87,7 @@ fn roll_back(
     let settings = load_policy(options)?;
     let name = known_workload(settings.policy.workloads.keys(), workload)?;
     let dir = state_dir(options);
-    check_state_dir(options, &dir)?;
+    check_state_dir(options, &dir, workload)?;
     let mut lock = lock_patiently(&dir, clocks)?;
     let state = load_or_fresh(&dir, Some(&mut lock))?;
     let deadline = Deadline::after(clocks, PASS_MS);
@@ -139,7 +139,7 @@ pub(super) fn accept(
 ) -> Result<Exit, CommandError> {
     let settings = load_policy(options)?;
     let dir = state_dir(options);
-    check_state_dir(options, &dir)?;
+    check_state_dir(options, &dir, workload)?;
     let mut lock = lock_patiently(&dir, clocks)?;
     let state = load_or_fresh(&dir, Some(&mut lock))?;
     let known = settings

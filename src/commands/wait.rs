@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Failure, ImageId, Outcome, Proven, Rejected, Rejection, State, Version, WorkloadName,
+    Failure, ImageId, Outcome, Pending, Proven, Rejected, Rejection, State, Version, WorkloadName,
     WorkloadState,
 };
 
 use super::{
-    Clocks, CommandError, known_workload, load_or_fresh, load_policy, missing_state_dir, print,
+    Clocks, CommandError, check_state_dir, known_workload, load_or_fresh, load_policy, print,
     state_dir,
 };
 use crate::cli::{Options, WaitArgs};
@@ -19,7 +19,6 @@ use crate::deadline::Deadline;
 use crate::duration::compact;
 use crate::exit::Exit;
 use crate::report::words;
-use crate::store::StateDir;
 
 /// How long a failure from before the wait counts for nothing, in milliseconds: two passes look at
 /// what was deployed since.
@@ -58,15 +57,15 @@ pub(super) fn wait(
         u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
     });
     let deadline = Deadline::after(clocks, limit_ms);
-    let first = known_state(options, &dir, &name)?;
+    check_state_dir(options, &dir, &name)?;
+    let mut state = load_or_fresh(&dir, None)?;
     let mut wanted = Wanted {
         version: args.version.clone(),
         image: None,
-        since_ms: first.clock.at_most(&clocks()).ms(),
+        since_ms: state.clock.at_most(&clocks()).ms(),
     };
     let is_terminal = std::io::stderr().is_terminal();
     let mut shown = String::new();
-    let mut state = first;
     loop {
         let rejections = settings.policy.rejections.get(&name);
         let rejections = rejections.map_or(&[][..], |all| all.as_slice());
@@ -115,20 +114,6 @@ pub(super) fn wait(
     }
 }
 
-/// The state; an error where there is not even a directory for it, for a gate must not open then.
-fn known_state(
-    options: &Options,
-    dir: &StateDir,
-    name: &WorkloadName,
-) -> Result<State, CommandError> {
-    match missing_state_dir(options, dir) {
-        None => load_or_fresh(dir, None),
-        Some(missing) => Err(CommandError::failed(anyhow!(
-            "{missing}, so nothing is known of {name}; is --state-dir right?"
-        ))),
-    }
-}
-
 fn end_line(is_open: bool) {
     if is_open {
         let _ = writeln!(std::io::stderr().lock());
@@ -143,7 +128,8 @@ impl Wanted {
         rejections: &[Rejection],
         clocks: &Clocks,
     ) -> Progress {
-        let known = &state.workloads.get(name).cloned().unwrap_or_default();
+        let unknown = WorkloadState::default();
+        let known = state.workloads.get(name).unwrap_or(&unknown);
         let pending = known.memory.pending.as_ref();
         if self.version.is_none() {
             self.version = pending.map(|pending| pending.version.clone());
@@ -160,14 +146,7 @@ impl Wanted {
         }
         if let Some(pending) = pending.filter(|p| self.is_it(&p.version, &p.image)) {
             self.image = Some(pending.image.clone());
-            let held = known.held_since_ms.map_or("", |_| ", on hold");
-            let up_ms = pending
-                .soaking_since_ms
-                .map(|ms| now.ms().saturating_sub(ms));
-            return Progress::Pending(match up_ms.map(compact) {
-                Some(up) => format!("{version} has soaked for {up}{held}"),
-                None => format!("{version} is pending{held} and does not soak"),
-            });
+            return Progress::Pending(soaking(&version, pending, known, now.ms()));
         }
         let is_old = now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS;
         let by_a_person: Vec<_> = state.rejected_of(name).collect();
@@ -284,6 +263,18 @@ impl Wanted {
             (None, Some(wanted)) => wanted.names(version, image),
             (None, None) => false,
         }
+    }
+}
+
+/// How far the pending upgrade has soaked.
+fn soaking(version: &Version, pending: &Pending, known: &WorkloadState, now_ms: u64) -> String {
+    let held = known.held_since_ms.map_or("", |_| ", on hold");
+    match pending.soaking_since_ms {
+        Some(since_ms) => {
+            let up = compact(now_ms.saturating_sub(since_ms));
+            format!("{version} has soaked for {up}{held}")
+        }
+        None => format!("{version} is pending{held} and does not soak"),
     }
 }
 

@@ -112,8 +112,8 @@ fn interrupted(mut memory: Memory) -> Memory {
 /// back may just have been pulled: it has all of its grace, and where it came without the head, it
 /// is obsolete no longer.
 fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) -> bool) -> Memory {
-    let mut head = parked.lineage.iter().take(1);
-    if !head.any(|head| is_on_disk(&head.image)) {
+    let head = parked.lineage.first();
+    if !head.is_some_and(|head| is_on_disk(&head.image)) {
         parked.retired.clear();
     }
     for record in parked.images.values_mut() {

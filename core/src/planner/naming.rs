@@ -122,8 +122,8 @@ pub(super) fn move_latest(
         reference: reference.clone(),
         image: subject.latest().cloned(),
     }];
-    let left = subject.latest().filter(|left| **left != image);
-    let is_move = left.is_some() || subject.latest().is_none();
+    let is_move = subject.latest() != Some(&image);
+    let left = subject.latest().filter(|_| is_move);
     guards.extend(left.map(|left| Guard::KeepsTag {
         image: left.clone(),
         without: reference.clone(),

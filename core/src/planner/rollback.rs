@@ -236,7 +236,7 @@ fn newest_beside_head<'a, 'm>(
     if serves == Some(&head.image) {
         return None;
     }
-    let newest = serving::could_serve(subject).min_by(|a, b| serving::by_age(a, b))?;
+    let newest = serving::newest(serving::could_serve(subject))?;
     Some((head, newest, newest.image.as_ref()?))
 }
 
@@ -274,7 +274,7 @@ fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
     };
     let containers = subject.own.containers();
     let tried = containers.filter(|c| c.image.as_ref().is_some_and(is_tried));
-    let newest = tried.min_by(|a, b| serving::by_age(a, b))?;
+    let newest = serving::newest(tried)?;
     let image = newest.image.as_ref()?;
     let version = version::of(subject, memory, image, Some(newest));
     Some((version, image.clone()))

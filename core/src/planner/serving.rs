@@ -70,6 +70,11 @@ pub(super) fn by_age(a: &Container, b: &Container) -> Ordering {
         .then_with(|| a.id.cmp(&b.id))
 }
 
+/// The newest of some containers.
+pub(super) fn newest<'a>(containers: impl Iterator<Item = &'a Container>) -> Option<&'a Container> {
+    containers.min_by(|a, b| by_age(a, b))
+}
+
 /// Tells what serves, by the three rules of design 4.3.
 pub(super) fn of<'a>(subject: Subject<'a>, memory: &Memory) -> Serving<'a> {
     let own = subject.own;

@@ -17,7 +17,7 @@ use super::stale::{self, Stale};
 use super::{Subject, naming, promotion, serving, version};
 use crate::model::{Action, EventKind, ImageId, Note, RestartCause, WorkloadState};
 
-pub(super) use ended::{ended_to_inspect, possible_crash};
+pub(super) use ended::{ended_to_inspect, loops, possible_crash};
 
 use ended::Crash;
 use ending::end;

@@ -12,9 +12,9 @@ use super::{
 };
 use crate::Gather;
 use crate::model::{
-    Action, Container, ContainerId, ContainerState, ImageId, Latest, Member, Memory, NameVerdict,
-    NoFallback, Note, Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State,
-    Verdict, Version, Waits, WorkloadPlan, WorkloadState,
+    Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
+    Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State, Verdict, Version,
+    Waits, WorkloadPlan, WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -213,8 +213,7 @@ fn containers(subject: Subject<'_>, image: &ImageId) -> Vec<String> {
     let name = |c: &Container| c.name().into_owned();
     let running: Vec<String> = all().filter(|c| c.is_running()).map(name).collect();
     if running.is_empty() {
-        let newest = all().min_by(|a, b| serving::by_age(a, b));
-        return newest.map(name).into_iter().collect();
+        return serving::newest(all()).map(name).into_iter().collect();
     }
     running
 }
@@ -385,7 +384,7 @@ fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) ->
         Serving::None(why) => Some(match why {
             WhyNone::NothingRuns => {
                 let mut looping = serving::could_serve(subject);
-                let looping = looping.find(|c| c.state == ContainerState::Restarting);
+                let looping = looping.find(|c| upgrade::loops(c));
                 looping.map_or(Note::NothingRuns, |c| {
                     let (container, version) = named(c);
                     Note::Loops { container, version }

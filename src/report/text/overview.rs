@@ -1,9 +1,7 @@
 //! `status` without a workload: when the last pass ended and how, then one line for each workload,
 //! the failing ones first. Pure.
 
-use tagkeeper_core::model::{
-    Failure, Latest, Note, PendingView, Plan, Serving, WorkloadName, WorkloadPlan,
-};
+use tagkeeper_core::model::{Failure, Latest, Note, PendingView, Plan, WorkloadName, WorkloadPlan};
 
 use super::is_failing;
 use crate::report::Preface;
@@ -242,11 +240,7 @@ fn row(name: &WorkloadName, plan: &WorkloadPlan, preface: &Preface) -> Row {
 /// The version that runs, and in which containers. In a crash loop that is the failing one, also in
 /// the second in which it is down.
 fn running(plan: &WorkloadPlan) -> (String, String) {
-    let failing = plan.failing.as_ref().filter(|failure| {
-        let serving = plan.serving.as_ref();
-        serving.is_none_or(|serving| serving.image == failure.image)
-    });
-    if let Some(failure) = failing {
+    if let Some(failure) = keeps_failing(plan) {
         return (failure.version.to_string(), plan.failing_in.join(" "));
     }
     match &plan.serving {
@@ -260,6 +254,14 @@ fn running(plan: &WorkloadPlan) -> (String, String) {
             (serving.version.to_string(), names.join(" "))
         }
     }
+}
+
+/// What fails, unless another image serves by now.
+pub(super) fn keeps_failing(plan: &WorkloadPlan) -> Option<&Failure> {
+    plan.failing.as_ref().filter(|failure| {
+        let serving = plan.serving.as_ref();
+        serving.is_none_or(|serving| serving.image == failure.image)
+    })
 }
 
 /// What is said to run where nothing serves.
@@ -332,10 +334,10 @@ fn state(plan: &WorkloadPlan, preface: &Preface) -> (Tone, &'static str, String)
 /// second pass finds up may be the one that lasts.
 fn failing(plan: &WorkloadPlan, failure: &Failure, preface: &Preface) -> String {
     let ago = preface.ago(&failure.at).map(|ago| format!("{ago} ago"));
-    // What serves may be another one again.
-    let is_other = |serving: &&Serving| serving.image != failure.image;
-    let other = plan.serving.as_ref().filter(is_other);
-    let version = other.map_or_else(String::new, |_| format!("{} ", failure.version));
+    let version = match keeps_failing(plan) {
+        Some(_) => String::new(),
+        None => format!("{} ", failure.version),
+    };
     let said = format!(
         "{version}{}, {}, last {}",
         words::failure_reason(failure),

@@ -124,27 +124,15 @@ impl Block<'_> {
     /// happens to be up.
     fn running(&self) -> String {
         let plan = self.plan;
-        let failing = plan.failing.as_ref().filter(|failure| {
-            let serving = plan.serving.as_ref();
-            serving.is_none_or(|serving| serving.image == failure.image)
-        });
-        let Some(failure) = failing else {
+        let Some(failure) = overview::keeps_failing(plan) else {
             let serving = plan.serving.as_ref().map(serving);
             let none = || overview::nothing_serves(plan).into();
             let said = self.field("running", serving.unwrap_or_else(none));
             return said + &self.logs();
         };
-        let names = &plan.failing_in;
-        let said = Text::from(format!(
-            "{} keeps failing",
-            words::called(&failure.version, &failure.image)
-        ));
-        let said = if names.is_empty() {
-            said
-        } else {
-            said.and(Tone::Plain, " in ")
-                .and(Tone::Name, names.join(", "))
-        };
+        let called = words::called(&failure.version, &failure.image);
+        let said = Text::from(format!("{called} keeps failing in "))
+            .and(Tone::Name, plan.failing_in.join(", "));
         self.toned_field(Tone::Bad, "running", said) + &self.logs()
     }
 

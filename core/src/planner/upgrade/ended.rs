@@ -129,7 +129,7 @@ pub(in crate::planner) fn possible_crash<'a>(
         }) && !serving::is_dry_run(subject, memory, c)
             && !serving::idles_beside_local(subject, memory, c)
     });
-    crashed.min_by(|a, b| serving::by_age(a, b))
+    serving::newest(crashed)
 }
 
 /// Whether a container was told to stop, as far as the list says.
@@ -141,7 +141,7 @@ fn was_stopped(container: &Container) -> bool {
 }
 
 /// Whether a container waits for its restart policy to start it again.
-pub(super) fn loops(container: &Container) -> bool {
+pub(in crate::planner) fn loops(container: &Container) -> bool {
     container.state == ContainerState::Restarting
 }
 
