@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, Write};
 
-use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
+use tagkeeper::store::{LoadError, StateDir, Store};
 use tempfile::TempDir;
 
 use disk::{Disk, Op, Volatile};
@@ -81,14 +81,14 @@ impl Bench {
             lock.set_aside("2026-01-01T00:00:00Z").unwrap();
         }
         lock.save(&next).unwrap();
-        matches!(dir.load(), Ok(Loaded::State(found)) if found == next)
+        matches!(dir.load(), Ok(Some(found)) if found == next)
     }
 }
 
 fn judge(dir: &StateDir, bytes: Option<&[u8]>) -> Seen {
     match dir.load() {
-        Ok(Loaded::Absent) => Seen::Absent,
-        Ok(Loaded::State(found)) => {
+        Ok(None) => Seen::Absent,
+        Ok(Some(found)) => {
             let workload = found.workloads.values().next();
             let marker = workload.and_then(|w| w.failures.first()?.at.chars().next());
             // The letter and the size tell the whole state: is it that one?

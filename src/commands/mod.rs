@@ -38,7 +38,7 @@ use crate::policy_file::{self, CheckedPolicy, EngineSettings, Refused, Settings}
 use crate::random;
 use crate::reconcile::{EventSink, PassError};
 use crate::report;
-use crate::store::{LoadError, Loaded, Lock, LockError, StateDir, Store};
+use crate::store::{LoadError, Lock, LockError, StateDir, Store};
 use crate::suggest::closest;
 
 use show::{Subject, View};
@@ -234,8 +234,7 @@ fn load_or_fresh(dir: &StateDir, lock: Option<&mut Lock>) -> Result<State, Comma
         None => dir.load(),
     };
     match loaded {
-        Ok(Loaded::State(state)) => Ok(state),
-        Ok(Loaded::Absent) => Ok(State::default()),
+        Ok(state) => Ok(state.unwrap_or_default()),
         Err(error @ LoadError::Corrupt { .. }) => Err(CommandError::failed(
             about_file(dir, error)
                 .context("the state cannot be read; run `tagkeeper reconcile`, which sets it aside, and try again"),

@@ -22,7 +22,7 @@ use crate::policy_file::Settings;
 use crate::ready;
 use crate::reconcile::{Pass, ReadyAnswers, Timekeeper};
 use crate::report::{self, metrics};
-use crate::store::{LoadError, Loaded, Lock, StateDir, Store};
+use crate::store::{LoadError, Lock, StateDir, Store};
 use crate::textfile;
 
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, CommandError> {
@@ -284,7 +284,7 @@ fn load_or_set_aside(
     reading: &Reading,
 ) -> Result<(State, Option<String>), CommandError> {
     match lock.load() {
-        Ok(loaded) => Ok((state_of(loaded), None)),
+        Ok(loaded) => Ok((loaded.unwrap_or_default(), None)),
         Err(error @ LoadError::Corrupt { .. }) => {
             let kept = lock
                 .set_aside(&reading.wall)
@@ -297,15 +297,8 @@ fn load_or_set_aside(
             report::log::log_error(None, &error);
             // What a person rejected is in a file of its own.
             let rest = lock.load().map_err(|error| error_of_load(dir, error))?;
-            Ok((state_of(rest), Some(said)))
+            Ok((rest.unwrap_or_default(), Some(said)))
         }
         Err(error) => Err(error_of_load(dir, error)),
-    }
-}
-
-fn state_of(loaded: Loaded) -> State {
-    match loaded {
-        Loaded::State(state) => state,
-        Loaded::Absent => State::default(),
     }
 }

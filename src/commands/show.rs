@@ -19,7 +19,7 @@ use crate::policy_file::Settings;
 use crate::ready;
 use crate::reconcile::{self, ReadyAnswers};
 use crate::report::{self, LastPassView, Page, Preface};
-use crate::store::{LoadError, Loaded, StateDir};
+use crate::store::{LoadError, StateDir};
 
 /// Which of the two it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,8 +183,8 @@ fn load_state(
     preface: &mut Preface,
 ) -> Result<(State, Option<anyhow::Error>), CommandError> {
     match dir.load() {
-        Ok(Loaded::State(state)) => Ok((state, None)),
-        Ok(Loaded::Absent) => {
+        Ok(Some(state)) => Ok((state, None)),
+        Ok(None) => {
             if let Some(missing) = super::missing_state_dir(options, dir) {
                 let note = format!(
                     "{missing}, so this is what a fresh start would do; is --state-dir right?"

@@ -37,16 +37,6 @@ pub struct StateDir {
     path: PathBuf,
 }
 
-/// What a state directory holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Loaded {
-    /// No state and no rejection, or no directory: a fresh start.
-    Absent,
-    /// The state as it was last saved, and the rejections. Where `state.json` is absent and there
-    /// are rejections, all else is blank: a fresh start too.
-    State(State),
-}
-
 /// Why there are files and yet no state.
 #[derive(Debug)]
 pub enum LoadError {
@@ -110,8 +100,11 @@ impl StateDir {
         self.path.join(REJECTED_FILE)
     }
 
-    /// Reads the state and the rejections. Needs no lock and changes nothing.
-    pub fn load(&self) -> Result<Loaded, LoadError> {
+    /// Reads the state and the rejections; none if there is neither, or no directory: a fresh
+    /// start. Needs no lock and changes nothing.
+    ///
+    /// Where there are rejections alone, all else in the state is blank.
+    pub fn load(&self) -> Result<Option<State>, LoadError> {
         let read = |name: &str| read_regular(CWD, &self.path.join(name));
         Ok(Files::read(self, read)?.loaded())
     }
@@ -161,12 +154,9 @@ impl Files {
         })
     }
 
-    pub(super) fn loaded(self) -> Loaded {
-        if self.state_file.is_none() && self.state.rejected.is_empty() {
-            Loaded::Absent
-        } else {
-            Loaded::State(self.state)
-        }
+    pub(super) fn loaded(self) -> Option<State> {
+        let is_absent = self.state_file.is_none() && self.state.rejected.is_empty();
+        (!is_absent).then_some(self.state)
     }
 }
 

@@ -27,7 +27,7 @@ use serde_json::Value;
 use tagkeeper_core::model::State;
 
 use super::document::{self, Problem};
-use super::file::{self, Files, LoadError, Loaded};
+use super::file::{self, Files, LoadError};
 use super::lock::Lock;
 use super::read::read_regular;
 use super::rejected::{self, Content, Rejections};
@@ -61,7 +61,7 @@ pub(super) struct Held {
 impl Lock {
     /// Reads the state and the rejections, and remembers what a save has to keep of them. Changes
     /// nothing on the disk.
-    pub fn load(&mut self) -> Result<Loaded, LoadError> {
+    pub fn load(&mut self) -> Result<Option<State>, LoadError> {
         self.held = None;
         let read = |name: &str| read_regular(self.dir_fd.as_fd(), Path::new(name));
         let mut files = Files::read(&self.dir, read)?;

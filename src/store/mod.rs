@@ -13,8 +13,8 @@
 //!
 //! | found | result | what the lock holder may do |
 //! |---|---|---|
-//! | neither file | [`Loaded::Absent`] | start afresh |
-//! | `rejected.json` only | [`Loaded::State`], blank but for the rejections | start afresh |
+//! | neither file | no state | start afresh |
+//! | `rejected.json` only | a state, blank but for the rejections | start afresh |
 //! | `state.json` that does not parse, fit its checksum or make sense | [`LoadError::Corrupt`] | [`Lock::set_aside`], load again |
 //! | `rejected.json` in that condition | [`LoadError::Rejections`] | nothing: the pass fails |
 //! | either, of a newer format | [`LoadError::Newer`] | nothing: exit code 78 |
@@ -47,7 +47,7 @@ use std::path::Path;
 
 use tagkeeper_core::model::State;
 
-pub use file::{LoadError, Loaded, StateDir, parse_state};
+pub use file::{LoadError, StateDir, parse_state};
 pub use holder::state_document;
 pub use lock::{Lock, LockError};
 pub use rejected::Rejections;

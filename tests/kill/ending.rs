@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
-use tagkeeper::store::{LoadError, Loaded, StateDir};
+use tagkeeper::store::{LoadError, StateDir};
 
 use crate::host::Host;
 use in_memory_engine::{Docker, hex_id};
@@ -134,8 +134,8 @@ pub(crate) fn damage(
         return Some(format!("there is no {LATEST}"));
     }
     let state = match dir.load() {
-        Ok(Loaded::State(state)) => Some(state),
-        Ok(Loaded::Absent) => None,
+        Ok(Some(state)) => Some(state),
+        Ok(None) => None,
         Err(LoadError::Corrupt { .. }) if may_be_corrupt => None,
         Err(error) => return Some(error.to_string()),
     };

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
+use tagkeeper::store::{LoadError, StateDir, Store};
 use tagkeeper_core::model::State;
 
 use crate::support::{
@@ -72,7 +72,7 @@ fn a_digit_that_changes_is_set_aside_and_a_fresh_start_follows() {
         assert!(matches!(lock.load(), Err(LoadError::Corrupt { .. })));
         let kept = lock.set_aside(WALL).unwrap();
         assert_eq!(fs::read_to_string(kept).unwrap(), damaged);
-        assert_eq!(lock.load().unwrap(), Loaded::Absent);
+        assert_eq!(lock.load().unwrap(), None);
     }
 }
 
@@ -91,7 +91,7 @@ fn a_state_of_junk_costs_no_rejection() {
         rejected: rejection('2'),
         ..State::default()
     };
-    assert_eq!(lock.load().unwrap(), Loaded::State(expected.clone()));
+    assert_eq!(lock.load().unwrap(), Some(expected.clone()));
     lock.save(&expected).unwrap();
     assert_eq!(saved(&dir).rejected, rejection('2'));
 }
@@ -171,7 +171,7 @@ fn one_read_that_fails_costs_nothing() {
     let name = "damage::one_read_that_fails_costs_nothing";
     with_failing_reads(name, "state.json", "1..2", |dir| {
         assert!(fs::read(dir.state_file()).is_err(), "the injection works");
-        assert!(matches!(dir.load(), Ok(Loaded::State(_))));
+        assert!(matches!(dir.load(), Ok(Some(_))));
     });
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use tagkeeper::store::{Loaded, StateDir, Store, state_document};
+use tagkeeper::store::{StateDir, Store, state_document};
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Event, EventKind, Failure, ImageHistory,
     ImageRecord, ImageRecords, Incarnation, Memory, Moment, NoFallback, Outcome, Pending, Proven,
@@ -245,7 +245,7 @@ fn what_was_carried_over_is_the_same_after_a_save() {
     let dir = StateDir::new(temp.path());
     fs::write(dir.state_file(), FIXTURE_V1_HISTORY).unwrap();
     let mut lock = dir.lock().unwrap();
-    let Loaded::State(mut state) = lock.load().unwrap() else {
+    let Some(mut state) = lock.load().unwrap() else {
         panic!("no state")
     };
     assert!(lock.is_outdated());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::chown;
 
-use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
+use tagkeeper::store::{LoadError, StateDir, Store};
 
 use crate::support::{FIXTURE_V2, run, stat, state, touched, under};
 
@@ -13,7 +13,7 @@ fn no_file_and_no_directory_are_absent() {
     for path in [temp.path().to_owned(), temp.path().join("a/b")] {
         assert_eq!(
             StateDir::new(&path).load().unwrap(),
-            Loaded::Absent,
+            None,
             "{}",
             path.display()
         );

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 
-use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
+use tagkeeper::store::{LoadError, StateDir, Store};
 use tagkeeper_core::model::{State, WorkloadName};
 
 use crate::support::{
@@ -25,7 +25,7 @@ fn rejections_are_loaded_into_the_state() {
             ..state('a', 600)
         };
         assert_eq!(saved(&dir), expected);
-        assert_eq!(lock.load().unwrap(), Loaded::State(expected));
+        assert_eq!(lock.load().unwrap(), Some(expected));
     }
 }
 
@@ -230,7 +230,7 @@ fn rejections_of_edition_1_are_written_before_its_state_is_replaced() {
         let dir = StateDir::new(scratch);
         fs::write(dir.state_file(), FIXTURE_V1).unwrap();
         let mut lock = dir.lock().unwrap();
-        let Loaded::State(state) = lock.load().unwrap() else {
+        let Some(state) = lock.load().unwrap() else {
             panic!("no state")
         };
         lock.save(&state).unwrap();
@@ -247,7 +247,7 @@ fn rejections_of_edition_1_are_written_before_its_state_is_replaced() {
 fn a_carry_over_that_was_cut_short_goes_on() {
     let (temp, dir) = edition_1();
     let mut lock = dir.lock().unwrap();
-    let Loaded::State(state) = lock.load().unwrap() else {
+    let Some(state) = lock.load().unwrap() else {
         panic!("no state")
     };
     lock.save(&state).unwrap();
@@ -265,7 +265,7 @@ fn a_carry_over_that_was_cut_short_goes_on() {
 fn an_accept_over_a_state_of_edition_1_is_not_undone() {
     let (_temp, dir) = edition_1();
     let mut lock = dir.lock().unwrap();
-    let Loaded::State(mut state) = lock.load().unwrap() else {
+    let Some(mut state) = lock.load().unwrap() else {
         panic!("no state")
     };
     state.rejected.remove(&telemetry());
@@ -282,7 +282,7 @@ fn an_accept_over_a_state_of_edition_1_is_not_undone() {
 fn a_rollback_over_a_state_of_edition_1_rejects_the_head() {
     let (_temp, dir) = edition_1();
     let mut lock = dir.lock().unwrap();
-    let Loaded::State(mut state) = lock.load().unwrap() else {
+    let Some(mut state) = lock.load().unwrap() else {
         panic!("no state")
     };
     let head = state.workloads[&telemetry()].memory.lineage[0].clone();

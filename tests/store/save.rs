@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 
-use tagkeeper::store::{LoadError, Loaded, StateDir, Store};
+use tagkeeper::store::{LoadError, StateDir, Store};
 use tagkeeper_core::model::State;
 
 use crate::support::{WALL, assert_refused, lock_again, run, saved, spare, stat, state, under};
@@ -101,7 +101,7 @@ fn setting_aside_never_overwrites_an_earlier_one() {
             temp.path()
                 .join(format!("state.json.corrupt-20261122T231800Z{expected}"))
         );
-        assert_eq!(dir.load().unwrap(), Loaded::Absent);
+        assert_eq!(dir.load().unwrap(), None);
     }
     for (content, suffix) in [("1", ""), ("2", "-2"), ("3", "-3")] {
         let path = temp

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tagkeeper::store::{Loaded, Lock, LockError, Rejections, StateDir, state_document};
+use tagkeeper::store::{Lock, LockError, Rejections, StateDir, state_document};
 use tagkeeper_core::model::{
     Clock, EndedBy, Failure, ImageId, Moment, Outcome, Proven, Rejected, State, Version,
     WorkloadName, WorkloadState,
@@ -134,7 +134,7 @@ pub(crate) fn everything(dir: &Path) -> Vec<(PathBuf, String)> {
 
 pub(crate) fn saved(dir: &StateDir) -> State {
     match dir.load() {
-        Ok(Loaded::State(state)) => state,
+        Ok(Some(state)) => state,
         other => panic!("no state: {other:?}"),
     }
 }

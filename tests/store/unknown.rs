@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tagkeeper::store::{Loaded, Lock, StateDir, Store};
+use tagkeeper::store::{Lock, StateDir, Store};
 use tagkeeper_core::model::State;
 
 use crate::support::{
@@ -25,7 +25,7 @@ fn with_unknown(places: &[&str]) -> (tempfile::TempDir, StateDir, Lock, State) {
         }
     });
     let mut lock = dir.lock().unwrap();
-    let Loaded::State(state) = lock.load().unwrap() else {
+    let Some(state) = lock.load().unwrap() else {
         panic!("no state")
     };
     (temp, dir, lock, state)
@@ -113,7 +113,7 @@ fn an_unknown_field_changes_nothing_that_is_read() {
         let bytes = counters.remove("reclaimed_bytes").unwrap();
         counters.insert("bytes_won_back".to_owned(), bytes);
     });
-    assert_eq!(lock.load().unwrap(), Loaded::State(state.clone()));
+    assert_eq!(lock.load().unwrap(), Some(state.clone()));
     state.clock.clock_ms += 1;
     lock.save(&state).unwrap();
     assert_eq!(saved(&dir), state);
@@ -137,7 +137,7 @@ fn unknown_fields_of_rejections_are_written_back() {
     assert_eq!(novelty_of(&content, &place), place.as_str());
     rejected.remove(&telemetry());
     lock.save_rejected(&rejected).unwrap();
-    assert_eq!(dir.load().unwrap(), Loaded::Absent);
+    assert_eq!(dir.load().unwrap(), None);
 }
 
 /// A save that does not come costs nothing: a look leaves the file as it is.
