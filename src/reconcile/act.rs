@@ -11,7 +11,6 @@ use tagkeeper_core::model::{
     Image, ImageId, Incarnation, NameVerdict, PinLabel, Reason, Reference, WhyDropped,
     WorkloadName,
 };
-use tagkeeper_core::planner;
 
 use super::{EventSink, Pass, Record};
 use crate::engine::{Answer, Engine, ImageName, PassOver};
@@ -266,7 +265,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             .context("failed to see what uses the image")?;
         let mut users = containers
             .iter()
-            .filter(|c| c.uses(image) && !planner::is_idle_pin(c, instance));
+            .filter(|c| c.uses(image) && !c.is_idle_pin(instance));
         Ok(users
             .next()
             .map(|container| WhyDropped::UsedBy(container.name().into_owned())))

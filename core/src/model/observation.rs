@@ -3,6 +3,7 @@
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -133,6 +134,23 @@ impl Container {
     pub fn uses(&self, image: &ImageId) -> bool {
         self.image.as_ref() == Some(image)
     }
+
+    /// The workload that it is this state's pin for; none for all that is no pin of it.
+    ///
+    /// A pin is known by all that makes it one: labels that name its workload and the state that
+    /// made it, and its name. A container that has but some of them is somebody else's.
+    pub fn pinned_for(&self, instance: &str) -> Option<&str> {
+        let label = self.pin.as_ref()?;
+        let name = PinLabel::container_name(&label.workload, self.image.as_ref()?);
+        let is_ours = label.instance.as_deref() == Some(instance) && !instance.is_empty();
+        (is_ours && self.names.contains(&name)).then_some(label.workload.as_str())
+    }
+
+    /// Whether it is this state's pin and does no more than it is there for: the only kind of
+    /// container that uses no image.
+    pub fn is_idle_pin(&self, instance: &str) -> bool {
+        self.state.is_stopped() && self.pinned_for(instance).is_some()
+    }
 }
 
 /// The labels of a pin.
@@ -145,6 +163,12 @@ pub struct PinLabel {
 }
 
 impl PinLabel {
+    /// What a workload's pin on an image is called. The name tells the image too, so that a new pin
+    /// can be there before the old one is gone.
+    pub fn container_name(workload: &str, image: &ImageId) -> String {
+        format!("tagkeeper-pin-{workload}-{}", image.short())
+    }
+
     /// The labels as the engine keeps them.
     pub fn labels(&self) -> impl Iterator<Item = (String, String)> {
         let workload = ("tagkeeper.pin".into(), self.workload.clone());

@@ -58,7 +58,6 @@ use crate::model::{
 use subject::{Subject, subjects};
 
 pub use explain::image_reports;
-pub use pins::is_idle_pin;
 pub use preview::{MAX_ROUNDS, PlannedRound, Rounds, rounds};
 pub use queries::{Query, Services, queries, service_queries};
 pub use rollback::{

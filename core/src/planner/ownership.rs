@@ -13,7 +13,6 @@ use core::ops::Range;
 use hashbrown::HashMap;
 
 use super::Recalled;
-use super::pins;
 use crate::Gather;
 use crate::model::{
     Container, ContainerState, Image, ImageId, LATEST, Memory, Observation, Policy, Reference,
@@ -236,7 +235,7 @@ pub(super) fn assign<'a>(
     let mut used: Vec<Option<usize>> = Vec::with_capacity(observed.containers.len());
     for container in &observed.containers {
         let place = container.image.as_ref().and_then(|id| index.place(id));
-        let pinned_for = pins::pinned_for(container, &recalled.instance);
+        let pinned_for = container.pinned_for(&recalled.instance);
         let is_idle_pin = pinned_for.is_some() && container.state.is_stopped();
         if let Some(workload) = pinned_for {
             pins.entry(workload).or_default().push(container);
@@ -265,7 +264,7 @@ pub(super) fn assign<'a>(
         owners: &owners,
     };
     for container in &observed.containers {
-        if pins::pinned_for(container, &recalled.instance).is_none() {
+        if container.pinned_for(&recalled.instance).is_none() {
             containers.assign(container, &mut inventories);
         }
     }

@@ -1,13 +1,10 @@
 //! Pins (policy `pin`): containers that are never started, and refer to the fallbacks so that
 //! nothing removes those unforced.
 //!
-//! A pin is known by all that makes it one: labels that name its workload and the state that made
-//! it, and a name that follows from the workload and the image. A container that has but some of
-//! them is somebody else's, and is never touched. No other stage counts pins as containers; but one
-//! that was started after all uses its image, and is kept.
+//! Which container is a pin, the model tells; one that only looks like it is never touched. No other
+//! stage counts pins as containers; but one that was started after all uses its image, and is kept.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -15,31 +12,9 @@ use super::Subject;
 use super::ownership::Inventory;
 use crate::Gather;
 use crate::model::{
-    Action, ActionKind, Container, Guard, ImageId, Memory, Note, Policy, State, WorkloadName,
+    Action, ActionKind, Container, Guard, ImageId, Memory, Note, PinLabel, Policy, State,
+    WorkloadName,
 };
-
-/// What the name of each pin begins with.
-const NAME: &str = "tagkeeper-pin";
-
-/// The name of a workload's pin on an image. It names the image too, so that a new pin can be there
-/// before the old one is gone.
-fn name_of(workload: &str, image: &ImageId) -> String {
-    format!("{NAME}-{workload}-{}", image.short())
-}
-
-/// The workload that a container is this state's pin for; none for all that is no pin of it.
-pub(super) fn pinned_for<'c>(container: &'c Container, instance: &str) -> Option<&'c str> {
-    let label = container.pin.as_ref()?;
-    let name = name_of(&label.workload, container.image.as_ref()?);
-    let is_ours = label.instance.as_deref() == Some(instance) && !instance.is_empty();
-    (is_ours && container.names.contains(&name)).then_some(label.workload.as_str())
-}
-
-/// Whether a container is this state's pin and does no more than it is there for: the only kind of
-/// container that uses no image.
-pub fn is_idle_pin(container: &Container, instance: &str) -> bool {
-    container.state.is_stopped() && pinned_for(container, instance).is_some()
-}
 
 fn removal(pin: &Container, workload: &str) -> Option<Action> {
     let image = pin.image.clone()?;
@@ -50,7 +25,7 @@ fn removal(pin: &Container, workload: &str) -> Option<Action> {
             image: image.clone(),
         }],
         kind: ActionKind::RemovePin {
-            container: name_of(workload, &image),
+            container: PinLabel::container_name(workload, &image),
             id: pin.id.clone(),
             image,
         },
@@ -112,7 +87,7 @@ pub(super) fn actions(subject: Subject<'_>, memory: &Memory) -> Vec<Action> {
         .filter(is_missing)
         .map(|image| Action {
             kind: ActionKind::CreatePin {
-                container: name_of(workload, image),
+                container: PinLabel::container_name(workload, image),
                 image: image.clone(),
             },
             guards: Vec::new(),
@@ -130,7 +105,7 @@ pub(super) fn actions(subject: Subject<'_>, memory: &Memory) -> Vec<Action> {
 fn name_taken<'a>(subject: Subject<'a>, image: &ImageId) -> Option<&'a Container> {
     let taker = subject
         .inventory
-        .container_named(&name_of(subject.name.as_str(), image))?;
+        .container_named(&PinLabel::container_name(subject.name.as_str(), image))?;
     let is_pin = existing(subject).iter().any(|pin| pin.id == taker.id);
     (!is_pin).then_some(taker)
 }
@@ -140,8 +115,13 @@ pub(super) fn in_place(subject: Subject<'_>) -> BTreeMap<ImageId, String> {
     let pins = existing(subject)
         .iter()
         .filter_map(|pin| pin.image.as_ref());
-    pins.map(|image| (image.clone(), name_of(subject.name.as_str(), image)))
-        .gather()
+    pins.map(|image| {
+        (
+            image.clone(),
+            PinLabel::container_name(subject.name.as_str(), image),
+        )
+    })
+    .gather()
 }
 
 /// What a person should know of the pins.
@@ -150,7 +130,7 @@ pub(super) fn notes(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
         let taker = name_taken(subject, image)?;
         Some(Note::PinNameTaken {
             image: image.clone(),
-            name: name_of(subject.name.as_str(), image),
+            name: PinLabel::container_name(subject.name.as_str(), image),
             state: taker.state.clone(),
         })
     });
