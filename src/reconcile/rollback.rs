@@ -16,8 +16,7 @@ use crate::store::Store;
 pub struct RolledBack {
     /// The version that is rejected now.
     pub rejected: Version,
-    /// What `accept` takes to lift that and nothing else: the version, or the image's id where
-    /// another build of it is rejected too.
+    /// What `accept` takes to lift that and nothing else.
     pub undo: Version,
     /// What `latest` was to name; none where it was to stay.
     pub meant: Option<Version>,
@@ -40,6 +39,8 @@ pub struct RollbackPreview {
     pub rejected: Version,
     /// Its image.
     pub image: ImageId,
+    /// What `accept` takes to lift that and nothing else.
+    pub undo: Version,
     /// What `latest` moves to; none where it stays.
     pub target: Option<(Version, ImageId)>,
     /// What `latest` names, where it stays.
@@ -95,6 +96,7 @@ impl Prepared {
         RollbackPreview {
             rejected: rollback.rejected.clone(),
             image: rollback.image.clone(),
+            undo: rollback.undo.clone(),
             target: rollback.target.clone(),
             stays: rollback.stays.clone(),
             keeps_running: rollback.keeps_running.clone(),
@@ -169,7 +171,7 @@ pub fn roll_back<E: Engine, S: Store, W: EventSink>(
         if record.note_in(&mut rollback.state, &pass.clock.now()) {
             pass.store
                 .save(&rollback.state)
-                .map_err(|error| record.broke_off(error))?;
+                .map_err(PassError::Broken)?;
         }
         if !acted {
             return Ok(Ok(rolled_back(
@@ -242,14 +244,8 @@ fn rolled_back(
         Some((_, image)) => latest.is_some_and(|latest| latest.image == *image),
         None => latest.is_none_or(|latest| latest.image != rollback.image),
     };
-    let of_version = rollback.state.rejected_of(name);
-    let others = of_version.filter(|(_, r)| r.version == rollback.rejected);
-    let undo = match others.count() {
-        0 | 1 => rollback.rejected.clone(),
-        _ => Version::new(rollback.image.short()),
-    };
     RolledBack {
-        undo,
+        undo: rollback.undo,
         rejected: rollback.rejected,
         meant: rollback.target.map(|(version, _)| version),
         latest: latest.map(|latest| latest.version.clone()),

@@ -363,11 +363,14 @@ pub(crate) fn accept_command(workload: &WorkloadName, version: &Version) -> Stri
     format!("tagkeeper accept {workload} {typed}")
 }
 
-fn rejected_serves(workload: &WorkloadName, version: &Version, by_policy: bool) -> String {
-    let lift = if by_policy {
-        "the policy's [reject] names it".to_owned()
-    } else {
-        format!("`{}` allows it again", accept_command(workload, version))
+fn rejected_serves(
+    workload: &WorkloadName,
+    version: &Version,
+    lifted_by: Option<&Version>,
+) -> String {
+    let lift = match lifted_by {
+        None => "the policy's [reject] names it".to_owned(),
+        Some(typed) => format!("`{}` allows it again", accept_command(workload, typed)),
     };
     format!("{version} is running although it is rejected; {lift}")
 }
@@ -421,8 +424,8 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::NamelessContainer { container } => format!(
             "the engine lists container {container:.12} without a name; nothing is decided until it has one"
         ),
-        Note::RejectedServes { version, by_policy } => {
-            rejected_serves(workload, version, *by_policy)
+        Note::RejectedServes { version, lifted_by } => {
+            rejected_serves(workload, version, lifted_by.as_ref())
         }
         Note::HeadNamedByPolicy { version } => format!(
             "the policy's [reject] names {version}, which is proven: it stays latest until a rollback"
@@ -482,6 +485,9 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             "image {} is not pinned: '{name}' is another container ({})",
             image.short(),
             state.as_str()
+        ),
+        Note::PinOfOtherState { name } => format!(
+            "{name} is a pin of another state, perhaps of one that was lost, and keeps its image: `docker rm {name}`, unless another tagkeeper uses it"
         ),
         Note::PinStarted { name, state } => {
             format!(
@@ -641,8 +647,8 @@ pub fn event(event: &Event) -> Option<String> {
             "images on record are back on the disk: their records are restored".to_owned()
         }
         EventKind::RejectedServes {
-            version, by_policy, ..
-        } => rejected_serves(&event.workload, version, *by_policy),
+            version, lifted_by, ..
+        } => rejected_serves(&event.workload, version, lifted_by.as_ref()),
         EventKind::Done { action, detail } => return done(action, detail),
         EventKind::Dropped { action, why } => {
             format!("did not {}: {}", self::action(action), why_dropped(why))

@@ -135,6 +135,8 @@ impl WorkloadV1 {
             rejected_serves: None,
             repositories: self.repositories,
             memory: Memory {
+                // What failed before is settled: edition 1 did not say when it promoted.
+                promoted_ms: (!self.lineage.is_empty()).then_some(clock_ms),
                 lineage: self.lineage,
                 pending: self.pending.map(PendingV1::carry_over),
                 retired: self.retired,

@@ -267,6 +267,7 @@ mod tests {
                 .into_iter()
                 .collect(),
             dry_runs: BTreeSet::from([ContainerId::new("x")]),
+            spent: BTreeSet::new(),
             stopped: [(ContainerId::new("y"), stopped)].into(),
             created_from: BTreeMap::new(),
             refused: [("z".to_owned(), refused)].into(),

@@ -297,10 +297,19 @@ fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
     host.run_at(1_000, &["rollback", "app", "--yes"])
         .expect_code(0);
     deploy_v2_again(&host);
+    let [first, again] = ["v2", "again"].map(|build| id(build)["sha256:".len()..][..12].to_owned());
+    let lifts_again = format!("tagkeeper accept app {again}");
     host.pass_at(1_100).expect_code(0);
+    let question = host.run_at(1_150, &["rollback", "app"]).expect_code(1);
+    assert!(question.stdout.contains(&lifts_again), "{question:#?}");
     host.run_at(1_200, &["rollback", "app", "--yes"])
         .expect_code(0);
-    let [first, again] = ["v2", "again"].map(|build| id(build)["sha256:".len()..][..12].to_owned());
+    let said = host.pass_at(1_250).expect_code(0);
+    assert!(said.stderr.contains(&lifts_again), "{said:#?}");
+    let history = host
+        .run_at(1_260, &["explain", "app", &again])
+        .expect_code(0);
+    assert!(history.stdout.contains(&lifts_again), "{history:#?}");
     let status = || {
         let printed = host.run_at(1_300, &["status", "app"]).expect_code(0).stdout;
         printed.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -368,6 +377,33 @@ fn a_rollback_notes_what_the_engine_refused() {
     let pass = host.pass_at(1_030).expect_code(0);
     assert_eq!(pass.count(Route::RemoveContainer), 0, "{pass:#?}");
     assert!(!pass.stderr.contains("busy"), "{pass:#?}");
+}
+
+/// The rejection stands, whatever comes after it: that is no fault of the engine, and nothing that
+/// "nothing was changed" could be said of.
+#[test]
+fn a_rollback_that_cannot_note_a_refusal_has_failed() {
+    let host = promoted();
+    host.engine().docker.image("v3", &["reg.example/app:v3"]);
+    host.engine().docker.run("app", "reg.example/app:v3");
+    host.pass_at(1_000).expect_code(0);
+    host.engine().docker.exit("app", 1);
+    let spare = host.path("state/state.json.spare");
+    host.engine()
+        .fail(Route::RemoveContainer, Fault::Status(409, "busy"));
+    host.engine().before(Route::InspectContainer, 1, move |_| {
+        std::fs::remove_file(&spare).expect("a save made it");
+        std::fs::create_dir(&spare).expect("writable");
+    });
+    let failed = host
+        .run_at(1_060, &["rollback", "app", "--yes"])
+        .expect_code(1);
+    assert!(
+        !failed.stderr.contains("nothing was changed"),
+        "{failed:#?}"
+    );
+    let rejected = std::fs::read_to_string(host.path("state/rejected.json"));
+    assert!(rejected.expect("readable").contains("v3"));
 }
 
 #[test]

@@ -140,8 +140,8 @@ pub enum EventKind {
         version: Version,
         /// The image.
         image: ImageId,
-        /// Whether the policy rejects it, and not `rollback`.
-        by_policy: bool,
+        /// What `accept` takes to lift the rejection; none if the policy rejects it.
+        lifted_by: Option<Version>,
     },
     /// An action changed the engine.
     #[serde(skip)]

@@ -117,8 +117,8 @@ pub enum Note {
     RejectedServes {
         /// The version.
         version: Version,
-        /// Whether the policy rejects it, and not `rollback`.
-        by_policy: bool,
+        /// What `accept` takes to lift the rejection; none if the policy rejects it.
+        lifted_by: Option<Version>,
     },
     /// The policy rejects the head, which stays.
     HeadNamedByPolicy {
@@ -199,6 +199,11 @@ pub enum Note {
         name: String,
         /// What that container does.
         state: ContainerState,
+    },
+    /// A pin of a state that is not this one, as a lost state leaves it.
+    PinOfOtherState {
+        /// Its name.
+        name: String,
     },
     /// A pin was started.
     PinStarted {

@@ -29,6 +29,8 @@ pub struct ImageReport {
     pub retired: Option<RetiredBy>,
     /// The rejection by a person, if it stands.
     pub rejected: Option<Rejected>,
+    /// What `accept` takes to lift that.
+    pub lifted_by: Option<Version>,
     /// Whether `[reject]` of the policy names it.
     pub rejected_by_policy: bool,
     /// The upgrade to it that is soaking.

@@ -157,6 +157,10 @@ pub struct Memory {
     /// as they exist (4.3).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub dry_runs: BTreeSet<ContainerId>,
+    /// Ended containers whose attempt is over: what the first look found so, and those of upgrades
+    /// that have ended. Only a restart loop is another attempt.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub spent: BTreeSet<ContainerId>,
     /// Stopped local containers that R2 looks at a second time before it removes them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub stopped: BTreeMap<ContainerId, Stopped>,
@@ -378,6 +382,22 @@ pub struct Rejected {
     /// The entry of the lineage that it was, so that `accept` can put it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proven: Option<Proven>,
+}
+
+impl Rejected {
+    /// What `accept` takes to lift the rejection of an image and no other of `all`: its version, or
+    /// its id where another build of that version is rejected too.
+    pub fn lifted_by<'r>(
+        version: &Version,
+        image: &ImageId,
+        all: impl IntoIterator<Item = &'r Self>,
+    ) -> Version {
+        let builds = all.into_iter().filter(|r| r.version == *version);
+        match builds.count() {
+            0 | 1 => version.clone(),
+            _ => Version::new(image.short()),
+        }
+    }
 }
 
 /// What is known of an image because it was seen.

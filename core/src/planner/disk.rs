@@ -133,6 +133,7 @@ fn restore(mut parked: Memory, current: Memory, is_on_disk: impl Fn(&ImageId) ->
     }
     parked.retired.extend(current.retired);
     parked.dry_runs.extend(current.dry_runs);
+    parked.spent.extend(current.spent);
     parked.stopped = current.stopped;
     parked.created_from = current.created_from;
     parked

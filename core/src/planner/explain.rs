@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Decision;
 use crate::model::{
     Detail, FirstSeen, ImageId, ImageReport, KeptUntil, NameReport, NameVerdict, Now, Policy,
-    Reason, Reference, Version, Workload, WorkloadName, WorkloadPlan, WorkloadState,
+    Reason, Reference, Rejected, Version, Workload, WorkloadName, WorkloadPlan, WorkloadState,
 };
 
 /// All images that are known of the workloads of the policy, by workload; those on the disk come
@@ -76,6 +76,7 @@ impl<'a> Reporter<'a> {
         let past = known.past(id);
         let proven = known.memory.proven(id);
         let is_here = !names.is_empty();
+        let rejected = self.plan.rejected.get(id);
         ImageReport {
             workload: self.name.clone(),
             image: id.clone(),
@@ -87,7 +88,9 @@ impl<'a> Reporter<'a> {
                 .or_else(|| proven?.promoted_at.clone()),
             replaced: past.and_then(|past| past.replaced.clone()),
             retired: past.and_then(|past| past.retired.clone()),
-            rejected: self.plan.rejected.get(id).cloned(),
+            rejected: rejected.cloned(),
+            lifted_by: rejected
+                .map(|r| Rejected::lifted_by(&r.version, id, self.plan.rejected.values())),
             rejected_by_policy: self.plan.rejected_by_policy.contains_key(id),
             pending: self.plan.pending.clone().filter(|p| p.image == *id),
             failure: known.failures.iter().find(|f| f.image == *id).cloned(),

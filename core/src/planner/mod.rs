@@ -68,8 +68,8 @@ pub use view::{plan_as_saved, status};
 /// Failures that are remembered of one workload: the last few images, for people (design 4.3).
 pub const FAILURES_KEPT: usize = 5;
 
-/// How often the clock alone is saved while an image is in grace or an event waits for its hook, so
-/// that their age survives reboots (design 5.1).
+/// How often the clock alone is saved while an image is in grace, an event waits for its hook or a
+/// hold is to end, so that their age survives reboots (design 5.1).
 const CLOCK_SAVE_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
 /// What a decision gives.
@@ -159,7 +159,17 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         rejected: state.rejected.clone(),
     };
     let elapsed_ms = observed.until.ms().saturating_sub(state.clock.clock_ms);
-    let ages = is_in_grace(&plan) || !state.undelivered.is_empty();
+    let is_timed = |by: &HeldBy| {
+        matches!(
+            by,
+            HeldBy::Section {
+                left_ms: Some(_),
+                ..
+            }
+        )
+    };
+    let hold_ends = recalled.held.values().any(is_timed);
+    let ages = is_in_grace(&plan) || !state.undelivered.is_empty() || hold_ends;
     let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages;
     Decision {
         save: decided.differs_from(state) || clock_due,

@@ -110,6 +110,18 @@ fn name_taken<'a>(subject: Subject<'a>, image: &ImageId) -> Option<&'a Container
     (!is_pin).then_some(taker)
 }
 
+/// What is a pin of the workload but for the state that made it.
+fn of_other_states(subject: Subject<'_>) -> impl Iterator<Item = &Container> {
+    let is_ours = move |c: &Container| existing(subject).iter().any(|pin| pin.id == c.id);
+    let is_pin = |c: &Container| {
+        let instance = c.pin.as_ref().and_then(|label| label.instance.as_deref());
+        let workload = instance.and_then(|instance| c.pinned_for(instance));
+        workload == Some(subject.name.as_str())
+    };
+    let containers = subject.observed().containers.iter();
+    containers.filter(move |c| is_pin(c) && !is_ours(c))
+}
+
 /// The fallbacks that a pin holds, with the pin's name.
 pub(super) fn in_place(subject: Subject<'_>) -> BTreeMap<ImageId, String> {
     let pins = existing(subject)
@@ -141,5 +153,10 @@ pub(super) fn notes(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
         name: pin.name().into_owned(),
         state: pin.state.clone(),
     });
-    taken.chain(started).collect()
+    let strangers =
+        of_other_states(subject).filter(|pin| !wanted(subject, memory).any(|i| pin.uses(i)));
+    let strangers = strangers.map(|pin| Note::PinOfOtherState {
+        name: pin.name().into_owned(),
+    });
+    taken.chain(started).chain(strangers).collect()
 }

@@ -15,7 +15,7 @@ use crate::model::{
 /// The memory brought up to the observation, before anything is decided from it.
 pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> WorkloadState {
     let held = hold_noted(subject, recalled.clone());
-    let arrived = arrivals_noted(subject, held);
+    let arrived = arrivals_noted(subject, found_ended_noted(subject, recalled, held));
     let tried = tried_noted(subject, arrived);
     let rolled_out = rolled_out_noted(subject, tried);
     let idle = idle_times_noted(subject, rolled_out);
@@ -243,11 +243,15 @@ fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     }
     state.memory.retired.retain(is_present);
     let Memory {
-        dry_runs, refused, ..
+        dry_runs,
+        spent,
+        refused,
+        ..
     } = &mut state.memory;
-    if !dry_runs.is_empty() {
+    if !(dry_runs.is_empty() && spent.is_empty()) {
         let present = container_ids(subject);
         dry_runs.retain(|id| present.contains(id));
+        spent.retain(|id| present.contains(id));
     }
     if !refused.is_empty() {
         let images = subject.own.images.iter().map(|own| own.image);
@@ -274,6 +278,21 @@ fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
 
 fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
     subject.observed().containers.iter().map(|c| &c.id).gather()
+}
+
+/// The first look at a workload, or at another disk, cannot tell when a container ended: that is no
+/// attempt at an upgrade.
+fn found_ended_noted(
+    subject: Subject<'_>,
+    recalled: &WorkloadState,
+    mut state: WorkloadState,
+) -> WorkloadState {
+    let is_first = recalled.since.is_none() || recalled.parked.is_some();
+    if is_first && recalled.memory.images.is_empty() {
+        let ended = serving::could_serve(subject).filter(|c| c.state.has_ended());
+        state.memory.spent.extend(ended.map(|c| c.id.clone()));
+    }
+    state
 }
 
 /// Orchestrated containers that run beside a running local one, by the versions as they are on

@@ -32,6 +32,8 @@ pub struct RollbackPlan {
     pub rejected: Version,
     /// Its image.
     pub image: ImageId,
+    /// What `accept` takes to lift the rejection and no other.
+    pub undo: Version,
     /// What `latest` must name afterwards; none where it stays.
     pub target: Option<(Version, ImageId)>,
     /// What `latest` names now, if it stays.
@@ -137,8 +139,11 @@ pub fn rollback(
     let keeps_running = subject.own.containers().filter(goes_on);
     let keeps_running = keeps_running.map(|c| c.name().into_owned()).collect();
     let stays = subject.own.latest.filter(|_| choice.target.is_none());
+    let state = rejected_state(subject, state, &recalled, &choice);
+    let all = state.rejected_of(name).map(|(_, rejected)| rejected);
     Ok(RollbackPlan {
-        state: rejected_state(subject, state, &recalled, &choice),
+        undo: Rejected::lifted_by(&choice.version, &choice.image, all),
+        state,
         stays: stays.map(|image| version::of_image(subject, memory, image)),
         keeps_running,
         event: Event {
@@ -272,8 +277,7 @@ fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
         record.is_some_and(|record| record.times_pending > 0 && is_new(record))
             && is_undecided(subject, memory, id)
     };
-    let containers = subject.own.containers();
-    let tried = containers.filter(|c| c.image.as_ref().is_some_and(is_tried));
+    let tried = serving::could_serve(subject).filter(|c| c.image.as_ref().is_some_and(is_tried));
     let newest = serving::newest(tried)?;
     let image = newest.image.as_ref()?;
     let version = version::of(subject, memory, image, Some(newest));
@@ -287,7 +291,7 @@ fn is_undecided(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> bool {
 
 /// The upgrade that failed since the last promotion and still has a container or serves.
 pub(super) fn failing<'k>(subject: Subject<'k>, known: &'k WorkloadState) -> Option<&'k Failure> {
-    let has_container = |id: &ImageId| subject.own.containers().any(|c| c.uses(id));
+    let has_container = |id: &ImageId| serving::could_serve(subject).any(|c| c.uses(id));
     unsettled(subject, known).find(|failure| has_container(&failure.image))
 }
 
@@ -494,7 +498,9 @@ pub fn accept(
                 && memory.proven(&entry.image).is_none()
             {
                 memory.retired.remove(&entry.image);
-                memory.lineage.insert(1, entry);
+                // An entry that was lost from the disk is not the head.
+                let head = memory.lineage.iter().position(|p| is_on_disk(&p.image));
+                memory.lineage.insert(head.unwrap_or_default() + 1, entry);
             }
         }
     }

@@ -170,6 +170,13 @@ impl<'a> Subject<'a> {
             || self.is_rejected_by_policy(memory, id)
     }
 
+    /// What `accept` takes to lift a rejection; none if the policy rejects the image.
+    pub(super) fn rejection_lifted_by(self, memory: &Memory, id: &ImageId) -> Option<Version> {
+        let by_policy = self.is_rejected_by_policy(memory, id);
+        let all = self.rejected.filter(|_| !by_policy)?;
+        Some(Rejected::lifted_by(&all.get(id)?.version, id, all.values()))
+    }
+
     /// Whether the policy rejects an image: not what was promoted last, for as long as `latest` is
     /// on nothing else. What `latest` was taken from is never promoted again.
     pub(super) fn is_rejected_by_policy(self, memory: &Memory, id: &ImageId) -> bool {

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use super::serving::{Group, Serving, WhyNone};
 use super::stale::{self, Stale};
 use super::{Subject, naming, promotion, serving, version};
-use crate::model::{Action, EventKind, ImageId, Note, RestartCause, WorkloadState};
+use crate::model::{Action, EventKind, ImageId, Note, Pending, RestartCause, WorkloadState};
 
 pub(super) use ended::{ended_to_inspect, loops, possible_crash};
 
@@ -126,7 +126,7 @@ fn note_rejected(
     let event = EventKind::RejectedServes {
         version: version::of(subject, memory, group.image, group.newest()),
         image: group.image.clone(),
-        by_policy: subject.is_rejected_by_policy(memory, group.image),
+        lifted_by: subject.rejection_lifted_by(memory, group.image),
     };
     state.rejected_serves = Some(group.image.clone());
     (known.as_ref() != Some(group.image)).then_some(event)
@@ -244,7 +244,7 @@ fn follow(
             go_on(subject, so_far.with(state), pending, group, serving)
         }
         (Some(pending), next) => {
-            let is_replaced = next.is_some_and(|next| pending.image != *next.image());
+            let is_replaced = next.is_some_and(|next| replaces(subject, &pending, &next));
             let waits = waits(subject, &state, &pending, serving);
             if let Some(cause) = waits.filter(|_| !is_replaced) {
                 return wait(subject, so_far.with(state), pending, cause);
@@ -257,6 +257,20 @@ fn follow(
             }
         }
     }
+}
+
+/// Whether another upgrade has come in the pending one's place: it serves, or it crashed and came
+/// later. After a reboot both may lie there, and the older one is no news.
+fn replaces(subject: Subject<'_>, pending: &Pending, next: &Next<'_, '_>) -> bool {
+    let came_later = |crash: &Crash<'_>| {
+        let mut own = ended::containers_of(subject, &pending.image);
+        own.all(|c| serving::by_age(crash.container, c).is_lt())
+    };
+    pending.image != *next.image()
+        && match next {
+            Next::Candidate(_) => true,
+            Next::Crash(crash) => came_later(crash),
+        }
 }
 
 /// What an upgrade would begin with.

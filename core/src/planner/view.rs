@@ -445,7 +445,7 @@ fn rejected_note(subject: Subject<'_>, memory: &Memory, group: &Group<'_>) -> Op
         .is_rejected(memory, group.image)
         .then(|| Note::RejectedServes {
             version: version::of(subject, memory, group.image, group.newest()),
-            by_policy: subject.is_rejected_by_policy(memory, group.image),
+            lifted_by: subject.rejection_lifted_by(memory, group.image),
         })
 }
 

@@ -3,7 +3,8 @@
 use tagkeeper_core::model::{ContainerState, EventKind, Outcome, RestartCause, Waits};
 use tagkeeper_core::planner::{FAILURES_KEPT, status};
 
-use crate::host::{Host, MINUTE_MS, digit, telemetry};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, telemetry};
+use crate::rollback::decided;
 
 /// v2 soaks for three minutes.
 fn soaking() -> Host {
@@ -486,4 +487,126 @@ fn what_has_not_run_yet_waits_for_a_container_to_run() {
         .collect();
     assert_eq!(causes, [&RestartCause::Restarted]);
     assert_eq!(waits(&host), None);
+}
+
+/// The first look cannot tell when a container ended, nor that it was an upgrade.
+#[test]
+fn what_the_first_look_finds_ended_is_no_failed_upgrade() {
+    // The local container of the version before, which ended with an error when it was told to
+    // stop; and something old that somebody left.
+    for (container, reference) in [("telemetry", "local:v1"), ("old", "remote:v1")] {
+        let mut host = Host::new();
+        host.image('a', &["local:v1", "remote:v1"]);
+        host.image('b', &["local:latest", "remote:v2"]);
+        host.run(container, reference);
+        host.exit(container, 1);
+        host.run("k8s_v2", "remote:v2");
+        host.minutes(15);
+        assert_eq!(host.lineage(), ["v2=b"]);
+        assert!(host.known().failures.is_empty(), "{container}");
+        host.remove_container(container);
+        host.minutes(1);
+        host.later(2 * DAY_MINUTES);
+        host.minutes(2);
+        assert!(host.is_on_disk('a'), "{container}: nothing has replaced it");
+    }
+}
+
+#[test]
+fn a_crash_loop_that_the_first_look_finds_has_failed() {
+    let mut host = Host::new();
+    host.image('a', &["local:latest", "remote:v1"]);
+    host.image('b', &["remote:v2"]);
+    host.run("k8s_v2", "remote:v2");
+    host.exit("k8s_v2", 1);
+    host.set_state("k8s_v2", ContainerState::Restarting);
+    host.minutes(3);
+    assert_eq!(host.known().failures[0].outcome, Outcome::Failed);
+}
+
+/// What lies there since before the upgrade is no news after a reboot either.
+#[test]
+fn after_a_reboot_an_older_crash_ends_no_soak() {
+    let mut host = Host::with_head();
+    host.image('b', &["remote:v2"]);
+    host.image('c', &["remote:v3"]);
+    host.run("job", "remote:v2");
+    host.exit("job", 1);
+    host.remove_container("k8s_v1");
+    host.run("k8s_v3", "remote:v3");
+    host.minutes(3);
+    host.reboot_stopped(255);
+    host.minutes(3);
+    assert_eq!(host.pending().as_deref(), Some("v3=c"));
+    host.start("k8s_v3");
+    host.minutes(11);
+    assert_eq!(host.lineage(), ["v3=c", "v1=a"]);
+}
+
+/// The container of v3 is still there when v1, which is older, is promoted once more.
+#[test]
+fn a_failure_that_is_settled_does_not_come_back() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["remote:v3"]);
+    host.remove_container("k8s_v2");
+    host.run("k8s_v3", "remote:v3");
+    host.minutes(3);
+    host.exit("k8s_v3", 1);
+    host.minutes(2);
+    host.run("k8s_v1", "remote:v1");
+    host.minutes(12);
+    assert_eq!(host.lineage()[0], "v1=a");
+    let settled = host.known().failures.clone();
+    host.minutes(5);
+    assert_eq!(host.known().failures, settled);
+    assert_eq!(host.plan().failing, None);
+}
+
+/// Only so many failures are remembered, and the containers of all of them are left.
+#[test]
+fn more_failures_than_are_remembered_are_said_once_each() {
+    let mut host = Host::with_head();
+    for (n, digit) in ('b'..'i').enumerate() {
+        let version = format!("v{}", n + 2);
+        host.image(digit, &[&format!("remote:{version}")]);
+        host.run(&format!("k8s_{version}"), &format!("remote:{version}"));
+        host.exit(&format!("k8s_{version}"), 1);
+        host.minutes(3);
+    }
+    let (saves, failed) = (host.saves, host.known().counters.failures);
+    assert_eq!(failed, 7);
+    for _ in 0..10 {
+        host.minutes(1);
+        assert_eq!(host.told(), [""; 0]);
+    }
+    assert_eq!(
+        (host.saves, host.known().counters.failures),
+        (saves, failed)
+    );
+}
+
+#[test]
+fn a_head_that_crash_loops_off_latest_is_not_written_each_minute() {
+    let mut host = Host::with_fallback();
+    host.exit("k8s_v2", 1);
+    host.set_state("k8s_v2", ContainerState::Restarting);
+    host.tag('a', "local:latest");
+    host.minutes(3);
+    let saves = host.saves;
+    host.minutes(5);
+    assert_eq!(host.saves, saves);
+}
+
+/// For a post-mortem: it is no attempt to run the version as a service.
+#[test]
+fn a_shell_of_a_failed_version_fails_nothing() {
+    let mut host = Host::with_fallback();
+    host.deploy_in_vain('c', "v3");
+    host.roll_out("v2", "remote:v2");
+    host.minutes(2);
+    assert_eq!(host.plan().failing, None);
+    host.run_shell("debug", "remote:v3");
+    host.minutes(2);
+    assert_eq!(host.plan().failing, None);
+    assert_eq!(decided(&host).unwrap().rejected.as_str(), "v2");
 }

@@ -669,7 +669,7 @@ fn what_the_policy_rejects_is_not_promoted_when_it_comes_back() {
     assert_note!(
         host,
         Note::RejectedServes {
-            by_policy: true,
+            lifted_by: None,
             ..
         }
     );

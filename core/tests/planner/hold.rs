@@ -198,3 +198,17 @@ fn a_stale_local_container_on_hold_uses_its_image() {
     host.pass();
     assert_eq!(host.memory().images[&id('a')].idle_since_ms, None);
 }
+
+/// How long it has lasted survives a reboot, but for an hour.
+#[test]
+fn a_hold_that_is_to_end_ages_over_reboots() {
+    let mut host = Host::with_head();
+    host.hold_all(Some(2 * 60 * MINUTE_MS));
+    host.minutes(1);
+    for _ in 0..2 {
+        host.minutes(80);
+        host.reboot();
+    }
+    host.minutes(2);
+    assert_eq!(host.plan().held, None);
+}

@@ -1,6 +1,6 @@
 //! Pins: what is pinned and when, and that nothing else in a decision sees them.
 
-use tagkeeper_core::model::{ContainerState, Note, Reason};
+use tagkeeper_core::model::{ContainerState, Note, Reason, State};
 
 use crate::host::{DAY_MINUTES, Host, digit};
 use crate::rollback::roll_back;
@@ -193,6 +193,26 @@ fn somebody_elses_container_of_that_name_is_reported_and_not_touched() {
     host.remove_container(&name);
     host.pass();
     assert_eq!(held(&host), ['a']);
+}
+
+/// Nothing tells it from another tagkeeper's on this engine, so a person has to.
+#[test]
+fn a_pin_that_a_lost_state_left_is_reported_and_not_touched() {
+    let mut host = pinned();
+    let name = pin_name("telemetry", 'a');
+    host.state = State {
+        instance: "another".to_owned(),
+        ..State::default()
+    };
+    host.upgrade('c', "v3");
+    host.upgrade('d', "v4");
+    assert!(host.container_names().contains(&name));
+    assert_note!(host, Note::PinOfOtherState { .. });
+    host.remove_container(&name);
+    host.minutes(2);
+    let notes = host.notes();
+    let tells = |note: &Note| matches!(note, Note::PinOfOtherState { .. });
+    assert!(!notes.iter().any(tells), "{notes:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a person asks for (design 7): `rollback` and `accept`.
 
 use tagkeeper_core::model::{
-    Action, ActionKind, ContainerState, EventKind, Note, Version, WorkloadName,
+    Action, ActionKind, ContainerState, EventKind, ImageId, Note, Version, WorkloadName,
 };
 use tagkeeper_core::planner::{
     Refusal, RollbackPlan, RollbackTarget, accept, decide, rollback, rollback_actions,
@@ -771,4 +771,24 @@ fn a_persons_decision_brings_the_clock_along() {
     let now = host.now();
     let plan = decided(&host).unwrap();
     assert_eq!(plan.state.clock, now.clock);
+}
+
+/// Where the head was lost from the disk, what is accepted comes behind the entry that is there.
+#[test]
+fn accept_puts_nothing_before_what_is_on_the_disk() {
+    let mut host = Host::with_fallback();
+    host.workload().fallbacks = 2;
+    host.upgrade('c', "v3");
+    roll_back_to(&mut host, RollbackTarget::Latest, usize::MAX);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    host.roll_out("v1", "remote:v1");
+    host.minutes(1);
+    host.tag('a', "local:latest");
+    host.lose_image('b');
+    host.minutes(2);
+    let is_on_disk = |image: &ImageId| host.is_on_disk(digit(image));
+    let accepted = accept(&host.state, &telemetry(), &Version::new("v3"), is_on_disk).unwrap();
+    let lineage = &accepted.workloads[&telemetry()].memory.lineage;
+    let versions: Vec<_> = lineage.iter().map(|p| p.version.as_str()).collect();
+    assert_eq!(versions, ["v2", "v1", "v3"]);
 }

@@ -50,8 +50,8 @@ pub struct Pass<'a> {
     pub policy: &'a Policy,
     /// What tells it from other policies.
     pub policy_hash: u32,
-    /// The counters of the state that the pass began with.
-    pub counters: &'a BTreeMap<WorkloadName, Counters>,
+    /// The counters of the state that the pass began with; none if it could not be read.
+    pub counters: Option<&'a BTreeMap<WorkloadName, Counters>>,
     /// The workloads; none if the engine could not be observed.
     pub plan: Option<&'a Plan>,
 }
@@ -166,13 +166,17 @@ fn of_policy(pass: &Pass<'_>) -> Vec<Family> {
     ]
 }
 
+/// Of a state that could not be read nothing is known: to count from zero would look like a reset.
 fn of_counters(pass: &Pass<'_>) -> Vec<Family> {
+    let Some(before) = pass.counters else {
+        return Vec::new();
+    };
     let of = |name, help, counted: fn(&Counters) -> u64| {
         let workloads = pass.policy.workloads.keys();
         let samples = workloads.map(|workload| {
             let plan = pass.plan.and_then(|plan| plan.workloads.get(workload));
             let counters = plan.map(|plan| &plan.counters);
-            let counters = counters.or_else(|| pass.counters.get(workload));
+            let counters = counters.or_else(|| before.get(workload));
             let counted = counters.map_or(0, counted);
             (whose(workload), Value::Counter(counted))
         });

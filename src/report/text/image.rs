@@ -80,11 +80,11 @@ fn past(report: &ImageReport, preface: &Preface) -> Vec<(&'static str, Tone, Str
         let words = format!("{} by {}", preface.when(&replaced.at), replaced.by);
         told.push(("replaced", Tone::Faint, words));
     }
-    if let Some(rejected) = &report.rejected {
+    if let (Some(rejected), Some(typed)) = (&report.rejected, &report.lifted_by) {
         let words = format!(
             "{}; `{}` allows it again",
             preface.when(&rejected.at),
-            words::accept_command(&report.workload, &rejected.version)
+            words::accept_command(&report.workload, typed)
         );
         told.push(("rejected", Tone::Bad, words));
     }

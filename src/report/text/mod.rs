@@ -91,7 +91,12 @@ pub fn plan(
 pub fn check(policy: &Policy, preface: &Preface) -> String {
     let names: Vec<&str> = policy.workloads.keys().map(WorkloadName::as_str).collect();
     if names.is_empty() {
-        return format!("the policy is valid; {}", no_workload(preface));
+        // A drop-in for many hosts may hold or reject, and name no workload itself.
+        return if policy.holds.is_empty() && policy.rejections.is_empty() {
+            format!("the policy is valid; {}", no_workload(preface))
+        } else {
+            Page::default().paragraph("", 0, "the policy is valid; it has no workload of its own")
+        };
     }
     let valid = format!(
         "the policy is valid; {}: {}",
@@ -116,7 +121,7 @@ pub fn rollback_preview(name: &WorkloadName, preview: &RollbackPreview, page: Pa
     let said = format!(
         " {rejected} ({}) will be rejected, and not promoted again until `{}`.",
         preview.image.short(),
-        words::accept_command(name, rejected)
+        words::accept_command(name, &preview.undo)
     );
     let title = Text::default()
         .and(Tone::Strong, format!("{name}:"))

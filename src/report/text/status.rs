@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{
     Failure, ImageId, Latest, Member, NameVerdict, Note, Outcome, PendingView, Proven, Rejected,
-    Serving, Verdict, Version, Waits, WorkloadName, WorkloadPlan,
+    Serving, Verdict, Waits, WorkloadName, WorkloadPlan,
 };
 
 use super::{Shown, image_row, overview};
@@ -232,21 +232,12 @@ impl Block<'_> {
 
     fn rejected(&self, image: &ImageId, rejected: &Rejected) -> String {
         let version = &rejected.version;
-        let mut builds = self
-            .plan
-            .rejected
-            .values()
-            .filter(|r| r.version == *version);
-        // Of several builds of a version, this one.
-        let typed = match builds.nth(1) {
-            Some(_) => &Version::new(image.short()),
-            None => version,
-        };
+        let typed = Rejected::lifted_by(version, image, self.plan.rejected.values());
         let said = format!(
             "{} at {}; `{}` allows it again",
             words::called(version, image),
             self.preface.when(&rejected.at),
-            words::accept_command(self.name, typed)
+            words::accept_command(self.name, &typed)
         );
         self.toned_field(Tone::Bad, "rejected", said)
     }

@@ -429,6 +429,7 @@ fn preview() -> RollbackPreview {
     RollbackPreview {
         rejected: Version::new("v3"),
         image: id('c'),
+        undo: Version::new("v3"),
         target: Some((Version::new("v2"), id('b'))),
         stays: None,
         keeps_running: vec!["k8s_telemetry_v3".to_owned()],
@@ -493,6 +494,7 @@ fn report() -> ImageReport {
         }),
         retired: None,
         rejected: None,
+        lifted_by: None,
         rejected_by_policy: false,
         pending: None,
         failure: None,

@@ -101,8 +101,9 @@ pub(super) fn crash<'a>(
 }
 
 /// Of what does not serve and could become latest, the newest container that is the last attempt of
-/// its image and has ended. What failed since the last promotion has had its turn, and so has what
-/// was proven, unless it loops; what the list itself says was stopped is not worth a question.
+/// its image and has ended. What failed since the last promotion has had its turn, and so have
+/// spent containers and what was proven, unless they loop; what the list itself says was stopped is
+/// not worth a question. The head fails no upgrade.
 pub(in crate::planner) fn possible_crash<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -115,6 +116,8 @@ pub(in crate::planner) fn possible_crash<'a>(
         // A local one that loops with what was proven before is stale.
         let is_deployed = || loops(container) && !subject.own.is_local(container);
         is_upgradable(subject, known, image)
+            && !subject.is_head(memory, image)
+            && (!memory.spent.contains(&container.id) || loops(container))
             && (!was_proven || is_deployed())
             && !known.failed_since_promotion().any(|f| f.image == *image)
     };

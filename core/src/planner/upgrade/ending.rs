@@ -129,6 +129,8 @@ fn failure_recorded(
     };
     state.failures.insert(0, failure);
     state.failures.truncate(FAILURES_KEPT);
+    let ended = containers_of(subject, &pending.image).filter(|c| c.state.has_ended());
+    state.memory.spent.extend(ended.map(|c| c.id.clone()));
     if failed && !was_failed {
         state.counters.failures = state.counters.failures.saturating_add(1);
     }
