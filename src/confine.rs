@@ -10,8 +10,9 @@ use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
-use std::sync::mpsc::{self, Sender, SyncSender};
+use std::sync::mpsc::{self, SendError, Sender, SyncSender};
 use std::thread;
+use std::time::Duration;
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
@@ -46,8 +47,11 @@ pub fn to_writing_below(directories: &[&Path], spawns: bool) -> io::Result<bool>
                     answer,
                 } in queue
                 {
-                    // Who asked waits for the answer.
-                    let _ = answer.send(command.spawn());
+                    // Nobody would end what starts after its caller has given up.
+                    if let Err(SendError(Ok(mut late))) = answer.send(command.spawn()) {
+                        let _ = late.kill();
+                        let _ = late.wait();
+                    }
                 }
             })?;
         // There is one: a second one ends as its channel is dropped.
@@ -73,11 +77,12 @@ pub fn is_possible() -> bool {
         .is_ok()
 }
 
-/// Starts a program outside of the confinement.
+/// Starts a program outside of the confinement, within a time: one on a network disk that is away
+/// starts when that is back.
 ///
 /// # Errors
-/// As those of [`Command::spawn`].
-pub fn spawn(mut command: Command) -> io::Result<Child> {
+/// As those of [`Command::spawn`], or it has not started in time.
+pub fn spawn(mut command: Command, within: Duration) -> io::Result<Child> {
     let Some(launcher) = LAUNCHER.get() else {
         return command.spawn();
     };
@@ -85,7 +90,9 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     launcher
         .send(Launch { command, answer })
         .map_err(io::Error::other)?;
-    answered.recv().map_err(io::Error::other)?
+    answered
+        .recv_timeout(within)
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not start in time"))?
 }
 
 #[cfg(test)]
@@ -128,7 +135,8 @@ mod tests {
                     touch.arg(other.join(name));
                     touch
                 };
-                assert!(spawn(touch("by-spawn")).unwrap().wait().unwrap().success());
+                let touched = spawn(touch("by-spawn"), Duration::from_secs(60));
+                assert!(touched.unwrap().wait().unwrap().success());
                 assert!(!touch("by-itself").output().unwrap().status.success());
             }
         });

@@ -273,7 +273,8 @@ impl<'c> Running<'c> {
         }
         // Before it starts, or what it does at once would be outside of its time.
         let own = deadline.another(invocation.timeout_ms);
-        let child = confine::spawn(command)?;
+        let due = own.earlier_of(deadline);
+        let child = confine::spawn(command, Duration::from_millis(due.remaining_ms()))?;
         Ok(Self {
             index,
             ended: watch(&child),
@@ -284,7 +285,7 @@ impl<'c> Running<'c> {
             input: invocation.input.clone().into_bytes(),
             written: 0,
             output: Vec::new(),
-            due: own.earlier_of(deadline),
+            due,
             is_due_itself: own.is_no_later_than(deadline),
         })
     }

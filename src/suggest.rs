@@ -1,11 +1,18 @@
 //! Did-you-mean: for keys of a policy, names of workloads, repositories. Pure.
 
+/// Most bytes of what was written: what is longer is like nothing that a person meant.
+const LONGEST: usize = 256;
+
 /// The candidate closest to what was written: it begins with it, or differs in a third of its
 /// letters at most.
 pub fn closest<'k>(
     written: &str,
     candidates: impl IntoIterator<Item = &'k str>,
 ) -> Option<&'k str> {
+    // Each candidate costs the product of both lengths.
+    if written.len() > LONGEST {
+        return None;
+    }
     let written = written.to_lowercase();
     candidates
         .into_iter()

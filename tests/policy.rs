@@ -531,6 +531,14 @@ fn a_mark_before_the_first_line_moves_no_column() {
     assert_eq!(found, [((1, 1), "soak = 1"), ((3, 1), "sok = 1")]);
 }
 
+/// Two files that were put together: the mark is the fault, and is seen.
+#[test]
+fn a_mark_before_another_line_is_shown() {
+    let refused = parse("[workload.a]\n\u{feff}[workload.b]\n").unwrap_err();
+    let printed = refused.to_string();
+    assert!(printed.contains("\u{fffd}[workload.b]"), "{printed}");
+}
+
 #[test]
 fn colours_are_for_terminals_alone() {
     let refused = parse("[defaults]\nsok = \"1m\"\n").unwrap_err();

@@ -71,11 +71,31 @@ impl CommandError {
         Self::new(Exit::Failed, error)
     }
 
+    /// Says, where the engine is to blame, that nothing was changed.
+    fn unchanged(self) -> Self {
+        match self.exit {
+            Exit::Unavailable => Self {
+                error: self.error.context("nothing was changed"),
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     /// What went wrong, for where there is room for one line.
     fn brief(&self) -> String {
         match self.error.downcast_ref::<Refused>() {
             Some(refused) => refused.brief(),
             None => report::log::in_words(&self.error),
+        }
+    }
+}
+
+impl From<PassError> for CommandError {
+    fn from(error: PassError) -> Self {
+        match error {
+            PassError::Unobserved(error) => Self::new(Exit::Unavailable, error),
+            PassError::Broken(error) => Self::failed(error),
         }
     }
 }
@@ -324,6 +344,13 @@ fn socket<'a>(options: &'a Options, engine: &'a EngineSettings) -> &'a Path {
     options.socket.as_deref().unwrap_or(&engine.socket)
 }
 
+/// Says what was done. It is done, whether or not that can be said.
+fn tell(text: &str) {
+    if let Err(failed) = print(text) {
+        report::log::log_warning(None, &report::log::in_words(&failed.error));
+    }
+}
+
 fn print(text: &str) -> Result<(), CommandError> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         // A reader that has seen enough (`tagkeeper status | head`) is no failure.
@@ -331,15 +358,6 @@ fn print(text: &str) -> Result<(), CommandError> {
         other => other
             .context("failed to write to standard output")
             .map_err(CommandError::failed),
-    }
-}
-
-fn error_of_pass(error: PassError) -> CommandError {
-    match error {
-        PassError::Unobserved(error) => {
-            CommandError::new(Exit::Unavailable, error.context("nothing was changed"))
-        }
-        PassError::Broken(error) => CommandError::failed(error),
     }
 }
 

@@ -9,7 +9,7 @@ use tagkeeper_core::model::{Counters, Now, Plan, Reading, State, WorkloadName};
 
 use super::{
     Clocks, CommandError, Log, PASS_MS, about_file, connect, error_of_load, error_of_lock,
-    error_of_pass, load_policy, operators_file, state_dir,
+    load_policy, operators_file, state_dir,
 };
 use crate::cli::Options;
 use crate::confine;
@@ -74,8 +74,15 @@ fn run(
             clocks,
             deadline,
         };
-        let (plan, exit) = run.pass(&mut lock, sink, state)?;
-        Ok((plan, set_aside.as_ref().map_or(exit, |_| Exit::Failed)))
+        let passed = run.pass(&mut lock, sink, state);
+        match &set_aside {
+            None => passed.map_err(CommandError::unchanged),
+            // That was a change, whatever became of the rest.
+            Some(said) => match passed {
+                Ok((plan, _)) => Ok((plan, Exit::Failed)),
+                Err(failed) => Err(CommandError::failed(failed.error.context(said.clone()))),
+            },
+        }
     });
     write_metrics(settings, &reading, clocks, began.as_ref(), ended.as_ref());
     let noted = ended.as_ref().map(|(_, exit)| (*exit, set_aside));
@@ -187,7 +194,7 @@ impl Run<'_> {
             ready: ReadyAnswers::new(&mut ask),
         }
         .run(state)
-        .map_err(error_of_pass)?;
+        .map_err(CommandError::from)?;
         notify::status(&report::status_line(&outcome.plan));
         let exit = if outcome.failed_actions > 0 {
             Exit::Failed
@@ -222,7 +229,7 @@ fn write_metrics(
         success_before: if exit == Exit::Done { None } else { before() },
         policy: &settings.policy,
         policy_hash: settings.hash,
-        counters: began.map_or(&BTreeMap::new(), |began| &began.counters),
+        counters: began.map(|began| &began.counters),
         plan: ended.ok().map(|(plan, _)| plan),
     });
     let remedy = "remove it, or name another file in [metrics] textfile";

@@ -5,8 +5,8 @@ use tagkeeper_core::model::{ImageId, Policy, Proven, Rejected, State, Version, W
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
-    Clocks, CommandError, Log, PASS_MS, check_state_dir, connect, error_of_pass, known_workload,
-    lists, load_or_fresh, load_policy, lock_patiently, print, state_dir, terminal,
+    Clocks, CommandError, Log, PASS_MS, check_state_dir, connect, known_workload, lists,
+    load_or_fresh, load_policy, lock_patiently, state_dir, tell, terminal,
 };
 use crate::cli::Options;
 use crate::deadline::Deadline;
@@ -69,7 +69,7 @@ fn preview(
     let mut engine = connect(options, &settings.engine, deadline)?;
     let now = state.clock.at_most(&reading);
     reconcile::preview(&mut engine, &settings.policy, &state, &now, &name, target)
-        .map_err(|error| error_of_pass(PassError::Unobserved(error)))?
+        .map_err(|error| CommandError::from(PassError::Unobserved(error)).unchanged())?
         .map_err(|refusal| refused(&refusal, target))
 }
 
@@ -106,13 +106,13 @@ fn roll_back(
     let ended = reconcile::roll_back(&mut pass, &state, &name, target, agreed);
     let ended = ended.map_err(|error| match error {
         PassError::Broken(error) => broken(&dir, &state, error),
-        unobserved @ PassError::Unobserved(_) => error_of_pass(unobserved),
+        unobserved @ PassError::Unobserved(_) => CommandError::from(unobserved).unchanged(),
     });
     drop(lock);
     sink.run_hooks(&dir, clocks);
     let done = ended?.map_err(|refusal| refused(&refusal, target))?;
     let page = terminal::page(options, &std::io::stdout());
-    print(&report::text::rolled_back(&name, &done, page))?;
+    tell(&report::text::rolled_back(&name, &done, page));
     Ok(if done.is_as_meant && done.failed_actions == 0 {
         Exit::Done
     } else {
@@ -176,7 +176,7 @@ pub(super) fn accept(
         CommandError::failed(error.context(format!("{wanted} is still rejected")))
     })?;
     let said = said_of_accepted(&settings.policy, &state, &accepted, &name, wanted);
-    print(&format!("{name}: {said}\n"))?;
+    tell(&format!("{name}: {said}\n"));
     Ok(Exit::Done)
 }
 

@@ -11,8 +11,8 @@ use tagkeeper_core::model::{
 };
 
 use super::{
-    Clocks, CommandError, check_state_dir, known_workload, load_or_fresh, load_policy, print,
-    state_dir,
+    Clocks, CommandError, check_state_dir, known_workload, load_or_fresh, load_policy, state_dir,
+    tell,
 };
 use crate::cli::{Options, WaitArgs};
 use crate::deadline::Deadline;
@@ -72,7 +72,7 @@ pub(super) fn wait(
         let said = match wanted.progress(&state, &name, rejections, clocks) {
             Progress::Proven(version) => {
                 end_line(is_terminal && !shown.is_empty());
-                print(&format!("{name}: {version} is proven and is latest\n"))?;
+                tell(&format!("{name}: {version} is proven and is latest\n"));
                 return Ok(Exit::Done);
             }
             Progress::Failed(version, why) => {
@@ -82,7 +82,7 @@ pub(super) fn wait(
                 )));
             }
             Progress::Nothing => {
-                print(&format!("{name}: nothing is pending\n"))?;
+                tell(&format!("{name}: nothing is pending\n"));
                 return Ok(Exit::Done);
             }
             Progress::Pending(said) => said,
@@ -108,8 +108,9 @@ pub(super) fn wait(
         }
         let left = Duration::from_millis(deadline.remaining_ms());
         std::thread::sleep(PAUSE.min(left));
-        state = load_or_fresh(&dir, None)?;
-        // What somebody breaks meanwhile is for the passes to say.
+        // What is broken meanwhile is for the passes to say; until then nothing is known that would
+        // be a failure of the upgrade.
+        state = dir.load().ok().flatten().unwrap_or(state);
         settings = load_policy(options).unwrap_or(settings);
     }
 }

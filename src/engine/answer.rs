@@ -18,7 +18,7 @@ use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::text::clean;
+use crate::text::{MAX_CHARS, clean};
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Container, ContainerId, ContainerState, Details, Health, Image, PinLabel,
@@ -34,6 +34,10 @@ const NO_NAME: &str = "<none>";
 /// More than this of one kind are on no host: an engine that lists them is broken, and would cost
 /// memory without measure.
 const MAX_ITEMS: usize = 100_000;
+/// More names than this, of all that one list has, are on no host.
+const MAX_NAMES: usize = 500_000;
+/// Labels of one image that are longer, in bytes, are not looked at.
+const MAX_LABELS: usize = 1 << 20;
 /// Up to so many names are compared with each other; more are sorted.
 const FEW_NAMES: usize = 8;
 
@@ -54,7 +58,7 @@ pub(super) fn parse_images(body: &[u8], labels: &[&str]) -> anyhow::Result<Vec<I
     if labels.is_empty() {
         read_images(body, |_: IgnoredAny| BTreeMap::new())
     } else {
-        read_images(body, |all: AllLabels<'_>| all.pick(labels))
+        read_images(body, |all: &RawValue| pick(all, labels))
     }
 }
 
@@ -63,7 +67,9 @@ fn read_images<'a, L: Deserialize<'a>>(
     labels: impl Fn(L) -> BTreeMap<String, String>,
 ) -> anyhow::Result<Vec<Image>> {
     let mut images: Vec<Image> = Vec::new();
+    let mut names = 0;
     read_list(body, |listed: ListedImage<'a, L>| {
+        count_names(&mut names, listed.tags.len() + listed.digests.len())?;
         let neighbours = images.last().map(|image| image.references.as_slice());
         let image = listed.beside(neighbours.unwrap_or_default(), &labels)?;
         images.push(image);
@@ -75,12 +81,23 @@ fn read_images<'a, L: Deserialize<'a>>(
 /// Reads the body of the list of containers.
 pub(super) fn parse_containers(body: &[u8]) -> anyhow::Result<Vec<Container>> {
     let mut containers = Vec::new();
+    let mut names = 0;
     read_list(body, |listed: ListedContainer<'_>| {
+        count_names(&mut names, listed.names.as_ref().map_or(0, Vec::len))?;
         containers.push(listed.try_into()?);
         Ok(())
     })?;
     let again = repeats(&containers, |container: &Container| &container.id);
     Ok(without(containers, &again))
+}
+
+fn count_names(so_far: &mut usize, more: usize) -> anyhow::Result<()> {
+    *so_far += more;
+    ensure!(
+        *so_far <= MAX_NAMES,
+        "it lists more than {MAX_NAMES} names, which no host has"
+    );
+    Ok(())
 }
 
 /// Reads a list item by item, so that no second list of what was read is in memory.
@@ -463,18 +480,19 @@ fn image<'a>(
     })
 }
 
-/// All labels of an image.
-#[derive(Deserialize)]
-struct AllLabels<'a>(#[serde(borrow)] BTreeMap<Cow<'a, str>, Loose<String>>);
-
-impl AllLabels<'_> {
-    fn pick(mut self, wanted: &[&str]) -> BTreeMap<String, String> {
-        let found = wanted.iter().filter_map(|&name| {
-            let value = self.0.remove(name)?.0?;
-            Some((name.to_owned(), value))
-        });
-        found.gather()
+/// Those of an image's labels that are wanted.
+fn pick(labels: &RawValue, wanted: &[&str]) -> BTreeMap<String, String> {
+    let text = labels.get();
+    if text.len() > MAX_LABELS {
+        return BTreeMap::new();
     }
+    let all: Result<BTreeMap<Cow<'_, str>, Loose<String>>, _> = serde_json::from_str(text);
+    let mut all = all.unwrap_or_default();
+    let found = wanted.iter().filter_map(|&name| {
+        let value = all.remove(name)?.0?;
+        Some((name.to_owned(), value))
+    });
+    found.gather()
 }
 
 /// A container as the list has it.
@@ -583,10 +601,18 @@ impl TryFrom<ListedContainer<'_>> for Container {
 }
 
 /// A name of a container's own, without the engine's leading slash. `/web/app` is what another
-/// container calls this one: a link.
+/// container calls this one: a link. What no engine takes for a name is quoted, and is none that a
+/// policy could mean.
 fn own_name(name: &str) -> Option<String> {
     let name = name.strip_prefix('/').unwrap_or(name);
-    (!name.is_empty() && !name.contains('/')).then(|| name.to_owned())
+    if name.is_empty() || name.contains('/') {
+        return None;
+    }
+    let is_usual = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    if name.len() <= MAX_CHARS && name.bytes().all(is_usual) {
+        return Some(name.to_owned());
+    }
+    Some(clean(format_args!("{name:?}")))
 }
 
 /// The reference that a container was created from. The engine puts the image's id there, whole or

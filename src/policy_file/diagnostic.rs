@@ -29,7 +29,13 @@ impl Source {
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let length = after.find('\n').unwrap_or(after.len());
         let line = self.text.get(start..offset + length).unwrap_or_default();
-        line.trim_end_matches('\r').trim_start_matches(BOM)
+        let line = line.trim_end_matches('\r');
+        // Elsewhere it is a fault, and has to be seen.
+        if start == 0 {
+            line.strip_prefix(BOM).unwrap_or(line)
+        } else {
+            line
+        }
     }
 }
 
@@ -113,7 +119,11 @@ impl Span {
         let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
         let line = source.map_or("", |s| s.line_at(start));
         let left = before.rsplit('\n').next().unwrap_or_default();
-        let left = left.trim_start_matches(BOM);
+        let left = if left.len() == before.len() {
+            left.strip_prefix(BOM).unwrap_or(left)
+        } else {
+            left
+        };
         // A line ends where its text ends, whatever ends the line.
         let column = chars(left).min(chars(line)) + 1;
         let rest_of_line = rest.split('\n').next().unwrap_or_default();

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ use super::lint::CheckedPolicy;
 
 /// Symlinks that are followed to say where they lead: as many as Linux follows.
 const MOST_LINKS: usize = 40;
+/// Largest file that is read, in bytes: ten thousand workloads take a fourth of it.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Where the policy files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,13 +133,23 @@ fn list(dir: &Path, problems: &mut Vec<Diagnostic>) -> BTreeMap<OsString, PathBu
     found
 }
 
-/// Whether something has this name, be it a symlink that leads nowhere; what cannot be told counts
-/// as there, and reading it will say why.
+/// Whether something has this name, be it that a symlink leads nowhere, or to what is above it; what
+/// cannot be told counts as there, and reading it will say why.
 fn is_there(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Ok(_) => true,
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Err(error) => error.kind() != io::ErrorKind::NotFound || dangling(path).is_some(),
     }
+}
+
+/// The symlink in a path that leads nowhere.
+fn dangling(path: &Path) -> Option<&Path> {
+    let is_link = |path: &&Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
+    let leads_nowhere = |path: &&Path| {
+        let found = fs::metadata(path);
+        found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    path.ancestors().filter(is_link).find(leads_nowhere)
 }
 
 /// That what has this name cannot be read, and what to do about it.
@@ -152,11 +164,16 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
             ..Diagnostic::of_file(path, message, help.to_owned())
         }
     };
-    if let Some(missing) = missing_target(path).filter(|_| error.kind() == io::ErrorKind::NotFound)
-    {
+    if let Some(link) = dangling(path).filter(|_| error.kind() == io::ErrorKind::NotFound) {
+        let missing = missing_target(link);
         let missing = printable(&missing.to_string_lossy());
+        let it = if link == path {
+            "it".to_owned()
+        } else {
+            format!("'{}'", printable(&link.to_string_lossy()))
+        };
         return said(
-            &format!("it is a symlink that leads nowhere, to '{missing}'"),
+            &format!("{it} is a symlink that leads nowhere, to '{missing}'"),
             &format!("create '{missing}', or remove the symlink"),
         );
     }
@@ -177,15 +194,14 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     said(&error.to_string(), help)
 }
 
-/// What the last of the symlinks leads to that begin with this name; none if it is no symlink.
-fn missing_target(path: &Path) -> Option<PathBuf> {
-    let mut target = None;
+/// What the last of the symlinks leads to that begin with this one.
+fn missing_target(link: &Path) -> PathBuf {
+    let mut target = link.to_owned();
     for _ in 0..MOST_LINKS {
-        let link = target.as_deref().unwrap_or(path);
-        let Ok(next) = fs::read_link(link) else {
+        let Ok(next) = fs::read_link(&target) else {
             break;
         };
-        target = Some(link.parent().unwrap_or(link).join(next));
+        target = target.parent().unwrap_or(&target).join(next);
     }
     target
 }
@@ -204,7 +220,17 @@ fn read_found(path: &Path) -> Result<Source, Box<Diagnostic>> {
 }
 
 fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
+        .and_then(|read| match u64::try_from(read) {
+            Ok(read) if read <= MOST_BYTES => Ok(()),
+            _ => Err(io::Error::other(format!(
+                "it is larger than {} MiB",
+                MOST_BYTES >> 20
+            ))),
+        })
+        .map_err(|error| unreadable(path, &error))?;
     decode(path.to_string_lossy().into_owned(), bytes)
 }
 

@@ -331,10 +331,11 @@ impl Host<'_> {
             // `/healthz`.
             for (index, argument) in arguments.iter().enumerate() {
                 let path = Path::new(argument);
-                let is_file = path.is_absolute() && self.disk.stat(path).is_ok();
-                let trouble =
-                    is_file.then(|| self.hidden(path).or_else(|| self.denied(path, READ)));
-                if let Some((trouble, help)) = trouble.flatten() {
+                if !path.is_absolute() || self.disk.stat(path).is_err() {
+                    continue;
+                }
+                let unusable = self.hidden(path).or_else(|| self.denied(path, READ));
+                for (trouble, help) in unusable.into_iter().chain(self.open_to_others(path)) {
                     let message = format!(
                         "'{}', which the {what} is given, {trouble}",
                         printable(argument)

@@ -220,9 +220,9 @@ impl CheckedPolicy {
             limit(
                 &format!("{}.ready_timeout", section(name)),
                 workload.ready.as_ref().map_or(0, |ready| ready.timeout_ms),
-                MINUTE_MS,
+                MINUTE_MS - 1,
                 "a ready_timeout of {} is never granted: all ready commands of a pass share one minute",
-                "write \"1m\" or less; a command that is not ready yet is asked again in the next pass",
+                "write \"30s\"; a command that is not ready yet is asked again in the next pass",
             );
         }
         limit(
@@ -258,11 +258,11 @@ impl CheckedPolicy {
                 .keys()
                 .map(WorkloadName::as_str)
         };
-        let unknown = |mention: &&Mention| !names().any(|n| mention.pattern.value.matches(n));
-        let found = mentions.iter().filter(unknown).filter(|mention| {
-            // A host without workloads takes the same drop-in as all others.
-            mention.pattern.value.as_str() != "*"
-        });
+        // A host without workloads takes the same drop-in as all others.
+        let has_any = names().next().is_some();
+        let unknown =
+            |mention: &&Mention| has_any && !names().any(|n| mention.pattern.value.matches(n));
+        let found = mentions.iter().filter(unknown);
         let finding = |mention: &Mention| {
             let pattern = mention.pattern.value.as_str();
             let message = if mention.pattern.value.is_exact() {

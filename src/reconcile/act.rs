@@ -50,6 +50,10 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         let size_bytes = judged.map(|name| name.size_bytes);
         let outcome = self.carry_out(workload, action, &record.instance, size_bytes);
         let is_given = matches!(outcome, Ok(Outcome::Done | Outcome::AlreadySo));
+        if is_given || matches!(outcome, Ok(Outcome::Removed { .. })) {
+            let done = (workload.clone(), action.kind.clone());
+            record.done.insert(done);
+        }
         if matches!(action.kind, ActionKind::Tag { .. }) && !is_given {
             record.stuck.insert(workload.clone());
         }

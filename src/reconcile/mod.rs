@@ -111,6 +111,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         let mut record = Record::new(self.clock.now(), &state);
         let mut disk = None;
         for _ in 0..MAX_ROUNDS {
+            record.next_round();
             let observed = self.observe(&state, &record)?;
             // A round after a removal does not measure: what the pass went by is what is told.
             disk = observed.disk.clone().or(disk);
@@ -178,6 +179,13 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 acted = true;
                 let judged = judged(plan, workload, action);
                 self.try_action(workload, action, judged, record);
+            } else if record.was_in_vain(workload, action) {
+                record.failed_actions += 1;
+                let what = crate::report::words::action(&action.kind);
+                let error = anyhow!(
+                    "{workload}: to {what}: the engine says that this is done, and shows that it is not"
+                );
+                self.sink.failure(Some(workload), &error);
             }
         }
         acted
@@ -205,6 +213,9 @@ pub(crate) struct Record {
     /// The removals that the engine had refused before this pass: that is said once.
     known_refusals: BTreeSet<(WorkloadName, String)>,
     tried: BTreeSet<(WorkloadName, ActionKind)>,
+    /// What is done, as the engine said in this round, and in the one before.
+    done: BTreeSet<(WorkloadName, ActionKind)>,
+    done_before: BTreeSet<(WorkloadName, ActionKind)>,
     /// Workloads where a name could not be given: no name may be taken from an image that needed
     /// it.
     stuck: BTreeSet<WorkloadName>,
@@ -252,6 +263,8 @@ impl Record {
             instance: state.instance.clone(),
             known_refusals: refused.gather(),
             tried: BTreeSet::new(),
+            done: BTreeSet::new(),
+            done_before: BTreeSet::new(),
             stuck: BTreeSet::new(),
             answers: BTreeMap::new(),
             failed_actions: 0,
@@ -268,6 +281,17 @@ impl Record {
         let tries = !pointless && self.tried.insert((workload.clone(), action.kind.clone()));
         self.tried_removal |= tries && matches!(action.kind, ActionKind::RemoveImage { .. });
         tries
+    }
+
+    fn next_round(&mut self) {
+        self.done_before = std::mem::take(&mut self.done);
+    }
+
+    /// Whether the engine said in the round before that it is done, and it is still to be done.
+    /// True once.
+    fn was_in_vain(&mut self, workload: &WorkloadName, action: &Action) -> bool {
+        let key = (workload.clone(), action.kind.clone());
+        self.done_before.remove(&key)
     }
 
     /// The engine has confirmed a removal. With a size, the image itself has left the disk.

@@ -267,9 +267,14 @@ impl LoadError {
                 path.display()
             )),
             Self::Io { path, error } => match error.kind() {
-                io::ErrorKind::PermissionDenied => {
-                    Some("run as root or as user tagkeeper".to_owned())
-                }
+                io::ErrorKind::PermissionDenied => Some(format!(
+                    "run as root or as user tagkeeper; if that is who runs it: chmod a+r '{}'",
+                    path.display()
+                )),
+                io::ErrorKind::NotADirectory => Some(
+                    "is --state-dir right? What it names is no directory, or is below none"
+                        .to_owned(),
+                ),
                 _ => Some(format!(
                     "check the disk that '{}' is on; nothing is forgotten or changed until it can be read",
                     path.display()

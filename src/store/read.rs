@@ -149,6 +149,6 @@ mod tests {
                 "{saves_in_between} saves"
             );
         }
-        assert!(matches!(dir.load().unwrap(), Some(_)));
+        assert!(dir.load().unwrap().is_some());
     }
 }

@@ -201,6 +201,32 @@ fn without_the_tag_nothing_is_retired() {
     assert_promoted(&host);
 }
 
+/// An engine that says yes and does nothing: the next round shows it, and says so once in a pass.
+#[test]
+fn what_is_done_in_vain_is_a_failure() {
+    let said = "the engine says that this is done, and shows that it is not";
+    let host = promoted();
+    host.engine().docker.run("app", "app:latest");
+    host.engine().docker.exit("app", 0);
+    upgrade_to_v3(&host);
+    host.engine()
+        .fail(Route::RemoveContainer, Fault::Status(204, ""));
+    let outcome = host.pass_at(RIPE + 1_300).expect_code(1);
+    assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
+    assert_eq!(outcome.count(Route::RemoveContainer), 1, "{outcome:#?}");
+    host.engine().heal();
+    let outcome = host.pass_at(RIPE + 1_400).expect_code(0);
+    assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+}
+
+/// The orchestrator upgrades to v3, which soaks until the next pass.
+fn upgrade_to_v3(host: &Host) {
+    host.engine().docker.drop_container("k8s_app_1");
+    host.engine().docker.image("v3", &["reg.example/app:v3"]);
+    host.engine().docker.run("k8s_app_3", "reg.example/app:v3");
+    host.pass_at(RIPE + 60).expect_code(0);
+}
+
 #[test]
 fn a_tag_that_was_set_though_the_answer_was_lost_is_found_by_the_next_pass() {
     let host = soaking(POLICY);

@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::host::{Host, finish, program_at};
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking, upgrade};
+use in_memory_engine::{Fault, Route};
 
 const COMMANDS: [&[&str]; 5] = [
     &["reconcile"],
@@ -155,6 +156,30 @@ fn a_corrupt_state_is_set_aside_and_deletes_nothing() {
     }
 }
 
+/// After a power cut both may come at once: the state was damaged, and the engine is not up yet. To
+/// set the file aside was a change, and the next pass would not speak of it.
+#[test]
+fn a_state_that_is_set_aside_while_the_engine_is_away_is_a_failed_pass() {
+    let host = soaking(POLICY);
+    fs::write(host.state_file(), "{").expect("writable");
+    host.engine()
+        .fail(Route::ListImages, Fault::Status(500, "starting"));
+    let runtime = host.path("run");
+    fs::create_dir(&runtime).expect("writable");
+    let mut pass = host.command_on(&host.path("docker.sock"), RIPE, &["reconcile"]);
+    let outcome = finish(pass.env("RUNTIME_DIRECTORY", &runtime)).expect_code(1);
+    assert_eq!(set_aside(&host), [b"{"]);
+    for said in ["this is a fresh start", "starting"] {
+        assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    }
+    assert!(
+        !outcome.stderr.contains("nothing was changed"),
+        "{outcome:#?}"
+    );
+    let noted = fs::read_to_string(runtime.join("last-pass.json")).expect("it is noted");
+    assert!(noted.contains("this is a fresh start"), "{noted}");
+}
+
 #[test]
 fn plan_and_status_move_a_corrupt_state_nowhere() {
     let host = soaking(POLICY);
@@ -235,6 +260,18 @@ fn check_accepts_a_valid_policy_and_changes_nothing() {
     assert_eq!((outcome.requests.len(), outcome.mutations().len()), (2, 0));
     assert_eq!(outcome.stderr, "");
     assert_eq!(host.state_stamps(), stamps);
+}
+
+/// What a fleet is sent may hold and reject alone: nobody is told to write a workload into it.
+#[test]
+fn check_asks_for_no_workload_in_a_drop_in_for_many_hosts() {
+    let host = Host::new("[hold]\nworkloads = [\"app\"]\n[reject]\napp = [\"v3\"]\n");
+    let outcome = host.run_at(0, &["check"]).expect_code(0);
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(
+        outcome.stdout,
+        "the policy is valid; it has no workload of its own\n"
+    );
 }
 
 /// What is odd is said with its place, on standard error or as JSON, and is no failure.

@@ -294,6 +294,44 @@ fn a_symlink_that_leads_nowhere_is_called_so() {
     assert_eq!(absent[0].help, "create it, or name another file");
 }
 
+/// As where the disk that /etc/tagkeeper is on is not mounted: what the operator wrote is not gone.
+#[test]
+fn a_directory_that_leads_nowhere_is_not_taken_for_an_empty_one() {
+    let mut host = Host::new();
+    write(host.vendor("a.toml"), &socket_at("/vendor.sock"));
+    let etc = host.roots.file.with_file_name("etc");
+    symlink("/no/such/disk", &etc).unwrap();
+    host.roots.file = etc.join("policy.toml");
+    host.roots.dropin_dir = etc.join("policy.d");
+    let refused = host.load().unwrap_err();
+    assert_eq!(refused.problems.len(), 2);
+    for problem in &refused.problems {
+        let said = format!(
+            "'{}' is a symlink that leads nowhere, to '/no/such/disk'",
+            etc.display()
+        );
+        assert!(problem.message.ends_with(&said), "{problem}");
+    }
+}
+
+#[test]
+fn a_file_that_is_too_large_is_not_read() {
+    let host = Host::new();
+    write(&host.roots.file, &"#".repeat(4 << 20));
+    host.load().unwrap();
+    write(&host.roots.file, &"#".repeat((4 << 20) + 1));
+    let refused = host.load().unwrap_err();
+    assert!(
+        refused.to_string().contains("it is larger than 4 MiB"),
+        "{refused}"
+    );
+    let endless = check_file(Path::new("/dev/zero")).unwrap_err();
+    assert!(
+        endless.to_string().contains("it is larger than 4 MiB"),
+        "{endless}"
+    );
+}
+
 #[test]
 fn text_that_is_not_utf_8_is_refused_with_the_place() {
     let host = Host::new();

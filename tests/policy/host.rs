@@ -204,6 +204,19 @@ fn a_hook_and_the_file_that_it_is_given() {
     );
 }
 
+/// A script that an interpreter is given, or the configuration of a hook, is code that is run.
+#[test]
+fn what_a_command_is_given_is_as_safe_as_the_command() {
+    let policy = "[hooks]\nfailed = [\"/opt/hook\", \"/etc/hook.conf\"]\n";
+    let sound = "/opt/hook file 0755 0 0";
+    assert_eq!(
+        warnings(policy, &strict(), &[sound, "/etc/hook.conf file 0666 0 0"]),
+        [
+            "p.toml:2:24 hooks.failed: '/etc/hook.conf', which the hook 'failed' is given, is not safe: anyone can change it => chmod go-w '/etc/hook.conf'"
+        ]
+    );
+}
+
 /// What `chmod` would do to a disk or a socket is worse than a hook that fails.
 #[test]
 fn a_device_that_a_hook_is_given_is_not_to_be_opened() {

@@ -52,7 +52,7 @@ use alloc::string::String;
 use crate::Gather;
 use crate::model::{
     Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, Rejected, State,
-    WorkloadName, WorkloadState,
+    WorkloadName, WorkloadPlan, WorkloadState,
 };
 
 use subject::{Subject, subjects};
@@ -159,18 +159,7 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         rejected: state.rejected.clone(),
     };
     let elapsed_ms = observed.until.ms().saturating_sub(state.clock.clock_ms);
-    let is_timed = |by: &HeldBy| {
-        matches!(
-            by,
-            HeldBy::Section {
-                left_ms: Some(_),
-                ..
-            }
-        )
-    };
-    let hold_ends = recalled.held.values().any(is_timed);
-    let ages = is_in_grace(&plan) || !state.undelivered.is_empty() || hold_ends;
-    let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages;
+    let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages(&plan, state);
     Decision {
         save: decided.differs_from(state) || clock_due,
         events: events(state, &recalled, upgrades),
@@ -212,11 +201,21 @@ fn claimed<'m>(memories: impl Iterator<Item = &'m Memory>) -> BTreeSet<ImageId> 
     memories.flat_map(Memory::claimed).cloned().gather()
 }
 
-fn is_in_grace(plan: &Plan) -> bool {
-    let workloads = plan.workloads.values();
-    workloads
-        .flat_map(|w| &w.images)
-        .any(|verdict| verdict.reason == Reason::Grace)
+/// Whether something grows old by the clock: an image in grace, an event that waits for its hook, a
+/// hold that is to end.
+fn ages(plan: &Plan, state: &State) -> bool {
+    let is_timed = |by: &HeldBy| {
+        let HeldBy::Section { left_ms, .. } = by else {
+            return false;
+        };
+        left_ms.is_some()
+    };
+    let of_workload = |workload: &WorkloadPlan| {
+        let mut verdicts = workload.images.iter();
+        workload.held.as_ref().is_some_and(is_timed)
+            || verdicts.any(|verdict| verdict.reason == Reason::Grace)
+    };
+    !state.undelivered.is_empty() || plan.workloads.values().any(of_workload)
 }
 
 impl Recalled {

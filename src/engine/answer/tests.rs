@@ -305,6 +305,59 @@ fn a_state_is_read_in_each_engines_words() {
 }
 
 #[test]
+fn more_names_than_a_host_has_are_no_list() {
+    let tags = |n: usize| vec![r#""x:v""#; n].join(",");
+    let list = |n| {
+        format!(
+            r#"[{{"Id":"sha256:aa","RepoTags":[{}],"RepoDigests":null}}]"#,
+            tags(n)
+        )
+    };
+    assert!(images(&list(1000)).is_ok());
+    let refused = images(&list(MAX_NAMES + 1)).unwrap_err();
+    assert!(refused.to_string().contains("names"), "{refused:#}");
+    let names = vec![r#""/x""#; MAX_NAMES + 1].join(",");
+    let list = format!("[{}]", CONTAINER.replace(r#""/app""#, &names));
+    assert!(parse_containers(list.as_bytes()).is_err());
+}
+
+#[test]
+fn labels_beyond_measure_are_not_looked_at() {
+    let labelled = |padding: &str| {
+        let list = format!(
+            r#"[{{"Id":"sha256:aa","RepoTags":[],"RepoDigests":[],"Labels":{{"v":"1","pad":"{padding}"}}}}]"#
+        );
+        let images = parse_images(list.as_bytes(), &["v"]).unwrap();
+        images[0].labels.get("v").cloned()
+    };
+    assert_eq!(labelled("x").as_deref(), Some("1"));
+    assert_eq!(labelled(&"x".repeat(MAX_LABELS)), None);
+}
+
+/// No engine takes such names; what claims to be one must not write a line of the log, nor fill it.
+#[test]
+fn a_name_that_no_container_can_have_is_quoted_in_one_line() {
+    let named = |name: &str| {
+        let name = serde_json::to_string(name).unwrap();
+        container(&CONTAINER.replace(r#""/app""#, &name))
+            .names
+            .remove(0)
+    };
+    for usual in ["app", "k8s_app_pod-1.2", &"x".repeat(255)] {
+        assert_eq!(named(&format!("/{usual}")), usual);
+    }
+    assert_eq!(
+        named("evil\nFORGED \u{1b}[2J"),
+        r#""evil\nFORGED \u{1b}[2J""#
+    );
+    assert_eq!(named(" app"), r#"" app""#);
+    assert_eq!(named("app\0"), r#""app\0""#);
+    let long = named(&"x".repeat(3 << 20));
+    assert_eq!(long.chars().count(), 400);
+    assert!(long.starts_with("\"xxx"), "{long}");
+}
+
+#[test]
 fn pins_and_one_off_containers_are_known_by_their_labels() {
     let labelled = |labels: &str| container(&CONTAINER.replace("{}", labels));
     let pin = |workload: &str, instance: Option<&str>| PinLabel {

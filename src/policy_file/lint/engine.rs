@@ -325,7 +325,9 @@ impl<'v> One<'v> {
             tags.any(|tag| tag.repository() == remote && is_it(tag))
         };
         let mut own = image.tags();
-        if own.any(|tag| self.workload.remotes.contains(tag.repository())) {
+        // Kubelet pulls by digest and creates by id: no tag has left what never had one.
+        let is_of_a_pod = container.name().starts_with(KUBERNETES);
+        if is_of_a_pod || own.any(|tag| self.workload.remotes.contains(tag.repository())) {
             return None;
         }
         let has_left = |remote: &Repository| {
