@@ -28,8 +28,8 @@ The policy says which workloads there are. It is read from all of these:
 Exit codes:
    0  done, or nothing to do
    1  the pass failed or an action did; the next pass tries again. For rollback
-      and accept: refused, nothing was changed; or not done as it was meant.
-      For wait: the upgrade failed
+      and accept: refused, nothing was changed; or latest is not what was
+      intended. For wait: the upgrade failed
    2  wrong usage
    3  wait: the timeout is over
   69  the engine cannot be reached, did not answer in time, or its answer
@@ -199,7 +199,8 @@ pub enum Command {
     /// policy and changes nothing. For Podman: --socket /run/podman/podman.sock.
     #[command(
         mut_args(hidden),
-        mut_arg("socket", |arg| arg.hide(false)),
+        mut_arg("socket", |arg| arg.hide(false)
+            .help("The engine's unix socket [default: /run/docker.sock]")),
         mut_arg("sonic", |arg| arg.hide(false))
     )]
     Init(InitArgs),
@@ -210,15 +211,16 @@ pub enum Command {
     /// What is rejected is not promoted again until `tagkeeper accept` allows it. Also works on
     /// hold.
     ///
-    /// It shows what it will do, and asks. Any answer but yes changes nothing and exits 1, also if
-    /// the situation changed while you were asked. Without a terminal it needs --yes.
+    /// It shows what it will do, and asks. If you answer anything but yes, or the situation changed
+    /// meanwhile, nothing is changed and it exits 1. Without a terminal it needs --yes.
     Rollback(RollbackArgs),
     /// Lift the rejection of a version, so that it may be promoted again.
     Accept(AcceptArgs),
     /// Wait until an upgrade is proven or has failed; the gate for rollout pipelines.
     ///
-    /// Waits for that version, or for whatever is pending: 0 once it is proven (at once if nothing
-    /// is pending), 1 once it has failed, 3 when the timeout is over.
+    /// Waits for that version, or for whatever is pending. 0: it is proven. 1: it failed, was
+    /// withdrawn or is rejected. 3: the timeout is over. Without VERSION it ends at once with 0 if
+    /// nothing is pending.
     #[command(mut_arg("socket", hidden))]
     Wait(WaitArgs),
 }
