@@ -295,8 +295,8 @@ pub(super) const PRESSURE: Key<u8> = Key {
     reader: one(Kind::Percentage, value::percentage),
     value: example("\"85%\""),
     words: "If the filesystem of the engine's data is fuller than this, unproven images that are idle are removed before their \
-            grace is over: the oldest first, as many as necessary, and none that was not idle in the pass before. By default \
-            disk usage is not measured. In a workload, \"100%\" overrides [defaults].",
+            grace is over: longest idle first, as many as necessary, and none that was not idle in the pass before. By \
+            default disk usage is not measured. In a workload, \"100%\" overrides [defaults].",
 };
 pub(super) const PIN: Key<bool> = Key {
     name: "pin",
