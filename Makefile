@@ -39,8 +39,9 @@ hooks := sonic webhook
 migration := pre-migration post-migration
 dropins := $(wildcard ready/dropins/*.conf hooks/dropins/*.conf units/dropins/*.conf)
 manual := target/manual
-docs := $(shell find docs -type f)
-examples := $(notdir $(wildcard config/examples/*))
+pages := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md SECURITY.md
+# Installed below DOCDIR at the same places as here, so that the links between them lead somewhere there too.
+docs := $(pages) $(shell find docs -type f) $(wildcard config/examples/*)
 tools := target/tools/bin
 cargo_fuzz := $(tools)/cargo-fuzz
 cargo_mutants := $(tools)/cargo-mutants
@@ -320,10 +321,7 @@ install:
 		install -D -m 644 $(manual)/tagkeeper.cdx.json $(DESTDIR)$(DOCDIR)/tagkeeper.cdx.json; \
 	else echo 'there are no man pages in $(manual), so none are installed; `make manual` makes them'; fi
 	install -d -m 755 $(DESTDIR)$(DOCDIR)
-	install -m 644 README.md CHANGELOG.md SECURITY.md $(DESTDIR)$(DOCDIR)
 	for file in $(docs); do install -D -m 644 $$file $(DESTDIR)$(DOCDIR)/$$file || exit 1; done
-	install -d -m 755 $(DESTDIR)$(DOCDIR)/examples
-	install -m 644 $(addprefix config/examples/,$(examples)) $(DESTDIR)$(DOCDIR)/examples
 	if test -e $(policy); then echo '$(policy) is there already and stays as it is'; \
 	else install -D -m 644 config/policy.toml $(policy); fi
 	echo 'tagkeeper is installed in $(DESTDIR)$(BINDIR), its policy is in $(dir $(policy))'
@@ -346,8 +344,7 @@ uninstall:
 		$(addprefix $(DESTDIR)$(DATADIR)/sonic/,$(migration)) \
 		$(DESTDIR)$(MANDIR)/man8/tagkeeper.8 $(DESTDIR)$(MANDIR)/man5/tagkeeper.toml.5 $(DESTDIR)$(BASHDIR)/tagkeeper \
 		$(DESTDIR)$(ZSHDIR)/_tagkeeper $(DESTDIR)$(FISHDIR)/tagkeeper.fish \
-		$(addprefix $(DESTDIR)$(DOCDIR)/,README.md CHANGELOG.md SECURITY.md third-party.txt tagkeeper.cdx.json) $(addprefix $(DESTDIR)$(DOCDIR)/,$(docs)) \
-		$(addprefix $(DESTDIR)$(DOCDIR)/examples/,$(examples))
+		$(addprefix $(DESTDIR)$(DOCDIR)/,$(docs) third-party.txt tagkeeper.cdx.json)
 	for dir in $(LIBDIR) $(DATADIR) $(DOCDIR); do \
 		test ! -d $(DESTDIR)$$dir || find $(DESTDIR)$$dir -depth -type d -empty -delete; \
 	done

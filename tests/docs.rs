@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -212,12 +213,12 @@ fn every_section_of_the_design_that_is_cited_is_there() {
     assert!(found > 80, "only {found} citations were found");
 }
 
-#[test]
-fn every_link_between_the_documents_leads_somewhere() {
+/// How many links to files the pages among these texts have, and those that lead nowhere.
+fn links(texts: Vec<(PathBuf, String)>) -> (usize, Vec<String>) {
     let mut found = 0;
     let mut wrong = Vec::new();
-    let is_document = |(path, _): &(PathBuf, String)| path.extension().is_some_and(|e| e == "md");
-    for (path, text) in tree().into_iter().filter(is_document) {
+    let is_page = |(path, _): &(PathBuf, String)| path.extension().is_some_and(|e| e == "md");
+    for (path, text) in texts.into_iter().filter(is_page) {
         for link in text.split("](").skip(1) {
             let target = link.split([')', ' ', '#']).next().unwrap();
             if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
@@ -229,6 +230,36 @@ fn every_link_between_the_documents_leads_somewhere() {
             }
         }
     }
+    (found, wrong)
+}
+
+#[test]
+fn every_link_between_the_documents_leads_somewhere() {
+    let (found, wrong) = links(tree());
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(found > 30, "only {found} links were found");
+}
+
+/// As `make install` puts them there; the packages hold the same files (tests/packages.rs).
+#[test]
+fn every_link_of_an_installed_page_leads_to_an_installed_file() {
+    let root = tempfile::tempdir().unwrap();
+    let made = Command::new("make")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .arg("install")
+        .arg(format!("DESTDIR={}", root.path().display()))
+        .arg(format!("binary={}", env!("CARGO_BIN_EXE_tagkeeper")))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "{said}");
+    let doc = root.path().join("usr/share/doc/tagkeeper");
+    let installed = texts(&doc);
+    // Debian has it under another name.
+    fs::remove_file(doc.join("CHANGELOG.md")).unwrap();
+    let (found, wrong) = links(installed);
     assert_eq!(wrong, Vec::<String>::new());
     assert!(found > 30, "only {found} links were found");
 }
