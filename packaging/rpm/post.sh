@@ -1,4 +1,4 @@
-# The three ready commands are one program under four names.
+# The ready commands are one program under three names.
 mkdir -p /usr/lib/tagkeeper/ready
 for name in exec http sonic; do
     ln -sfn ../tagkeeper-ready "/usr/lib/tagkeeper/ready/$name"

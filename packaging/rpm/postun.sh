@@ -1,7 +1,7 @@
 # Policy and state stay, as is rpm's custom: there is no purge. So does the user, whose number must not go to somebody else.
 if [ -d /run/systemd/system ]; then
     systemctl daemon-reload || :
-    # A last pass that failed would leave a system that is degraded by a unit which it has not.
+    # Otherwise a failed last pass leaves the system "degraded" by a removed unit.
     if [ "$1" -eq 0 ]; then
         systemctl reset-failed tagkeeper.service 2>/dev/null || :
     fi
