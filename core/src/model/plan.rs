@@ -21,7 +21,7 @@ pub struct Plan {
     pub departed: BTreeMap<WorkloadName, Vec<Action>>,
     /// How full the disk of the engine's data is, where the decision had to know.
     pub disk: Option<Disk>,
-    /// The images that are removed for the disk's sake, oldest first.
+    /// The images that are removed for the disk's sake, longest idle first.
     pub evicted: Vec<ImageId>,
 }
 

@@ -23,7 +23,7 @@ pub(super) type Upgrades<'a> = BTreeMap<&'a WorkloadName, Upgrade<'a>>;
 /// The verdicts with the disk's usage in them.
 pub(super) struct Evicted<'a> {
     pub(super) verdicts: Verdicts<'a>,
-    /// The images that are removed for the disk's sake, oldest first.
+    /// The images that are removed for the disk's sake, longest idle first.
     pub(super) order: Vec<ImageId>,
     pub(super) notes: BTreeMap<&'a WorkloadName, Note>,
 }
@@ -172,8 +172,8 @@ fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> boo
     })
 }
 
-/// The images that are removed for the disk's sake, oldest first: as many as it takes, by their
-/// sizes. What is removed anyway counts first. Sizes count shared layers in full, so this may be
+/// The images that are removed for the disk's sake, longest idle first: as many as it takes, by
+/// their sizes. What is removed anyway counts first. Sizes count shared layers in full, so this may be
 /// too few of them, never too many; the next pass looks again.
 fn select_victims(usage: Usage, candidates: Vec<Candidate<'_>>) -> Vec<ImageId> {
     let removed_anyway = candidates
