@@ -133,8 +133,8 @@ fn list(dir: &Path, problems: &mut Vec<Diagnostic>) -> BTreeMap<OsString, PathBu
     found
 }
 
-/// Whether something has this name, be it that a symlink leads nowhere, or to what is above it; what
-/// cannot be told counts as there, and reading it will say why.
+/// Whether something has this name, also where it or a directory above it is a symlink that leads
+/// nowhere; what cannot be told counts as there, and reading it will say why.
 fn is_there(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Ok(_) => true,

@@ -141,9 +141,11 @@ fn check_refused(refused: &Refused, sources: &[Source]) {
     for d in &refused.problems {
         let place = d.place.as_ref().unwrap();
         let source = sources.iter().find(|s| s.label == place.file).unwrap();
-        let (line, column) = d.position().unwrap();
-        let line = source.text.split('\n').nth(line - 1).unwrap();
-        let line = line.trim_end_matches('\r').trim_start_matches('\u{feff}');
+        let (number, column) = d.position().unwrap();
+        let line = source.text.split('\n').nth(number - 1).unwrap();
+        let mark = if number == 1 { "\u{feff}" } else { "" };
+        let line = line.trim_end_matches('\r');
+        let line = line.strip_prefix(mark).unwrap_or(line);
         assert_eq!(d.source_line, line);
         let columns = line.chars().count();
         assert!(d.length >= 1 && (1..=columns + 1).contains(&column));

@@ -173,8 +173,8 @@ fn is_put_off(subject: Subject<'_>, upgrade: &Upgrade<'_>, image: &Image) -> boo
 }
 
 /// The images that are removed for the disk's sake, longest idle first: as many as it takes, by
-/// their sizes. What is removed anyway counts first. Sizes count shared layers in full, so this may be
-/// too few of them, never too many; the next pass looks again.
+/// their sizes. What is removed anyway counts first. Sizes count shared layers in full, so this may
+/// be too few of them, never too many; the next pass looks again.
 fn select_victims(usage: Usage, candidates: Vec<Candidate<'_>>) -> Vec<ImageId> {
     let removed_anyway = candidates
         .iter()

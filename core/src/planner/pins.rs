@@ -1,8 +1,9 @@
 //! Pins (policy `pin`): containers that are never started, and refer to the fallbacks so that
 //! nothing removes those unforced.
 //!
-//! Which container is a pin, the model tells; one that only looks like it is never touched. No other
-//! stage counts pins as containers; but one that was started after all uses its image, and is kept.
+//! The model tells which container is a pin; one that only looks like it is never touched. No
+//! other stage counts pins as containers; but one that was started after all uses its image, and is
+//! kept.
 
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
