@@ -205,10 +205,13 @@ fn claimed<'m>(memories: impl Iterator<Item = &'m Memory>) -> BTreeSet<ImageId> 
 /// hold that is to end.
 fn ages(plan: &Plan, state: &State) -> bool {
     let is_timed = |by: &HeldBy| {
-        let HeldBy::Section { left_ms, .. } = by else {
-            return false;
-        };
-        left_ms.is_some()
+        matches!(
+            by,
+            HeldBy::Section {
+                left_ms: Some(_),
+                ..
+            }
+        )
     };
     let of_workload = |workload: &WorkloadPlan| {
         let mut verdicts = workload.images.iter();

@@ -41,12 +41,18 @@ pub(crate) fn roll_back_to(host: &mut Host, what: RollbackTarget, changes: usize
         if actions.is_empty() {
             return acted;
         }
+        assert!(acted.len() < 100, "it does not come to an end: {acted:?}");
         for action in &actions {
             if acted.len() == changes {
                 return acted;
             }
             match host.apply(action) {
-                Applied::Done => acted.push(describe(&action.kind)),
+                Applied::Done => {
+                    if action.kind.moves_latest() {
+                        host.memory_mut().latest_in_doubt = false;
+                    }
+                    acted.push(describe(&action.kind));
+                }
                 // The program says so and exits with 1; passes try it again.
                 Applied::Refused(_) if !host.refuses.is_empty() => return acted,
                 other => panic!("{action:?}: {other:?}"),
