@@ -542,6 +542,7 @@ mod tests {
                     inherited: false,
                     rolled_out: true,
                     times_pending: 2,
+                    rejected_by: None,
                 };
                 known.memory.images.insert(image('3'), record);
                 change(known);

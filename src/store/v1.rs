@@ -188,6 +188,7 @@ impl SightingV1 {
             inherited: self.inherited,
             rolled_out,
             times_pending: self.times_pending,
+            rejected_by: None,
         }
     }
 }

@@ -243,6 +243,7 @@ mod tests {
             inherited: false,
             rolled_out: false,
             times_pending: 0,
+            rejected_by: None,
         }
     }
 

@@ -45,6 +45,7 @@ fn record(first_seen_ms: u64) -> ImageRecord {
         inherited: false,
         rolled_out: false,
         times_pending: 0,
+        rejected_by: None,
     }
 }
 
@@ -81,6 +82,7 @@ fn images_of_v1() -> ImageRecords {
     };
     let candidate = ImageRecord {
         times_pending: 2,
+        rejected_by: None,
         ..record(89_640_000)
     };
     let idle = ImageRecord {

@@ -418,6 +418,10 @@ pub struct ImageRecord {
     /// Passes that saw it pending, counted up to two.
     #[serde(default, skip_serializing_if = "is_default")]
     pub times_pending: u8,
+    /// The entry of `[reject]` that has named it: it goes for the image for as long as it stands,
+    /// whatever becomes of the image's names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejected_by: Option<String>,
 }
 
 /// The records by image id. Nearly all of a state is this, and nearly no decision changes any of

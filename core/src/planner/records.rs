@@ -2,6 +2,7 @@
 //! out, the cut of the lineage.
 
 use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::history;
@@ -16,7 +17,7 @@ use crate::model::{
 pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> WorkloadState {
     let held = hold_noted(subject, recalled.clone());
     let arrived = arrivals_noted(subject, found_ended_noted(subject, recalled, held));
-    let tried = tried_noted(subject, arrived);
+    let tried = tried_noted(subject, rejections_noted(subject, arrived));
     let rolled_out = rolled_out_noted(subject, tried);
     let idle = idle_times_noted(subject, rolled_out);
     let present = forgotten(subject, idle);
@@ -97,6 +98,7 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
                 inherited: inherited || nothing_proven,
                 rolled_out: false,
                 times_pending: 0,
+                rejected_by: None,
             };
             state.memory.images.insert(id.clone(), record);
             arrived.push(id);
@@ -112,6 +114,28 @@ fn arrivals_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadSta
         state.repositories = subject.policy.repositories().cloned().gather();
     }
     history::arrivals(subject, state, &arrived)
+}
+
+/// What `[reject]` names now, it goes for when the name is gone.
+fn rejections_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
+    if subject.rejections.is_empty() {
+        return state;
+    }
+    let named: Vec<(ImageId, String)> = state
+        .memory
+        .images
+        .iter()
+        .filter_map(|(id, record)| {
+            let entry = subject.rejection_of(&state.memory, id)?.as_str();
+            (record.rejected_by.as_deref() != Some(entry)).then(|| (id.clone(), entry.into()))
+        })
+        .collect();
+    for (id, entry) in named {
+        if let Some(record) = state.memory.images.get_mut(&id) {
+            record.rejected_by = Some(entry);
+        }
+    }
+    state
 }
 
 /// While nothing is proven: what came after the first pass, and of which a container has ended
@@ -255,7 +279,7 @@ fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
     }
     if !refused.is_empty() {
         let images = subject.own.images.iter().map(|own| own.image);
-        let present: BTreeSet<alloc::string::String> = images
+        let present: BTreeSet<String> = images
             .flat_map(|image| {
                 let names = image
                     .references

@@ -188,19 +188,35 @@ impl<'a> Subject<'a> {
 
     /// Whether an entry of `[reject]` is about an image.
     pub(super) fn is_named_by_policy(self, memory: &Memory, id: &ImageId) -> bool {
+        self.rejection_of(memory, id).is_some()
+    }
+
+    /// The entry of `[reject]` that is about an image: that has named it before, or names it now.
+    pub(super) fn rejection_of(self, memory: &Memory, id: &ImageId) -> Option<&'a Rejection> {
         if self.rejections.is_empty() {
-            return false;
+            return None;
         }
+        let record = memory.images.get(id);
+        let before = record.and_then(|record| record.rejected_by.as_deref());
+        let stands = |entry: &str| self.rejections.iter().find(|r| r.as_str() == entry);
+        before
+            .and_then(stands)
+            .or_else(|| self.names_in_policy(memory, id))
+    }
+
+    fn names_in_policy(self, memory: &Memory, id: &ImageId) -> Option<&'a Rejection> {
         let image = self.inventory.image(id);
         // An image that was pulled by its digest has its version from its containers.
         let containers = self.users_of(id);
+        let pending = memory.pending.as_ref().filter(|p| p.image == *id);
         let versions: Vec<Version> = containers
             .iter()
             .map(|c| version::of(self, memory, id, Some(c)))
             .chain(image.map(|image| version::of_image(self, memory, image)))
+            .chain(pending.map(|pending| pending.version.clone()))
             .collect();
         let names = image.map_or(&[][..], |image| &image.references);
-        self.rejections.iter().any(|rejection| {
+        self.rejections.iter().find(|rejection| {
             let is_named = |name: &Reference| {
                 let tag = name.version_tag().filter(|_| self.policy.owns(name));
                 rejection.is_digest_of(name) || tag.is_some_and(|tag| rejection.is_version(tag))

@@ -873,3 +873,47 @@ fn that_a_rejected_version_crash_loops_is_said_once_and_not_written_each_minute(
     host.minutes(1);
     assert_eq!(host.told(), ["rejected serves"], "deployed anew");
 }
+
+/// What serves is rejected by its version, and then loses the name: the tag moves to a rebuild, a
+/// prune takes it, or it had moved before the policy said anything.
+#[test]
+fn a_rejection_by_version_holds_when_the_name_is_gone() {
+    let loses_its_name: [fn(&mut Host); 2] = [
+        |host| host.image('c', &["remote:v2"]),
+        |host| {
+            host.tag('b', "local:old");
+            host.untag("remote:v2");
+        },
+    ];
+    for lose in loses_its_name {
+        let mut host = Host::with_head();
+        host.reject("v2");
+        host.deploy('b', "v2");
+        host.minutes(3);
+        lose(&mut host);
+        host.minutes(15);
+        assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+        assert_note!(
+            host,
+            Note::RejectedServes {
+                lifted_by: None,
+                ..
+            }
+        );
+        host.policy.rejections.clear();
+        host.minutes(12);
+        assert_eq!(
+            host.latest(),
+            Some('b'),
+            "it holds for as long as it stands"
+        );
+    }
+    let mut host = Host::with_head();
+    host.deploy('b', "v2");
+    host.minutes(3);
+    host.image('c', &["remote:v2"]);
+    host.minutes(1);
+    host.reject("v2");
+    host.minutes(15);
+    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+}
