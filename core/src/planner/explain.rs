@@ -115,19 +115,18 @@ impl<'a> Reporter<'a> {
             .pending
             .iter()
             .find(|pending| pending.image == *id);
+        // Said of it at the time, with its container; the history may have guessed without one.
+        let failed = known.failures.iter().find(|failure| failure.image == *id);
         let recorded = known
             .memory
             .proven(id)
             .map(|proven| &proven.version)
             .or(pending.map(|pending| &pending.version))
             .or(self.plan.rejected.get(id).map(|rejected| &rejected.version))
+            .or(failed.map(|failure| &failure.version))
             .or(known.past(id).map(|past| &past.version));
         if let Some(version) = recorded {
             return version.clone();
-        }
-        let failed = known.failures.iter().find(|failure| failure.image == *id);
-        if let Some(failure) = failed {
-            return failure.version.clone();
         }
         let tags = |local: bool| {
             let names = names.iter().filter_map(|v| v.reference.as_ref());

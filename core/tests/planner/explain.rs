@@ -306,3 +306,17 @@ fn without_its_history_an_image_is_told_of_as_well() {
         assert_eq!(story(&host, image).version.as_str(), version, "{image}");
     }
 }
+
+/// Pulled by its digest: the version was the container's, and the journal said it.
+#[test]
+fn what_failed_is_found_by_the_version_that_was_said() {
+    let mut host = Host::with_head();
+    host.deploy_by_digest('b', "v2");
+    host.minutes(3);
+    host.exit("k8s_v2", 3);
+    host.minutes(2);
+    assert_eq!(story(&host, 'b').version.as_str(), "v2");
+    host.roll_out("v1", "remote:v1");
+    host.minutes(2);
+    assert_eq!(story(&host, 'b').version.as_str(), "v2");
+}
