@@ -301,8 +301,9 @@ fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
     let lifts_again = format!("tagkeeper accept app {again}");
     host.pass_at(1_100).expect_code(0);
     let question = host.run_at(1_150, &["rollback", "app"]).expect_code(1);
-    let asked: Vec<_> = question.stderr.split_whitespace().collect();
-    assert!(asked.join(" ").contains(&lifts_again), "{question:#?}");
+    let in_a_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let asked = in_a_line(&question.stderr);
+    assert!(asked.contains(&lifts_again), "{asked}");
     host.run_at(1_200, &["rollback", "app", "--yes"])
         .expect_code(0);
     let said = host.pass_at(1_250).expect_code(0);
@@ -310,10 +311,11 @@ fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
     let history = host
         .run_at(1_260, &["explain", "app", &again])
         .expect_code(0);
-    assert!(history.stdout.contains(&lifts_again), "{history:#?}");
+    let history = in_a_line(&history.stdout);
+    assert!(history.contains(&lifts_again), "{history}");
     let status = || {
-        let printed = host.run_at(1_300, &["status", "app"]).expect_code(0).stdout;
-        printed.split_whitespace().collect::<Vec<_>>().join(" ")
+        let printed = host.run_at(1_300, &["status", "app"]).expect_code(0);
+        in_a_line(&printed.stdout)
     };
     let page = status();
     for build in [&first, &again] {
