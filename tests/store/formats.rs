@@ -156,6 +156,8 @@ fn telemetry_of_v1() -> WorkloadState {
                 entry("v2", '2', true, Some("2026-11-22T10:00:00Z")),
                 entry("v1", '1', false, None),
             ],
+            // When that was, format 1 did not say: all that failed before is settled.
+            promoted_ms: Some(90_000_000),
             pending: Some(pending_of_v1()),
             retired: BTreeSet::from([image('4')]),
             images: images_of_v1(),
@@ -188,6 +190,7 @@ fn departed() -> WorkloadState {
         left_ms: Some(90_000_000),
         memory: Memory {
             lineage: vec![entry("v9", '9', true, Some("2026-11-01T08:00:00Z"))],
+            promoted_ms: Some(90_000_000),
             ..Memory::default()
         },
         ..WorkloadState::default()
@@ -336,6 +339,8 @@ fn undelivered() -> Vec<Undelivered> {
 
 /// Everything filled in that the state has a place for.
 fn full() -> State {
+    let mut departed = departed();
+    departed.memory.promoted_ms = None;
     let mut workload = telemetry_of_v1();
     workload.parked = Some(Box::new(Memory {
         lineage: vec![entry("v0", '0', true, None)],
@@ -374,7 +379,7 @@ fn full() -> State {
         clock: clock(),
         holds: [("telemetry for 3600000ms maintenance".to_owned(), 89_900_000)].into(),
         workloads: [
-            (WorkloadName::new("departed"), departed()),
+            (WorkloadName::new("departed"), departed),
             (telemetry(), workload),
         ]
         .into(),
