@@ -193,8 +193,7 @@ impl Run<'_> {
             sink,
             ready: ReadyAnswers::new(&mut ask),
         }
-        .run(state)
-        .map_err(CommandError::from)?;
+        .run(state)?;
         notify::status(&report::status_line(&outcome.plan));
         let exit = if outcome.failed_actions > 0 {
             Exit::Failed

@@ -69,7 +69,7 @@ fn preview(
     let mut engine = connect(options, &settings.engine, deadline)?;
     let now = state.clock.at_most(&reading);
     reconcile::preview(&mut engine, &settings.policy, &state, &now, &name, target)
-        .map_err(|error| CommandError::from(PassError::Unobserved(error)).unchanged())?
+        .map_err(|error| CommandError::new(Exit::Unavailable, error).unchanged())?
         .map_err(|refusal| refused(&refusal, target))
 }
 

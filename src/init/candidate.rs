@@ -10,8 +10,9 @@ use tagkeeper_core::model::{
     Container, Image, ImageId, LATEST, Observation, Pattern, Reference, Repository,
 };
 
-use super::containers::{Containers, is_kubernetes, name_in_pod};
+use super::containers::{Containers, name_in_pod};
 use super::text::listed;
+use crate::policy_file::is_of_a_pod;
 
 /// What the host seems to have.
 #[derive(Debug, Default)]
@@ -229,7 +230,7 @@ fn locals<'w>(repositories: &ImagesByRepository<'w>, seen: &Observation) -> Vec<
         let runs = seen
             .containers
             .iter()
-            .any(|c| !is_kubernetes(c) && c.reference.as_ref() == Some(&repository.latest()));
+            .any(|c| !is_of_a_pod(c) && c.reference.as_ref() == Some(&repository.latest()));
         (!is_written_locally(repository), !runs)
     };
     let with_latest = || {

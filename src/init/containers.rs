@@ -7,14 +7,10 @@ use tagkeeper_core::model::{Container, Image, Observation, Pattern, Repository};
 
 use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name};
 use super::text::listed;
-use crate::policy_file::{KUBERNETES, is_name, moving_tag};
+use crate::policy_file::{KUBERNETES, is_name, is_of_a_pod, moving_tag};
 
 /// The container of each pod that only holds its network.
 const POD_SANDBOX: &str = "POD";
-
-pub(super) fn is_kubernetes(container: &Container) -> bool {
-    container.names.iter().any(|n| n.starts_with(KUBERNETES))
-}
 
 /// A name that a policy can have.
 fn valid_name(container: &Container) -> Option<&str> {
@@ -57,7 +53,7 @@ impl<'w> Containers<'w> {
                         Some(reference) => !by_image && reference.repository() == repository,
                         None => by_image && uses_an_image_of(c, repository, repositories),
                     })
-                    .filter(|c| !is_kubernetes(c) && found.is_free(c))
+                    .filter(|c| !is_of_a_pod(c) && found.is_free(c))
                     .collect();
                 candidates.sort_by_key(|c| unlikeliness(c, repository));
                 if let Some((first, others)) = candidates.split_first() {

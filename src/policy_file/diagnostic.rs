@@ -29,18 +29,20 @@ impl Source {
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let length = after.find('\n').unwrap_or(after.len());
         let line = self.text.get(start..offset + length).unwrap_or_default();
-        let line = line.trim_end_matches('\r');
-        // Elsewhere it is a fault, and has to be seen.
-        if start == 0 {
-            line.strip_prefix(BOM).unwrap_or(line)
-        } else {
-            line
-        }
+        without_mark(line.trim_end_matches('\r'), start == 0)
     }
 }
 
 /// What some editors put before the first line.
 const BOM: char = '\u{feff}';
+
+/// A line without that. Before any other line it is a fault, and has to be seen.
+fn without_mark(line: &str, is_first: bool) -> &str {
+    match line.strip_prefix(BOM) {
+        Some(rest) if is_first => rest,
+        _ => line,
+    }
+}
 
 /// A place in a policy file, as editors count: both numbers begin at 1, columns are characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,11 +121,7 @@ impl Span {
         let (before, rest) = text.split_at_checked(start).unwrap_or((text, ""));
         let line = source.map_or("", |s| s.line_at(start));
         let left = before.rsplit('\n').next().unwrap_or_default();
-        let left = if left.len() == before.len() {
-            left.strip_prefix(BOM).unwrap_or(left)
-        } else {
-            left
-        };
+        let left = without_mark(left, left.len() == before.len());
         // A line ends where its text ends, whatever ends the line.
         let column = chars(left).min(chars(line)) + 1;
         let rest_of_line = rest.split('\n').next().unwrap_or_default();

@@ -223,14 +223,11 @@ fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .and_then(|read| match u64::try_from(read) {
-            Ok(read) if read <= MOST_BYTES => Ok(()),
-            _ => Err(io::Error::other(format!(
-                "it is larger than {} MiB",
-                MOST_BYTES >> 20
-            ))),
-        })
         .map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > MOST_BYTES {
+        let error = io::Error::other(format!("it is larger than {} MiB", MOST_BYTES >> 20));
+        return Err(unreadable(path, &error).into());
+    }
     decode(path.to_string_lossy().into_owned(), bytes)
 }
 

@@ -334,8 +334,7 @@ impl Host<'_> {
                 if !path.is_absolute() || self.disk.stat(path).is_err() {
                     continue;
                 }
-                let unusable = self.hidden(path).or_else(|| self.denied(path, READ));
-                for (trouble, help) in unusable.into_iter().chain(self.open_to_others(path)) {
+                for (trouble, help) in self.of_file(path, READ) {
                     let message = format!(
                         "'{}', which the {what} is given, {trouble}",
                         printable(argument)
@@ -371,13 +370,14 @@ impl Host<'_> {
         if let Some(problem) = problem {
             return vec![self.hidden(path).unwrap_or(problem)];
         }
-        let unusable = self
-            .hidden(path)
-            .or_else(|| self.denied(path, READ | EXECUTE));
-        unusable
-            .into_iter()
-            .chain(self.open_to_others(path))
-            .collect()
+        self.of_file(path, READ | EXECUTE)
+    }
+
+    /// What keeps the service from using a file that is there, and who else can change it.
+    fn of_file(&self, path: &Path, rights: u32) -> Vec<Trouble> {
+        let unusable = self.hidden(path).or_else(|| self.denied(path, rights));
+        let troubles = [unusable, self.open_to_others(path)];
+        troubles.into_iter().flatten().collect()
     }
 
     fn socket(&self, checked: &CheckedPolicy) -> Option<Diagnostic> {

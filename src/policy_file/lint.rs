@@ -22,7 +22,7 @@ use crate::suggest::closest;
 mod engine;
 
 pub use engine::of_engine;
-pub(crate) use engine::{KUBERNETES, moving_tag};
+pub(crate) use engine::{KUBERNETES, is_of_a_pod, moving_tag};
 
 /// The timer's interval. A shorter soak is over when it is first looked at again.
 const MINUTE_MS: u64 = 60 * 1000;
@@ -259,9 +259,10 @@ impl CheckedPolicy {
                 .map(WorkloadName::as_str)
         };
         // A host without workloads takes the same drop-in as all others.
-        let has_any = names().next().is_some();
-        let unknown =
-            |mention: &&Mention| has_any && !names().any(|n| mention.pattern.value.matches(n));
+        if names().next().is_none() {
+            return Vec::new();
+        }
+        let unknown = |mention: &&Mention| !names().any(|n| mention.pattern.value.matches(n));
         let found = mentions.iter().filter(unknown);
         let finding = |mention: &Mention| {
             let pattern = mention.pattern.value.as_str();

@@ -31,7 +31,7 @@ pub use files::{Roots, check, check_file};
 pub use host::{Disk, FileKind, Service, Stat, System, User, of_host, service};
 pub use keys::{Kind, Least, Row, Section, TABLE};
 pub use lint::{CheckedPolicy, of_engine};
-pub(crate) use lint::{KUBERNETES, moving_tag};
+pub(crate) use lint::{KUBERNETES, is_of_a_pod, moving_tag};
 pub use value::socket_path;
 pub(crate) use value::{ELSEWHERE, is_elsewhere, is_name, key_name, quoted};
 

@@ -485,8 +485,7 @@ fn rejection(input: &Input) -> Result<Rejection, Fault> {
     }
     let digits = text.split_once("sha256:").map_or("", |(_, digits)| digits);
     if digits.bytes().any(|b| b.is_ascii_uppercase()) {
-        let (before, _) = text.split_at(text.len() - digits.len());
-        let lower = format!("{before}{}", digits.to_ascii_lowercase());
+        let lower = text.replace(digits, &digits.to_ascii_lowercase());
         return Err(input.fault(
             format!("has {}, and digests are in lower case", quoted(text)),
             format!("write {}", quoted(&lower)),

@@ -113,6 +113,11 @@ impl WorkloadState {
         since.is_some_and(|since| record.first_seen_ms <= since.clock_ms)
     }
 
+    /// What is remembered of the upgrades to an image that were not promoted.
+    pub(crate) fn failure(&self, image: &ImageId) -> Option<&Failure> {
+        self.failures.iter().find(|failure| failure.image == *image)
+    }
+
     /// Whether an upgrade to an image has failed here, as far as that is remembered.
     pub(crate) fn has_failed(&self, image: &ImageId) -> bool {
         let mut failures = self.failures.iter();

@@ -93,7 +93,7 @@ impl<'a> Reporter<'a> {
                 .map(|r| Rejected::lifted_by(&r.version, id, self.plan.rejected.values())),
             rejected_by_policy: self.plan.rejected_by_policy.contains_key(id),
             pending: self.plan.pending.clone().filter(|p| p.image == *id),
-            failure: known.failures.iter().find(|f| f.image == *id).cloned(),
+            failure: known.failure(id).cloned(),
             removed: past
                 .and_then(|past| past.removed.clone())
                 .filter(|_| !is_here),
@@ -116,7 +116,7 @@ impl<'a> Reporter<'a> {
             .iter()
             .find(|pending| pending.image == *id);
         // Said of it at the time, with its container; the history may have guessed without one.
-        let failed = known.failures.iter().find(|failure| failure.image == *id);
+        let failed = known.failure(id);
         let recorded = known
             .memory
             .proven(id)

@@ -70,6 +70,10 @@ fn existing(subject: Subject<'_>) -> &[&Container] {
         .map_or(&[], Vec::as_slice)
 }
 
+fn name_of(subject: Subject<'_>, image: &ImageId) -> String {
+    PinLabel::container_name(subject.name.as_str(), image)
+}
+
 fn wanted<'m>(subject: Subject<'m>, memory: &'m Memory) -> impl Iterator<Item = &'m ImageId> {
     let pinned = subject
         .fallbacks(memory)
@@ -106,7 +110,7 @@ pub(super) fn actions(subject: Subject<'_>, memory: &Memory) -> Vec<Action> {
 fn name_taken<'a>(subject: Subject<'a>, image: &ImageId) -> Option<&'a Container> {
     let taker = subject
         .inventory
-        .container_named(&PinLabel::container_name(subject.name.as_str(), image))?;
+        .container_named(&name_of(subject, image))?;
     let is_pin = existing(subject).iter().any(|pin| pin.id == taker.id);
     (!is_pin).then_some(taker)
 }
@@ -128,13 +132,8 @@ pub(super) fn in_place(subject: Subject<'_>) -> BTreeMap<ImageId, String> {
     let pins = existing(subject)
         .iter()
         .filter_map(|pin| pin.image.as_ref());
-    pins.map(|image| {
-        (
-            image.clone(),
-            PinLabel::container_name(subject.name.as_str(), image),
-        )
-    })
-    .gather()
+    pins.map(|image| (image.clone(), name_of(subject, image)))
+        .gather()
 }
 
 /// What a person should know of the pins.
@@ -143,7 +142,7 @@ pub(super) fn notes(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
         let taker = name_taken(subject, image)?;
         Some(Note::PinNameTaken {
             image: image.clone(),
-            name: PinLabel::container_name(subject.name.as_str(), image),
+            name: name_of(subject, image),
             state: taker.state.clone(),
         })
     });

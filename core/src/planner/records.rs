@@ -16,8 +16,10 @@ use crate::model::{
 /// The memory brought up to the observation, before anything is decided from it.
 pub(super) fn update(subject: Subject<'_>, recalled: &WorkloadState) -> WorkloadState {
     let held = hold_noted(subject, recalled.clone());
-    let arrived = arrivals_noted(subject, found_ended_noted(subject, recalled, held));
-    let tried = tried_noted(subject, rejections_noted(subject, arrived));
+    let found = found_ended_noted(subject, recalled, held);
+    let arrived = arrivals_noted(subject, found);
+    let rejected = rejections_noted(subject, arrived);
+    let tried = tried_noted(subject, rejected);
     let rolled_out = rolled_out_noted(subject, tried);
     let idle = idle_times_noted(subject, rolled_out);
     let present = forgotten(subject, idle);
@@ -59,6 +61,21 @@ pub(super) fn idle_moved(mut memory: Memory, since_ms: u64, until_ms: u64) -> Me
         }
     }
     memory
+}
+
+/// The first look at a workload, or at another disk, cannot tell when a container ended: that is no
+/// attempt at an upgrade.
+fn found_ended_noted(
+    subject: Subject<'_>,
+    recalled: &WorkloadState,
+    mut state: WorkloadState,
+) -> WorkloadState {
+    let is_first = recalled.since.is_none() || recalled.parked.is_some();
+    if is_first && recalled.memory.images.is_empty() {
+        let ended = serving::could_serve(subject).filter(|c| c.state.has_ended());
+        state.memory.spent.extend(ended.map(|c| c.id.clone()));
+    }
+    state
 }
 
 /// First sights, and marks of what was inherited.
@@ -302,21 +319,6 @@ fn forgotten(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
 
 fn container_ids(subject: Subject<'_>) -> BTreeSet<&ContainerId> {
     subject.observed().containers.iter().map(|c| &c.id).gather()
-}
-
-/// The first look at a workload, or at another disk, cannot tell when a container ended: that is no
-/// attempt at an upgrade.
-fn found_ended_noted(
-    subject: Subject<'_>,
-    recalled: &WorkloadState,
-    mut state: WorkloadState,
-) -> WorkloadState {
-    let is_first = recalled.since.is_none() || recalled.parked.is_some();
-    if is_first && recalled.memory.images.is_empty() {
-        let ended = serving::could_serve(subject).filter(|c| c.state.has_ended());
-        state.memory.spent.extend(ended.map(|c| c.id.clone()));
-    }
-    state
 }
 
 /// Orchestrated containers that run beside a running local one, by the versions as they are on

@@ -208,12 +208,10 @@ impl<'a> Subject<'a> {
         let image = self.inventory.image(id);
         // An image that was pulled by its digest has its version from its containers.
         let containers = self.users_of(id);
-        let pending = memory.pending.as_ref().filter(|p| p.image == *id);
         let versions: Vec<Version> = containers
             .iter()
             .map(|c| version::of(self, memory, id, Some(c)))
             .chain(image.map(|image| version::of_image(self, memory, image)))
-            .chain(pending.map(|pending| pending.version.clone()))
             .collect();
         let names = image.map_or(&[][..], |image| &image.references);
         self.rejections.iter().find(|rejection| {

@@ -124,7 +124,6 @@ pub(super) fn known(subject: Subject<'_>, state: &WorkloadState, id: &ImageId) -
     if subject.is_on_disk(id) {
         return of(subject, &state.memory, id, None);
     }
-    let mut failures = state.failures.iter();
-    let failed = failures.find(|failure| failure.image == *id);
+    let failed = state.failure(id);
     failed.map_or_else(|| id.short_version(), |failure| failure.version.clone())
 }

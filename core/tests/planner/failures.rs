@@ -529,11 +529,9 @@ fn a_crash_loop_that_the_first_look_finds_has_failed() {
 fn after_a_reboot_an_older_crash_ends_no_soak() {
     let mut host = Host::with_head();
     host.image('b', &["remote:v2"]);
-    host.image('c', &["remote:v3"]);
     host.run("job", "remote:v2");
     host.exit("job", 1);
-    host.remove_container("k8s_v1");
-    host.run("k8s_v3", "remote:v3");
+    host.deploy('c', "v3");
     host.minutes(3);
     host.reboot_stopped(255);
     host.minutes(3);
@@ -547,12 +545,8 @@ fn after_a_reboot_an_older_crash_ends_no_soak() {
 #[test]
 fn a_failure_that_is_settled_does_not_come_back() {
     let mut host = Host::with_fallback();
-    host.image('c', &["remote:v3"]);
-    host.remove_container("k8s_v2");
-    host.run("k8s_v3", "remote:v3");
-    host.minutes(3);
-    host.exit("k8s_v3", 1);
-    host.minutes(2);
+    host.deploy_in_vain('c', "v3");
+    host.minutes(1);
     host.run("k8s_v1", "remote:v1");
     host.minutes(12);
     assert_eq!(host.lineage()[0], "v1=a");

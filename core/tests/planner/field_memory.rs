@@ -653,6 +653,20 @@ fn a_fallback_that_the_policy_rejects_is_not_promoted_again() {
     assert!(rejects_v1, "{refused:?}");
 }
 
+/// What serves is rejected by the policy, and v1 stays latest.
+#[track_caller]
+fn assert_stays_rejected(host: &mut Host) {
+    host.minutes(15);
+    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+    assert_note!(
+        host,
+        Note::RejectedServes {
+            lifted_by: None,
+            ..
+        }
+    );
+}
+
 /// What was proven before stays for as long as `latest` is on it: what comes back is promoted as
 /// little as what comes for the first time, "whether or not the image has arrived".
 #[test]
@@ -664,15 +678,7 @@ fn what_the_policy_rejects_is_not_promoted_when_it_comes_back() {
     host.minutes(2);
     assert_eq!(host.latest(), Some('a'));
     host.deploy('b', "v2");
-    host.minutes(15);
-    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
-    assert_note!(
-        host,
-        Note::RejectedServes {
-            lifted_by: None,
-            ..
-        }
-    );
+    assert_stays_rejected(&mut host);
 }
 
 /// A sibling: a person took `latest` from it.
@@ -891,15 +897,7 @@ fn a_rejection_by_version_holds_when_the_name_is_gone() {
         host.deploy('b', "v2");
         host.minutes(3);
         lose(&mut host);
-        host.minutes(15);
-        assert_eq!((host.latest(), host.pending()), (Some('a'), None));
-        assert_note!(
-            host,
-            Note::RejectedServes {
-                lifted_by: None,
-                ..
-            }
-        );
+        assert_stays_rejected(&mut host);
         host.policy.rejections.clear();
         host.minutes(12);
         assert_eq!(
@@ -914,6 +912,5 @@ fn a_rejection_by_version_holds_when_the_name_is_gone() {
     host.image('c', &["remote:v2"]);
     host.minutes(1);
     host.reject("v2");
-    host.minutes(15);
-    assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+    assert_stays_rejected(&mut host);
 }

@@ -16,6 +16,11 @@ use crate::suggest::closest;
 /// `k8s_<container>_<pod>_<namespace>_<uid>_<attempt>`.
 pub(crate) const KUBERNETES: &str = "k8s_";
 
+/// Whether a container is one that Kubernetes made for a pod.
+pub(crate) fn is_of_a_pod(container: &Container) -> bool {
+    container.names.iter().any(|n| n.starts_with(KUBERNETES))
+}
+
 /// What is probably wrong with a policy, as far as the engine shows it, in the order of the
 /// policy's text.
 pub fn of_engine(checked: &CheckedPolicy, seen: &Observation) -> Vec<Diagnostic> {
@@ -188,8 +193,8 @@ impl<'v> One<'v> {
             return None;
         }
         let is_orchestrated = |container: &Container| {
-            let is_of_a_pod = container.name().starts_with(KUBERNETES);
-            (is_of_a_pod && workload.orchestrated.is_none()) || self.view.is_orchestrated(container)
+            (is_of_a_pod(container) && workload.orchestrated.is_none())
+                || self.view.is_orchestrated(container)
         };
         let mut candidates = self.view.strangers().filter(|container| {
             let runs_it = match &container.reference {
@@ -326,8 +331,8 @@ impl<'v> One<'v> {
         };
         let mut own = image.tags();
         // Kubelet pulls by digest and creates by id: no tag has left what never had one.
-        let is_of_a_pod = container.name().starts_with(KUBERNETES);
-        if is_of_a_pod || own.any(|tag| self.workload.remotes.contains(tag.repository())) {
+        if is_of_a_pod(container) || own.any(|tag| self.workload.remotes.contains(tag.repository()))
+        {
             return None;
         }
         let has_left = |remote: &Repository| {
