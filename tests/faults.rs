@@ -76,6 +76,9 @@ mod scene;
 #[path = "faults/schema.rs"]
 mod schema;
 #[cfg(test)]
+#[path = "faults/shared.rs"]
+mod shared;
+#[cfg(test)]
 #[path = "faults/stories.rs"]
 mod stories;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
+use crate::shared::deploy_v3;
 use in_memory_engine::{Engine, Fault, Route};
 
 /// No path was asked to be removed twice, and `latest` was moved once at most.
@@ -208,7 +209,8 @@ fn what_is_done_in_vain_is_a_failure() {
     let host = promoted();
     host.engine().docker.run("app", "app:latest");
     host.engine().docker.exit("app", 0);
-    upgrade_to_v3(&host);
+    deploy_v3(&mut host.engine().docker);
+    host.pass_at(RIPE + 60).expect_code(0);
     host.engine()
         .fail(Route::RemoveContainer, Fault::Status(204, ""));
     let outcome = host.pass_at(RIPE + 1_300).expect_code(1);
@@ -217,14 +219,6 @@ fn what_is_done_in_vain_is_a_failure() {
     host.engine().heal();
     let outcome = host.pass_at(RIPE + 1_400).expect_code(0);
     assert!(!outcome.stderr.contains(said), "{outcome:#?}");
-}
-
-/// The orchestrator upgrades to v3, which soaks until the next pass.
-fn upgrade_to_v3(host: &Host) {
-    host.engine().docker.drop_container("k8s_app_1");
-    host.engine().docker.image("v3", &["reg.example/app:v3"]);
-    host.engine().docker.run("k8s_app_3", "reg.example/app:v3");
-    host.pass_at(RIPE + 60).expect_code(0);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use crate::host::Host;
 use crate::scene::{RIPE, id, promoted};
+use crate::shared::deploy_v3;
 use crate::terminal::{CTRL_C, Terminal};
 use in_memory_engine::Route;
 
@@ -107,13 +108,7 @@ fn a_pass_may_come_in_between_and_what_has_changed_is_not_done() {
     let mut terminal = rollback(&host, &[]);
     terminal.sees(QUESTION);
     // The orchestrator upgrades, and a pass sees it: what a rollback would reject is v3 now.
-    let docker = |host: &Host| {
-        let docker = &mut host.engine().docker;
-        docker.drop_container("k8s_app_1");
-        docker.image("v3", &["reg.example/app:v3"]);
-        docker.run("k8s_app_3", "reg.example/app:v3");
-    };
-    docker(&host);
+    deploy_v3(&mut host.engine().docker);
     host.pass_at(1_010).expect_code(0);
     let state = host.state_bytes();
     terminal.types("y\n");

@@ -2,6 +2,7 @@
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, id, promoted, soaking};
+use crate::shared::one_line;
 use in_memory_engine::{Fault, Route, hex_id};
 
 fn told(host: &Host, secs: u64, asked: &str) -> String {
@@ -12,8 +13,6 @@ fn told(host: &Host, secs: u64, asked: &str) -> String {
 
 #[track_caller]
 fn assert_tells(text: &str, parts: &[&str]) {
-    // Wherever the lines break.
-    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in parts {
         let is_told = one_line(text).contains(&one_line(part));
         assert!(is_told, "{part:?} is not in:\n{text}");

@@ -3,6 +3,7 @@
 
 use crate::host::Host;
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking};
+use crate::shared::one_line;
 
 const HOLD: &str = "[hold]\nworkloads = [\"a*\"]\nfor = \"2h\"\nreason = \"incident 4711\"\n";
 const REJECT: &str = "[reject]\napp = [\"v2\"]\nelsewhere = [\"v9\"]\n";
@@ -92,8 +93,7 @@ fn a_version_that_is_rejected_before_it_arrives_is_never_promoted_and_named() {
     }
     assert_eq!(host.id_of("app:latest"), id("v2"));
     for args in [&["status", "app"][..], &["status", "--format", "json"]] {
-        let text = printed(&host, 5_001, args);
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&printed(&host, 5_001, args));
         assert!(text.contains(said), "{args:?}: {text}");
     }
     host.set_policy(POLICY);

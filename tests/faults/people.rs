@@ -6,6 +6,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, promoted, soaking, upgrade};
+use crate::shared::{deploy_v3, one_line};
 use in_memory_engine::{Fault, Route};
 
 #[test]
@@ -40,8 +41,7 @@ fn plan_shows_what_the_next_pass_does_and_changes_nothing() {
     let text = host.run_at(RIPE, &["plan"]).expect_code(0).stdout;
     let last = "1 tag to move, 1 container to remove, 2 images to remove (up to 2.0 MB). Nothing \
                 has been changed; run `tagkeeper reconcile` to apply.";
-    let one_line: Vec<&str> = text.split_whitespace().collect();
-    assert!(one_line.join(" ").ends_with(last), "{text}");
+    assert!(one_line(&text).ends_with(last), "{text}");
     assert_eq!(app["latest"]["image"], id("v1"));
     assert_eq!(
         (&app["serving"]["container"], &app["serving"]["local"]),
@@ -301,8 +301,7 @@ fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
     let lifts_again = format!("tagkeeper accept app {again}");
     host.pass_at(1_100).expect_code(0);
     let question = host.run_at(1_150, &["rollback", "app"]).expect_code(1);
-    let in_a_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let asked = in_a_line(&question.stderr);
+    let asked = one_line(&question.stderr);
     assert!(asked.contains(&lifts_again), "{asked}");
     host.run_at(1_200, &["rollback", "app", "--yes"])
         .expect_code(0);
@@ -311,11 +310,11 @@ fn of_two_rejected_builds_of_a_version_one_is_accepted_by_its_id() {
     let history = host
         .run_at(1_260, &["explain", "app", &again])
         .expect_code(0);
-    let history = in_a_line(&history.stdout);
+    let history = one_line(&history.stdout);
     assert!(history.contains(&lifts_again), "{history}");
     let status = || {
         let printed = host.run_at(1_300, &["status", "app"]).expect_code(0);
-        in_a_line(&printed.stdout)
+        one_line(&printed.stdout)
     };
     let page = status();
     for build in [&first, &again] {
@@ -544,19 +543,11 @@ fn init_where_there_is_nothing_prints_a_skeleton_and_says_so() {
     assert_eq!((gone.code, gone.stdout.as_str()), (69, ""), "{gone:#?}");
 }
 
-/// The orchestrator replaces v2 by v3.
-fn deploy_v3(host: &Host) {
-    let docker = &mut host.engine().docker;
-    docker.image("v3", &["reg.example/app:v3"]);
-    docker.drop_container("k8s_app_1");
-    docker.run("k8s_app_3", "reg.example/app:v3");
-}
-
 /// Field case 72: what is rejected does not depend on the second.
 #[test]
 fn a_rollback_rejects_the_upgrade_in_a_crash_loop_while_it_is_down() {
     let host = promoted();
-    deploy_v3(&host);
+    deploy_v3(&mut host.engine().docker);
     for secs in [700, 760, 820] {
         host.pass_at(secs).expect_code(0);
         host.engine().docker.exit("k8s_app_3", 3);
@@ -614,7 +605,7 @@ fn waiting(host: &Host, secs: u64, version: &str) -> JoinHandle<Outcome> {
 #[test]
 fn what_crashes_between_the_passes_fails_the_wait() {
     let host = promoted();
-    deploy_v3(&host);
+    deploy_v3(&mut host.engine().docker);
     host.engine().docker.exit("k8s_app_3", 3);
     host.pass_at(700).expect_code(0);
     let details = host.run_at(701, &["status", "app"]).expect_code(0).stdout;
@@ -705,7 +696,7 @@ fn status_says_when_the_last_pass_ended_and_how() {
     run(1_030, &["reconcile"]).expect_code(78);
     host.set_policy(POLICY);
     let screen = run(1_031, &["status"]).expect_code(0).stdout;
-    let screen = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let screen = one_line(&screen);
     let said = "FAILED, exit code 78: the policy is refused: unknown key 'sok' in ";
     assert!(screen.contains(said), "{screen}");
     let rest = "and 1 more error; see `tagkeeper check`";
@@ -725,8 +716,7 @@ fn what_allows_a_rejected_version_again_can_be_typed() {
         &["plan"],
         &["status", "--format", "json"],
     ] {
-        let text = host.run_at(1_070, args).expect_code(0).stdout;
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let text = one_line(&host.run_at(1_070, args).expect_code(0).stdout);
         assert!(text.contains(said), "{args:?}: {text}");
     }
     host.run_at(1_080, &["accept", "app", "v2"]).expect_code(0);
@@ -788,8 +778,7 @@ fn status_says_when_the_last_pass_ended_whatever_is_wrong() {
     std::fs::write(&file, "{").expect("writable");
     run("docker.sock", 92, &["reconcile"]).expect_code(1);
     let started_anew = run("docker.sock", 93, &["status"]).expect_code(0).stdout;
-    let started_anew: Vec<&str> = started_anew.split_whitespace().collect();
-    let started_anew = started_anew.join(" ");
+    let started_anew = one_line(&started_anew);
     let said = "last pass 1 s ago FAILED, exit code 1: the state cannot be read; it is kept as '";
     assert!(started_anew.starts_with(said), "{started_anew}");
 
@@ -807,7 +796,7 @@ fn a_state_directory_that_is_named_and_not_there_is_no_fresh_host() {
     let note = "note: there is no directory '";
     let shown = |args: &[&str]| {
         let shown = host.run_at(5, args).expect_code(0).stdout;
-        shown.split_whitespace().collect::<Vec<_>>().join(" ")
+        one_line(&shown)
     };
     for args in [["status"], ["plan"]] {
         assert!(!shown(&args).contains(note), "{args:?}");

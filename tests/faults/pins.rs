@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, PROMOTED, RIPE, assert_names, id, soaking};
+use crate::shared::deploy_v3;
 use in_memory_engine::{Fault, Route, hex_id};
 
 fn pinning() -> String {
@@ -123,12 +124,7 @@ fn plan_and_status_show_the_pin() {
 #[test]
 fn the_next_promotion_moves_it() {
     let host = pinned();
-    {
-        let docker = &mut host.engine().docker;
-        docker.drop_container("k8s_app_1");
-        docker.image("v3", &["reg.example/app:v3"]);
-        docker.run("k8s_app_3", "reg.example/app:v3");
-    }
+    deploy_v3(&mut host.engine().docker);
     host.pass_at(1_000).expect_code(0);
     let outcome = host.pass_at(1_000 + RIPE).expect_code(0);
     let changes: Vec<String> = outcome
