@@ -9,8 +9,8 @@ use tagkeeper::store::{StateDir, Store, state_document};
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Event, EventKind, Failure, ImageHistory,
     ImageRecord, ImageRecords, Incarnation, Memory, Moment, NoFallback, Outcome, Pending, Proven,
-    RefusedRemoval, Rejected, Removed, RemovedBy, Replaced, Repository, RetiredBy, State, Stopped,
-    Undelivered, Version, WorkloadName, WorkloadState,
+    Reference, RefusedRemoval, Rejected, Removed, RemovedBy, Replaced, Repository, RetiredBy,
+    State, Stopped, Undelivered, Version, WorkloadName, WorkloadState,
 };
 
 use crate::support::{
@@ -82,7 +82,6 @@ fn images_of_v1() -> ImageRecords {
     };
     let candidate = ImageRecord {
         times_pending: 2,
-        rejected_by: None,
         ..record(89_640_000)
     };
     let idle = ImageRecord {
@@ -353,6 +352,16 @@ fn full() -> State {
     workload.failures[1].outcome = Outcome::Superseded;
     let memory = &mut workload.memory;
     memory.promoted_ms = Some(70_000_000);
+    memory.latest_in_doubt = true;
+    memory.spent = BTreeSet::from([container('e', '4')]);
+    let created_from = Reference::parse("docker-sonic-telemetry:v2").ok();
+    memory.created_from = [(container('e', '2'), created_from)].into();
+    let idle = ImageRecord {
+        idle_since_ms: Some(180_000),
+        rejected_by: Some("v0".to_owned()),
+        ..record(120_000)
+    };
+    memory.images.insert(image('4'), idle);
     memory.no_fallback = Some(NoFallback::Struck);
     let stopped = Stopped {
         started_at: "2026-11-22T22:00:00Z".to_owned(),
