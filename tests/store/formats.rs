@@ -336,21 +336,8 @@ fn undelivered() -> Vec<Undelivered> {
     kinds.into_iter().map(wait).collect()
 }
 
-/// Everything filled in that the state has a place for.
-fn full() -> State {
-    let mut departed = departed();
-    departed.memory.promoted_ms = None;
-    let mut workload = telemetry_of_v1();
-    workload.parked = Some(Box::new(Memory {
-        lineage: vec![entry("v0", '0', true, None)],
-        promoted_ms: Some(60_000),
-        ..Memory::default()
-    }));
-    workload.held_at = Some("2026-11-22T23:15:00Z".to_owned());
-    workload.rejected_serves = Some(image('5'));
-    workload.failures[0].ended_ms = 80_000_000;
-    workload.failures[1].outcome = Outcome::Superseded;
-    let memory = &mut workload.memory;
+/// What the memory of a workload has a place for beside what a state of edition 1 says.
+fn fill(memory: &mut Memory) {
     memory.promoted_ms = Some(70_000_000);
     memory.latest_in_doubt = true;
     memory.spent = BTreeSet::from([container('e', '4')]);
@@ -383,6 +370,23 @@ fn full() -> State {
         exit_code: None,
         ran_secs: 12,
     });
+}
+
+/// Everything filled in that the state has a place for.
+fn full() -> State {
+    let mut departed = departed();
+    departed.memory.promoted_ms = None;
+    let mut workload = telemetry_of_v1();
+    workload.parked = Some(Box::new(Memory {
+        lineage: vec![entry("v0", '0', true, None)],
+        promoted_ms: Some(60_000),
+        ..Memory::default()
+    }));
+    workload.held_at = Some("2026-11-22T23:15:00Z".to_owned());
+    workload.rejected_serves = Some(image('5'));
+    workload.failures[0].ended_ms = 80_000_000;
+    workload.failures[1].outcome = Outcome::Superseded;
+    fill(&mut workload.memory);
     State {
         instance: "0123456789abcdef".to_owned(),
         clock: clock(),
