@@ -8,7 +8,7 @@ use tagkeeper::reconcile::{EventSink, Pass, PassError, ReadyAnswers, Timekeeper}
 use tagkeeper::report::words;
 use tagkeeper::store::{Rejections, Store};
 use tagkeeper_core::model::{
-    Clock, Container, ContainerId, Disk, Event, Image, ImageId, PinLabel, Policy, Readiness,
+    Clock, Container, ContainerId, Disk, Event, Image, ImageId, Now, PinLabel, Policy, Readiness,
     Reading, Reference, Repository, State, Workload, WorkloadName,
 };
 use tagkeeper_core::planner::Query;
@@ -88,6 +88,9 @@ impl Store for Kept {
 struct Lines(Vec<String>);
 
 impl EventSink for Lines {
+    fn spool(&mut self, _: &mut State, _: &[Event], _: &Now) -> bool {
+        false
+    }
     fn event(&mut self, event: &Event) {
         self.0.extend(words::event(event));
     }

@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::anyhow;
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
-    Action, ActionKind, Clock, Counters, Event, ImageId, NameVerdict, Now, Observation, Plan,
-    Policy, Reading, Reason, Reference, State, WorkloadName,
+    Action, ActionKind, Clock, Counters, Event, ImageId, Now, Observation, Plan, Policy, Reading,
+    Reason, Reference, State, WorkloadName,
 };
 use tagkeeper_core::planner::{self, MAX_ROUNDS};
 
@@ -30,10 +30,7 @@ pub use rollback::{RollbackPreview, RolledBack, preview, roll_back};
 pub trait EventSink {
     /// Puts what hooks are to be notified of into the state that is saved next. Whether there was
     /// anything. Of what could not be saved then, [`event`](Self::event) is not called.
-    fn spool(&mut self, state: &mut State, events: &[Event], now: &Now) -> bool {
-        let _ = (state, events, now);
-        false
-    }
+    fn spool(&mut self, state: &mut State, events: &[Event], now: &Now) -> bool;
     /// Something changed.
     fn event(&mut self, event: &Event);
     /// Something went wrong; the pass goes on. `workload` is none where it concerns them all.
@@ -177,7 +174,8 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         for (workload, action) in plan.actions() {
             if record.may_try(workload, action) {
                 acted = true;
-                let judged = judged(plan, workload, action);
+                let of = plan.workloads.get(workload);
+                let judged = of.and_then(|of| of.judged(&action.kind));
                 self.try_action(workload, action, judged, record);
             } else if record.was_in_vain(workload, action) {
                 record.failed_actions += 1;
@@ -190,18 +188,6 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         }
         acted
     }
-}
-
-/// The name that an action removes, as it was judged.
-fn judged<'p>(plan: &'p Plan, workload: &WorkloadName, action: &Action) -> Option<&'p NameVerdict> {
-    let ActionKind::RemoveImage {
-        reference, image, ..
-    } = &action.kind
-    else {
-        return None;
-    };
-    let mut names = plan.workloads.get(workload)?.images.iter();
-    names.find(|name| name.reference == *reference && name.image == *image)
 }
 
 /// What a pass has tried so far: an action that failed or was dropped is not tried again in it.

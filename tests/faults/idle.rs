@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use crate::host::{Host, Outcome};
-use crate::scene::{POLICY, RIPE, id, promoted};
-use in_memory_engine::Route;
+use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
+use in_memory_engine::{Fault, Route};
 
 /// Two lists, and at most the question for the version.
 #[track_caller]
@@ -153,4 +153,20 @@ fn while_an_image_is_in_grace_the_clock_is_saved_hourly_and_no_oftener() {
         "",
         "a day idle, and proven by nothing"
     );
+}
+
+#[test]
+fn a_tag_that_fails_in_each_pass_is_written_down_once() {
+    let host = soaking(POLICY);
+    host.engine()
+        .fail(Route::Tag, Fault::Status(500, "no space left on device"));
+    host.pass_at(RIPE).expect_code(1);
+    let stamps = host.state_stamps();
+    for secs in [RIPE + 60, RIPE + 120] {
+        host.pass_at(secs).expect_code(1);
+        assert!(host.state_stamps() == stamps, "it was, at {secs} s");
+    }
+    host.engine().heal();
+    host.pass_at(RIPE + 180).expect_code(0);
+    assert_promoted(&host);
 }

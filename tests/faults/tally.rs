@@ -38,6 +38,25 @@ fn bytes_are_reclaimed_with_the_last_name_only() {
 }
 
 #[test]
+fn images_without_a_name_count_with_a_size_each() {
+    let host = promoted();
+    {
+        let docker = &mut host.engine().docker;
+        for (label, name, megabytes) in [("v7", "app:v7", 3), ("v8", "app:v8", 5)] {
+            docker.image(label, &[name]);
+            docker.images.get_mut(&id(label)).unwrap().size_bytes = megabytes * 1_000_000;
+        }
+    }
+    host.pass_at(1_000).expect_code(0);
+    host.engine().docker.take_name("app:v7");
+    host.engine().docker.take_name("app:v8");
+    host.pass_at(1_060).expect_code(0);
+    host.pass_at(100_000).expect_code(0);
+    assert_promoted(&host);
+    assert_tally(&host, 100_060, &tally(1, 4, 10_000_000));
+}
+
+#[test]
 fn what_others_removed_is_not_counted() {
     let host = soaking(POLICY);
     host.engine().before(Route::RemoveImage, 1, |e| {

@@ -116,6 +116,18 @@ impl WorkloadPlan {
         head.is_some_and(|head| latest != Some(&head.image))
     }
 
+    /// The name that an action removes, as it was judged; none for an action of another kind.
+    pub fn judged(&self, action: &ActionKind) -> Option<&NameVerdict> {
+        let ActionKind::RemoveImage {
+            reference, image, ..
+        } = action
+        else {
+            return None;
+        };
+        let mut names = self.images.iter();
+        names.find(|name| name.reference == *reference && name.image == *image)
+    }
+
     /// The images of the workload on the disk with their sizes in bytes, each once, however many
     /// names it has.
     pub fn sizes(&self) -> BTreeMap<&ImageId, u64> {

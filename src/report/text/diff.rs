@@ -247,13 +247,11 @@ fn mark(action: &Action) -> char {
 }
 
 fn change(mark: char, plan: &WorkloadPlan, action: &Action, page: Page) -> String {
-    let judged = plan.images.iter().find(|name| {
-        let reference = name.reference.as_ref().map(ToString::to_string);
-        touches(action) == Some((reference, &name.image)) && name.verdict() == Verdict::Remove
-    });
-    match (&action.kind, judged) {
-        (ActionKind::RemoveImage { .. }, Some(name)) => image_row(mark, name, page),
-        _ => marked_row(mark, action, Some(plan), page),
+    // A later round may remove what this one still keeps.
+    let judged = plan.judged(&action.kind);
+    match judged.filter(|name| name.verdict() == Verdict::Remove) {
+        Some(name) => image_row(mark, name, page),
+        None => marked_row(mark, action, Some(plan), page),
     }
 }
 
