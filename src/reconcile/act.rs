@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tagkeeper_core::model::{
     Action, ActionKind, ContainerId, ContainerState, Detail, Event, EventKind, Guard, Health,
     Image, ImageId, Incarnation, NameVerdict, PinLabel, Reason, Reference, WhyDropped,
@@ -82,13 +82,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             }
             Ok(Outcome::Dropped(why)) => EventKind::Dropped { action: kind, why },
             Ok(Outcome::Refused(reason)) => {
-                if !record.note_refusal(workload, &kind, &reason) {
-                    return;
-                }
-                EventKind::Refused {
-                    action: kind,
-                    reason,
-                }
+                return self.note_refusal(workload, kind, reason, record);
             }
             Err(error) => {
                 record.failed_actions += 1;
@@ -103,6 +97,43 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             workload: workload.clone(),
             kind: event,
         });
+    }
+
+    /// Notes a refusal, and tells what is news of it.
+    fn note_refusal(
+        &mut self,
+        workload: &WorkloadName,
+        action: ActionKind,
+        reason: String,
+        record: &mut Record,
+    ) {
+        if record.note_refusal(workload, &action, &reason) {
+            self.sink.event(&Event {
+                workload: workload.clone(),
+                kind: EventKind::Refused { action, reason },
+            });
+        }
+    }
+
+    /// The engine has said that an action is done, and shows that it is not. A removal is then one
+    /// that it refuses. Whether there is something to note.
+    pub(super) fn tell_in_vain(
+        &mut self,
+        workload: &WorkloadName,
+        action: &Action,
+        record: &mut Record,
+    ) -> bool {
+        const SAID: &str = "it says that this is done, and shows that it is not";
+        let is_removal = action.kind.removal_target().is_some();
+        if is_removal {
+            self.note_refusal(workload, action.kind.clone(), SAID.to_owned(), record);
+        } else {
+            record.failed_actions += 1;
+            let what = crate::report::words::action(&action.kind);
+            let error = anyhow!("{workload}: the engine did not {what}: {SAID}");
+            self.sink.failure(Some(workload), &error);
+        }
+        is_removal
     }
 
     fn carry_out(

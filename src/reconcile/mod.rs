@@ -178,12 +178,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 let judged = of.and_then(|of| of.judged(&action.kind));
                 self.try_action(workload, action, judged, record);
             } else if record.was_in_vain(workload, action) {
-                record.failed_actions += 1;
-                let what = crate::report::words::action(&action.kind);
-                let error = anyhow!(
-                    "{workload}: to {what}: the engine says that this is done, and shows that it is not"
-                );
-                self.sink.failure(Some(workload), &error);
+                acted |= self.tell_in_vain(workload, action, record);
             }
         }
         acted

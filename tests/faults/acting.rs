@@ -3,7 +3,6 @@
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
-use crate::shared::deploy_v3;
 use in_memory_engine::{Engine, Fault, Route};
 
 /// No path was asked to be removed twice, and `latest` was moved once at most.
@@ -202,23 +201,42 @@ fn without_the_tag_nothing_is_retired() {
     assert_promoted(&host);
 }
 
-/// An engine that says yes and does nothing: the next round shows it, and says so once in a pass.
+/// An engine that says yes and does nothing: the next round shows it.
+const IN_VAIN: &str = "it says that this is done, and shows that it is not";
+
 #[test]
-fn what_is_done_in_vain_is_a_failure() {
-    let said = "the engine says that this is done, and shows that it is not";
-    let host = promoted();
-    host.engine().docker.run("app", "app:latest");
-    host.engine().docker.exit("app", 0);
-    deploy_v3(&mut host.engine().docker);
-    host.pass_at(RIPE + 60).expect_code(0);
-    host.engine()
-        .fail(Route::RemoveContainer, Fault::Status(204, ""));
-    let outcome = host.pass_at(RIPE + 1_300).expect_code(1);
-    assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
-    assert_eq!(outcome.count(Route::RemoveContainer), 1, "{outcome:#?}");
+fn a_tag_in_vain_is_a_failure() {
+    let host = soaking(POLICY);
+    host.engine().fail(Route::Tag, Fault::Status(201, ""));
+    let outcome = host.pass_at(RIPE).expect_code(1);
+    assert_eq!(outcome.stderr.matches(IN_VAIN).count(), 1, "{outcome:#?}");
+    assert_eq!(outcome.mutations().len(), 1, "the tag, once: {outcome:#?}");
     host.engine().heal();
-    let outcome = host.pass_at(RIPE + 1_400).expect_code(0);
-    assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+    host.pass_at(RIPE + 60).expect_code(0);
+    assert_promoted(&host);
+}
+
+/// It waits like one that the engine refuses: Docker lists images that it answers 404 for.
+#[test]
+fn a_removal_in_vain_is_tried_again_at_growing_intervals() {
+    let host = soaking(POLICY);
+    host.engine().fail_about(
+        Route::RemoveImage,
+        "old-a",
+        Fault::Status(404, "no such image"),
+    );
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_eq!(outcome.stderr.matches(IN_VAIN).count(), 1, "{outcome:#?}");
+    let tried_at = |secs| {
+        let outcome = host.pass_at(secs).expect_code(0);
+        assert!(!outcome.stderr.contains(IN_VAIN), "told once: {outcome:#?}");
+        outcome.removals_of("old-a")
+    };
+    let tries = [30, 61, 91, 121, 182].map(|secs| tried_at(RIPE + secs));
+    assert_eq!(tries, [0, 1, 0, 0, 1], "after one minute, then after two");
+    host.engine().heal();
+    tried_at(RIPE + 1_000);
+    assert_promoted(&host);
 }
 
 #[test]
