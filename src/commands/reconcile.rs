@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Counters, Now, Plan, Reading, State, WorkloadName};
 
@@ -181,7 +181,7 @@ impl Run<'_> {
             let instance = lock.instance().map_err(CommandError::failed)?;
             instance.clone_into(&mut state.instance);
         }
-        carry_over(lock, &state)?;
+        let is_carried_over = carry_over(lock, &state);
         let mut engine = connect(self.options, &self.settings.engine, self.deadline)?;
         let mut commands = ready::Commands::new(self.deadline);
         let mut ask = |queries: &[_]| commands.ask_all(policy, queries);
@@ -195,7 +195,7 @@ impl Run<'_> {
         }
         .run(state)?;
         notify::status(&report::status_line(&outcome.plan));
-        let exit = if outcome.failed_actions > 0 {
+        let exit = if outcome.failed_actions > 0 || !is_carried_over {
             Exit::Failed
         } else {
             Exit::Done
@@ -274,12 +274,19 @@ fn tell_dropped(lock: &Lock) {
 }
 
 /// Saves a state of an earlier format, or one that a rejection has taken something out of, in the
-/// present form.
-fn carry_over(lock: &mut Lock, state: &State) -> Result<(), CommandError> {
-    if lock.is_outdated() {
-        lock.save(state).map_err(CommandError::failed)?;
+/// present form. Where it cannot, the pass goes by what the disk says, like any other: it may make
+/// room. Whether nothing is left to carry over.
+fn carry_over(lock: &mut Lock, state: &State) -> bool {
+    if !lock.is_outdated() {
+        return true;
     }
-    Ok(())
+    let saved = lock.save(state);
+    if let Err(error) = &saved {
+        let said =
+            "the state was not carried over into its present form; the next pass tries again";
+        report::log::log_error(None, &anyhow!("{said}: {error:#}"));
+    }
+    saved.is_ok()
 }
 
 /// A pass goes on without a state that cannot be read, but the file is kept, the pass counts as

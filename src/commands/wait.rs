@@ -174,13 +174,11 @@ impl Wanted {
                 before_the_wait(version, failure)
             }
             (_, Some(_)) => unseen_again(&version),
-            _ if known
-                .memory
-                .lineage
-                .iter()
-                .any(|p| self.is_it(&p.version, &p.image)) =>
-            {
+            _ if self.is_any_of(on_disk(known)) => {
                 Progress::Pending(format!("{version} is a fallback"))
+            }
+            _ if self.is_any_of(known.memory.lineage.iter()) => {
+                Progress::Pending(format!("{version} is not on the disk any more"))
             }
             _ => Progress::Pending(format!("no pass has seen {version} serve")),
         }
@@ -215,6 +213,10 @@ impl Wanted {
         match failed.find(|f| is_there(known, &f.image) && has_come(known, &f.image)) {
             Some(failure) if is_old => before_the_wait(version, failure),
             Some(_) => unseen_again(&version),
+            // The engine has failed to move the name, whatever it shows.
+            None if known.memory.latest_in_doubt => {
+                Progress::Pending(format!("{version} is not tagged as latest yet"))
+            }
             None => Progress::Proven(version),
         }
     }
@@ -245,8 +247,12 @@ impl Wanted {
 
     /// What is proven and latest, if it is what is waited for.
     fn head<'k>(&self, known: &'k WorkloadState) -> Option<&'k Proven> {
-        let head = known.memory.lineage.first();
+        let head = on_disk(known).next();
         head.filter(|head| self.is_it(&head.version, &head.image))
+    }
+
+    fn is_any_of<'k>(&self, mut lineage: impl Iterator<Item = &'k Proven>) -> bool {
+        lineage.any(|proven| self.is_it(&proven.version, &proven.image))
     }
 
     /// What serves and is rejected, if it is what is waited for.
@@ -277,6 +283,12 @@ fn soaking(version: &Version, pending: &Pending, known: &WorkloadState, now_ms: 
         }
         None => format!("{version} is pending{held} and does not soak"),
     }
+}
+
+/// What of the lineage is on the disk, as far as the last pass knows.
+fn on_disk(known: &WorkloadState) -> impl Iterator<Item = &Proven> {
+    let lineage = known.memory.lineage.iter();
+    lineage.filter(|proven| known.memory.images.contains_key(&proven.image))
 }
 
 /// Whether a container uses an image, as far as the last pass knows.
@@ -373,6 +385,30 @@ mod tests {
         }
     }
 
+    /// Of image 2, which is on the disk.
+    fn prove(known: &mut WorkloadState, version: &str) {
+        prove_as(known, version, '2');
+    }
+
+    fn prove_as(known: &mut WorkloadState, version: &str, digit: char) {
+        known.memory.lineage.push(Proven {
+            image: image(digit),
+            ..proven(version)
+        });
+        known.memory.images.insert(image(digit), seen(0));
+    }
+
+    fn seen(first_seen_ms: u64) -> ImageRecord {
+        ImageRecord {
+            first_seen_ms,
+            idle_since_ms: None,
+            inherited: false,
+            rolled_out: true,
+            times_pending: 2,
+            rejected_by: None,
+        }
+    }
+
     fn rejection(version: &str) -> Rejected {
         Rejected {
             version: Version::new(version),
@@ -442,16 +478,11 @@ mod tests {
 
     #[test]
     fn the_image_that_was_pending_is_followed_to_its_end() {
-        let promoted = |known: &mut WorkloadState| known.memory.lineage.push(proven("v2"));
-        assert_eq!(said_after(promoted), "proven: v2");
+        assert_eq!(said_after(|known| prove(known, "v2")), "proven: v2");
         let ended = "failed: v2: it is not pending any more";
         assert_eq!(said_after(|_| {}), ended, "after a single pass");
         // The name has moved on to another image, and the one that is proven by it was so before.
-        let older = |known: &mut WorkloadState| {
-            let mut older = proven("v2");
-            older.image = image('1');
-            known.memory.lineage.push(older);
-        };
+        let older = |known: &mut WorkloadState| prove_as(known, "v2", '1');
         assert_eq!(said_after(older), ended);
         let withdrawn = |known: &mut WorkloadState| {
             older(known);
@@ -483,7 +514,7 @@ mod tests {
         assert_eq!(of(&serves, &id), by_policy);
         // A rejected build of the label of latest.
         let rebuilt = known(|known| {
-            known.memory.lineage.push(proven("v2"));
+            prove(known, "v2");
             known.rejected_serves = Some(image('9'));
             known.note(&image('9'), || Version::new("v2"), |_| {});
         });
@@ -496,13 +527,13 @@ mod tests {
         let lifted = shown(&mut wanted(Some(&id)), &serves, &[], 0);
         assert_eq!(lifted, format!("no pass has seen {id} serve"));
         // "From now on": what was proven before stays.
-        let done = known(|known| known.memory.lineage.push(proven("v2")));
+        let done = known(|known| prove(known, "v2"));
         assert_eq!(of(&done, "v2"), "proven: v2");
     }
 
     #[test]
     fn proven_rejected_and_failed() {
-        let done = known(|known| known.memory.lineage.push(proven("v2")));
+        let done = known(|known| prove(known, "v2"));
         assert_eq!(said(Some("v2"), &done, 0), "proven: v2");
         assert_eq!(said(Some("v3"), &done, 0), "no pass has seen v3 serve");
         let head = done.workloads[&WorkloadName::new("app")].memory.lineage[0]
@@ -512,7 +543,10 @@ mod tests {
             let said = said(Some(by_id), &done, 0);
             assert_eq!(said, format!("proven: {by_id}"));
         }
-        let behind = known(|known| known.memory.lineage = vec![proven("v3"), proven("v2")]);
+        let behind = known(|known| {
+            prove_as(known, "v3", '3');
+            prove(known, "v2");
+        });
         assert_eq!(said(Some("v2"), &behind, 0), "v2 is a fallback");
         let mut rejected = known(|_| {});
         rejected.rejected.insert(
@@ -529,22 +563,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_head_that_is_lost_or_in_doubt_is_not_latest() {
+        let lost = known(|known| {
+            prove_as(known, "v3", '3');
+            prove(known, "v2");
+            known.memory.images.remove(&image('3'));
+        });
+        let gone = "v3 is not on the disk any more";
+        assert_eq!(said(Some("v3"), &lost, 0), gone);
+        assert_eq!(said(Some("v2"), &lost, 0), "proven: v2");
+        let in_doubt = known(|known| {
+            prove(known, "v2");
+            known.memory.latest_in_doubt = true;
+        });
+        let untagged = "v2 is not tagged as latest yet";
+        assert_eq!(said(Some("v2"), &in_doubt, 0), untagged);
+    }
+
     /// A tag that moves: the older build of v2 is latest, and the newer one is what was deployed.
     #[test]
     fn what_is_proven_by_an_older_build_is_not_what_was_deployed() {
         let newer = |change: fn(&mut WorkloadState)| {
             known(|known| {
-                known.memory.lineage.push(proven("v2"));
+                prove(known, "v2");
                 known.memory.promoted_ms = Some(5);
-                let record = ImageRecord {
-                    first_seen_ms: 6,
-                    idle_since_ms: None,
-                    inherited: false,
-                    rolled_out: true,
-                    times_pending: 2,
-                    rejected_by: None,
-                };
-                known.memory.images.insert(image('3'), record);
+                known.memory.images.insert(image('3'), seen(6));
                 change(known);
             })
         };

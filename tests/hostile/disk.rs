@@ -157,6 +157,36 @@ fn what_the_saved_state_calls_for_is_removed_though_nothing_can_be_saved() {
     });
 }
 
+/// A rollback was killed between its two files: each load takes out of the state what it rejected,
+/// and there is no room to write that down.
+#[test]
+fn what_is_retired_is_removed_though_the_state_cannot_be_carried_over() {
+    let name = "disk::what_is_retired_is_removed_though_the_state_cannot_be_carried_over";
+    under(MOUNTS, name, |scratch| {
+        let host = host_with_disk(mount_tmpfs, scratch);
+        upgrade(&mut host.engine().docker);
+        host.engine().docker.run("debug", "reg.example/app:old-a");
+        host.engine().docker.exit("debug", 0);
+        host.pass_at(0).expect_code(0);
+        host.pass_at(RIPE).expect_code(0);
+        let before = host.state_bytes().unwrap();
+        host.run_at(RIPE + 10, &["rollback", "app", "--yes"])
+            .expect_code(0);
+        fs::write(host.state_file(), before).unwrap();
+        host.engine().docker.drop_container("debug");
+        no_spare(&host);
+        fill(&host.state_dir());
+        let outcome = host.pass_at(RIPE + 60).expect_code(1);
+        assert_eq!(outcome.removals_of("old-a"), 1, "{outcome:#?}");
+        assert!(
+            outcome.stderr.contains("was not carried over"),
+            "{outcome:#?}"
+        );
+        free(&host);
+        host.pass_at(RIPE + 120).expect_code(0);
+    });
+}
+
 #[test]
 fn what_lay_idle_for_its_grace_is_removed_though_nothing_can_be_saved() {
     const DAY: u64 = 86_400;
