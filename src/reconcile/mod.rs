@@ -109,7 +109,13 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         let mut disk = None;
         for _ in 0..MAX_ROUNDS {
             record.next_round();
-            let observed = self.observe(&state, &record)?;
+            let observed = match self.observe(&state, &record) {
+                Ok(observed) => observed,
+                Err(error) => {
+                    self.keep_answers(state, &mut record);
+                    return Err(error);
+                }
+            };
             // A round after a removal does not measure: what the pass went by is what is told.
             disk = observed.disk.clone().or(disk);
             let noted = record.note_in(&mut state, &observed.until);
@@ -145,9 +151,23 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 });
             }
         }
+        self.keep_answers(state, &mut record);
         Err(PassError::Broken(anyhow!(
             "the pass did not finish within {MAX_ROUNDS} rounds, which is a bug: please report it with the output of `tagkeeper plan`"
         )))
+    }
+
+    /// Saves what the engine answered in the last round of a pass that breaks off: no later pass
+    /// could tell it.
+    fn keep_answers(&mut self, mut state: State, record: &mut Record) {
+        let now = self.clock.now();
+        if !record.note_in(&mut state, &now) {
+            return;
+        }
+        state.clock = now.clock;
+        if let Err(error) = self.store.save(&state) {
+            self.sink.failure(None, &error.context(UNSAVED));
+        }
     }
 
     fn observe(&mut self, state: &State, record: &Record) -> Result<Observation, PassError> {

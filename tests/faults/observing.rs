@@ -328,6 +328,34 @@ fn once_something_was_changed_a_blind_round_is_a_failed_pass() {
     assert_promoted(&host);
 }
 
+/// What the engine said before that is saved all the same: nothing shows it later.
+#[test]
+fn what_was_answered_before_a_blind_round_is_not_forgotten() {
+    let blind_after = |host: &Host, route, fault| {
+        host.engine().before(route, 1, |e: &mut Engine| {
+            e.fail(Route::ListImages, Fault::Status(500, "gone bad"));
+        });
+        if let Some(fault) = fault {
+            host.engine().fail(route, fault);
+        }
+        host.pass_at(RIPE).expect_code(1);
+        host.engine().heal();
+    };
+    // A tag that the engine shows, failed to write down, and has forgotten when it starts again.
+    let doubtful = soaking(POLICY);
+    let full = Fault::Unsaved(500, "no space left on device");
+    blind_after(&doubtful, Route::Tag, Some(full));
+    let outcome = doubtful.pass_at(RIPE + 5).expect_code(0);
+    assert_eq!(outcome.count(Route::Tag), 1, "given again: {outcome:#?}");
+    assert_promoted(&doubtful);
+
+    let removed = soaking(POLICY);
+    blind_after(&removed, Route::RemoveImage, None);
+    let status = removed.run_at(RIPE + 5, &["status", "--format", "json"]);
+    let tally = &status.expect_code(0).json()["workloads"]["app"]["tally"];
+    assert_eq!(tally["removals"], 2, "the container, and the first image");
+}
+
 /// A second workload that waits for its promotion like the first.
 fn with_web(host: &Host) {
     let docker = &mut host.engine().docker;
