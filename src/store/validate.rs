@@ -163,6 +163,7 @@ impl Times {
 /// A refused removal is tried again in the future; all else is past.
 fn check_memory_times(memory: &Memory, times: Times) -> Result<(), String> {
     times.check_any("promoted_ms", memory.promoted_ms)?;
+    times.check_any("first_look_ms", memory.first_look_ms)?;
     if let Some(pending) = &memory.pending {
         times.check(
             "the beginning of the pending upgrade",
@@ -273,6 +274,7 @@ mod tests {
             created_from: BTreeMap::new(),
             refused: [("z".to_owned(), refused)].into(),
             no_fallback: None,
+            first_look_ms: Some(NOW_MS),
         }
     }
 
@@ -388,6 +390,9 @@ mod tests {
             }),
             ("promoted_ms (1001 ms) is ahead", |m| {
                 m.promoted_ms = Some(LATE_MS);
+            }),
+            ("first_look_ms (1001 ms) is ahead", |m| {
+                m.first_look_ms = Some(LATE_MS);
             }),
             ("first_seen_ms of z (1001 ms) is ahead", |m| {
                 m.images.insert(ImageId::new("z"), record(LATE_MS, None));

@@ -338,6 +338,7 @@ fn undelivered() -> Vec<Undelivered> {
 
 /// What the memory of a workload has a place for beside what a state of edition 1 says.
 fn fill(memory: &mut Memory) {
+    memory.first_look_ms = Some(60_000);
     memory.promoted_ms = Some(70_000_000);
     memory.latest_in_doubt = true;
     memory.spent = BTreeSet::from([container('e', '4')]);

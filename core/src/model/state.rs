@@ -107,10 +107,11 @@ pub struct WorkloadState {
 }
 
 impl WorkloadState {
-    /// Whether the first pass found an image.
+    /// Whether the first pass on this disk found an image.
     pub(crate) fn has_found_first(&self, record: &ImageRecord) -> bool {
-        let since = self.since.as_ref();
-        since.is_some_and(|since| record.first_seen_ms <= since.clock_ms)
+        let came_in = self.since.as_ref().map(|since| since.clock_ms);
+        let first = self.memory.first_look_ms.or(came_in);
+        first.is_some_and(|first| record.first_seen_ms <= first)
     }
 
     /// What is remembered of the upgrades to an image that were not promoted.
@@ -181,6 +182,9 @@ pub struct Memory {
     /// Why there is nothing behind the head, if that is known; for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_fallback: Option<NoFallback>,
+    /// The clock of the first pass on this disk; none where that was the workload's first pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_look_ms: Option<u64>,
 }
 
 /// Why a workload has no fallback.

@@ -21,7 +21,7 @@ pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> 
     let workloads = policy.workloads.iter().map(|(name, workload)| {
         let known = state.workloads.get(name).cloned().unwrap_or_default();
         let known = back_in_policy(known, observed.until.ms());
-        let mut known = on_this_disk(known, workload, &on_disk);
+        let mut known = on_this_disk(known, workload, &on_disk, observed.until.ms());
         // The rejections are in a file of their own: a rollback that was killed between the two has
         // rejected what the lineage still names, and so has one on another disk.
         if let Some(rejected) = rejected.get(name) {
@@ -73,6 +73,7 @@ fn on_this_disk(
     mut known: WorkloadState,
     workload: &Workload,
     images: &Images<'_>,
+    until_ms: u64,
 ) -> WorkloadState {
     let is_on_disk = |id: &ImageId| images.contains_key(id);
     let is_own = |id: &ImageId| {
@@ -91,6 +92,7 @@ fn on_this_disk(
         let current = core::mem::take(&mut known.memory);
         // The failures are the host's, and those that it came after are settled on any disk.
         known.memory.promoted_ms = current.promoted_ms;
+        known.memory.first_look_ms = Some(until_ms);
         // What was proven outlives what never was, if yet another disk appears.
         if known.parked.is_none() || !current.lineage.is_empty() {
             known.parked = Some(Box::new(interrupted(current)));
@@ -167,9 +169,13 @@ pub(super) fn departed<'a>(
         let kept = if whole {
             known.clone()
         } else {
+            // Where its disk is away, the lineage is parked.
+            let of_parked = known.parked.iter().map(|parked| &parked.lineage);
+            let lineages = of_parked.chain([&known.memory.lineage]);
+            let lineage = lineages.rev().find(|lineage| !lineage.is_empty());
             WorkloadState {
                 memory: Memory {
-                    lineage: known.memory.lineage.clone(),
+                    lineage: lineage.cloned().unwrap_or_default(),
                     // Of its pins.
                     refused: known.memory.refused.clone(),
                     ..Memory::default()

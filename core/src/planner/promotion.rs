@@ -61,7 +61,7 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
             replaced: replaced.map(|old| old.version),
             fallback: subject
                 .fallbacks(&state.memory)
-                .next()
+                .find(|f| !subject.is_rejected(&state.memory, &f.image))
                 .map(|f| f.version.clone()),
         }
     };

@@ -53,12 +53,16 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
     for (container, image) in outdated(subject, memory) {
         let version = version::of(subject, memory, image, Some(container));
         if !container.state.is_stopped() {
+            found.running.push((container, image, version.clone()));
+            // What is still being decided is not removed when it stops.
+            if is_pending(memory, image) && memory.proven(image).is_none() {
+                continue;
+            }
             found.notes.push(Note::LocalRuns {
                 container: container.name().into_owned(),
                 state: container.state.clone(),
-                version: version.clone(),
+                version,
             });
-            found.running.push((container, image, version));
             continue;
         }
         if is_pending(memory, image) {

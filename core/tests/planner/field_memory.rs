@@ -3,7 +3,7 @@
 use std::mem::take;
 
 use tagkeeper_core::model::{
-    ContainerState, LocalFallback, Note, Outcome, Reason, State, WorkloadName,
+    ContainerState, LocalFallback, NoFallback, Note, Outcome, Reason, State, WorkloadName,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget, image_reports, status};
 
@@ -689,6 +689,21 @@ fn what_the_policy_rejects_is_not_put_back() {
     host.tag('a', "local:latest");
     host.minutes(15);
     assert_eq!((host.latest(), host.pending()), (Some('a'), None));
+}
+
+/// A sibling: a fallback that is rejected is none, and the plan says so.
+#[test]
+fn a_fallback_that_the_policy_rejects_is_missing() {
+    let mut host = Host::with_head();
+    host.reject("v1");
+    host.minutes(1);
+    assert_eq!(host.latest(), Some('a'), "what is latest stays");
+    host.upgrade('b', "v2");
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+    assert_eq!(host.plan().no_fallback, Some(NoFallback::Rejected));
+    host.policy.rejections.clear();
+    assert_eq!(host.plan().no_fallback, None);
 }
 
 /// A sibling: `rollback` passes it over, and what it goes back to is the head.

@@ -82,6 +82,8 @@ fn case_28_nor_is_it_removed_in_a_restart_while_it_soaks() {
     host.run("telemetry", "remote:v3");
     for _ in 0..5 {
         host.minutes(3);
+        let is_told = |note: &Note| matches!(note, Note::LocalRuns { .. });
+        assert!(!host.notes().iter().any(is_told), "{:?}", host.notes());
         host.exit("telemetry", 137);
         host.pass();
         assert!(host.has_container("telemetry"));
@@ -226,6 +228,24 @@ fn case_31_a_shell_alone_proves_nothing_either() {
         host.lineage(),
         ["v3=c", "v2=b"],
         "the shell is in no one's way"
+    );
+}
+
+/// A sibling: of what is rejected; it hides nothing, and is not what a person is warned of.
+#[test]
+fn case_31_a_shell_of_what_is_rejected_is_no_service_either() {
+    let mut host = Host::with_fallback();
+    host.image('c', &["remote:v3"]);
+    host.reject("v3");
+    host.run_shell("debug", "remote:v3");
+    host.minutes(2);
+    assert_eq!(host.serving().as_deref(), Some("k8s_v2"));
+    host.exit("k8s_v2", 1);
+    host.minutes(2);
+    assert!(
+        !host.told().contains(&"rejected serves"),
+        "{:?}",
+        host.told()
     );
 }
 

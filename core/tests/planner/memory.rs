@@ -205,6 +205,45 @@ fn what_was_retired_on_a_disk_that_is_gone_is_new_on_this_one() {
     assert_eq!(host.reason("remote:v1"), Reason::Grace);
 }
 
+/// What the first pass on a disk found may be all that works on it, also if it was tried and
+/// withdrawn: on another disk as on a fresh host (design 4.6).
+#[test]
+fn what_the_first_look_at_another_disk_found_is_inherited() {
+    let fresh = Host::new();
+    let mut other = Host::with_fallback();
+    other.take_disk();
+    for mut host in [fresh, other] {
+        host.image('7', &["local:latest"]);
+        host.image('8', &["remote:v5"]);
+        host.minutes(1);
+        host.run("k8s_v5", "remote:v5");
+        host.minutes(3);
+        host.remove_container("k8s_v5");
+        host.run("telemetry", "local:latest");
+        host.minutes(12);
+        host.later(2 * DAY_MINUTES);
+        host.minutes(2);
+        assert_eq!(host.reason("remote:v5"), Reason::Inherited);
+    }
+}
+
+#[test]
+fn a_workload_that_leaves_the_policy_while_its_disk_is_away_keeps_its_lineage() {
+    let mut host = Host::with_fallback();
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    let disk = host.take_disk();
+    host.minutes(2);
+    let policy = host.policy.clone();
+    host.policy.workloads.remove("telemetry");
+    host.minutes(2);
+    host.later(2 * DAY_MINUTES);
+    host.minutes(2);
+    host.policy = policy;
+    host.put_disk(disk);
+    host.minutes(2);
+    assert_eq!(host.lineage(), ["v2=b", "v1=a"]);
+}
+
 /// A failure belongs to the host; a promotion after it settles it on every disk.
 #[test]
 fn what_a_promotion_has_settled_is_settled_on_another_disk() {
