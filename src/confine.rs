@@ -9,8 +9,9 @@
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SendError, Sender, SyncSender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ const KNOWN: ABI = ABI::V4;
 struct Launch {
     command: Command,
     answer: SyncSender<io::Result<Child>>,
+    /// Set by whoever comes first: the launcher that starts it, or the caller that gives up.
+    is_decided: Arc<AtomicBool>,
 }
 
 static LAUNCHER: OnceLock<Sender<Launch>> = OnceLock::new();
@@ -45,8 +48,12 @@ pub fn to_writing_below(directories: &[&Path], spawns: bool) -> io::Result<bool>
                 for Launch {
                     mut command,
                     answer,
+                    is_decided,
                 } in queue
                 {
+                    if is_decided.swap(true, Ordering::Relaxed) {
+                        continue;
+                    }
                     // Nobody would end what starts after its caller has given up.
                     if let Err(SendError(Ok(mut late))) = answer.send(command.spawn()) {
                         let _ = late.kill();
@@ -78,21 +85,30 @@ pub fn is_possible() -> bool {
 }
 
 /// Starts a program outside of the confinement, within a time: one on a network disk that is away
-/// starts when that is back.
+/// starts when that is back, and the next ones behind it.
 ///
 /// # Errors
-/// As those of [`Command::spawn`], or it has not started in time.
+/// As those of [`Command::spawn`]; `TimedOut` if it has not started in time, and `WouldBlock` if it
+/// never began to, because an earlier one has not started yet.
 pub fn spawn(mut command: Command, within: Duration) -> io::Result<Child> {
     let Some(launcher) = LAUNCHER.get() else {
         return command.spawn();
     };
     let (answer, answered) = mpsc::sync_channel(1);
-    launcher
-        .send(Launch { command, answer })
-        .map_err(io::Error::other)?;
-    answered
-        .recv_timeout(within)
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not start in time"))?
+    let is_decided = Arc::new(AtomicBool::new(false));
+    let launch = Launch {
+        command,
+        answer,
+        is_decided: Arc::clone(&is_decided),
+    };
+    launcher.send(launch).map_err(io::Error::other)?;
+    answered.recv_timeout(within).map_err(|_| {
+        if is_decided.swap(true, Ordering::Relaxed) {
+            io::Error::new(io::ErrorKind::TimedOut, "it did not start in time")
+        } else {
+            io::Error::new(io::ErrorKind::WouldBlock, "another one does not start")
+        }
+    })?
 }
 
 #[cfg(test)]
@@ -100,6 +116,33 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    /// The launcher waits, as it does in the start of a program on a disk that is away.
+    #[test]
+    fn who_waits_behind_a_program_that_does_not_start_never_began() {
+        let confined = thread::spawn(|| to_writing_below(&[], true));
+        confined.join().unwrap().unwrap();
+        let (answer, stuck) = mpsc::sync_channel(0);
+        let first = Launch {
+            command: Command::new("true"),
+            answer,
+            is_decided: Arc::default(),
+        };
+        LAUNCHER.get().unwrap().send(first).unwrap();
+        let temp = tempfile::tempdir().unwrap();
+        let mut touch = Command::new("touch");
+        touch.arg(temp.path().join("late"));
+        let error = spawn(touch, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+
+        stuck.recv().unwrap().unwrap().wait().unwrap();
+        let mut next = spawn(Command::new("true"), Duration::from_secs(60)).unwrap();
+        assert!(next.wait().unwrap().success());
+        assert!(
+            !temp.path().join("late").exists(),
+            "its caller had given up"
+        );
+    }
 
     /// In a thread of its own, as there is no way back.
     #[test]

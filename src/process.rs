@@ -64,7 +64,8 @@ pub(crate) enum Ending {
     TimedOut,
     /// It could not be started, or the system does not say what became of it.
     Failed(io::Error),
-    /// The deadline of all came before its start, or before its end: nothing is known.
+    /// The deadline of all came before its start or its end, or it waited in vain for another one
+    /// to start: nothing is known.
     OutOfTime,
 }
 
@@ -143,6 +144,10 @@ fn run_watched(
                 Err(error) if is_shortage(&error) && !running.is_empty() => {
                     queue.push_front(index);
                     break;
+                }
+                // It waited behind another one that does not start: it has not been asked.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    finished[index] = Some(Finished::without_output(Ending::OutOfTime));
                 }
                 Err(error) => {
                     finished[index] = Some(Finished::without_output(Ending::Failed(error)));

@@ -175,7 +175,14 @@ pub(super) fn accept(
     lock.save_rejected(&accepted.rejected).map_err(|error| {
         CommandError::failed(error.context(format!("{wanted} is still rejected")))
     })?;
-    let said = said_of_accepted(&settings.policy, &state, &accepted, &name, wanted);
+    let said = said_of_accepted(
+        &settings.policy,
+        &state,
+        &accepted,
+        &name,
+        wanted,
+        is_on_disk,
+    );
     tell(&format!("{name}: {said}\n"));
     Ok(Exit::Done)
 }
@@ -198,6 +205,7 @@ fn said_of_accepted(
     accepted: &State,
     name: &WorkloadName,
     wanted: &Version,
+    is_on_disk: impl Fn(&ImageId) -> bool,
 ) -> String {
     let lifted: Vec<_> = meant(before, name, wanted).collect();
     let by_id = lifted.iter().find(|(_, r)| r.version != *wanted);
@@ -223,6 +231,7 @@ fn said_of_accepted(
         .map(|w| w.fallbacks.saturating_add(1));
     let cut: Vec<&str> = is
         .iter()
+        .filter(|proven| is_on_disk(&proven.image))
         .skip(wanted.unwrap_or(usize::MAX))
         .map(|proven| proven.version.as_str())
         .collect();

@@ -262,8 +262,11 @@ pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
     let finished_at = doing.finished_at.0.filter(|finished| finished != NEVER);
     let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
     let image = body.image.filter(|image| !image.is_empty());
-    // A health of which nothing is known is not `healthy`.
-    let word = doing.health.map(|found| found.status.0.unwrap_or_default());
+    // Podman has an empty word where there is no health check. A health of which nothing is known
+    // is not `healthy`.
+    let word = doing
+        .health
+        .map(|found| found.status.0.unwrap_or_else(|| "unknown".to_owned()));
     let (open_stdin, named) = body
         .config
         .map_or((None, None), |config| (config.open_stdin, config.image.0));

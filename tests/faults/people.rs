@@ -222,6 +222,36 @@ fn accept_needs_the_engine_where_a_fallback_is_at_stake() {
     );
 }
 
+/// What is lost from the disk takes no place.
+#[test]
+fn accept_tells_no_cost_that_there_is_not() {
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    {
+        let docker = &mut host.engine().docker;
+        docker.exit("k8s_app_1", 0);
+        docker.image("v3", &["reg.example/app:v3"]);
+        docker.run("k8s_app_2", "reg.example/app:v3");
+    }
+    host.pass_at(1_100).expect_code(0);
+    host.pass_at(1_100 + RIPE).expect_code(0);
+    {
+        let docker = &mut host.engine().docker;
+        docker.exit("k8s_app_2", 0);
+        docker.drop_container("k8s_app_2");
+        docker.images.remove(&id("v3"));
+    }
+    host.pass_at(1_200 + RIPE).expect_code(0);
+    let accepted = host.run_at(1_300 + RIPE, &["accept", "app", "v2"]);
+    let said = accepted.expect_code(0).stdout;
+    assert!(said.ends_with("and is a fallback again\n"), "{said}");
+    host.pass_at(1_400 + RIPE).expect_code(0);
+    let names = host.names();
+    assert!(names.contains_key("reg.example/app:v1"), "{names:?}");
+    assert!(names.contains_key("reg.example/app:v2"), "{names:?}");
+}
+
 /// A fallback has come in meanwhile, and the policy keeps one: a person is told which one goes.
 #[test]
 fn accept_says_which_fallback_it_costs() {
