@@ -912,6 +912,26 @@ fn a_disk_may_come_back_by_a_pull() {
     play(3, &happenings).unwrap();
 }
 
+/// Found by a random history: the engine fails on every tag of a pass, and a person's tag counts
+/// for no promotion before the engine has confirmed one.
+#[test]
+fn a_move_by_hand_may_come_while_the_engine_fails_on_tags() {
+    use Happening as H;
+    let happenings = [
+        (H::Run("k8s_1", "remote:v1"), false),
+        (H::Tag('a', "local:latest"), true),
+        (H::RefuseTags(true), false),
+        (H::Remove("k8s_2"), true),
+        (H::Tag('a', "local:latest"), true),
+        (H::Start("telemetry"), true),
+        (H::Tag('d', "local:latest"), true),
+        (H::State("k8s_1", ContainerState::Created), false),
+        (H::PruneContainers, false),
+        (H::Tag('a', "local:latest"), false),
+    ];
+    play(3, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -357,7 +357,9 @@ impl Host {
         if is_doubted || workload.ready.is_some() && !self.readiness.is_empty() {
             return;
         }
-        if latest == Some(&service.image) && has_soaked && !may_be_held {
+        // Nor does a move by hand count for as long as the engine fails on the pass's own.
+        let is_recorded = has_soaked && !may_be_held && !self.refuses_tags;
+        if latest == Some(&service.image) && is_recorded {
             let front = self.witness.proven.first_mut();
             if let Some(front) = front.filter(|front| front.image == service.image) {
                 front.certainty = Certainty::Certain;
