@@ -932,6 +932,23 @@ fn a_move_by_hand_may_come_while_the_engine_fails_on_tags() {
     play(3, &happenings).unwrap();
 }
 
+/// Found by a random history: a fallback is cut that runs locally as one version and in a pod as
+/// another. The upgrade that begins has the one, then the other, and then both containers.
+#[test]
+fn what_is_cut_and_runs_under_two_versions_settles() {
+    use Happening as H;
+    let happenings = [
+        (H::Pull('a', "local:v3"), false),
+        (H::RunByDigest("telemetry", 'b', "v3"), true),
+        (H::Tag('a', "local:latest"), true),
+        (H::Run("telemetry0", "local:v3"), false),
+        (H::Pull('a', "local:latest"), true),
+        (H::Exit("telemetry", 0), false),
+        (H::Fallbacks(0), false),
+    ];
+    play(1, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 
