@@ -503,6 +503,26 @@ fn a_word_that_nobody_knows_does_not_blind_an_inspect() {
     }
 }
 
+/// Podman has an empty word where there is no health check; an answer without a word, or with
+/// something else in its place, says nothing of one that there is.
+#[test]
+fn a_health_without_a_word_is_not_known_to_be_good() {
+    for (health, known) in [
+        ("null", None),
+        (r#"{"Status":""}"#, None),
+        (r#"{"Status":"none"}"#, None),
+        ("{}", Some(Health::Unhealthy)),
+        (r#"{"Status":null}"#, Some(Health::Unhealthy)),
+        (r#"{"Status":7}"#, Some(Health::Unhealthy)),
+    ] {
+        let body = format!(
+            r#"{{"Id":"c","Image":"sha256:aa","State":{{"Status":"running","StartedAt":"x","Health":{health}}}}}"#
+        );
+        let inspected = parse_container(body.as_bytes()).unwrap();
+        assert_eq!(inspected.details.health, known, "{health}");
+    }
+}
+
 #[test]
 fn an_inspect_that_does_not_say_what_decisions_need_is_none() {
     let body = r#"{"Id":"c","Image":"sha256:aa","State":{"Status":"running","StartedAt":"x"}}"#;
