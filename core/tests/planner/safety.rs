@@ -51,7 +51,8 @@ pub(crate) fn check(policy: &Policy, state: &State, observed: &Observation, deci
 /// A pending upgrade, its provisional fallback and an entry of the lineage lend their version to
 /// their image (4.2): where another upgrade begins, or none, or an entry is cut, what its
 /// containers are beside a local one, or whose it is under a foreign name, may take two decisions
-/// more, or three where what is cut runs under two versions. The pending upgrade of a disk that comes back is one of those that were there before.
+/// more, or three where what is cut runs under two versions. The pending upgrade of a disk that
+/// comes back is one of those that were there before.
 fn check_settled(policy: &Policy, state: &State, observed: &Observation, decision: &Decision) {
     if !queries(policy, &decision.state, observed).is_empty() {
         return; // The next round asks first.
