@@ -126,16 +126,11 @@ fn ambiguous(found: &[&ImageReport], asked: &str) -> String {
         .take(NAMED_MAX)
         .map(|report| {
             let name = names_of(report).next();
-            let nameless = || {
-                let is_here = report.size_bytes.is_some();
-                if is_here {
-                    "no name"
-                } else {
-                    "not on the disk"
-                }
-                .to_owned()
+            let nameless = match report.size_bytes {
+                Some(_) => "no name",
+                None => "not on the disk",
             };
-            let named = name.map_or_else(nameless, ToString::to_string);
+            let named = name.map_or_else(|| nameless.to_owned(), ToString::to_string);
             format!("{} of {} ({named})", report.image.short(), report.workload)
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Counters, Now, Plan, Reading, State, WorkloadName};
 
@@ -280,11 +280,11 @@ fn carry_over(lock: &mut Lock, state: &State) -> bool {
     if !lock.is_outdated() {
         return true;
     }
-    let saved = lock.save(state);
+    let saved = lock
+        .save(state)
+        .context("the state was not carried over into its present form; the next pass tries again");
     if let Err(error) = &saved {
-        let said =
-            "the state was not carried over into its present form; the next pass tries again";
-        report::log::log_error(None, &anyhow!("{said}: {error:#}"));
+        report::log::log_error(None, error);
     }
     saved.is_ok()
 }

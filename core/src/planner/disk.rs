@@ -170,12 +170,13 @@ pub(super) fn departed<'a>(
             known.clone()
         } else {
             // Where its disk is away, the lineage is parked.
-            let of_parked = known.parked.iter().map(|parked| &parked.lineage);
-            let lineages = of_parked.chain([&known.memory.lineage]);
-            let lineage = lineages.rev().find(|lineage| !lineage.is_empty());
+            let lineage = match &known.parked {
+                Some(parked) if known.memory.lineage.is_empty() => &parked.lineage,
+                _ => &known.memory.lineage,
+            };
             WorkloadState {
                 memory: Memory {
-                    lineage: lineage.cloned().unwrap_or_default(),
+                    lineage: lineage.clone(),
                     // Of its pins.
                     refused: known.memory.refused.clone(),
                     ..Memory::default()

@@ -60,8 +60,8 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
             up_ms,
             replaced: replaced.map(|old| old.version),
             fallback: subject
-                .fallbacks(&state.memory)
-                .find(|f| !subject.is_rejected(&state.memory, &f.image))
+                .usable_fallbacks(&state.memory)
+                .next()
                 .map(|f| f.version.clone()),
         }
     };

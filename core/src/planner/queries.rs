@@ -155,9 +155,9 @@ fn unproven<'a>(
         _ => serving::awake(subject, &known.memory),
     };
     let is_unproven = |c: &&Container| {
-        c.image.as_ref().is_some_and(|image| {
-            upgrade::is_upgradable(subject, known, image) || !subject.is_head(&known.memory, image)
-        })
+        c.image
+            .as_ref()
+            .is_some_and(|image| !subject.is_proven(&known.memory, image))
     };
     let may_replace = serving.is_orchestrated() && known.memory.pending.is_some();
     if may_replace || running.iter().any(is_unproven) {

@@ -333,8 +333,8 @@ fn back_one(subject: Subject<'_>, memory: &Memory) -> Result<Choice, Refusal> {
     let head = subject.head(memory);
     let head = head.ok_or_else(|| Refusal::NothingProven(subject.name.clone()))?;
     let next = subject
-        .fallbacks(memory)
-        .find(|proven| !subject.is_rejected(memory, &proven.image))
+        .usable_fallbacks(memory)
+        .next()
         .ok_or_else(|| Refusal::NoFallback {
             workload: subject.name.clone(),
             head: head.version.clone(),

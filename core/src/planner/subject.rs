@@ -144,6 +144,15 @@ impl<'a> Subject<'a> {
         self.lineage(memory).skip(1)
     }
 
+    /// Those of them that `latest` can go back to: what is rejected is none.
+    pub(super) fn usable_fallbacks<'m>(
+        self,
+        memory: &'m Memory,
+    ) -> impl Iterator<Item = &'m Proven> + use<'a, 'm> {
+        let fallbacks = self.fallbacks(memory);
+        fallbacks.filter(move |proven| !self.is_rejected(memory, &proven.image))
+    }
+
     /// Whether the engine refused to remove something, and the time to try again has not come
     /// (design 4.7).
     pub(super) fn is_put_off(self, memory: &Memory, target: &str) -> bool {

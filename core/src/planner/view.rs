@@ -13,8 +13,8 @@ use super::{
 use crate::Gather;
 use crate::model::{
     Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
-    Observation, Pending, PendingView, Plan, Policy, Proven, Reason, RefusedView, State, Verdict,
-    Version, Waits, WorkloadPlan, WorkloadState,
+    Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State, Verdict, Version,
+    Waits, WorkloadPlan, WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -167,13 +167,10 @@ fn latest(subject: Subject<'_>, memory: &Memory) -> Option<Latest> {
 }
 
 fn no_fallback(subject: Subject<'_>, memory: &Memory) -> Option<NoFallback> {
-    let is_usable = |proven: &Proven| !subject.is_rejected(memory, &proven.image);
-    let mut fallbacks = subject.fallbacks(memory).peekable();
-    let has_rejected = fallbacks.peek().is_some();
-    if subject.policy.fallbacks == 0 || fallbacks.any(is_usable) {
+    if subject.policy.fallbacks == 0 || subject.usable_fallbacks(memory).next().is_some() {
         return None;
     }
-    if has_rejected {
+    if subject.fallbacks(memory).next().is_some() {
         return Some(NoFallback::Rejected);
     }
     let is_lost = memory.lineage.len() > 1 && subject.head(memory).is_some();
