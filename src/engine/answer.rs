@@ -262,11 +262,6 @@ pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
     let finished_at = doing.finished_at.0.filter(|finished| finished != NEVER);
     let ran_secs = finished_at.and_then(|finished| seconds_between(&started_at, &finished));
     let image = body.image.filter(|image| !image.is_empty());
-    // Podman has an empty word where there is no health check. A health of which nothing is known
-    // is not `healthy`.
-    let word = doing
-        .health
-        .map(|found| found.status.0.unwrap_or_else(|| "unknown".to_owned()));
     let (open_stdin, named) = body
         .config
         .map_or((None, None), |config| (config.open_stdin, config.image.0));
@@ -278,7 +273,9 @@ pub fn parse_container(body: &[u8]) -> anyhow::Result<Inspected> {
         state: state(&doing.status.unwrap_or_default()),
         details: Details {
             started_at,
-            health: word.and_then(|word| health(&word)),
+            health: doing
+                .health
+                .and_then(|found| health(found.status.0.as_deref())),
             exit_code: doing.exit_code.0,
             ran_secs,
             interactive: open_stdin.unwrap_or_default(),
@@ -659,12 +656,13 @@ fn state(word: &str) -> ContainerState {
     }
 }
 
-/// What a container says of its health; a word that is not known here is not `healthy`.
-fn health(word: &str) -> Option<Health> {
+/// What a container says of its health. A word that is not known here, or none, is not `healthy`;
+/// Podman has an empty one where there is no health check.
+fn health(word: Option<&str>) -> Option<Health> {
     match word {
-        "" | "none" => None,
-        "healthy" => Some(Health::Healthy),
-        "starting" => Some(Health::Starting),
+        Some("" | "none") => None,
+        Some("healthy") => Some(Health::Healthy),
+        Some("starting") => Some(Health::Starting),
         _ => Some(Health::Unhealthy),
     }
 }

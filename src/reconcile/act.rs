@@ -85,12 +85,9 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 return self.note_refusal(workload, kind, reason, record);
             }
             Err(error) => {
-                record.failed_actions += 1;
                 record.over |= error.is::<PassOver>();
                 // What failed is in the engine's error.
-                let error = error.context(workload.to_string());
-                self.sink.failure(Some(workload), &error);
-                return;
+                return self.note_failure(workload, error, record);
             }
         };
         self.sink.event(&Event {
@@ -115,6 +112,12 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         }
     }
 
+    fn note_failure(&mut self, workload: &WorkloadName, error: anyhow::Error, record: &mut Record) {
+        record.failed_actions += 1;
+        let error = error.context(workload.to_string());
+        self.sink.failure(Some(workload), &error);
+    }
+
     /// The engine has said that an action is done, and shows that it is not. A removal is then one
     /// that it refuses. Whether there is something to note.
     pub(super) fn tell_in_vain(
@@ -128,10 +131,9 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         if is_removal {
             self.note_refusal(workload, action.kind.clone(), SAID.to_owned(), record);
         } else {
-            record.failed_actions += 1;
             let what = crate::report::words::action(&action.kind);
-            let error = anyhow!("{workload}: the engine did not {what}: {SAID}");
-            self.sink.failure(Some(workload), &error);
+            let error = anyhow!("the engine did not {what}: {SAID}");
+            self.note_failure(workload, error, record);
         }
         is_removal
     }

@@ -222,9 +222,8 @@ fn accept_needs_the_engine_where_a_fallback_is_at_stake() {
     );
 }
 
-/// What is lost from the disk takes no place.
-#[test]
-fn accept_tells_no_cost_that_there_is_not() {
+/// v2 was rolled back, and v3 came after it and is latest; v1 is its fallback.
+fn rolled_back_and_upgraded() -> Host {
     let host = promoted();
     host.run_at(1_000, &["rollback", "app", "--yes"])
         .expect_code(0);
@@ -236,6 +235,13 @@ fn accept_tells_no_cost_that_there_is_not() {
     }
     host.pass_at(1_100).expect_code(0);
     host.pass_at(1_100 + RIPE).expect_code(0);
+    host
+}
+
+/// What is lost from the disk takes no place.
+#[test]
+fn accept_tells_no_cost_that_there_is_not() {
+    let host = rolled_back_and_upgraded();
     {
         let docker = &mut host.engine().docker;
         docker.exit("k8s_app_2", 0);
@@ -255,17 +261,7 @@ fn accept_tells_no_cost_that_there_is_not() {
 /// A fallback has come in meanwhile, and the policy keeps one: a person is told which one goes.
 #[test]
 fn accept_says_which_fallback_it_costs() {
-    let host = promoted();
-    host.run_at(1_000, &["rollback", "app", "--yes"])
-        .expect_code(0);
-    {
-        let docker = &mut host.engine().docker;
-        docker.exit("k8s_app_1", 0);
-        docker.image("v3", &["reg.example/app:v3"]);
-        docker.run("k8s_app_2", "reg.example/app:v3");
-    }
-    host.pass_at(1_100).expect_code(0);
-    host.pass_at(1_100 + RIPE).expect_code(0);
+    let host = rolled_back_and_upgraded();
     let accepted = host.run_at(1_200 + RIPE, &["accept", "app", "v2"]);
     assert!(
         accepted.expect_code(0).stdout.contains(

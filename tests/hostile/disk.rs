@@ -109,9 +109,8 @@ fn free_dir(dir: &Path) {
     }
 }
 
-/// v2 is promoted; `old-a` is retired, and a container keeps it until now; the next upgrade has
-/// just come, and there is no room to write that down.
-fn retired_and_full(scratch: &Path) -> Host {
+/// v2 is promoted; `old-a` is retired, and a container keeps it.
+fn retired_in_use(scratch: &Path) -> Host {
     let host = host_with_disk(mount_tmpfs, scratch);
     upgrade(&mut host.engine().docker);
     host.engine().docker.run("debug", "reg.example/app:old-a");
@@ -119,6 +118,13 @@ fn retired_and_full(scratch: &Path) -> Host {
     host.pass_at(0).expect_code(0);
     host.pass_at(RIPE).expect_code(0);
     assert_eq!(host.id_of("reg.example/app:old-a"), id("a"), "in use");
+    host
+}
+
+/// Nothing keeps `old-a` any more; the next upgrade has just come, and there is no room to write
+/// that down.
+fn retired_and_full(scratch: &Path) -> Host {
+    let host = retired_in_use(scratch);
     host.engine().docker.drop_container("debug");
     upgrade_again_without_room(&host);
     host
@@ -163,12 +169,7 @@ fn what_the_saved_state_calls_for_is_removed_though_nothing_can_be_saved() {
 fn what_is_retired_is_removed_though_the_state_cannot_be_carried_over() {
     let name = "disk::what_is_retired_is_removed_though_the_state_cannot_be_carried_over";
     under(MOUNTS, name, |scratch| {
-        let host = host_with_disk(mount_tmpfs, scratch);
-        upgrade(&mut host.engine().docker);
-        host.engine().docker.run("debug", "reg.example/app:old-a");
-        host.engine().docker.exit("debug", 0);
-        host.pass_at(0).expect_code(0);
-        host.pass_at(RIPE).expect_code(0);
+        let host = retired_in_use(scratch);
         let before = host.state_bytes().unwrap();
         host.run_at(RIPE + 10, &["rollback", "app", "--yes"])
             .expect_code(0);
