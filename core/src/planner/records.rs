@@ -71,7 +71,7 @@ fn found_ended_noted(
     mut state: WorkloadState,
 ) -> WorkloadState {
     let is_first = recalled.since.is_none() || recalled.parked.is_some();
-    if is_first && recalled.memory.images.is_empty() {
+    if is_first && recalled.memory.is_blank() {
         let ended = serving::could_serve(subject).filter(|c| c.state.has_ended());
         state.memory.spent.extend(ended.map(|c| c.id.clone()));
     }

@@ -949,6 +949,23 @@ fn what_is_cut_and_runs_under_two_versions_settles() {
     play(1, &happenings).unwrap();
 }
 
+/// Found by a random history: on another disk, an image under a foreign name is pending, and what
+/// runs it ends.
+#[test]
+fn what_ends_under_a_foreign_name_on_another_disk_settles() {
+    use Happening as H;
+    let happenings = [
+        (H::Unmount, false),
+        (H::Pull('e', "remote:v3"), false),
+        (H::Pull('e', "docker-gnmi:v1"), false),
+        (H::Run("debug", "docker-gnmi:v1"), false),
+        (H::Tag('a', "local:latest"), true),
+        (H::Tag('a', "remote:v3"), false),
+        (H::Exit("debug", 0), false),
+    ];
+    play(5, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 
