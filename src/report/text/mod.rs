@@ -48,7 +48,7 @@ pub fn status(plan: &Plan, preface: &Preface, shown: Shown, page: Page) -> Strin
         out.push_str(&overview::table(plan, preface, page));
         return out;
     }
-    for (name, workload) in &plan.workloads {
+    for (name, workload) in overview::ranked(plan) {
         out.push('\n');
         out.push_str(&status::workload(name, workload, preface, shown, page));
     }

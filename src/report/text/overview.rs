@@ -119,12 +119,17 @@ struct Row {
     detail: String,
 }
 
-/// The table.
-pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
+/// The workloads in the order of the status: what fails first, then by name.
+pub(super) fn ranked(plan: &Plan) -> Vec<(&WorkloadName, &WorkloadPlan)> {
     let mut workloads: Vec<(&WorkloadName, &WorkloadPlan)> = plan.workloads.iter().collect();
     workloads.sort_by_key(|(_, plan)| rank(plan));
-    let rows: Vec<Row> = workloads
-        .iter()
+    workloads
+}
+
+/// The table.
+pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
+    let rows: Vec<Row> = ranked(plan)
+        .into_iter()
         .map(|(name, plan)| row(name, plan, preface))
         .collect();
     let heads = ["WORKLOAD", "LATEST", "FALLBACK", "RUNNING"];

@@ -79,6 +79,19 @@ fn screens_of_six_mixed_workloads_at_every_width() {
     }
 }
 
+/// The details have the order of the overview: what fails comes first.
+#[test]
+fn what_fails_comes_first_in_the_details_too() {
+    let shown = status(&mixed(), &preface(), DETAILS, Page::default());
+    let place = |name: &str| {
+        shown
+            .find(&format!("\n\n{name}"))
+            .expect("a block for each")
+    };
+    let order = ["lldp", "snmp", "telemetry", "syncd", "database", "gnmi"];
+    assert!(order.map(place).is_sorted(), "{shown}");
+}
+
 #[test]
 fn screens_of_one_workload() {
     for (name, workload) in [
