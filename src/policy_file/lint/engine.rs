@@ -159,10 +159,12 @@ impl<'v> One<'v> {
     /// does not name has.
     fn unlikely_remotes(&self) -> Vec<Finding> {
         let local = &self.workload.repository;
-        let is_registry = |r: &Repository| !matches!(r.registry(), None | Some("localhost"));
+        // On Docker Hub, or another registry.
+        let is_elsewhere =
+            |r: &Repository| r.as_str().contains('/') && r.registry() != Some("localhost");
         let others = self.view.repositories.keys().copied();
         let others: Vec<&Repository> = others
-            .filter(|other| !self.view.named.contains(other) && is_registry(other))
+            .filter(|other| !self.view.named.contains(other) && is_elsewhere(other))
             .filter(|other| self.view.share_an_image(local, other))
             .collect();
         let remotes = || self.workload.remotes.iter();
