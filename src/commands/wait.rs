@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 enum Progress {
     Proven(Version),
     Failed(Version, String),
+    /// It failed before the wait began, and why. It may have been deployed again, and no pass has
+    /// seen that yet.
+    FailedBefore(Version, String),
     /// Nothing is pending, and no version was named.
     Nothing,
     /// Still on its way; how far, for people.
@@ -64,39 +67,38 @@ pub(super) fn wait(
         image: None,
         since_ms: state.clock.at_most(&clocks()).ms(),
     };
-    let is_terminal = std::io::stderr().is_terminal();
-    let mut shown = String::new();
+    let mut line = Line::default();
     loop {
         let rejections = settings.policy.rejections.get(&name);
         let rejections = rejections.map_or(&[][..], |all| all.as_slice());
         let said = match wanted.progress(&state, &name, rejections, clocks) {
             Progress::Proven(version) => {
-                end_line(is_terminal && !shown.is_empty());
+                line.end();
                 tell(&format!("{name}: {version} is proven and is latest\n"));
                 return Ok(Exit::Done);
             }
             Progress::Failed(version, why) => {
-                end_line(is_terminal && !shown.is_empty());
-                return Err(CommandError::failed(anyhow!(
-                    "{name}: {version} was not promoted: {why}"
-                )));
+                line.end();
+                return Err(not_promoted(&name, &version, &why));
             }
+            Progress::FailedBefore(version, why)
+                if deadline.is_over() || wanted.is_seen_by_now(&state, clocks) =>
+            {
+                line.end();
+                let why = format!("{why}, before the wait began");
+                return Err(not_promoted(&name, &version, &why));
+            }
+            Progress::FailedBefore(version, _) => unseen_again(&version),
             Progress::Nothing => {
                 tell(&format!("{name}: nothing is pending\n"));
                 return Ok(Exit::Done);
             }
             Progress::Pending(said) => said,
         };
-        let is_new = said != shown;
-        shown = said;
-        if is_terminal && is_new {
-            let mut stderr = std::io::stderr().lock();
-            // Progress is a convenience; where it cannot be shown, the wait goes on.
-            let _ = write!(stderr, "\r\x1b[K{name}: {shown}").and_then(|()| stderr.flush());
-        }
+        line.show(&name, said);
         if deadline.is_over() {
-            end_line(is_terminal && !shown.is_empty());
-            let last = shown;
+            line.end();
+            let last = line.shown;
             let what = wanted
                 .version
                 .as_ref()
@@ -115,13 +117,41 @@ pub(super) fn wait(
     }
 }
 
-fn end_line(is_open: bool) {
-    if is_open {
-        let _ = writeln!(std::io::stderr().lock());
+fn not_promoted(name: &WorkloadName, version: &Version, why: &str) -> CommandError {
+    CommandError::failed(anyhow!("{name}: {version} was not promoted: {why}"))
+}
+
+/// How far it is, on a terminal: one line, written over.
+#[derive(Default)]
+struct Line {
+    shown: String,
+}
+
+impl Line {
+    fn show(&mut self, name: &WorkloadName, said: String) {
+        let mut stderr = std::io::stderr().lock();
+        if stderr.is_terminal() && said != self.shown {
+            // Progress is a convenience; where it cannot be shown, the wait goes on.
+            let _ = write!(stderr, "\r\x1b[K{name}: {said}").and_then(|()| stderr.flush());
+        }
+        self.shown = said;
+    }
+
+    fn end(&self) {
+        let mut stderr = std::io::stderr().lock();
+        if stderr.is_terminal() && !self.shown.is_empty() {
+            let _ = writeln!(stderr);
+        }
     }
 }
 
 impl Wanted {
+    /// Whether the passes have had the time to see what was deployed before the wait began.
+    fn is_seen_by_now(&self, state: &State, clocks: &Clocks) -> bool {
+        let now_ms = state.clock.at_most(&clocks()).ms();
+        now_ms.saturating_sub(self.since_ms) >= OLD_FAILURE_MS
+    }
+
     fn progress(
         &mut self,
         state: &State,
@@ -149,7 +179,6 @@ impl Wanted {
             self.image = Some(pending.image.clone());
             return Progress::Pending(soaking(&version, pending, known, now.ms()));
         }
-        let is_old = now.ms().saturating_sub(self.since_ms) >= OLD_FAILURE_MS;
         let by_a_person: Vec<_> = state.rejected_of(name).collect();
         // As the last pass saw it: the rejection may have been lifted since.
         let serves = self.rejected_serves(known).filter(|image| {
@@ -160,27 +189,30 @@ impl Wanted {
             if is_other || self.newer_is_rejected(known, head, &by_a_person) {
                 return Progress::Failed(version, "it is rejected".to_owned());
             }
-            return self.proven(known, version, is_old);
+            return self.proven(known, version);
         }
         if let Some(why) = self.rejected(serves, &by_a_person, rejections) {
             return Progress::Failed(version, why.to_owned());
         }
-        match (new, failure) {
-            (Some(failure), _) => Progress::Failed(version, words::failure_reason(failure)),
-            _ if self.image.is_some() => {
-                Progress::Failed(version, "it is not pending any more".to_owned())
+        if let Some(failure) = new {
+            return Progress::Failed(version, words::failure_reason(failure));
+        }
+        if self.image.is_some() {
+            return Progress::Failed(version, "it is not pending any more".to_owned());
+        }
+        let is_in_lineage = self.is_any_of(known.memory.lineage.iter());
+        match failure {
+            Some(failure) if is_failed(failure, known, is_in_lineage) => {
+                Progress::FailedBefore(version, words::failure_reason(failure))
             }
-            (_, Some(failure)) if failure.outcome == Outcome::Failed && is_old => {
-                before_the_wait(version, failure)
-            }
-            (_, Some(_)) => unseen_again(&version),
             _ if self.is_any_of(on_disk(known)) => {
                 Progress::Pending(format!("{version} is a fallback"))
             }
-            _ if self.is_any_of(known.memory.lineage.iter()) => {
+            _ if is_in_lineage => {
                 Progress::Pending(format!("{version} is not on the disk any more"))
             }
-            _ => Progress::Pending(format!("no pass has seen {version} serve")),
+            Some(_) => Progress::Pending(unseen_again(&version)),
+            None => Progress::Pending(format!("no pass has seen {version} serve")),
         }
     }
 
@@ -206,13 +238,12 @@ impl Wanted {
 
     /// What is waited for is proven, unless another build of the same label has come since, is not
     /// away, and has failed.
-    fn proven(&self, known: &WorkloadState, version: Version, is_old: bool) -> Progress {
+    fn proven(&self, known: &WorkloadState, version: Version) -> Progress {
         let mut failed = known
             .failed_since_promotion()
             .filter(|failure| self.is_it(&failure.version, &failure.image));
         match failed.find(|f| is_there(known, &f.image) && has_come(known, &f.image)) {
-            Some(failure) if is_old => before_the_wait(version, failure),
-            Some(_) => unseen_again(&version),
+            Some(failure) => Progress::FailedBefore(version, words::failure_reason(failure)),
             // The engine has failed to move the name, whatever it shows.
             None if known.memory.latest_in_doubt => {
                 Progress::Pending(format!("{version} is not tagged as latest yet"))
@@ -303,14 +334,15 @@ fn has_come(known: &WorkloadState, image: &ImageId) -> bool {
     record.is_some_and(|record| known.memory.promoted_ms < Some(record.first_seen_ms))
 }
 
-fn before_the_wait(version: Version, failure: &Failure) -> Progress {
-    let why = words::failure_reason(failure);
-    Progress::Failed(version, format!("{why}, before the wait began"))
+/// Whether it failed by itself; what is proven is taken to have failed only if that came after the
+/// last promotion.
+fn is_failed(failure: &Failure, known: &WorkloadState, is_proven: bool) -> bool {
+    failure.outcome == Outcome::Failed
+        && (!is_proven || known.failed_since_promotion().any(|since| since == failure))
 }
 
-/// It may have been deployed again, and no pass has seen that yet.
-fn unseen_again(version: &Version) -> Progress {
-    Progress::Pending(format!("{version} does not run yet, or not again"))
+fn unseen_again(version: &Version) -> String {
+    format!("{version} does not run yet, or not again")
 }
 
 #[cfg(test)]
@@ -444,6 +476,7 @@ mod tests {
         match wanted.progress(state, &WorkloadName::new("app"), rejections, &clocks) {
             Progress::Proven(version) => format!("proven: {version}"),
             Progress::Failed(version, why) => format!("failed: {version}: {why}"),
+            Progress::FailedBefore(version, why) => format!("failed before: {version}: {why}"),
             Progress::Nothing => "nothing".to_owned(),
             Progress::Pending(said) => said,
         }
@@ -604,13 +637,9 @@ mod tests {
             state.rejected.insert(WorkloadName::new("app"), of_app);
             state
         };
-        let waits = "v2 does not run yet, or not again";
         let crash_loops = newer(failed);
-        assert_eq!(said(Some("v2"), &crash_loops, 0), waits);
-        assert_eq!(
-            said(Some("v2"), &crash_loops, OLD_FAILURE_MS),
-            "failed: v2: removed, before the wait began"
-        );
+        let failed_before = "failed before: v2: removed";
+        assert_eq!(said(Some("v2"), &crash_loops, 0), failed_before);
         let by_rollback = rejected(newer(|_| {}));
         let refused = "failed: v2: it is rejected";
         assert_eq!(said(Some("v2"), &by_rollback, 0), refused);
@@ -652,14 +681,34 @@ mod tests {
         let waits = "v2 is pending and does not soak";
         assert_eq!(said(Some("v2"), &again, 0), waits);
         assert_eq!(said(Some("v2"), &again, 10 * OLD_FAILURE_MS), waits);
-        // No pass has seen it yet: two are given the time to.
+        // No pass has seen it yet.
         let unseen = known(|known| known.failures.push(old.clone()));
-        let again = "v2 does not run yet, or not again";
-        assert_eq!(said(Some("v2"), &unseen, 0), again);
-        assert_eq!(
-            said(Some("v2"), &unseen, OLD_FAILURE_MS),
-            "failed: v2: removed, before the wait began"
-        );
+        let failed_before = "failed before: v2: removed";
+        assert_eq!(said(Some("v2"), &unseen, 0), failed_before);
+        let withdrawn = failure("v2", Outcome::Withdrawn, BEGAN_MS);
+        let withdrawn = known(|known| known.failures.push(withdrawn));
+        let waits = "v2 does not run yet, or not again";
+        assert_eq!(said(Some("v2"), &withdrawn, 0), waits);
+        // Two passes are given the time to.
+        let is_seen = |after_ms| {
+            let clocks = move || Reading {
+                monotonic_ms: BEGAN_MS + after_ms,
+                wall: String::new(),
+            };
+            wanted(Some("v2")).is_seen_by_now(&unseen, &clocks)
+        };
+        assert!(!is_seen(OLD_FAILURE_MS - 1) && is_seen(OLD_FAILURE_MS));
+        // What was promoted after it had failed is proven, until it fails anew.
+        let fallback = |promoted_ms| {
+            known(|known| {
+                prove_as(known, "v3", '3');
+                prove(known, "v2");
+                known.memory.promoted_ms = Some(promoted_ms);
+                known.failures.push(old.clone());
+            })
+        };
+        assert_eq!(said(Some("v2"), &fallback(BEGAN_MS), 0), "v2 is a fallback");
+        assert_eq!(said(Some("v2"), &fallback(BEGAN_MS - 1), 0), failed_before);
         // What fails once more has failed, also if it is up again at this moment.
         let anew = known(|known| {
             known

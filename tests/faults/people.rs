@@ -642,6 +642,10 @@ fn what_crashes_between_the_passes_fails_the_wait() {
     assert!(failed.stderr.contains("exited (3)"), "{failed:#?}");
     let screen = host.run_at(762, &["status"]).expect_code(0).stdout;
     assert!(screen.contains("FAILING  exited (3)"), "{screen}");
+    // Whoever asks later is given the time for another attempt, and then told of this one.
+    let later = host.run_at(763, &["wait", "app", "v3", "--timeout=1s"]);
+    let why = "exited (3), before the wait began";
+    assert!(later.expect_code(1).stderr.contains(why));
 }
 
 /// What becomes of the state meanwhile is no failure of the upgrade, which is what pipelines take 1
