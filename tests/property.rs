@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use oci_spec::distribution;
 use proptest::prelude::*;
-use tagkeeper_core::model::{NameError, Reference, Repository};
+use tagkeeper_core::model::{ImageId, NameError, Reference, Repository};
 
 /// A name with a domain or not, a tag or not, a digest or not; most of them legal, many nearly.
 fn names() -> impl Strategy<Value = String> {
@@ -31,6 +31,7 @@ fn names() -> impl Strategy<Value = String> {
     let digest = prop_oneof![
         4 => Just(String::new()),
         1 => "@sha256:[0-9a-f]{64}",
+        1 => "@sha(384:[0-9a-f]{96}|512:[0-9a-f]{128})",
         1 => "@sha(256|512):[0-9a-fA-F]{32,66}",
     ];
     let path = prop::collection::vec(component, 1..4).prop_map(|parts| parts.join("/"));
@@ -71,6 +72,27 @@ proptest! {
     #[test]
     fn no_text_panics(text in any::<String>()) {
         let _ = (Reference::parse(&text), Repository::parse(&text));
+    }
+}
+
+/// An id has digits in small room, whatever else an engine may print as it is.
+#[test]
+fn an_id_is_printed_as_it_came() {
+    let digits = "0123456789abcdef".repeat(4);
+    let texts = [
+        digits.clone(),
+        digits.replace('f', "F"),
+        digits.replace('0', "g"),
+        "zz".repeat(32),
+        "z".repeat(64),
+        digits.replace("01", "1"),
+    ];
+    for text in texts.map(|digits| format!("sha256:{digits}")) {
+        assert_eq!(ImageId::new(&text).to_string(), text);
+        assert_ne!(
+            ImageId::new(&text),
+            ImageId::new(text.replace('a', "b") + "a")
+        );
     }
 }
 

@@ -210,3 +210,22 @@ fn make_dir(path: &Path) -> Result<(), LockError> {
         Err(e) => Err(failed(e.into())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_forbidden_leaves_a_file_as_it_is() {
+        for (errno, is_forbidden) in [
+            (Errno::PERM, true),
+            (Errno::INVAL, true),
+            (Errno::IO, false),
+            (Errno::ROFS, false),
+        ] {
+            let done = unless_forbidden(Err(errno.into()));
+            assert_eq!(done.is_ok(), is_forbidden, "{errno}");
+        }
+        assert!(unless_forbidden(Ok(())).is_ok());
+    }
+}

@@ -151,4 +151,31 @@ mod tests {
         }
         assert!(dir.load().unwrap().is_some());
     }
+
+    /// The file that was read is whole; its place has another one by then.
+    #[test]
+    fn what_takes_the_place_of_the_file_is_noticed() {
+        let temp = tempfile::tempdir().unwrap();
+        let [path, other] = ["state", "other"].map(|name| temp.path().join(name));
+        std::fs::write(&path, "old").unwrap();
+        let (_, before) = open(CWD, &path).unwrap().unwrap();
+        assert!(is_unchanged(&before, CWD, &path));
+        std::fs::write(&other, "new").unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert!(!is_unchanged(&before, CWD, &path));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!is_unchanged(&before, CWD, &path));
+    }
+
+    #[test]
+    fn the_largest_file_is_read_and_no_larger_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("state");
+        let file = File::create(&path).unwrap();
+        file.set_len(MAX_BYTES).unwrap();
+        let read = read_regular(CWD, &path).unwrap().unwrap();
+        assert_eq!(read.len() as u64, MAX_BYTES);
+        file.set_len(MAX_BYTES + 1).unwrap();
+        assert!(matches!(read_regular(CWD, &path), Err(ReadError::TooLarge)));
+    }
 }

@@ -3,7 +3,7 @@
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
-use in_memory_engine::{Engine, Fault, Route};
+use in_memory_engine::{Docker, Engine, Fault, Route};
 
 /// No path was asked to be removed twice, and `latest` was moved once at most.
 #[track_caller]
@@ -420,6 +420,40 @@ fn a_latest_that_somebody_moved_between_look_and_act_is_not_overwritten() {
         0,
         "without a promotion nothing is retired"
     );
+}
+
+/// The containers of the upgrade are inspected once more right before the tag (design 4.4).
+#[test]
+fn what_stops_serving_between_look_and_act_is_not_promoted() {
+    type Change = fn(&mut Docker);
+    const POD: &str = "k8s_app_1";
+    let other_image = |docker: &mut Docker| {
+        let other = docker.image("v3", &["reg.example/app:v3"]);
+        docker.container(POD).image = Some(other);
+    };
+    let unhealthy =
+        |docker: &mut Docker| docker.container(POD).health = Some("unhealthy".to_owned());
+    let changes: [(Change, &str); 6] = [
+        (|docker| docker.exit(POD, 1), "is exited now"),
+        (
+            |docker| docker.container(POD).state = "paused".to_owned(),
+            "is paused now",
+        ),
+        (|docker| docker.start(POD), "has restarted"),
+        (other_image, "has restarted"),
+        (unhealthy, "is not healthy"),
+        (|docker| docker.drop_container(POD), "is gone"),
+    ];
+    for (change, why) in changes {
+        let host = soaking(POLICY);
+        // The first time it is asked for the decision.
+        host.engine()
+            .before(Route::InspectContainer, 2, move |e| change(&mut e.docker));
+        let outcome = host.pass_at(RIPE).expect_code(0);
+        assert_eq!(outcome.mutations(), [""; 0], "{why}");
+        let said = format!("container {POD} {why}");
+        assert!(outcome.stderr.contains(&said), "{said}: {outcome:#?}");
+    }
 }
 
 #[test]

@@ -615,6 +615,39 @@ fn wait_ends_with_what_became_of_the_upgrade() {
     host.run_at(0, &["wait", "nonesuch"]).expect_code(2);
 }
 
+/// A rollback saves what became of its own workload: of the others the next pass tells.
+#[test]
+fn a_rollback_says_nothing_of_other_workloads() {
+    let host = promoted();
+    host.set_policy(&format!("{POLICY}\n[workload.web]\nrepository = \"web\"\n"));
+    host.engine().docker.image("w1", &["web:latest", "web:w1"]);
+    host.engine().docker.run("web", "web:latest");
+    let done = host
+        .run_at(RIPE + 10, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    assert!(!done.stderr.contains("web"), "{done:#?}");
+    let pass = host.pass_at(RIPE + 20).expect_code(0);
+    assert!(pass.stderr.contains("web: w1 is running"), "{pass:#?}");
+}
+
+/// An idle pass asks nothing of a container; a person is told what is a service.
+#[test]
+fn status_tells_a_shell_from_the_service() {
+    let host = promoted();
+    host.engine().docker.run("debug", "reg.example/app:v2");
+    let running = || {
+        let details = host.run_at(RIPE + 61, &["status", "app"]).expect_code(0);
+        let mut lines = details.stdout.lines();
+        let line = lines.find(|line| line.trim_start().starts_with("running"));
+        line.expect("a line for what runs").to_owned()
+    };
+    assert!(running().contains("debug"), "{}", running());
+    host.engine().docker.container("debug").interactive = true;
+    assert!(!running().contains("debug"), "{}", running());
+    let idle = host.pass_at(RIPE + 61).expect_code(0);
+    assert_eq!(idle.count(Route::InspectContainer), 0, "{idle:#?}");
+}
+
 /// A `wait` for the version that has begun: it has opened the state that it goes by first.
 fn waiting(host: &Host, secs: u64, version: &str) -> JoinHandle<Outcome> {
     let opened = inotify::init(CreateFlags::CLOEXEC).expect("a watch");

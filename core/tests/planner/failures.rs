@@ -181,14 +181,18 @@ fn one_pass_is_one_pass_also_when_the_image_has_gone() {
 fn a_loop_of_crashes_is_one_entry_however_briefly_each_is_up() {
     let mut host = Host::with_head();
     host.deploy('b', "v2");
+    let mut told = Vec::new();
     for _ in 0..4 {
         host.minutes(1);
+        told.extend(host.told());
         host.exit("k8s_v2", 1);
         host.minutes(1);
+        told.extend(host.told());
         host.start("k8s_v2");
     }
     assert_eq!(host.known().failures.len(), 1);
     assert_eq!(host.known().failures[0].attempts, 4);
+    assert_eq!(told, ["pending", "restarted", "failed"], "each once");
 }
 
 #[test]
@@ -522,6 +526,13 @@ fn a_crash_loop_that_the_first_look_finds_has_failed() {
     host.set_state("k8s_v2", ContainerState::Restarting);
     host.minutes(3);
     assert_eq!(host.known().failures[0].outcome, Outcome::Failed);
+    // So it is not kept as what may be all that ever worked here.
+    host.remove_container("k8s_v2");
+    host.minutes(1);
+    host.later(2 * DAY_MINUTES);
+    host.minutes(2);
+    assert!(!host.is_on_disk('b'));
+    assert_eq!(host.latest(), Some('a'));
 }
 
 /// What lies there since before the upgrade is no news after a reboot either.
