@@ -33,6 +33,7 @@ fn names() -> impl Strategy<Value = String> {
         1 => "@sha256:[0-9a-f]{64}",
         1 => "@sha(384:[0-9a-f]{96}|512:[0-9a-f]{128})",
         1 => "@sha(256|512):[0-9a-fA-F]{32,66}",
+        1 => "@sha256:[0-9a-f]{62}[0-9a-z]{2}",
     ];
     let path = prop::collection::vec(component, 1..4).prop_map(|parts| parts.join("/"));
     (domain, path, tag, digest)

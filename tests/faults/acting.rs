@@ -402,6 +402,28 @@ fn a_local_container_that_started_between_look_and_act_stays() {
     assert!(host.has_container("app"));
 }
 
+/// It is inspected for the decision, and once more before it is removed.
+#[test]
+fn a_local_container_that_ran_again_between_look_and_act_stays() {
+    let host = promoted();
+    let mut engine = host.engine();
+    engine.docker.image("x", &["reg.example/app:x"]);
+    engine.docker.run("app", "reg.example/app:x");
+    engine.docker.exit("app", 0);
+    drop(engine);
+    host.pass_at(RIPE + 60).expect_code(0);
+    host.engine().before(Route::InspectContainer, 2, |e| {
+        e.docker.start("app");
+        e.docker.exit("app", 0);
+    });
+    let outcome = host.pass_at(RIPE + 200).expect_code(0);
+    assert!(host.has_container("app"), "{outcome:#?}");
+    assert!(outcome.stderr.contains("has restarted"), "{outcome:#?}");
+    host.pass_at(RIPE + 260).expect_code(0);
+    host.pass_at(RIPE + 400).expect_code(0);
+    assert!(!host.has_container("app"), "it has stayed as it is");
+}
+
 #[test]
 fn a_latest_that_somebody_moved_between_look_and_act_is_not_overwritten() {
     let host = soaking(POLICY);

@@ -630,6 +630,29 @@ fn a_rollback_says_nothing_of_other_workloads() {
     assert!(pass.stderr.contains("web: w1 is running"), "{pass:#?}");
 }
 
+/// The service has ended, and so has a newer shell of another version, of which no pass had reason
+/// to ask.
+#[test]
+fn a_rollback_is_of_what_served_not_of_a_shell() {
+    for state in ["exited", "created"] {
+        let host = promoted();
+        let mut engine = host.engine();
+        let docker = &mut engine.docker;
+        docker.exit("k8s_app_1", 0);
+        docker.image("v3", &["reg.example/app:v3"]);
+        let shell = docker.create("debug", "reg.example/app:v3");
+        shell.interactive = true;
+        shell.state = state.to_owned();
+        drop(engine);
+        let done = host.run_at(RIPE + 62, &["rollback", "app", "--yes"]);
+        let said = done.expect_code(0).stdout;
+        assert!(
+            said.contains("v2 is rejected; latest is v1"),
+            "{state}: {said}"
+        );
+    }
+}
+
 /// An idle pass asks nothing of a container; a person is told what is a service.
 #[test]
 fn status_tells_a_shell_from_the_service() {
