@@ -218,6 +218,13 @@ const STATE_CASES: &[Case] = &[
         ],
     ),
     (
+        "no directory to read",
+        NO_DIRECTORY,
+        &["plan"],
+        1,
+        &["is --state-dir right?", "Not a directory", "state"],
+    ),
+    (
         "nothing proven",
         IDLE,
         &["rollback", "app", "--yes"],

@@ -36,6 +36,7 @@ fn the_version_comes_from_the_reference_then_from_the_tags_then_from_the_digest(
         ),
         (&["remote:latest"], "remote:latest", "sha256-aaaaaaaaaaaa"),
         (&["remote@a"], "remote@a", "sha256-aaaaaaaaaaaa"),
+        (&["remote@b"], "remote@b", "sha256-bbbbbbbbbbbb"),
     ];
     for (names, reference, version) in table {
         let mut host = Host::new();
