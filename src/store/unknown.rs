@@ -81,7 +81,9 @@ fn carry_over(file: &Value, known: &Value, new: &mut Value) -> bool {
 }
 
 fn identity(object: &Map<String, Value>) -> Option<&Value> {
-    IDENTITIES.iter().find_map(|name| object.get(*name))
+    let mut all = IDENTITIES.iter().filter_map(|name| object.get(*name));
+    // An object by that name is one of many by names: a workload may be called so.
+    all.find(|identity| !identity.is_object())
 }
 
 #[cfg(test)]
@@ -94,6 +96,15 @@ mod tests {
         let file = file.to_string();
         let rewritten = with_unknown(file.as_bytes(), read_as, new, |_| true).unwrap();
         rewritten.unwrap_or_else(|| new.clone())
+    }
+
+    #[test]
+    fn a_workload_may_be_called_as_an_identity_is() {
+        let file = json!({"w": {"id": {"a": 1}, "y": {"new": 2}}});
+        let known = json!({"w": {"id": {"a": 1}, "y": {}}});
+        let new = json!({"w": {"id": {"a": 3}, "y": {}}});
+        let all = json!({"w": {"id": {"a": 3}, "y": {"new": 2}}});
+        assert_eq!(rewritten(&file, &known, &new), all);
     }
 
     #[test]
