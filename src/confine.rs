@@ -88,8 +88,8 @@ pub fn is_possible() -> bool {
 /// starts when that is back, and the next ones behind it.
 ///
 /// # Errors
-/// As those of [`Command::spawn`]; `TimedOut` if it has not started in time, and `WouldBlock` if it
-/// never began to, because an earlier one has not started yet.
+/// As those of [`Command::spawn`]; `TimedOut` if it has not started in time, and one that
+/// [`never_began`] tells if an earlier one has not started yet.
 pub fn spawn(mut command: Command, within: Duration) -> io::Result<Child> {
     let Some(launcher) = LAUNCHER.get() else {
         return command.spawn();
@@ -109,6 +109,12 @@ pub fn spawn(mut command: Command, within: Duration) -> io::Result<Child> {
             io::Error::new(io::ErrorKind::WouldBlock, "another one does not start")
         }
     })?
+}
+
+/// Whether a program was not started because it waited for an earlier one all the time. A system
+/// that has no process left for it says `WouldBlock` too, with an error number.
+pub fn never_began(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock && error.raw_os_error().is_none()
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ fn run_watched(
                     break;
                 }
                 // It waited behind another one that does not start: it has not been asked.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if confine::never_began(&error) => {
                     finished[index] = Some(Finished::without_output(Ending::OutOfTime));
                 }
                 Err(error) => {
@@ -160,7 +160,7 @@ fn run_watched(
         wait_for_any(&running, running.iter().map(|r| r.due.remaining_ms()).min());
         let mut still = Vec::with_capacity(running.len());
         for mut one in running {
-            match one.advance(deadline) {
+            match one.advance() {
                 None => still.push(one),
                 Some(ending) => {
                     let output = one_line(&one.output);
@@ -297,7 +297,7 @@ impl<'c> Running<'c> {
 
     /// Writes and reads what there is room for, without waiting. How it ended, if it did or has no
     /// more time.
-    fn advance(&mut self, deadline: Deadline<'_>) -> Option<Ending> {
+    fn advance(&mut self) -> Option<Ending> {
         self.write_input();
         self.read_output();
         match self.child.try_wait() {
@@ -309,7 +309,7 @@ impl<'c> Running<'c> {
             }
             Err(error) => Some(Ending::Failed(error)),
             Ok(None) if !self.due.is_over() => None,
-            Ok(None) if self.is_due_itself || !deadline.is_over() => Some(Ending::TimedOut),
+            Ok(None) if self.is_due_itself => Some(Ending::TimedOut),
             Ok(None) => Some(Ending::OutOfTime),
         }
     }

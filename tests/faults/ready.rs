@@ -223,10 +223,16 @@ fn limited_pass(host: &Host, secs: u64, processes: u32) -> Outcome {
 #[test]
 fn a_user_who_may_start_no_more_processes_gets_an_exit_code() {
     let host = four_asked("[\"/bin/true\"]");
+    let mut said = String::new();
     for secs in [0, RIPE] {
         let pass = limited_pass(&host, secs, 1).expect_code(0);
         assert!(!pass.stderr.contains("panic"), "{pass:#?}");
+        said += &pass.stderr;
     }
+    assert!(
+        said.contains("'/bin/true': Resource temporarily unavailable"),
+        "{said}"
+    );
     assert_eq!(
         host.id_of("app:latest"),
         id("v2"),
