@@ -78,15 +78,13 @@ pub(super) fn wait(
                 return Ok(Exit::Done);
             }
             Progress::Failed(version, why) => {
-                line.end();
-                return Err(not_promoted(&name, &version, &why));
+                return Err(not_promoted(&line, &name, &version, &why));
             }
             Progress::FailedBefore(version, why)
                 if deadline.is_over() || wanted.is_seen_by_now(&state, clocks) =>
             {
-                line.end();
                 let why = format!("{why}, before the wait began");
-                return Err(not_promoted(&name, &version, &why));
+                return Err(not_promoted(&line, &name, &version, &why));
             }
             Progress::FailedBefore(version, _) => unseen_again(&version),
             Progress::Nothing => {
@@ -112,12 +110,16 @@ pub(super) fn wait(
         std::thread::sleep(PAUSE.min(left));
         // What is broken meanwhile is for the passes to say; until then nothing is known that would
         // be a failure of the upgrade.
-        state = dir.load().ok().flatten().unwrap_or(state);
+        let loaded = dir.load().ok().flatten();
+        // One that was set aside leaves the rejections alone, until a pass saves again.
+        let is_whole = |loaded: &State| state.workloads.is_empty() || !loaded.workloads.is_empty();
+        state = loaded.filter(is_whole).unwrap_or(state);
         settings = load_policy(options).unwrap_or(settings);
     }
 }
 
-fn not_promoted(name: &WorkloadName, version: &Version, why: &str) -> CommandError {
+fn not_promoted(line: &Line, name: &WorkloadName, version: &Version, why: &str) -> CommandError {
+    line.end();
     CommandError::failed(anyhow!("{name}: {version} was not promoted: {why}"))
 }
 

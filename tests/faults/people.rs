@@ -730,6 +730,24 @@ fn wait_fails_for_nothing_but_the_upgrade() {
     assert_eq!(wait.status().expect("it runs").code(), Some(0));
 }
 
+/// A pass that sets the state aside has the rejections alone until it saves.
+#[test]
+fn a_state_that_is_set_aside_fails_no_wait() {
+    let host = promoted();
+    host.run_at(RIPE + 10, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    deploy_v3(&mut host.engine().docker);
+    host.pass_at(RIPE + 20).expect_code(0);
+    let waiting = waiting(&host, RIPE + 20, "v3");
+    let state = host.state_bytes().expect("a pass wrote it");
+    std::fs::remove_file(host.state_file()).expect("it is there");
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    assert!(!waiting.is_finished());
+    std::fs::write(host.state_file(), state).expect("writable");
+    host.pass_at(2 * RIPE + 20).expect_code(0);
+    waiting.join().expect("it ends").expect_code(0);
+}
+
 /// A wait sees what a pass writes while it lasts.
 #[test]
 fn wait_ends_when_a_pass_promotes() {
