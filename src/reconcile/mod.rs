@@ -123,6 +123,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             let spooled = self
                 .sink
                 .spool(&mut decision.state, &decision.events, &observed.until);
+            let mut acted = false;
             if decision.save || noted || spooled {
                 match self.store.save(&decision.state) {
                     Ok(()) => state = decision.state,
@@ -130,7 +131,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                         // What the state on disk calls for goes ahead: on a full disk, it makes
                         // room.
                         let plan = planner::plan_as_saved(self.policy, &state, &observed);
-                        self.act(&plan, &mut record);
+                        acted = self.act(&plan, &mut record);
                         let again = self.store.save(&decision.state);
                         again.map_err(|_| PassError::Broken(error.context(UNSAVED)))?;
                         state = decision.state;
@@ -140,7 +141,8 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             for event in &decision.events {
                 self.sink.event(event);
             }
-            if !self.act(&decision.plan, &mut record) {
+            acted |= self.act(&decision.plan, &mut record);
+            if !acted {
                 return Ok(Outcome {
                     plan: Plan {
                         disk,

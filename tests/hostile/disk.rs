@@ -217,7 +217,14 @@ fn a_removal_that_makes_room_lets_the_pass_go_on() {
         // The state shares its disk with the images: one less, and there is room.
         host.engine()
             .before(Route::RemoveImage, 1, move |_| free_dir(&disk));
+        let removals = || {
+            let state: serde_json::Value =
+                serde_json::from_slice(&host.state_bytes().unwrap()).unwrap();
+            state["workloads"]["app"]["counters"]["removals"].as_u64()
+        };
+        let before = removals().unwrap();
         host.pass_at(RIPE + 60).expect_code(0);
+        assert_eq!(removals(), Some(before + 1), "and so was the removal");
         let pending = host.plan_at(RIPE + 60)["workloads"]["app"]["pending"]["version"].clone();
         assert_eq!(pending, "v3", "it was written down after all");
     });
