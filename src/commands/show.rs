@@ -198,7 +198,8 @@ fn load_state(
             preface.notes.push(format!(
                 "{error:#}; this is what a fresh start would do, and the next pass sets the file aside"
             ));
-            Ok((State::default(), Some(error)))
+            let state = dir.load_rejections();
+            Ok((state.map_err(|e| error_of_load(dir, e))?, Some(error)))
         }
         Err(error) => Err(error_of_load(dir, error)),
     }

@@ -108,6 +108,15 @@ impl StateDir {
         let read = |name: &str| read_regular(CWD, &self.path.join(name));
         Ok(Files::read(self, read)?.loaded())
     }
+
+    /// What a pass goes on with that sets the state file aside: the rejections, and all else blank.
+    pub fn load_rejections(&self) -> Result<State, LoadError> {
+        let read = |name: &str| match name {
+            STATE_FILE => Ok(None),
+            _ => read_regular(CWD, &self.path.join(name)),
+        };
+        Ok(Files::read(self, read)?.state)
+    }
 }
 
 /// Both files as they were read.

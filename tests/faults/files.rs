@@ -194,6 +194,23 @@ fn plan_and_status_move_a_corrupt_state_nowhere() {
     assert_eq!(host.state_stamps(), stamps);
 }
 
+/// The pass that sets the state aside has them too.
+#[test]
+fn a_corrupt_state_hides_no_rejection() {
+    let host = promoted();
+    host.run_at(RIPE + 10, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    fs::write(host.state_file(), "{").expect("writable");
+    let rejects = || {
+        let status = host.run_at(RIPE + 20, &["status", "--format", "json"]);
+        status.json()["workloads"]["app"]["rejected"].clone()
+    };
+    let before = rejects();
+    assert_eq!(before[0]["version"], "v2", "{before:#?}");
+    host.pass_at(RIPE + 20).expect_code(1);
+    assert_eq!(rejects()[0]["version"], "v2");
+}
+
 #[test]
 fn a_broken_policy_is_refused_before_the_engine_is_asked() {
     let host = soaking(POLICY);
