@@ -29,6 +29,8 @@ enum Outcome {
     Dropped(WhyDropped),
     /// The engine refused (409); no failure. What it said.
     Refused(String),
+    /// It was not tried, for it could not be seen whether it may be.
+    Unseen(anyhow::Error),
 }
 
 /// The images that were looked up for one action's guards.
@@ -84,7 +86,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             Ok(Outcome::Refused(reason)) => {
                 return self.note_refusal(workload, kind, reason, record);
             }
-            Err(error) => {
+            Ok(Outcome::Unseen(error)) | Err(error) => {
                 record.over |= error.is::<PassOver>();
                 // What failed is in the engine's error.
                 return self.note_failure(workload, error, record);
@@ -138,6 +140,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         is_removal
     }
 
+    /// What became of it; an error is the engine's answer to the action itself.
     fn carry_out(
         &mut self,
         workload: &WorkloadName,
@@ -146,12 +149,13 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         size_bytes: Option<u64>,
     ) -> anyhow::Result<Outcome> {
         let mut found = Found::new();
-        let ahead = self.look_again(action, instance, &mut found);
-        if let Some(outcome) = ahead.with_context(|| {
-            let what = crate::report::words::action(&action.kind);
-            format!("did not {what}")
-        })? {
-            return Ok(outcome);
+        match self.look_again(action, instance, &mut found) {
+            Ok(None) => {}
+            Ok(Some(outcome)) => return Ok(outcome),
+            Err(error) => {
+                let what = crate::report::words::action(&action.kind);
+                return Ok(Outcome::Unseen(error.context(format!("did not {what}"))));
+            }
         }
         let answer = match &action.kind {
             ActionKind::Tag {

@@ -3,6 +3,7 @@
 
 use crate::host::{Host, Outcome};
 use crate::scene::{POLICY, RIPE, assert_names, assert_promoted, id, impatient, promoted, soaking};
+use crate::shared::deploy_v3;
 use in_memory_engine::{Docker, Engine, Fault, Route};
 
 /// No path was asked to be removed twice, and `latest` was moved once at most.
@@ -283,6 +284,25 @@ fn a_tag_that_the_engine_could_not_write_down_is_given_again() {
         assert_eq!(outcome.mutations().len(), tags, "{outcome:#?}");
         assert_eq!(host.id_of("app:latest"), id("v1"));
     }
+}
+
+/// Only what the engine was asked to do can be half done.
+#[test]
+fn a_tag_that_was_not_asked_for_leaves_no_doubt() {
+    let host = promoted();
+    deploy_v3(&mut host.engine().docker);
+    host.pass_at(1_000).expect_code(0);
+    // The second time it is for the guard of the tag.
+    host.engine()
+        .fail_nth(Route::InspectContainer, 2, Fault::Status(500, "busy"));
+    let outcome = host.pass_at(1_000 + RIPE).expect_code(1);
+    assert_eq!(outcome.mutations(), [""; 0], "{outcome:#?}");
+    host.engine().heal();
+    host.engine().docker.drop_container("k8s_app_3");
+    let outcome = host.pass_at(1_100 + RIPE).expect_code(0);
+    assert_eq!(outcome.count(Route::Tag), 0, "{outcome:#?}");
+    host.run_at(1_110 + RIPE, &["wait", "app", "v2"])
+        .expect_code(0);
 }
 
 #[test]
