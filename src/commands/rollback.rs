@@ -173,7 +173,14 @@ pub(super) fn accept(
             .map_err(|error| broken(&dir, &state, error))?;
     }
     lock.save_rejected(&accepted.rejected).map_err(|error| {
-        CommandError::failed(error.context(format!("{wanted} is still rejected")))
+        let now = load_or_fresh(&dir, None);
+        let is_still = now.is_ok_and(|now| now.rejected == state.rejected);
+        let said = || format!("{wanted} is still rejected");
+        CommandError::failed(if is_still {
+            error.context(said())
+        } else {
+            error
+        })
     })?;
     let said = said_of_accepted(
         &settings.policy,
