@@ -171,16 +171,16 @@ pub enum Command {
     Reconcile(ReconcileArgs),
     /// Show what the next pass would do, and why.
     ///
-    /// It reads like a diff: `+` is a name that an image gets, `~` a name that moves, `-` what is
-    /// removed; below, what is kept, and why. It comes from the same decision that `reconcile` acts
-    /// on, and shows all rounds of the next pass. Changes nothing.
+    /// Reads like a diff: `+` adds a name, `~` moves one, `-` removes something. What is kept
+    /// follows, with the reason. Shows all rounds of the next pass, from the decision that
+    /// `reconcile` acts on. Changes nothing.
     Plan(PlanArgs),
     /// Show the state of each workload.
     ///
-    /// One line for each, the failing ones first, below when the last pass ended and how. With a
-    /// workload, or with --verbose, the details: what is latest and whether it is proven, the
-    /// fallbacks, which containers serve, how far a pending upgrade is, what failed and why, what
-    /// was rejected, what is on the disk. Changes nothing.
+    /// Prints when the last pass ended and how, then one line for each workload, the failing ones
+    /// first. With a workload, or with --verbose, prints the details: what is latest and whether it
+    /// is proven, the fallbacks, which containers serve, how far a pending upgrade is, what failed
+    /// and why, what was rejected, what is on the disk. Changes nothing.
     #[command(mut_arg("workload", |arg| arg.help("Only this workload, in detail")))]
     Status(StatusArgs),
     /// Show the history of one image, and why and until when it is kept.
@@ -194,9 +194,9 @@ pub enum Command {
     Check(CheckArgs),
     /// Print a starter policy for this host.
     ///
-    /// Prints TOML with comments to standard output: each local repository with a latest whose
-    /// image other repositories have too, the container that runs it, and what is unsure. Reads no
-    /// policy and changes nothing. For Podman: --socket /run/podman/podman.sock.
+    /// Prints TOML to standard output: each local repository whose latest has a name in another
+    /// repository too, and the container that runs it. Comments mark guesses. Reads no policy and
+    /// changes nothing. For Podman: --socket /run/podman/podman.sock.
     #[command(
         mut_args(hidden),
         mut_arg("socket", |arg| arg.hide(false)
@@ -282,7 +282,7 @@ pub struct StatusArgs {
     /// The details of each workload.
     #[arg(long, short)]
     pub verbose: bool,
-    /// Details with every image, also those that are kept unchanged.
+    /// Print the details, including images that are kept unchanged.
     #[arg(long)]
     pub all: bool,
     /// Refresh every second until Ctrl-C.
@@ -324,8 +324,9 @@ pub struct CheckArgs {
 /// Options of `init`.
 #[derive(Args, Clone, Debug, PartialEq, Eq)]
 pub struct InitArgs {
-    /// On a SONiC switch: a drop-in for each feature that Kubernetes owns, from its configuration,
-    /// all on hold. The Redis server's socket is /var/run/redis/redis.sock unless it is given.
+    /// For a SONiC switch: print a drop-in for each feature that its configuration database assigns
+    /// to Kubernetes, all on hold. SOCKET is the Redis server's, by default
+    /// /var/run/redis/redis.sock.
     #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true,
         default_missing_value = "/var/run/redis/redis.sock")]
     pub sonic: Option<PathBuf>,
@@ -339,7 +340,7 @@ pub struct RollbackArgs {
     /// The workload, as the policy names it.
     #[arg(value_parser = workload_parser())]
     pub workload: WorkloadName,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub yes: bool,
     /// Reject latest, even while an unproven upgrade is in play.
@@ -357,8 +358,8 @@ pub struct AcceptArgs {
     /// The workload, as the policy names it.
     #[arg(value_parser = workload_parser())]
     pub workload: WorkloadName,
-    /// The version that was rejected, or one image of it by its id, of which the first twelve
-    /// digits will do; `tagkeeper status WORKLOAD` lists both.
+    /// The rejected version, or the id of one rejected image (its first twelve digits are enough);
+    /// `tagkeeper status WORKLOAD` lists both.
     #[arg(value_parser = version_parser())]
     pub version: Version,
     #[command(flatten)]
@@ -374,7 +375,7 @@ pub struct WaitArgs {
     /// The version, or the image id, to wait for [default: whatever is pending].
     #[arg(value_parser = version_parser())]
     pub version: Option<Version>,
-    /// How long to wait at most; without it, as long as it takes.
+    /// Give up after this long; by default, wait without limit.
     #[arg(long, value_name = "DURATION", value_parser = timeout_parser)]
     pub timeout: Option<Duration>,
     #[command(flatten)]

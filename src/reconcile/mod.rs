@@ -1,7 +1,7 @@
 //! A pass: rounds of observe, decide, save, act, until nothing is left to do (design 4.7).
 //!
 //! Knows no socket and no file: the engine, the store and the clocks are behind traits and
-//! closures, so that a model host drives this very code. It decides nothing: it carries out what
+//! closures, so that tests can stand in for each of them. It decides nothing: it carries out what
 //! the planner said, and checks each action's guards right before. It may be killed at any
 //! instruction; the next pass goes on.
 

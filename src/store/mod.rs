@@ -3,7 +3,8 @@
 //!
 //! Two files, each with a format number and a checksum:
 //!
-//! - `state.json`: written by passes. Machine-owned; what is lost with it is learnt again.
+//! - `state.json`: written by passes, `rollback` and `accept`. Machine-owned; what is lost with it
+//!   is learnt again.
 //! - `rejected.json`: the rejections by `rollback`, the one thing that a person said. Only
 //!   `rollback` and `accept` write it, so that no fault of `state.json` costs a rejection.
 //!

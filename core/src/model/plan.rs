@@ -487,7 +487,7 @@ pub enum Guard {
         /// The image.
         image: ImageId,
     },
-    /// These incarnations of the image run, and none is unhealthy.
+    /// These incarnations of the image run, and each is healthy or has no health check.
     Running {
         /// The image.
         image: ImageId,

@@ -38,7 +38,8 @@ pub struct State {
     /// it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undelivered: Vec<Undelivered>,
-    /// What `rollback` rejected. Kept in a file of its own, which no pass writes.
+    /// What `rollback` rejected. Kept in a file of its own, which a pass writes only to carry over
+    /// an older format.
     #[serde(skip)]
     pub rejected: BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>,
 }
@@ -95,7 +96,7 @@ pub struct WorkloadState {
     /// (design 4.6).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parked: Option<Box<Memory>>,
-    /// Upgrades that were not promoted, newest first; for people.
+    /// Upgrades that were not promoted, newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
     /// What happened to images, the last touched first; for people.
@@ -493,7 +494,7 @@ pub struct RefusedRemoval {
     pub at: String,
 }
 
-/// Upgrades to one image that were not promoted; for people.
+/// Upgrades to one image that were not promoted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Version of the image.

@@ -65,7 +65,7 @@ pub use rollback::{
 };
 pub use view::{plan_as_saved, status};
 
-/// Failures that are remembered of one workload: the last few images, for people (design 4.3).
+/// Failures that are remembered of one workload: the last few images (design 4.3).
 pub const FAILURES_KEPT: usize = 5;
 
 /// How often the clock alone is saved while an image is in grace, an event waits for its hook or a
