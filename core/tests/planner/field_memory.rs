@@ -508,13 +508,15 @@ fn what_the_policy_rejects_is_never_promoted() {
         format!("sha256:{}", "b".repeat(64)),
         "b".repeat(12),
         format!("sha256:{}", "b".repeat(12)),
-        crate::host::name("remote@b").to_string(),
-        crate::host::name("remote:v1@b").to_string(),
+        "d".repeat(64),
+        format!("sha256:{}", "d".repeat(12)),
+        crate::host::name("remote@d").to_string(),
+        crate::host::name("remote:v1@d").to_string(),
     ];
     for entry in entries {
         let mut host = Host::with_head();
         host.reject(&entry);
-        host.image('b', &["remote:v2", "remote@b"]);
+        host.image('b', &["remote:v2", "remote@d"]);
         host.deploy('b', "v2");
         host.minutes(30);
         assert_eq!(host.lineage(), ["v1=a"], "{entry}");

@@ -2,7 +2,7 @@
 
 use tagkeeper_core::model::{HeldBy, Note, Reason};
 
-use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id};
+use crate::host::{DAY_MINUTES, Host, MINUTE_MS, id, pattern};
 
 #[test]
 fn hold_neither_tags_nor_records_a_promotion() {
@@ -197,6 +197,31 @@ fn a_stale_local_container_on_hold_uses_its_image() {
     host.workload().hold = true;
     host.pass();
     assert_eq!(host.memory().images[&id('a')].idle_since_ms, None);
+}
+
+#[test]
+fn a_section_holds_whom_it_names() {
+    let mut host = Host::with_head();
+    host.hold_all(None);
+    host.policy.holds[0].workloads = vec![pattern("gnmi"), pattern("tele")];
+    host.deploy('b', "v2");
+    host.minutes(12);
+    assert_eq!(host.latest(), Some('b'));
+}
+
+#[test]
+fn each_section_has_a_time_of_its_own() {
+    let mut host = Host::with_head();
+    host.hold_all(Some(60 * MINUTE_MS));
+    host.policy.holds[0].workloads = vec![pattern("gnmi")];
+    host.minutes(1);
+    host.later(50);
+    host.hold_all(Some(30 * MINUTE_MS));
+    host.deploy('b', "v2");
+    host.minutes(25);
+    assert_eq!(host.latest(), Some('a'), "it holds for 30 minutes from now");
+    host.minutes(10);
+    assert_eq!(host.latest(), Some('b'));
 }
 
 /// How long it has lasted survives a reboot, but for an hour.
