@@ -153,7 +153,7 @@ pub(super) fn accept(
         let seen = lists(options, &settings.engine, clocks).map_err(|failed| {
             let why = report::log::in_words(&failed.error);
             let error = anyhow!(
-                "nothing was changed: {wanted} was proven and may be a fallback again, and the engine could not be asked for it: {why}"
+                "nothing was changed: {wanted} was proven, and the engine could not be asked whether its image is still on the disk: {why}"
             );
             CommandError::new(Exit::Unavailable, error)
         })?;

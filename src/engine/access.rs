@@ -84,7 +84,7 @@ fn absent(socket: &str) -> String {
     let there = |other: &&&str| **other != socket && Path::new(other).exists();
     match USUAL_SOCKETS.iter().find(there) {
         Some(other) => format!(
-            "there is no socket '{socket}', but there is '{other}': name it by --socket or in [engine], or start the engine that is meant"
+            "there is no socket '{socket}', but there is '{other}': select that with --socket or in [engine], or start the engine that you meant"
         ),
         None => format!(
             "there is no socket '{socket}': is the engine running? Start it, or name its socket by --socket or in [engine]"

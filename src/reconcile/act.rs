@@ -128,7 +128,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         action: &Action,
         record: &mut Record,
     ) -> bool {
-        const SAID: &str = "it says that this is done, and shows that it is not";
+        const SAID: &str = "it says that this is done, but nothing has changed";
         let is_removal = action.kind.removal_target().is_some();
         if is_removal {
             self.note_refusal(workload, action.kind.clone(), SAID.to_owned(), record);

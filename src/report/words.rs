@@ -18,8 +18,8 @@ use crate::text::printable;
 /// Digits of a digest that are shown to people, as many as of an image id.
 const DIGEST_DIGITS: usize = 12;
 
-const OTHER_DISK: &str = "the engine shows another disk: none of the images on record is on it. What was known is \
-    kept until they are back, or a promotion on this disk";
+const OTHER_DISK: &str = "the engine uses another disk: none of the images on record is on it. What is known of \
+    them is kept until they are back, or a version is promoted on this disk";
 
 const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
 
@@ -384,7 +384,7 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         Note::OtherDisk => OTHER_DISK.to_owned(),
         Note::NothingRuns => "no container of this workload is running".to_owned(),
         Note::Loops { container, version } => format!(
-            "{container} ends with {version} and is restarted, again and again: `docker logs {container}` says why"
+            "{container} runs {version} and keeps ending and being restarted; `docker logs {container}` says why"
         ),
         Note::OnlyDryRuns { container, version } => {
             format!("{container} idles with {version}: a dry run beside the local container")
@@ -446,13 +446,13 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             version,
             proven,
         } if version == proven => {
-            format!("{repository}:latest is on another build of {version} than the proven one")
+            format!("{repository}:latest names a build of {version} that is not the proven one")
         }
         Note::MovedByHand {
             repository,
             version,
             proven,
-        } => format!("{repository}:latest is on {version}, and {proven} is what is proven"),
+        } => format!("{repository}:latest names {version}, but the proven version is {proven}"),
         Note::LocalRuns {
             container,
             state,
@@ -474,7 +474,7 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             "{container} idles as a dry run of {version}, but that tag has moved to another build; if the orchestrator does no dry runs, set dry_runs = false"
         ),
         Note::HeadLost { version, now } => format!(
-            "{version}, which was promoted last, is not on the disk any more; tagkeeper did not remove it: {now} is in its place"
+            "{version}, the last promoted version, is not on the disk any more; tagkeeper did not remove it. The proven version is {now} now"
         ),
         Note::FallbackLost { version } => {
             format!(
@@ -487,7 +487,7 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             state.as_str()
         ),
         Note::PinOfOtherState { name } => format!(
-            "{name} is a pin of another state, perhaps of one that was lost, and keeps its image: `docker rm {name}`, unless another tagkeeper uses it"
+            "the pin {name} belongs to another state, perhaps to one that was lost, and keeps its image on the disk; unless another tagkeeper uses it, remove it: `docker rm {name}`"
         ),
         Note::PinStarted { name, state } => {
             format!(
@@ -505,8 +505,8 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
         } => {
             let full = format!("the disk is {percent}% full, more than {threshold}%");
             match evicted {
-                0 => format!("{full}; no idle image of this workload is removed for it"),
-                _ => format!("{full}: idle images do not get all of their grace"),
+                0 => format!("{full}; no image of this workload can be removed to make room"),
+                _ => format!("{full}: idle images are removed before their grace is over"),
             }
         }
     }
@@ -696,7 +696,7 @@ fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
             format!("container {container} pins the fallback's image {short}")
         }
         ActionKind::RemovePin { container, .. } => {
-            format!("removed {container}: image {short} is to be pinned no longer")
+            format!("removed {container}: image {short} needs no pin any more")
         }
         ActionKind::RemoveContainer { container, .. } => {
             format!(
@@ -816,7 +816,7 @@ pub fn refusal(refusal: &Refusal, what: RollbackTarget) -> String {
             };
             format!(
                 "{rejected} is rejected already, by {by}, and latest stays at {head}: tagkeeper never stops containers, \
-                 so have the orchestrator take {rejected} away. Nothing was changed. To go back from {head} as well:\n  \
+                 so withdraw {rejected} in the orchestrator. Nothing was changed. To go back from {head} as well:\n  \
                  tagkeeper rollback {workload} --latest"
             )
         }

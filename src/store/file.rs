@@ -281,7 +281,7 @@ impl LoadError {
                     path.display()
                 )),
                 io::ErrorKind::NotADirectory => Some(
-                    "is --state-dir right? What it names is no directory, or is below none"
+                    "is --state-dir right? Its path is not a directory, or leads through a file"
                         .to_owned(),
                 ),
                 _ => Some(format!(

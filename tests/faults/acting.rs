@@ -203,7 +203,7 @@ fn without_the_tag_nothing_is_retired() {
 }
 
 /// An engine that says yes and does nothing: the next round shows it.
-const IN_VAIN: &str = "it says that this is done, and shows that it is not";
+const IN_VAIN: &str = "it says that this is done, but nothing has changed";
 
 #[test]
 fn a_tag_in_vain_is_a_failure() {

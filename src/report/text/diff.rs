@@ -283,14 +283,14 @@ fn marked_row(mark: char, action: &Action, plan: Option<&WorkloadPlan>, page: Pa
             "pin",
             format!("container {container}"),
             image.short(),
-            "pins the fallback, so that nothing removes it unforced".to_owned(),
+            "keeps the fallback from being removed without force".to_owned(),
         ),
         ActionKind::RemovePin { container, id, .. } => (
             "remove",
             "pin",
             format!("container {container}"),
             format!("{id:.12}"),
-            "its image is to be pinned no longer".to_owned(),
+            "its image needs no pin any more".to_owned(),
         ),
         ActionKind::RemoveContainer {
             container,
