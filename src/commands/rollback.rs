@@ -123,9 +123,20 @@ fn roll_back(
 /// That it could not be done; and where the state on the disk is what it was, that nothing was
 /// changed. It is saved before anything else is done.
 fn broken(dir: &StateDir, before: &State, error: anyhow::Error) -> CommandError {
-    let is_unchanged = load_or_fresh(dir, None).is_ok_and(|now| now == *before);
-    CommandError::failed(if is_unchanged {
-        error.context("nothing was changed")
+    with_what_holds(dir, error, |now| now == before, "nothing was changed")
+}
+
+/// The error of a save, and what still holds for all that; not if the disk says otherwise, for the
+/// save may have failed after it took effect.
+fn with_what_holds(
+    dir: &StateDir,
+    error: anyhow::Error,
+    holds: impl FnOnce(&State) -> bool,
+    said: &str,
+) -> CommandError {
+    let still_holds = load_or_fresh(dir, None).is_ok_and(|now| holds(&now));
+    CommandError::failed(if still_holds {
+        error.context(said.to_owned())
     } else {
         error
     })
@@ -173,14 +184,8 @@ pub(super) fn accept(
             .map_err(|error| broken(&dir, &state, error))?;
     }
     lock.save_rejected(&accepted.rejected).map_err(|error| {
-        let now = load_or_fresh(&dir, None);
-        let is_still = now.is_ok_and(|now| now.rejected == state.rejected);
-        let said = || format!("{wanted} is still rejected");
-        CommandError::failed(if is_still {
-            error.context(said())
-        } else {
-            error
-        })
+        let said = format!("{wanted} is still rejected");
+        with_what_holds(&dir, error, |now| now.rejected == state.rejected, &said)
     })?;
     let said = said_of_accepted(
         &settings.policy,

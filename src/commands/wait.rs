@@ -132,7 +132,7 @@ struct Line {
 impl Line {
     fn show(&mut self, name: &WorkloadName, said: String) {
         let mut stderr = std::io::stderr().lock();
-        if stderr.is_terminal() && said != self.shown {
+        if said != self.shown && stderr.is_terminal() {
             // Progress is a convenience; where it cannot be shown, the wait goes on.
             let _ = write!(stderr, "\r\x1b[K{name}: {said}").and_then(|()| stderr.flush());
         }
@@ -141,7 +141,7 @@ impl Line {
 
     fn end(&self) {
         let mut stderr = std::io::stderr().lock();
-        if stderr.is_terminal() && !self.shown.is_empty() {
+        if !self.shown.is_empty() && stderr.is_terminal() {
             let _ = writeln!(stderr);
         }
     }
