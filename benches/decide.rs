@@ -78,7 +78,7 @@ fn listed(size: usize) -> Observation {
         Image {
             id: image_id(n),
             references,
-            foreign_names: 0,
+            unparsed_names: 0,
             size_bytes: 123_456_789,
             labels: BTreeMap::new(),
         }

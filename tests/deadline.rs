@@ -36,7 +36,7 @@ impl Engine for Slow {
         let images = (0..100).map(|n| Image {
             id: ImageId::new(format!("sha256:{n:064}")),
             references: vec![Reference::parse(&format!("app:v{n}")).unwrap()],
-            foreign_names: 0,
+            unparsed_names: 0,
             size_bytes: 1,
             labels: BTreeMap::new(),
         });

@@ -81,7 +81,7 @@ fn journal_gets_fields_to_search_by() {
     log::init();
     log::log_event(&promoted());
     log::log_event(&Event {
-        kind: EventKind::PutBack {
+        kind: EventKind::Restored {
             version: Version::new("v2"),
             image: ImageId::new("b".repeat(64)),
             up_ms: 600_000,

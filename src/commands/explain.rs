@@ -9,7 +9,7 @@ use tagkeeper_core::model::{
     ImageId, ImageReport, LATEST, Reference, WorkloadName, begins_digest, is_hex,
 };
 
-use super::show::{Subject, View, look};
+use super::show::{Screen, View, look};
 use super::{Clocks, CommandError, print, terminal};
 use crate::cli::{Format, Options};
 use crate::exit::Exit;
@@ -25,7 +25,7 @@ pub(super) fn explain(
     clocks: &Clocks,
     (workload, asked): (Option<WorkloadName>, &str),
 ) -> Result<Exit, CommandError> {
-    let subject = Subject::new(View::Status, workload.as_ref(), true);
+    let subject = Screen::new(View::Status, workload.as_ref(), true);
     let looked = look(options, clocks, &subject)?;
     looked.log_corrupt();
     let mut reports = looked.image_reports();

@@ -41,7 +41,7 @@ use crate::report;
 use crate::store::{LoadError, Lock, LockError, StateDir, Store};
 use crate::suggest::closest;
 
-use show::{Subject, View};
+use show::{Screen, View};
 
 /// Where the state is kept when neither the command line nor systemd says.
 const DEFAULT_STATE_DIR: &str = "/var/lib/tagkeeper";
@@ -121,17 +121,17 @@ pub fn run(cli: &Cli, clocks: &Clocks) -> Exit {
     let ended = match &cli.command {
         Command::Reconcile(_) => reconcile::reconcile(&options, clocks),
         Command::Plan(args) => {
-            let subject = Subject::new(View::Plan, args.workload.name(), true);
-            show::show(&options, clocks, &subject)
+            let screen = Screen::new(View::Plan, args.workload.name(), true);
+            show::show(&options, clocks, &screen)
         }
         Command::Status(args) => {
             let details = args.verbose || args.all || args.workload.name().is_some();
-            let subject =
-                Subject::new(View::Status, args.workload.name(), details).with_all(args.all);
+            let screen =
+                Screen::new(View::Status, args.workload.name(), details).with_all(args.all);
             if args.watch {
-                watch::watch(&options, clocks, &subject)
+                watch::watch(&options, clocks, &screen)
             } else {
-                show::show(&options, clocks, &subject)
+                show::show(&options, clocks, &screen)
             }
         }
         Command::Explain(args) => explain::explain(&options, clocks, args.subject()),

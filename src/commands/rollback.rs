@@ -1,7 +1,9 @@
 //! `rollback` and `accept`: what a person asked for. They wait for the lock, and work on hold.
 
 use anyhow::{Context, anyhow};
-use tagkeeper_core::model::{ImageId, Policy, Proven, Rejected, State, Version, WorkloadName};
+use tagkeeper_core::model::{
+    ImageId, LineageEntry, Policy, Rejected, State, Version, WorkloadName,
+};
 use tagkeeper_core::planner::{self, Refusal, RollbackTarget};
 
 use super::{
@@ -258,7 +260,7 @@ fn said_of_accepted(
     format!("{version} may be promoted again, and is a fallback again{cost}")
 }
 
-fn lineage_of<'s>(state: &'s State, name: &WorkloadName) -> &'s [Proven] {
+fn lineage_of<'s>(state: &'s State, name: &WorkloadName) -> &'s [LineageEntry] {
     let known = state.workloads.get(name);
     known.map_or(&[], |known| &known.memory.lineage)
 }

@@ -30,7 +30,7 @@ pub(super) enum View {
 
 /// What is to be shown.
 #[derive(Clone, Copy)]
-pub(super) struct Subject<'a> {
+pub(super) struct Screen<'a> {
     view: View,
     /// The one workload that it is narrowed to.
     workload: Option<&'a WorkloadName>,
@@ -40,7 +40,7 @@ pub(super) struct Subject<'a> {
     all: bool,
 }
 
-impl<'a> Subject<'a> {
+impl<'a> Screen<'a> {
     pub(super) fn new(view: View, workload: Option<&'a WorkloadName>, details: bool) -> Self {
         Self {
             view,
@@ -106,9 +106,9 @@ impl Unseen {
 
     /// When the last pass ended, how, and whether the timer is active: `status` says so without the
     /// engine, too.
-    pub(super) fn last_pass(&self, subject: &Subject<'_>, page: Page) -> String {
+    pub(super) fn last_pass(&self, screen: &Screen<'_>, page: Page) -> String {
         let shown = self.preface.as_ref();
-        let shown = shown.filter(|_| subject.view == View::Status);
+        let shown = shown.filter(|_| screen.view == View::Status);
         shown.map_or_else(String::new, |preface| {
             report::text::last_pass(preface, page)
         })
@@ -118,20 +118,20 @@ impl Unseen {
 pub(super) fn show(
     options: &Options,
     clocks: &Clocks,
-    subject: &Subject<'_>,
+    screen: &Screen<'_>,
 ) -> Result<Exit, CommandError> {
     let page = terminal::page(options, &std::io::stdout());
-    let looked = match look(options, clocks, subject) {
+    let looked = match look(options, clocks, screen) {
         Ok(looked) => looked,
         Err(unseen) => {
             if options.format == Format::Text {
-                print(&unseen.last_pass(subject, page))?;
+                print(&unseen.last_pass(screen, page))?;
             }
             return Err(unseen.failed);
         }
     };
     looked.log_corrupt();
-    print(&looked.render(subject, options.format, page))?;
+    print(&looked.render(screen, options.format, page))?;
     Ok(looked.exit())
 }
 
@@ -139,7 +139,7 @@ pub(super) fn show(
 pub(super) fn look(
     options: &Options,
     clocks: &Clocks,
-    subject: &Subject<'_>,
+    screen: &Screen<'_>,
 ) -> Result<Looked, Unseen> {
     // Before the state: a pass may save a later clock meanwhile, and that is no reboot.
     let reading = clocks();
@@ -151,18 +151,18 @@ pub(super) fn look(
         seconds_ago: reading.monotonic_ms.saturating_sub(pass.monotonic_ms) / 1000,
         pass,
     });
-    if subject.view == View::Status && super::is_default_state_dir(dir.path()) {
+    if screen.view == View::Status && super::is_default_state_dir(dir.path()) {
         preface.timer = timer::state(deadline);
     }
     let settings = load_policy(options).map_err(|failed| Unseen::new(failed, &preface))?;
-    let only = subject
+    let only = screen
         .workload
         .map(|name| known_workload(settings.policy.workloads.keys(), name))
         .transpose()?;
     let (state, corrupt) =
         load_state(options, &dir, &mut preface).map_err(|failed| Unseen::new(failed, &preface))?;
     let now = state.clock.at_most(&reading);
-    let observed = observe(options, &settings, &state, &now, subject.view, deadline)
+    let observed = observe(options, &settings, &state, &now, screen.view, deadline)
         .map_err(|failed| Unseen::new(failed, &preface))?;
     Ok(Looked {
         settings,
@@ -285,9 +285,9 @@ impl Looked {
         }
     }
 
-    pub(super) fn render(&self, subject: &Subject<'_>, format: Format, page: Page) -> String {
+    pub(super) fn render(&self, screen: &Screen<'_>, format: Format, page: Page) -> String {
         let preface = &self.preface;
-        match (subject.view, format) {
+        match (screen.view, format) {
             (View::Plan, Format::Text) => {
                 let (plan, later, leaving) = self.planned();
                 report::text::plan(&plan, &later, &leaving, preface, page)
@@ -298,8 +298,8 @@ impl Looked {
             }
             (View::Status, Format::Text) => {
                 let shown = report::text::Shown {
-                    details: subject.details,
-                    all: subject.all,
+                    details: screen.details,
+                    all: screen.all,
                 };
                 report::text::status(&self.status(), preface, shown, page)
             }

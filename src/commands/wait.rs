@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tagkeeper_core::model::{
-    Failure, ImageId, Outcome, Pending, Proven, Rejected, Rejection, State, Version, WorkloadName,
-    WorkloadState,
+    Failure, ImageId, LineageEntry, Outcome, Pending, Rejected, Rejection, State, Version,
+    WorkloadName, WorkloadState,
 };
 
 use super::{
@@ -223,7 +223,7 @@ impl Wanted {
     fn newer_is_rejected(
         &self,
         known: &WorkloadState,
-        head: &Proven,
+        head: &LineageEntry,
         rejected: &[(&ImageId, &Rejected)],
     ) -> bool {
         // What was itself promoted before it was rejected has come before the last promotion.
@@ -279,12 +279,12 @@ impl Wanted {
     }
 
     /// What is proven and latest, if it is what is waited for.
-    fn head<'k>(&self, known: &'k WorkloadState) -> Option<&'k Proven> {
+    fn head<'k>(&self, known: &'k WorkloadState) -> Option<&'k LineageEntry> {
         let head = on_disk(known).next();
         head.filter(|head| self.is_it(&head.version, &head.image))
     }
 
-    fn is_any_of<'k>(&self, mut lineage: impl Iterator<Item = &'k Proven>) -> bool {
+    fn is_any_of<'k>(&self, mut lineage: impl Iterator<Item = &'k LineageEntry>) -> bool {
         lineage.any(|proven| self.is_it(&proven.version, &proven.image))
     }
 
@@ -319,7 +319,7 @@ fn soaking(version: &Version, pending: &Pending, known: &WorkloadState, now_ms: 
 }
 
 /// What of the lineage is on the disk, as far as the last pass knows.
-fn on_disk(known: &WorkloadState) -> impl Iterator<Item = &Proven> {
+fn on_disk(known: &WorkloadState) -> impl Iterator<Item = &LineageEntry> {
     let lineage = known.memory.lineage.iter();
     lineage.filter(|proven| known.memory.images.contains_key(&proven.image))
 }
@@ -410,8 +410,8 @@ mod tests {
         }
     }
 
-    fn proven(version: &str) -> Proven {
-        Proven {
+    fn proven(version: &str) -> LineageEntry {
+        LineageEntry {
             version: Version::new(version),
             image: image('2'),
             rolled_out: true,
@@ -425,7 +425,7 @@ mod tests {
     }
 
     fn prove_as(known: &mut WorkloadState, version: &str, digit: char) {
-        known.memory.lineage.push(Proven {
+        known.memory.lineage.push(LineageEntry {
             image: image(digit),
             ..proven(version)
         });
@@ -653,7 +653,7 @@ mod tests {
         let mut rolled_back = rejected(newer(|known| known.memory.promoted_ms = Some(9)));
         let of_app = rolled_back.rejected.get_mut(&WorkloadName::new("app"));
         let rejection = of_app.unwrap().get_mut(&image('3')).unwrap();
-        rejection.proven = Some(Proven {
+        rejection.proven = Some(LineageEntry {
             promoted_at: Some("2026-11-22T23:00:00Z".to_owned()),
             ..proven("v2")
         });

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use unicode_width::UnicodeWidthChar;
 
-use super::show::{Subject, look};
+use super::show::{Screen, look};
 use super::{Clocks, CommandError, print, terminal};
 use crate::cli::{Format, Options};
 use crate::exit::Exit;
@@ -26,7 +26,7 @@ const CLEAR_BELOW: &str = "\x1b[J";
 pub(super) fn watch(
     options: &Options,
     clocks: &Clocks,
-    subject: &Subject<'_>,
+    screen: &Screen<'_>,
 ) -> Result<Exit, CommandError> {
     let refusal = if options.format == Format::Json {
         Some(
@@ -41,25 +41,21 @@ pub(super) fn watch(
         return Err(CommandError::new(Exit::Usage, anyhow!(refusal)));
     }
     loop {
-        let frame = frame(options, clocks, subject)?;
+        let frame = frame(options, clocks, screen)?;
         let (rows, columns) = terminal::size();
         print(&over_the_last(&frame, rows, columns))?;
         std::thread::sleep(PAUSE);
     }
 }
 
-fn frame(
-    options: &Options,
-    clocks: &Clocks,
-    subject: &Subject<'_>,
-) -> Result<String, CommandError> {
+fn frame(options: &Options, clocks: &Clocks, screen: &Screen<'_>) -> Result<String, CommandError> {
     let page = terminal::page(options, &std::io::stdout());
-    let shown = match look(options, clocks, subject) {
-        Ok(looked) => looked.render(subject, Format::Text, page),
+    let shown = match look(options, clocks, screen) {
+        Ok(looked) => looked.render(screen, Format::Text, page),
         Err(unseen) if unseen.failed.exit == Exit::Usage => return Err(unseen.failed),
         Err(unseen) => format!(
             "{}error: {}\n",
-            unseen.last_pass(subject, page),
+            unseen.last_pass(screen, page),
             report::text::cleaned(&report::log::in_words(&unseen.failed.error))
         ),
     };

@@ -146,10 +146,10 @@ fn merge_repeated(mut images: Vec<Image>) -> Vec<Image> {
         let repeat = &mut images[again];
         let references = std::mem::take(&mut repeat.references);
         let labels = std::mem::take(&mut repeat.labels);
-        let (foreign_names, size_bytes) = (repeat.foreign_names, repeat.size_bytes);
+        let (unparsed_names, size_bytes) = (repeat.unparsed_names, repeat.size_bytes);
         let image = &mut images[first];
         image.references.extend(references);
-        image.foreign_names += foreign_names;
+        image.unparsed_names += unparsed_names;
         image.size_bytes = image.size_bytes.max(size_bytes);
         image.labels.extend(labels);
         kept.insert(first);
@@ -460,19 +460,19 @@ fn image<'a>(
     ensure!(!id.is_empty(), "the engine names an image without an id");
     let names = names.filter(|name| !name.starts_with(NO_NAME));
     let mut references: Vec<Reference> = Vec::with_capacity(names.clone().count());
-    let mut foreign_names = 0;
+    let mut unparsed_names = 0;
     for name in names {
         let near = references.iter().rev().chain(neighbours).take(4);
         match Reference::parse_beside(near, name) {
             Ok(reference) => references.push(reference),
-            Err(_) => foreign_names += 1,
+            Err(_) => unparsed_names += 1,
         }
     }
     name_once(&mut references);
     Ok(Image {
         id: ImageId::new(id),
         references,
-        foreign_names,
+        unparsed_names,
         size_bytes: size
             .and_then(|size| u64::try_from(size).ok())
             .unwrap_or_default(),

@@ -44,7 +44,7 @@ fn command<'h>(hooks: &'h Hooks, event: &Event) -> Option<&'h Vec<String>> {
         EventKind::Pending { .. }
         | EventKind::Restarted { .. }
         | EventKind::Ended { .. }
-        | EventKind::PutBack { .. }
+        | EventKind::Restored { .. }
         | EventKind::LocalRuns { .. }
         | EventKind::Held(_)
         | EventKind::Released

@@ -214,7 +214,7 @@ mod tests {
                 .split(' ')
                 .map(|name| Reference::parse(name).unwrap())
                 .collect(),
-            foreign_names: 0,
+            unparsed_names: 0,
             size_bytes: 1,
             labels: BTreeMap::new(),
         };

@@ -51,7 +51,7 @@ fn host(images: &[&str], containers: &[&str]) -> Observation {
         Image {
             id: ImageId::new(words.next().unwrap()),
             references: words.map(|name| Reference::parse(name).unwrap()).collect(),
-            foreign_names: 0,
+            unparsed_names: 0,
             size_bytes: 1,
             labels: BTreeMap::new(),
         }
@@ -364,7 +364,7 @@ fn any_host() -> impl Strategy<Value = Observation> {
         let number = |(n, references): (usize, Vec<Reference>)| Image {
             id: ImageId::new(n.to_string()),
             references,
-            foreign_names: 0,
+            unparsed_names: 0,
             size_bytes: 1,
             labels: BTreeMap::new(),
         };

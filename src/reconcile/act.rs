@@ -18,7 +18,7 @@ use crate::store::Store;
 
 /// What became of an action.
 #[derive(Debug)]
-enum Outcome {
+enum ActionOutcome {
     /// The engine has changed.
     Done,
     /// A name of an image was removed; the size of the image, if it has left the disk with it.
@@ -51,8 +51,8 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         }
         let size_bytes = judged.map(|name| name.size_bytes);
         let outcome = self.carry_out(workload, action, &record.instance, size_bytes);
-        let is_given = matches!(outcome, Ok(Outcome::Done | Outcome::AlreadySo));
-        if is_given || matches!(outcome, Ok(Outcome::Removed { .. })) {
+        let is_given = matches!(outcome, Ok(ActionOutcome::Done | ActionOutcome::AlreadySo));
+        if is_given || matches!(outcome, Ok(ActionOutcome::Removed { .. })) {
             let done = (workload.clone(), action.kind.clone());
             record.done.insert(done);
         }
@@ -60,21 +60,23 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             record.stuck.insert(workload.clone());
         }
         match outcome {
-            Ok(Outcome::Done) if action.kind.moves_latest() => record.note_latest(workload, false),
+            Ok(ActionOutcome::Done) if action.kind.moves_latest() => {
+                record.note_latest(workload, false);
+            }
             Err(_) if action.kind.moves_latest() => record.note_latest(workload, true),
             _ => {}
         }
         let kind = action.kind.clone();
         let event = match outcome {
-            Ok(Outcome::AlreadySo) => return,
-            Ok(Outcome::Done) => {
+            Ok(ActionOutcome::AlreadySo) => return,
+            Ok(ActionOutcome::Done) => {
                 record.changed = true;
                 EventKind::Done {
                     action: kind,
                     detail,
                 }
             }
-            Ok(Outcome::Removed { reclaimed_bytes }) => {
+            Ok(ActionOutcome::Removed { reclaimed_bytes }) => {
                 record.changed = true;
                 record.count_removal(workload, &kind, reclaimed_bytes);
                 EventKind::Done {
@@ -82,11 +84,11 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                     detail,
                 }
             }
-            Ok(Outcome::Dropped(why)) => EventKind::Dropped { action: kind, why },
-            Ok(Outcome::Refused(reason)) => {
+            Ok(ActionOutcome::Dropped(why)) => EventKind::Dropped { action: kind, why },
+            Ok(ActionOutcome::Refused(reason)) => {
                 return self.note_refusal(workload, kind, reason, record);
             }
-            Ok(Outcome::Unseen(error)) | Err(error) => {
+            Ok(ActionOutcome::Unseen(error)) | Err(error) => {
                 record.over |= error.is::<PassOver>();
                 // What failed is in the engine's error.
                 return self.note_failure(workload, error, record);
@@ -147,14 +149,16 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         action: &Action,
         instance: &str,
         size_bytes: Option<u64>,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<ActionOutcome> {
         let mut found = Found::new();
         match self.look_again(action, instance, &mut found) {
             Ok(None) => {}
             Ok(Some(outcome)) => return Ok(outcome),
             Err(error) => {
                 let what = crate::report::words::action(&action.kind);
-                return Ok(Outcome::Unseen(error.context(format!("did not {what}"))));
+                return Ok(ActionOutcome::Unseen(
+                    error.context(format!("did not {what}")),
+                ));
             }
         }
         let answer = match &action.kind {
@@ -183,13 +187,13 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         };
         let gives = action.kind.phase() <= 1;
         Ok(match answer {
-            Answer::Done | Answer::Deleted => Outcome::Done,
+            Answer::Done | Answer::Deleted => ActionOutcome::Done,
             Answer::Gone if gives => {
-                Outcome::Dropped(WhyDropped::ImageGone(action.kind.image().clone()))
+                ActionOutcome::Dropped(WhyDropped::ImageGone(action.kind.image().clone()))
             }
-            Answer::Gone => Outcome::AlreadySo,
-            Answer::InUse(why) if gives => Outcome::Dropped(WhyDropped::Engine(why)),
-            Answer::InUse(why) => Outcome::Refused(why),
+            Answer::Gone => ActionOutcome::AlreadySo,
+            Answer::InUse(why) if gives => ActionOutcome::Dropped(WhyDropped::Engine(why)),
+            Answer::InUse(why) => ActionOutcome::Refused(why),
         })
     }
 
@@ -199,13 +203,13 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         action: &Action,
         instance: &str,
         found: &mut Found,
-    ) -> anyhow::Result<Option<Outcome>> {
+    ) -> anyhow::Result<Option<ActionOutcome>> {
         if self.is_already_so(action, found)? {
-            return Ok(Some(Outcome::AlreadySo));
+            return Ok(Some(ActionOutcome::AlreadySo));
         }
         for guard in &action.guards {
             if let Some(why) = self.broken(guard, instance, found)? {
-                return Ok(Some(Outcome::Dropped(why)));
+                return Ok(Some(ActionOutcome::Dropped(why)));
             }
         }
         Ok(None)
@@ -295,7 +299,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             None => self.find(&ImageName::Id(image.clone()), found)?,
         };
         Ok(image.is_none_or(|image| {
-            image.foreign_names == 0 && !image.tags().any(|tag| tag != without)
+            image.unparsed_names == 0 && !image.tags().any(|tag| tag != without)
         }))
     }
 
@@ -377,15 +381,15 @@ fn name_of(reference: Option<&Reference>, image: &ImageId) -> ImageName {
 }
 
 /// What became of a removal. Whether the image has left the disk is the engine's word.
-fn removed(answer: Answer, size_bytes: Option<u64>) -> Outcome {
+fn removed(answer: Answer, size_bytes: Option<u64>) -> ActionOutcome {
     match answer {
-        Answer::Done => Outcome::Removed {
+        Answer::Done => ActionOutcome::Removed {
             reclaimed_bytes: None,
         },
-        Answer::Deleted => Outcome::Removed {
+        Answer::Deleted => ActionOutcome::Removed {
             reclaimed_bytes: Some(size_bytes.unwrap_or_default()),
         },
-        Answer::Gone => Outcome::AlreadySo,
-        Answer::InUse(why) => Outcome::Refused(why),
+        Answer::Gone => ActionOutcome::AlreadySo,
+        Answer::InUse(why) => ActionOutcome::Refused(why),
     }
 }

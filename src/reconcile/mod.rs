@@ -78,7 +78,7 @@ pub struct Pass<'a, E, S, W> {
 
 /// How a pass ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct PassOutcome {
     /// The workloads at the end.
     pub plan: Plan,
     /// The clock after the last observation.
@@ -104,7 +104,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
     ///
     /// # Errors
     /// The observation or a save failed, or the pass does not come to an end.
-    pub fn run(&mut self, mut state: State) -> Result<Outcome, PassError> {
+    pub fn run(&mut self, mut state: State) -> Result<PassOutcome, PassError> {
         let mut record = Record::new(self.clock.now(), &state);
         let mut disk = None;
         for _ in 0..MAX_ROUNDS {
@@ -143,7 +143,7 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
             }
             acted |= self.act(&decision.plan, &mut record);
             if !acted {
-                return Ok(Outcome {
+                return Ok(PassOutcome {
                     plan: Plan {
                         disk,
                         ..decision.plan

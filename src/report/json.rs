@@ -170,7 +170,7 @@ fn of_image(version: &model::Version, image: &model::ImageId) -> Value {
 }
 
 /// An entry of `fallbacks`.
-fn fallback(proven: &model::Proven, plan: &WorkloadPlan) -> Value {
+fn fallback(proven: &model::LineageEntry, plan: &WorkloadPlan) -> Value {
     let mut shown = of_image(&proven.version, &proven.image);
     if let Some(pin) = plan.pins.get(&proven.image) {
         shown["pin"] = json!(pin);
@@ -179,7 +179,7 @@ fn fallback(proven: &model::Proven, plan: &WorkloadPlan) -> Value {
 }
 
 /// `serving`; none where there is no container.
-fn serving(serving: &model::Serving) -> Option<Value> {
+fn serving(serving: &model::ServingView) -> Option<Value> {
     let newest = serving.members.first()?;
     Some(json!({
         "container": newest.container,

@@ -93,7 +93,7 @@ pub(crate) fn concerned(kind: &EventKind) -> (Option<String>, Option<&ImageId>) 
         | EventKind::Restarted { version, image, .. }
         | EventKind::Ended { version, image, .. }
         | EventKind::Promoted { version, image, .. }
-        | EventKind::PutBack { version, image, .. }
+        | EventKind::Restored { version, image, .. }
         | EventKind::LocalRuns { version, image, .. }
         | EventKind::RejectedServes { version, image, .. }
         | EventKind::RolledBack { version, image, .. } => (Some(version.to_string()), Some(image)),
@@ -249,7 +249,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use tagkeeper_core::model::{RestartCause, Version};
+    use tagkeeper_core::model::{SoakTrouble, Version};
 
     fn id() -> ImageId {
         ImageId::new("b".repeat(64))
@@ -261,7 +261,7 @@ mod tests {
             kind: EventKind::Restarted {
                 version: Version::new("v2"),
                 image: id(),
-                cause: RestartCause::NotReady(why.to_owned()),
+                cause: SoakTrouble::NotReady(why.to_owned()),
                 up_ms: 60_000,
             },
         }
@@ -270,7 +270,7 @@ mod tests {
     fn put_back() -> Event {
         Event {
             workload: WorkloadName::new("telemetry"),
-            kind: EventKind::PutBack {
+            kind: EventKind::Restored {
                 version: Version::new("v2"),
                 image: id(),
                 up_ms: 600_000,

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Action, ActionKind, Counters, Detail, End, EndedBy, Failure, Guard, HeldBy, ImageId, Latest,
-    Member, Moment, NameVerdict, Note, Outcome, PendingView, Plan, Proven, Reason, Reference,
-    RefusedView, Rejected, Serving, TagPurpose, Version, WorkloadName, WorkloadPlan,
+    LineageEntry, Member, Moment, NameVerdict, Note, Outcome, PendingView, Plan, Reason, Reference,
+    RefusedView, Rejected, ServingView, TagPurpose, Version, WorkloadName, WorkloadPlan,
 };
 
 use super::{LastPass, LastPassView, Preface};
@@ -50,8 +50,8 @@ pub(crate) fn member(container: &str) -> Member {
     }
 }
 
-pub(crate) fn proven(version: &str, image: char, at: &str) -> Proven {
-    Proven {
+pub(crate) fn proven(version: &str, image: char, at: &str) -> LineageEntry {
+    LineageEntry {
         version: Version::new(version),
         image: id(image),
         rolled_out: true,
@@ -83,7 +83,7 @@ pub(crate) fn quiet(container: &str) -> WorkloadPlan {
         fallbacks: vec![proven("v1", 'a', "2026-10-01T08:00:00Z")],
         pins: BTreeMap::new(),
         no_fallback: None,
-        serving: Some(Serving {
+        serving: Some(ServingView {
             members: vec![member(container)],
             image: id('b'),
             version: Version::new("v2"),
@@ -133,7 +133,7 @@ pub(crate) fn soaking(container: &str, up_ms: u64) -> WorkloadPlan {
         }),
         head: Some(proven("v1", 'a', "2026-10-01T08:00:00Z")),
         fallbacks: Vec::new(),
-        serving: Some(Serving {
+        serving: Some(ServingView {
             members: members.clone(),
             image: id('b'),
             version: Version::new("v2"),
@@ -284,7 +284,7 @@ pub(crate) fn promotion() -> WorkloadPlan {
         }),
         head: Some(proven("v2", 'e', at)),
         fallbacks: vec![proven("v1", 'd', "2026-10-01T08:00:00Z")],
-        serving: Some(Serving {
+        serving: Some(ServingView {
             members: members.clone(),
             image: id('f'),
             version: Version::new("v3"),

@@ -6,7 +6,7 @@
 
 use tagkeeper_core::model::{
     ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, ImageId,
-    KeptUntil, Note, Outcome, Reason, Reference, RefusedView, RemovedBy, RestartCause, TagPurpose,
+    KeptUntil, Note, Outcome, Reason, Reference, RefusedView, RemovedBy, SoakTrouble, TagPurpose,
     Verdict, Version, Waits, WhyDropped, WorkloadName,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget};
@@ -288,21 +288,21 @@ pub fn failure_reason(failure: &Failure) -> String {
 }
 
 /// Why a soak begins again, or does not run, as the predicate of its version.
-pub fn cause(cause: &RestartCause) -> String {
+pub fn cause(cause: &SoakTrouble) -> String {
     match cause {
-        RestartCause::Restarted => "restarted".to_owned(),
-        RestartCause::Joined => "runs in another container".to_owned(),
-        RestartCause::Ended(End {
+        SoakTrouble::Restarted => "restarted".to_owned(),
+        SoakTrouble::Joined => "runs in another container".to_owned(),
+        SoakTrouble::Ended(End {
             exit_code: Some(code),
             ..
         }) => format!("exited ({code})"),
-        RestartCause::Ended(_) => "exited".to_owned(),
-        RestartCause::NotRunning(state) => format!("is {}", state.as_str()),
-        RestartCause::Stopped => "is stopped".to_owned(),
-        RestartCause::Unclear => "has not been inspected yet".to_owned(),
-        RestartCause::Unhealthy => "is unhealthy".to_owned(),
-        RestartCause::NotHealthyYet => "is not healthy yet".to_owned(),
-        RestartCause::NotReady(why) => format!("is not ready ({why})"),
+        SoakTrouble::Ended(_) => "exited".to_owned(),
+        SoakTrouble::NotRunning(state) => format!("is {}", state.as_str()),
+        SoakTrouble::Stopped => "is stopped".to_owned(),
+        SoakTrouble::Unclear => "has not been inspected yet".to_owned(),
+        SoakTrouble::Unhealthy => "is unhealthy".to_owned(),
+        SoakTrouble::NotHealthyYet => "is not healthy yet".to_owned(),
+        SoakTrouble::NotReady(why) => format!("is not ready ({why})"),
     }
 }
 
@@ -441,14 +441,14 @@ pub fn note(workload: &WorkloadName, note: &Note) -> String {
             };
             format!("{repository}:latest is missing: {cure}")
         }
-        Note::MovedByHand {
+        Note::LatestMoved {
             repository,
             version,
             proven,
         } if version == proven => {
             format!("{repository}:latest names a build of {version} that is not the proven one")
         }
-        Note::MovedByHand {
+        Note::LatestMoved {
             repository,
             version,
             proven,
@@ -519,7 +519,7 @@ pub fn event_word(kind: &EventKind) -> &'static str {
         EventKind::Restarted { .. } => "restarted",
         EventKind::Ended { outcome, .. } => outcome.as_str(),
         EventKind::Promoted { .. } => "promoted",
-        EventKind::PutBack { .. } => "restored",
+        EventKind::Restored { .. } => "restored",
         EventKind::LocalRuns { .. } | EventKind::Dropped { .. } => "deferred",
         EventKind::Refused { .. } => "refused",
         EventKind::RolledBack { .. } => "rolled-back",
@@ -558,7 +558,7 @@ pub fn event(event: &Event) -> Option<String> {
         ),
         EventKind::Restarted {
             version,
-            cause: cause @ (RestartCause::Restarted | RestartCause::Joined),
+            cause: cause @ (SoakTrouble::Restarted | SoakTrouble::Joined),
             up_ms: 0,
             ..
         } => format!("{version} {}; its soak had not begun", self::cause(cause)),
@@ -622,7 +622,7 @@ pub fn event(event: &Event) -> Option<String> {
                 }
             }
         }
-        EventKind::PutBack { version, up_ms, .. } => format!(
+        EventKind::Restored { version, up_ms, .. } => format!(
             "latest is back on {version}, which has soaked for {}: it was on another version",
             compact(*up_ms)
         ),
@@ -721,7 +721,7 @@ fn done(action: &ActionKind, particulars: &Detail) -> Option<String> {
 pub fn is_warning(kind: &EventKind) -> bool {
     match kind {
         EventKind::Ended { outcome, .. } => *outcome == Outcome::Failed,
-        EventKind::PutBack { .. }
+        EventKind::Restored { .. }
         | EventKind::LocalRuns { .. }
         | EventKind::Refused { .. }
         | EventKind::OtherDisk

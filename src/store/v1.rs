@@ -9,8 +9,8 @@ use serde::Deserialize;
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Failure, ImageHistory, ImageId, ImageRecord,
-    Incarnation, Memory, Moment, Outcome, Pending, Proven, Rejected, Repository, State, Version,
-    WorkloadName, WorkloadState,
+    Incarnation, LineageEntry, Memory, Moment, Outcome, Pending, Rejected, Repository, State,
+    Version, WorkloadName, WorkloadState,
 };
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ struct WorkloadV1 {
     #[serde(default)]
     repositories: BTreeSet<Repository>,
     #[serde(default)]
-    lineage: Vec<Proven>,
+    lineage: Vec<LineageEntry>,
     pending: Option<PendingV1>,
     #[serde(default)]
     retired: BTreeSet<ImageId>,
@@ -63,7 +63,7 @@ struct PendingV1 {
     restarts: u32,
     /// Noted and saved before `latest` was moved.
     soaked: bool,
-    stand_in: Option<Proven>,
+    stand_in: Option<LineageEntry>,
 }
 
 #[derive(Deserialize)]

@@ -190,8 +190,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use tagkeeper_core::model::{
-        Clock, ContainerId, EndedBy, Event, EventKind, Failure, ImageRecord, Incarnation, Moment,
-        Outcome, Proven, RefusedRemoval, Rejected, Stopped, Undelivered,
+        Clock, ContainerId, EndedBy, Event, EventKind, Failure, ImageRecord, Incarnation,
+        LineageEntry, Moment, Outcome, RefusedRemoval, Rejected, Stopped, Undelivered,
     };
 
     use super::*;
@@ -199,8 +199,8 @@ mod tests {
     const NOW_MS: u64 = 1000;
     const LATE_MS: u64 = NOW_MS + 1;
 
-    fn proven(image: &str) -> Proven {
-        Proven {
+    fn proven(image: &str) -> LineageEntry {
+        LineageEntry {
             version: Version::new(image),
             image: ImageId::new(image),
             rolled_out: true,

@@ -29,7 +29,7 @@ fn read_host(text: &str) -> (String, Observation) {
                     .iter()
                     .map(|name| Reference::parse(name).unwrap())
                     .collect(),
-                foreign_names: 0,
+                unparsed_names: 0,
                 size_bytes: 1,
                 labels: BTreeMap::new(),
             }),

@@ -8,9 +8,9 @@ use std::fs;
 use tagkeeper::store::{StateDir, Store, state_document};
 use tagkeeper_core::model::{
     Clock, ContainerId, Counters, End, EndedBy, Event, EventKind, Failure, ImageHistory,
-    ImageRecord, ImageRecords, Incarnation, Memory, Moment, NoFallback, Outcome, Pending, Proven,
-    Reference, RefusedRemoval, Rejected, Removed, RemovedBy, Replaced, Repository, RetiredBy,
-    State, Stopped, Undelivered, Version, WorkloadName, WorkloadState,
+    ImageRecord, ImageRecords, Incarnation, LineageEntry, Memory, Moment, NoFallback, Outcome,
+    Pending, Reference, RefusedRemoval, Rejected, Removed, RemovedBy, Replaced, Repository,
+    RetiredBy, State, Stopped, Undelivered, Version, WorkloadName, WorkloadState,
 };
 
 use crate::support::{
@@ -25,8 +25,8 @@ fn moment(clock_ms: u64, at: &str) -> Moment {
     }
 }
 
-fn entry(version: &str, digit: char, rolled_out: bool, promoted_at: Option<&str>) -> Proven {
-    Proven {
+fn entry(version: &str, digit: char, rolled_out: bool, promoted_at: Option<&str>) -> LineageEntry {
+    LineageEntry {
         version: Version::new(version),
         image: image(digit),
         rolled_out,

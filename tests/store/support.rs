@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tagkeeper::store::{Lock, LockError, Rejections, StateDir, state_document};
 use tagkeeper_core::model::{
-    Clock, EndedBy, Failure, ImageId, Moment, Outcome, Proven, Rejected, State, Version,
+    Clock, EndedBy, Failure, ImageId, LineageEntry, Moment, Outcome, Rejected, State, Version,
     WorkloadName, WorkloadState,
 };
 use tempfile::TempDir;
@@ -74,8 +74,8 @@ pub(crate) fn image(digit: char) -> ImageId {
     ImageId::new(format!("sha256:{}", digit.to_string().repeat(64)))
 }
 
-pub(crate) fn proven(digit: char) -> Proven {
-    Proven {
+pub(crate) fn proven(digit: char) -> LineageEntry {
+    LineageEntry {
         version: Version::new(format!("v{digit}")),
         image: image(digit),
         rolled_out: true,

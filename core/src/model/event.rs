@@ -58,7 +58,7 @@ pub enum EventKind {
         /// Its image.
         image: ImageId,
         /// Why.
-        cause: RestartCause,
+        cause: SoakTrouble,
         /// How long it had soaked, in milliseconds.
         up_ms: u64,
     },
@@ -92,7 +92,7 @@ pub enum EventKind {
     },
     /// `latest` was put back on the head, which had soaked again: it was on another version.
     #[serde(skip)]
-    PutBack {
+    Restored {
         /// The version.
         version: Version,
         /// Its image.
@@ -199,7 +199,7 @@ pub enum WhyDropped {
 
 /// Why a soak begins again, or does not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RestartCause {
+pub enum SoakTrouble {
     /// A container of the group started anew.
     Restarted,
     /// A container joined the group.

@@ -15,7 +15,7 @@ mod report;
 mod state;
 
 pub use clock::{Clock, Now, Reading};
-pub use event::{Event, EventKind, RestartCause, Undelivered, WhyDropped};
+pub use event::{Event, EventKind, SoakTrouble, Undelivered, WhyDropped};
 pub(crate) use grammar::TAG_MAX_BYTES;
 pub use history::{HISTORY_KEPT, ImageHistory, Removed, RemovedBy, Replaced, RetiredBy};
 pub use id::{DIGITS as ID_DIGITS, Id};
@@ -30,13 +30,13 @@ pub use observation::{
 pub use pattern::{Pattern, PatternError};
 pub use plan::{
     Action, ActionKind, Guard, HeldBy, Latest, Member, NameVerdict, PendingView, Plan, Reason,
-    RefusedView, Serving, TagPurpose, Verdict, Waits, WorkloadPlan,
+    RefusedView, ServingView, TagPurpose, Verdict, Waits, WorkloadPlan,
 };
 pub(crate) use policy::DEFAULT_GRACE_MS;
 pub use policy::{Hold, LocalFallback, Policy, Ready, Rejection, Workload, WorkloadName};
 pub use report::{FirstSeen, ImageReport, KeptUntil, NameReport};
 pub use state::{
-    Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, Memory, Moment,
-    NoFallback, Outcome, Pending, Proven, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
+    Counters, End, EndedBy, Failure, ImageRecord, ImageRecords, Incarnation, LineageEntry, Memory,
+    Moment, NoFallback, Outcome, Pending, RefusedRemoval, Rejected, State, Stopped, WorkloadState,
     growing_wait_ms,
 };

@@ -133,7 +133,7 @@ pub enum Note {
         restored: bool,
     },
     /// `latest` was moved by something else.
-    MovedByHand {
+    LatestMoved {
         /// The repository.
         repository: Repository,
         /// What it names now.
@@ -170,7 +170,7 @@ pub enum Note {
         /// The version.
         version: Version,
         /// Why.
-        cause: super::RestartCause,
+        cause: super::SoakTrouble,
     },
     /// A dry run has the local version's tag, but the tag has moved to another build since.
     TagMoved {

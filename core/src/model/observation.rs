@@ -67,7 +67,7 @@ pub struct Image {
     pub references: Vec<Reference>,
     /// Names that do not parse as references. They belong to no workload, but the image is not
     /// nameless.
-    pub foreign_names: usize,
+    pub unparsed_names: usize,
     /// Size on disk in bytes, shared layers included.
     pub size_bytes: u64,
     /// Those labels that a policy names as `version_label`, and no others.
@@ -77,7 +77,7 @@ pub struct Image {
 impl Image {
     /// Whether nothing names the image: neither tag nor digest.
     pub fn is_nameless(&self) -> bool {
-        self.references.is_empty() && self.foreign_names == 0
+        self.references.is_empty() && self.unparsed_names == 0
     }
 
     /// Its tags, `latest` included.

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use super::{
-    ContainerId, Counters, Detail, Disk, Failure, ImageId, Incarnation, Moment, NoFallback, Note,
-    Proven, Reference, Rejected, RestartCause, Version, WorkloadName,
+    ContainerId, Counters, Detail, Disk, Failure, ImageId, Incarnation, LineageEntry, Moment,
+    NoFallback, Note, Reference, Rejected, SoakTrouble, Version, WorkloadName,
 };
 use crate::Gather;
 
@@ -62,15 +62,15 @@ pub struct WorkloadPlan {
     /// What `repository:latest` names.
     pub latest: Option<Latest>,
     /// The head of the lineage: what `latest` should name.
-    pub head: Option<Proven>,
+    pub head: Option<LineageEntry>,
     /// The lineage behind the head, as far as it is on the disk.
-    pub fallbacks: Vec<Proven>,
+    pub fallbacks: Vec<LineageEntry>,
     /// The images that a pin of the workload refers to, with the pin's name.
     pub pins: BTreeMap<ImageId, String>,
     /// Why there is no fallback, where the policy wants one.
     pub no_fallback: Option<NoFallback>,
     /// What does the workload's work, if that can be told: the containers of one image.
-    pub serving: Option<Serving>,
+    pub serving: Option<ServingView>,
     /// What a person should know.
     pub notes: Vec<Note>,
     /// The pending upgrade.
@@ -173,7 +173,7 @@ pub struct Latest {
 
 /// The serving containers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Serving {
+pub struct ServingView {
     /// The containers: all of one image, the newest first.
     pub members: Vec<Member>,
     /// The image they run.
@@ -220,7 +220,7 @@ pub struct PendingView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waits {
     /// For this to be over.
-    Trouble(RestartCause),
+    Trouble(SoakTrouble),
     /// For one of its containers to run.
     Running,
     /// For a yes of the `ready` command, which was not asked at this look.

@@ -142,7 +142,7 @@ impl WorkloadState {
 pub struct Memory {
     /// The proven images, newest first: head, then fallbacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lineage: Vec<Proven>,
+    pub lineage: Vec<LineageEntry>,
     /// The clock of the last promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_ms: Option<u64>,
@@ -266,7 +266,7 @@ impl Memory {
     pub fn take_rejected(
         &mut self,
         is_rejected: impl Fn(&ImageId) -> bool,
-    ) -> (Vec<Proven>, Option<Pending>) {
+    ) -> (Vec<LineageEntry>, Option<Pending>) {
         let lineage = core::mem::take(&mut self.lineage);
         let (rejected, kept): (Vec<_>, Vec<_>) =
             lineage.into_iter().partition(|p| is_rejected(&p.image));
@@ -279,7 +279,7 @@ impl Memory {
     }
 
     /// The entry of the lineage for an image.
-    pub fn proven(&self, image: &ImageId) -> Option<&Proven> {
+    pub fn proven(&self, image: &ImageId) -> Option<&LineageEntry> {
         self.lineage.iter().find(|proven| proven.image == *image)
     }
 
@@ -302,7 +302,7 @@ impl Memory {
 
 /// A proven image: an entry of the lineage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proven {
+pub struct LineageEntry {
     /// Its version, written down at promotion and not guessed again (design 4.2).
     pub version: Version,
     /// Its identity.
@@ -348,7 +348,7 @@ pub struct Pending {
     /// What was `latest` when the upgrade began; only while no other image of the lineage was on
     /// disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provisional_fallback: Option<Proven>,
+    pub provisional_fallback: Option<LineageEntry>,
 }
 
 impl Pending {
@@ -391,7 +391,7 @@ pub struct Rejected {
     pub digests: BTreeSet<String>,
     /// The entry of the lineage that it was, so that `accept` can put it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proven: Option<Proven>,
+    pub proven: Option<LineageEntry>,
 }
 
 impl Rejected {

@@ -143,7 +143,7 @@ fn candidates<'a>(
                     image,
                     threshold_percent: None,
                     idle_ms: u64::MAX,
-                    kept: image.foreign_names > 0 || !is_anybodys(image),
+                    kept: image.unparsed_names > 0 || !is_anybodys(image),
                 });
             candidate.kept |= is_put_off(*s, &upgrades[s.name], image);
             match threshold(*s, verdict, &upgrades[s.name]) {

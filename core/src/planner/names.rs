@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::ownership::{OwnedImage, OwnedRef};
 use super::rules::ImageVerdict;
 use super::{Subject, stale, upgrade::Upgrade};
-use crate::model::{Detail, ImageId, NameVerdict, Proven, Reason, Reference, Verdict};
+use crate::model::{Detail, ImageId, LineageEntry, NameVerdict, Reason, Reference, Verdict};
 
 /// The verdict on each name of the workload's images, and on each nameless image.
 pub(super) fn judge(
@@ -83,7 +83,7 @@ pub(super) fn adopter<'u>(
     upgrade: &'u Upgrade<'_>,
     verdict: &ImageVerdict<'_>,
     name: OwnedRef<'_>,
-) -> Option<&'u Proven> {
+) -> Option<&'u LineageEntry> {
     if !name.is_remote() || verdict.reason != Reason::Retired {
         return None;
     }

@@ -122,7 +122,7 @@ pub(super) fn apply_action(
                     && (reference.is_none()
                         || (!has_tag(listed)
                             && listed.references.is_empty()
-                            && listed.foreign_names == 0))
+                            && listed.unparsed_names == 0))
             };
             host.images.retain(|listed| !is_gone(listed));
         }

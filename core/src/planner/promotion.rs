@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use super::ownership::OwnedImage;
 use super::{Subject, history, records};
 use crate::model::{
-    EventKind, ImageId, LocalFallback, Memory, NoFallback, Pending, Proven, Version, WorkloadState,
+    EventKind, ImageId, LineageEntry, LocalFallback, Memory, NoFallback, Pending, Version,
+    WorkloadState,
 };
 
 /// The state after a promotion, and what to say.
@@ -47,7 +48,7 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
     let up_ms = subject.soaked_ms(promoted);
     let (version, image) = (by.clone(), promoted.image.clone());
     let event = if was_head {
-        EventKind::PutBack {
+        EventKind::Restored {
             version,
             image,
             up_ms,
@@ -70,12 +71,13 @@ pub(super) fn record(subject: Subject<'_>, state: WorkloadState, promoted: &Pend
 
 /// What the new head comes before: the lineage on this disk, and where that has no other image, the
 /// provisional fallback unless it is rejected or gone.
-fn behind(subject: Subject<'_>, memory: &Memory, promoted: &Pending) -> Vec<Proven> {
-    let mut lineage: Vec<Proven> = subject.lineage(memory).cloned().collect();
+fn behind(subject: Subject<'_>, memory: &Memory, promoted: &Pending) -> Vec<LineageEntry> {
+    let mut lineage: Vec<LineageEntry> = subject.lineage(memory).cloned().collect();
     if lineage.iter().all(|proven| proven.image == promoted.image) {
         let provisional = promoted.provisional_fallback.iter();
-        let usable =
-            |p: &&Proven| subject.is_on_disk(&p.image) && !subject.is_rejected(memory, &p.image);
+        let usable = |p: &&LineageEntry| {
+            subject.is_on_disk(&p.image) && !subject.is_rejected(memory, &p.image)
+        };
         lineage.extend(provisional.filter(usable).cloned());
     }
     lineage
@@ -85,11 +87,11 @@ fn new_lineage(
     subject: Subject<'_>,
     memory: &Memory,
     promoted: &Pending,
-    old: Vec<Proven>,
-) -> Vec<Proven> {
+    old: Vec<LineageEntry>,
+) -> Vec<LineageEntry> {
     let known = old.iter().find(|proven| proven.image == promoted.image);
     let record = memory.images.get(&promoted.image);
-    let head = Proven {
+    let head = LineageEntry {
         version: promoted.version.clone(),
         image: promoted.image.clone(),
         rolled_out: record.is_some_and(|r| r.rolled_out) || known.is_some_and(|k| k.rolled_out),

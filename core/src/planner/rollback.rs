@@ -10,7 +10,7 @@ use super::{Subject, disk, history, naming, ownership, preview, serving, subject
 use crate::Gather;
 use crate::model::{
     Action, Container, ContainerState, Event, EventKind, Failure, Image, ImageId, ImageRecord,
-    Memory, NoFallback, Observation, Policy, Proven, Rejected, State, TagPurpose, Version,
+    LineageEntry, Memory, NoFallback, Observation, Policy, Rejected, State, TagPurpose, Version,
     WorkloadName, WorkloadState,
 };
 
@@ -234,7 +234,7 @@ fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
 fn newest_beside_head<'a, 'm>(
     subject: Subject<'a>,
     memory: &'m Memory,
-) -> Option<(&'m Proven, &'a Container, &'a ImageId)> {
+) -> Option<(&'m LineageEntry, &'a Container, &'a ImageId)> {
     let head = subject.head(memory)?;
     let serving = serving::of(subject, memory);
     let serves = serving.group().map(|group| group.image);

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::ownership::{Inventory, WorkloadInventory};
 use super::{Recalled, version};
 use crate::model::{
-    Container, HeldBy, ImageId, Memory, Observation, Pending, Policy, Proven, Readiness, Reference,
-    Rejected, Rejection, Version, Workload, WorkloadName,
+    Container, HeldBy, ImageId, LineageEntry, Memory, Observation, Pending, Policy, Readiness,
+    Reference, Rejected, Rejection, Version, Workload, WorkloadName,
 };
 
 /// One workload as every stage is given it: nothing here changes in the course of a decision.
@@ -114,7 +114,7 @@ impl<'a> Subject<'a> {
     pub(super) fn lineage<'m>(
         self,
         memory: &'m Memory,
-    ) -> impl Iterator<Item = &'m Proven> + use<'a, 'm> {
+    ) -> impl Iterator<Item = &'m LineageEntry> + use<'a, 'm> {
         memory
             .lineage
             .iter()
@@ -122,7 +122,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The first entry of the lineage that is on the disk.
-    pub(super) fn head(self, memory: &Memory) -> Option<&Proven> {
+    pub(super) fn head(self, memory: &Memory) -> Option<&LineageEntry> {
         self.lineage(memory).next()
     }
 
@@ -131,7 +131,7 @@ impl<'a> Subject<'a> {
     }
 
     /// What `latest` goes back to: the head, unless the policy has come to reject it.
-    pub(super) fn restorable(self, memory: &Memory) -> Option<&Proven> {
+    pub(super) fn restorable(self, memory: &Memory) -> Option<&LineageEntry> {
         let head = self.head(memory);
         head.filter(|head| !self.is_rejected(memory, &head.image))
     }
@@ -140,7 +140,7 @@ impl<'a> Subject<'a> {
     pub(super) fn fallbacks<'m>(
         self,
         memory: &'m Memory,
-    ) -> impl Iterator<Item = &'m Proven> + use<'a, 'm> {
+    ) -> impl Iterator<Item = &'m LineageEntry> + use<'a, 'm> {
         self.lineage(memory).skip(1)
     }
 
@@ -148,7 +148,7 @@ impl<'a> Subject<'a> {
     pub(super) fn usable_fallbacks<'m>(
         self,
         memory: &'m Memory,
-    ) -> impl Iterator<Item = &'m Proven> + use<'a, 'm> {
+    ) -> impl Iterator<Item = &'m LineageEntry> + use<'a, 'm> {
         let fallbacks = self.fallbacks(memory);
         fallbacks.filter(move |proven| !self.is_rejected(memory, &proven.image))
     }

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use super::serving::{Group, Serving, WhyNone};
 use super::stale::{self, Stale};
 use super::{Subject, naming, promotion, serving, version};
-use crate::model::{Action, EventKind, ImageId, Note, Pending, RestartCause, WorkloadState};
+use crate::model::{Action, EventKind, ImageId, Note, Pending, SoakTrouble, WorkloadState};
 
 pub(super) use ended::{ended_to_inspect, loops, possible_crash};
 
@@ -41,7 +41,7 @@ struct Followed {
     state: WorkloadState,
     events: Vec<EventKind>,
     /// Why the candidate does not soak.
-    trouble: Option<RestartCause>,
+    trouble: Option<SoakTrouble>,
     /// The soak is over, and `latest` is to move to the candidate, as soon as no hold forbids it.
     due: bool,
 }

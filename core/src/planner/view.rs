@@ -122,12 +122,15 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
         fallbacks: subject.fallbacks(memory).cloned().collect(),
         pins: pins::in_place(subject),
         no_fallback: no_fallback(subject, memory),
-        serving: parts.serving.group().map(|group| crate::model::Serving {
-            members: group.members.iter().map(|c| member(c)).collect(),
-            image: group.image.clone(),
-            version: version::of(subject, memory, group.image, group.newest()),
-            local: !parts.serving.is_orchestrated(),
-        }),
+        serving: parts
+            .serving
+            .group()
+            .map(|group| crate::model::ServingView {
+                members: group.members.iter().map(|c| member(c)).collect(),
+                image: group.image.clone(),
+                version: version::of(subject, memory, group.image, group.newest()),
+                local: !parts.serving.is_orchestrated(),
+            }),
         notes,
         pending: pending(subject, memory, &parts.upgrade.notes),
         failures: state.failures.clone(),
@@ -319,7 +322,7 @@ fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
         let image = subject.inventory.image(id);
         image.is_some_and(|image| {
             let mut names = image.references.iter();
-            image.foreign_names == 0 && names.all(|name| subject.policy.owns(name))
+            image.unparsed_names == 0 && names.all(|name| subject.policy.owns(name))
         })
     });
     leaving
@@ -466,7 +469,7 @@ fn latest_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
         .pending
         .as_ref()
         .is_some_and(|p| p.promoting || p.image == latest.id);
-    (!soaks && !subject.is_rejected(memory, &latest.id)).then(|| Note::MovedByHand {
+    (!soaks && !subject.is_rejected(memory, &latest.id)).then(|| Note::LatestMoved {
         repository,
         version: version::of_image(subject, memory, latest),
         proven: head.version.clone(),

@@ -54,7 +54,7 @@ fn seen_image(id: &str, image: &in_memory_engine::Image) -> Image {
     let references: Vec<Reference> = parsed.flatten().collect();
     Image {
         id: ImageId::new(id),
-        foreign_names: image.references().count() - references.len(),
+        unparsed_names: image.references().count() - references.len(),
         references,
         size_bytes: image.size_bytes,
         labels: image.labels.clone(),

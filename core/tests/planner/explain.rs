@@ -2,7 +2,7 @@
 //! them changes.
 
 use tagkeeper_core::model::{
-    FirstSeen, Health, ImageReport, KeptUntil, RestartCause, Version, Waits,
+    FirstSeen, Health, ImageReport, KeptUntil, SoakTrouble, Version, Waits,
 };
 use tagkeeper_core::planner::{image_reports, status};
 
@@ -73,12 +73,12 @@ fn when_what_is_wanted_is_no_more() {
 fn what_a_soak_waits_for() {
     let trouble = |cause| KeptUntil::Waits(Waits::Trouble(cause));
     assert_until(&[
-        ("unhealthy", 'c', trouble(RestartCause::Unhealthy), |host| {
+        ("unhealthy", 'c', trouble(SoakTrouble::Unhealthy), |host| {
             host.deploy('c', "v3");
             host.set_health("k8s_v3", Health::Unhealthy);
             host.pass();
         }),
-        ("stopped", 'c', trouble(RestartCause::Stopped), |host| {
+        ("stopped", 'c', trouble(SoakTrouble::Stopped), |host| {
             host.deploy('c', "v3");
             host.minutes(3);
             host.exit("k8s_v3", 0);
@@ -86,7 +86,7 @@ fn what_a_soak_waits_for() {
         (
             "not ready",
             'c',
-            trouble(RestartCause::NotReady("no peers".to_owned())),
+            trouble(SoakTrouble::NotReady("no peers".to_owned())),
             |host| {
                 host.ask_ready();
                 host.not_ready("no peers");
@@ -110,7 +110,7 @@ fn status_tells_what_a_soak_waits_for() {
     host.deploy('c', "v3");
     host.set_health("k8s_v3", Health::Starting);
     host.pass();
-    let starting = Waits::Trouble(RestartCause::NotHealthyYet);
+    let starting = Waits::Trouble(SoakTrouble::NotHealthyYet);
     assert_eq!(waits(&host), Some(starting));
     host.set_health("k8s_v3", Health::Healthy);
     assert_eq!(waits(&host), Some(Waits::NextPass));

@@ -1,6 +1,6 @@
 //! Upgrades that failed (design 4.3): who is remembered, and why it ended.
 
-use tagkeeper_core::model::{ContainerState, EventKind, Outcome, RestartCause, Waits};
+use tagkeeper_core::model::{ContainerState, EventKind, Outcome, SoakTrouble, Waits};
 use tagkeeper_core::planner::{FAILURES_KEPT, status};
 
 use crate::host::{DAY_MINUTES, Host, MINUTE_MS, digit, telemetry};
@@ -110,7 +110,7 @@ fn a_restart_says_how_long_it_was_up() {
     let EventKind::Restarted { cause, up_ms, .. } = &host.events[0].kind else {
         panic!("{:?}", host.events)
     };
-    assert_eq!((cause, *up_ms), (&RestartCause::Restarted, 3 * MINUTE_MS));
+    assert_eq!((cause, *up_ms), (&SoakTrouble::Restarted, 3 * MINUTE_MS));
 }
 
 #[test]
@@ -481,7 +481,7 @@ fn what_has_not_run_yet_waits_for_a_container_to_run() {
     assert_eq!(waits(&host), Some(Waits::Running));
     host.start("k8s_v2");
     host.pass();
-    let causes: Vec<&RestartCause> = host
+    let causes: Vec<&SoakTrouble> = host
         .events
         .iter()
         .filter_map(|event| match &event.kind {
@@ -489,7 +489,7 @@ fn what_has_not_run_yet_waits_for_a_container_to_run() {
             _ => None,
         })
         .collect();
-    assert_eq!(causes, [&RestartCause::Restarted]);
+    assert_eq!(causes, [&SoakTrouble::Restarted]);
     assert_eq!(waits(&host), None);
 }
 

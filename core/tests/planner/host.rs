@@ -685,7 +685,7 @@ fn word(kind: &EventKind) -> &'static str {
             Outcome::Superseded => "superseded",
         },
         EventKind::Promoted { .. } => "promoted",
-        EventKind::PutBack { .. } => "put back",
+        EventKind::Restored { .. } => "put back",
         EventKind::LocalRuns { .. } => "local runs",
         EventKind::RolledBack { .. } => "rolled back",
         EventKind::Done { .. } => "done",

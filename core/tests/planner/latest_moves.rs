@@ -18,7 +18,7 @@ fn a_latest_moved_by_hand_is_put_back_once_what_serves_has_soaked() {
     let mut host = Host::with_fallback();
     host.tag('a', "local:latest");
     host.minutes(9);
-    assert_note!(host, Note::MovedByHand { .. });
+    assert_note!(host, Note::LatestMoved { .. });
     host.minutes(1);
     assert_eq!(
         host.disk(),
@@ -179,7 +179,7 @@ fn a_restore_leaves_no_image_nameless_either() {
 fn a_moved_latest_is_told_unless_it_soaks_or_is_rejected() {
     let told = |host: &Host| {
         let notes = host.notes();
-        notes.iter().any(|n| matches!(n, Note::MovedByHand { .. }))
+        notes.iter().any(|n| matches!(n, Note::LatestMoved { .. }))
     };
     let mut host = Host::with_fallback();
     host.tag('a', "local:latest");

@@ -25,7 +25,7 @@ fn names(image: &Image) -> Vec<String> {
 fn an_image_without_its_names_is_half_an_answer() {
     let named = images(&format!("[{IMAGE}]")).unwrap();
     assert_eq!(named[0].references, [Reference::parse("x:v1").unwrap()]);
-    assert_eq!((named[0].foreign_names, named[0].size_bytes), (0, 5));
+    assert_eq!((named[0].unparsed_names, named[0].size_bytes), (0, 5));
     for (kept, whole) in [
         (IMAGE.replace(r#"["x:v1"]"#, "null"), true),
         (IMAGE.replace(r#"["x:v1"]"#, "[]"), true),
@@ -112,7 +112,7 @@ fn one_image_that_is_listed_twice_is_one_with_each_name_once() {
     let images = images(&format!("[{}]", list.join(","))).unwrap();
     let told: Vec<_> = images
         .iter()
-        .map(|image| (names(image), image.size_bytes, image.foreign_names))
+        .map(|image| (names(image), image.size_bytes, image.unparsed_names))
         .collect();
     let once = vec!["x:v1".to_owned(), digest, "x:v2".to_owned()];
     assert_eq!(told, [(once, 9, 1), (vec!["y:v1".to_owned()], 7, 0)]);

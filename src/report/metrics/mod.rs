@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{
-    Counters, Disk, ImageId, NoFallback, Outcome, PendingView, Plan, Policy, Proven, Reason,
-    Rejection, Serving, Version, Workload, WorkloadName, WorkloadPlan,
+    Counters, Disk, ImageId, LineageEntry, NoFallback, Outcome, PendingView, Plan, Policy, Reason,
+    Rejection, ServingView, Version, Workload, WorkloadName, WorkloadPlan,
 };
 
 use super::words;
@@ -329,7 +329,7 @@ fn of_fallbacks(plan: &Plan) -> Vec<Family> {
             "The fallbacks, the first one at position 1",
             |name, w| {
                 let fallbacks = w.fallbacks.iter().zip(1..=FALLBACKS_SHOWN);
-                let sample = |(proven, position): (&Proven, usize)| {
+                let sample = |(proven, position): (&LineageEntry, usize)| {
                     let labels = image_of(name, &proven.version, &proven.image);
                     info(with(labels, [("position", position.to_string())]))
                 };
@@ -533,7 +533,7 @@ fn with<const N: usize>(mut labels: Labels, more: [(&'static str, String); N]) -
     labels
 }
 
-fn serving_of(name: &WorkloadName, serving: &Serving) -> Labels {
+fn serving_of(name: &WorkloadName, serving: &ServingView) -> Labels {
     let by = if serving.local {
         "local"
     } else {

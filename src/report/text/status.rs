@@ -1,8 +1,8 @@
 //! The details of one workload for `status`. Pure.
 
 use tagkeeper_core::model::{
-    Failure, ImageId, Latest, Member, NameVerdict, Note, Outcome, PendingView, Proven, Rejected,
-    Serving, Verdict, Waits, WorkloadName, WorkloadPlan,
+    Failure, ImageId, Latest, LineageEntry, Member, NameVerdict, Note, Outcome, PendingView,
+    Rejected, ServingView, Verdict, Waits, WorkloadName, WorkloadPlan,
 };
 
 use super::{Shown, image_row, overview};
@@ -171,7 +171,7 @@ impl Block<'_> {
         }
     }
 
-    fn fallback(&self, proven: &Proven, is_pinned: bool) -> String {
+    fn fallback(&self, proven: &LineageEntry, is_pinned: bool) -> String {
         let called = words::called(&proven.version, &proven.image);
         let pinned = if is_pinned { ", pinned" } else { "" };
         match &proven.promoted_at {
@@ -291,7 +291,7 @@ impl Block<'_> {
     }
 }
 
-fn serving(serving: &Serving) -> Text {
+fn serving(serving: &ServingView) -> Text {
     let whose = if serving.local {
         "local"
     } else {

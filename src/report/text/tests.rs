@@ -116,7 +116,7 @@ fn screens_of_one_workload() {
 fn status_says_what_a_soak_waits_for() {
     for (waits, overview, detailed) in [
         (
-            Waits::Trouble(model::RestartCause::Unhealthy),
+            Waits::Trouble(model::SoakTrouble::Unhealthy),
             "v2 is unhealthy, the soak waits",
             "v2 is unhealthy",
         ),

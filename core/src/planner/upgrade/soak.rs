@@ -10,8 +10,8 @@ use super::ended::{
 };
 use super::{Followed, Next};
 use crate::model::{
-    Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, Pending,
-    Proven, Readiness, RestartCause, WorkloadState,
+    Container, ContainerState, Details, End, EventKind, Health, ImageId, Incarnation, LineageEntry,
+    Pending, Readiness, SoakTrouble, WorkloadState,
 };
 use crate::planner::serving::{self, Group, Serving, WhyNone};
 use crate::planner::{Subject, history, version};
@@ -22,7 +22,7 @@ struct Beginning<'a> {
     container: Option<&'a Container>,
     members: Vec<Incarnation>,
     orchestrated: bool,
-    trouble: Option<RestartCause>,
+    trouble: Option<SoakTrouble>,
     own_end: Option<End>,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Beginning<'a> {
                 container: Some(container),
                 members: Vec::new(),
                 orchestrated: !subject.own.is_local(container),
-                trouble: Some(RestartCause::Ended(end.clone())),
+                trouble: Some(SoakTrouble::Ended(end.clone())),
                 own_end: Some(end),
             },
         }
@@ -52,7 +52,7 @@ pub(super) fn begin<'a>(
     before: Followed,
     next: Next<'_, 'a>,
     serving: &Serving<'a>,
-    known_provisional: Option<Proven>,
+    known_provisional: Option<LineageEntry>,
 ) -> Followed {
     let Followed {
         mut state,
@@ -107,7 +107,7 @@ pub(super) fn begin<'a>(
         provisional_fallback,
     };
     // It may never be ready, so that no later look has a soak to begin again.
-    if let (Some(cause @ RestartCause::NotReady(_)), false) = (&trouble, failed_before) {
+    if let (Some(cause @ SoakTrouble::NotReady(_)), false) = (&trouble, failed_before) {
         events.push(restarted(&pending, cause.clone(), 0));
     }
     state.memory.pending = Some(pending);
@@ -125,8 +125,8 @@ fn provisional_fallback(
     subject: Subject<'_>,
     state: &WorkloadState,
     upgrade: &ImageId,
-    known: Option<Proven>,
-) -> Option<Proven> {
+    known: Option<LineageEntry>,
+) -> Option<LineageEntry> {
     let latest = subject.own.latest.filter(|image| image.id != *upgrade)?;
     let mut proven = subject
         .lineage(&state.memory)
@@ -146,7 +146,7 @@ fn provisional_fallback(
     // As its containers have it: or what is a dry run beside them would change once it is on
     // record.
     let user = containers_of(subject, &latest.id).next();
-    Some(Proven {
+    Some(LineageEntry {
         version: version::of(subject, &state.memory, &latest.id, user),
         image: latest.id.clone(),
         rolled_out: state
@@ -187,7 +187,7 @@ pub(super) fn go_on(
         pending.restarts = pending.restarts.saturating_add(1);
         pending.soaking_since_ms = None;
         pending.soaked = false;
-        if let (Some(cause @ RestartCause::NotReady(_)), true) = (&trouble, soaked) {
+        if let (Some(cause @ SoakTrouble::NotReady(_)), true) = (&trouble, soaked) {
             events.push(restarted(&pending, cause.clone(), 0));
         }
     } else if let (Some(cause), true) = (&trouble, soaked) {
@@ -219,7 +219,7 @@ pub(super) fn go_on(
 /// What broke the run of a group since the last look.
 #[derive(Default)]
 struct Interruption {
-    cause: Option<RestartCause>,
+    cause: Option<SoakTrouble>,
     /// An end that was no stop.
     own_end: Option<End>,
 }
@@ -228,12 +228,12 @@ fn interruption(subject: Subject<'_>, pending: &Pending, group: &Group<'_>) -> I
     let mut found = Interruption::default();
     for container in ended_since(subject, pending) {
         if let Some(end) = own_end(subject, container) {
-            found.cause.get_or_insert(RestartCause::Ended(end.clone()));
+            found.cause.get_or_insert(SoakTrouble::Ended(end.clone()));
             found.own_end = Some(end);
         } else if !is_plain_stop(subject, container) && is_member(pending, container) {
             found
                 .cause
-                .get_or_insert(RestartCause::NotRunning(container.state.clone()));
+                .get_or_insert(SoakTrouble::NotRunning(container.state.clone()));
         }
     }
     for container in &group.members {
@@ -241,9 +241,9 @@ fn interruption(subject: Subject<'_>, pending: &Pending, group: &Group<'_>) -> I
         let known = pending.members.iter().find(|m| m.id == container.id);
         let cause = match known {
             Some(known) if Some(&known.started_at) == started_at => continue,
-            Some(_) => RestartCause::Restarted,
-            None if pending.ended.contains_key(&container.id) => RestartCause::Restarted,
-            None => RestartCause::Joined,
+            Some(_) => SoakTrouble::Restarted,
+            None if pending.ended.contains_key(&container.id) => SoakTrouble::Restarted,
+            None => SoakTrouble::Joined,
         };
         found.cause.get_or_insert(cause);
     }
@@ -257,14 +257,14 @@ pub(super) fn waits(
     state: &WorkloadState,
     pending: &Pending,
     serving: &Serving<'_>,
-) -> Option<RestartCause> {
+) -> Option<SoakTrouble> {
     if subject.is_rejected(&state.memory, &pending.image)
         || subject.is_proven(&state.memory, &pending.image)
     {
         return None;
     }
     if !pending.has_run() && !is_later_pass(subject, pending) {
-        return pending.own_end.clone().map(RestartCause::Ended);
+        return pending.own_end.clone().map(SoakTrouble::Ended);
     }
     let mut left = containers_of(subject, &pending.image)
         .filter(|c| c.is_running() || is_member(pending, c) || !pending.ended.contains_key(&c.id))
@@ -287,11 +287,11 @@ pub(super) fn waits(
                     paused = Some(container.state.clone());
                 }
             }
-            Some(paused.map_or(RestartCause::Stopped, RestartCause::NotRunning))
+            Some(paused.map_or(SoakTrouble::Stopped, SoakTrouble::NotRunning))
         }
         // Not inspected yet, or it became a dry run.
         Serving::Local(group) | Serving::Orchestrated(group) => {
-            (*group.image == pending.image).then_some(RestartCause::Unclear)
+            (*group.image == pending.image).then_some(SoakTrouble::Unclear)
         }
         // Another image runs too, or in its place: the image no longer serves.
         Serving::None(_) => None,
@@ -302,7 +302,7 @@ pub(super) fn wait(
     subject: Subject<'_>,
     before: Followed,
     mut pending: Pending,
-    cause: RestartCause,
+    cause: SoakTrouble,
 ) -> Followed {
     let Followed {
         mut state,
@@ -325,22 +325,22 @@ pub(super) fn wait(
 }
 
 /// What keeps a group from soaking although it runs.
-pub(super) fn trouble(subject: Subject<'_>, group: &Group<'_>) -> Option<RestartCause> {
+pub(super) fn trouble(subject: Subject<'_>, group: &Group<'_>) -> Option<SoakTrouble> {
     let health = |c: &&Container| serving::details(subject, c).and_then(|d: &Details| d.health);
     let reported: Vec<Health> = group.members.iter().filter_map(health).collect();
     if reported.contains(&Health::Unhealthy) {
-        return Some(RestartCause::Unhealthy);
+        return Some(SoakTrouble::Unhealthy);
     }
     if reported.contains(&Health::Starting) {
-        return Some(RestartCause::NotHealthyYet);
+        return Some(SoakTrouble::NotHealthyYet);
     }
     // For as long as it does: the look that found it began the soak again once.
     if let Some(looping) = containers_of(subject, group.image).find(|c| loops(c)) {
-        return Some(RestartCause::NotRunning(looping.state.clone()));
+        return Some(SoakTrouble::NotRunning(looping.state.clone()));
     }
     match subject.readiness() {
         Some(Readiness::NotReady(why)) if subject.policy.ready.is_some() => {
-            Some(RestartCause::NotReady(why.clone()))
+            Some(SoakTrouble::NotReady(why.clone()))
         }
         _ => None,
     }
@@ -365,7 +365,7 @@ fn incarnations(subject: Subject<'_>, group: &Group<'_>) -> Vec<Incarnation> {
     group.members.iter().filter_map(incarnation).collect()
 }
 
-fn restarted(pending: &Pending, cause: RestartCause, up_ms: u64) -> EventKind {
+fn restarted(pending: &Pending, cause: SoakTrouble, up_ms: u64) -> EventKind {
     EventKind::Restarted {
         version: pending.version.clone(),
         image: pending.image.clone(),
