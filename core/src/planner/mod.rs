@@ -39,31 +39,37 @@ mod pins;
 mod subject;
 mod version;
 
+// What is said of a workload besides what is done.
+mod notes;
+mod view;
+
 // Other questions than that for the next round.
+mod accept;
 mod explain;
 mod preview;
 mod queries;
 mod rollback;
-mod view;
+mod saved;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
 use crate::Gather;
 use crate::model::{
-    Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, Rejected, State,
+    Disk, Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, Rejected, State,
     WorkloadName, WorkloadPlan, WorkloadState,
 };
 
 use subject::{Subject, subjects};
 
+pub use accept::accept;
 pub use explain::image_reports;
 pub use preview::{MAX_ROUNDS, PlannedRound, Rounds, rounds};
 pub use queries::{Query, Services, queries, service_queries};
 pub use rollback::{
-    Refusal, RollbackPlan, RollbackTarget, accept, rollback, rollback_actions, rollback_steps,
+    Refusal, RollbackPlan, RollbackTarget, rollback, rollback_actions, rollback_steps,
 };
-pub use view::{plan_as_saved, status};
+pub use saved::{plan_as_saved, status};
 
 /// Failures that are remembered of one workload: the last few images (design 4.3).
 pub const FAILURES_KEPT: usize = 5;
@@ -115,36 +121,10 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
     let upgrades = each(&subjects, |s| {
         upgrade::advance(s, &records[s.name], recalled.of(s.name), &serving[s.name])
     });
-    let verdicts = each(&subjects, |s| rules::judge(s, &upgrades[s.name]));
-    let evicted = eviction::apply(&subjects, verdicts, &upgrades, observed.disk.as_ref());
-    let resolved = shared::resolve(&subjects, evicted.verdicts, &upgrades);
-    let names = each(&subjects, |s| {
-        names::judge(s, &upgrades[s.name], &resolved.verdicts[s.name])
-    });
-    let claimed = claimed(upgrades.values().map(|upgrade| &upgrade.state.memory));
-    let actions = each(&subjects, |s| {
-        let round = actions::Round {
-            claimed: &claimed,
-            deferred: &resolved.deferred,
-        };
-        actions::derive(s, &upgrades[s.name], &names[s.name], round)
-    });
-
-    let shown = |s: &Subject<'_>| {
-        let parts = view::Parts {
-            upgrade: &upgrades[s.name],
-            serving: &serving[s.name],
-            names: &names[s.name],
-            actions: actions[s.name].clone(),
-            notes: evicted.notes.get(s.name),
-        };
-        (s.name.clone(), view::of(*s, parts))
-    };
     let plan = Plan {
         departed: pins::of_departed(policy, state, &inventory),
-        evicted: evicted.order,
-        workloads: subjects.iter().map(shown).gather(),
         disk: observed.disk.clone(),
+        ..follow(&subjects, &serving, &upgrades, observed.disk.as_ref())
     };
     let of_policy = upgrades
         .iter()
@@ -165,6 +145,45 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         events: events(state, &recalled, upgrades),
         state: decided,
         plan,
+    }
+}
+
+/// Stages 5 to 7: the plan that follows from how the upgrades stand.
+fn follow<'a>(
+    subjects: &[Subject<'a>],
+    serving: &BTreeMap<&'a WorkloadName, serving::Serving<'a>>,
+    upgrades: &eviction::Upgrades<'a>,
+    disk: Option<&Disk>,
+) -> Plan {
+    let verdicts = each(subjects, |s| rules::judge(s, &upgrades[s.name]));
+    let evicted = eviction::apply(subjects, verdicts, upgrades, disk);
+    let resolved = shared::resolve(subjects, evicted.verdicts, upgrades);
+    let names = each(subjects, |s| {
+        names::judge(s, &upgrades[s.name], &resolved.verdicts[s.name])
+    });
+    let claimed = claimed(upgrades.values().map(|upgrade| &upgrade.state.memory));
+    let mut actions = each(subjects, |s| {
+        let round = actions::Round {
+            claimed: &claimed,
+            deferred: &resolved.deferred,
+        };
+        actions::derive(s, &upgrades[s.name], &names[s.name], round)
+    });
+
+    let shown = |s: &Subject<'_>| {
+        let parts = view::Parts {
+            upgrade: &upgrades[s.name],
+            serving: &serving[s.name],
+            names: &names[s.name],
+            actions: actions.remove(s.name).unwrap_or_default(),
+            notes: evicted.notes.get(s.name),
+        };
+        (s.name.clone(), view::of(*s, parts))
+    };
+    Plan {
+        workloads: subjects.iter().map(shown).gather(),
+        evicted: evicted.order,
+        ..Plan::default()
     }
 }
 

@@ -1,18 +1,24 @@
-//! The two decisions that a person asks for: `rollback` and `accept` (design 7).
+//! `rollback`: a person rejects a version, and `latest` goes back (design 7).
+
+mod in_play;
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Recalled, actions, stale};
-use super::{Subject, disk, history, naming, ownership, preview, serving, subjects, version};
+use super::{
+    Recalled, Subject, actions, disk, history, naming, ownership, preview, stale, subjects, version,
+};
 use crate::Gather;
 use crate::model::{
-    Action, Container, ContainerState, Event, EventKind, Failure, Image, ImageId, ImageRecord,
-    LineageEntry, Memory, NoFallback, Observation, Policy, Rejected, State, TagPurpose, Version,
-    WorkloadName, WorkloadState,
+    Action, Container, ContainerState, Event, EventKind, Image, ImageId, Memory, NoFallback,
+    Observation, Policy, Rejected, State, TagPurpose, Version, WorkloadName,
 };
+
+use in_play::{in_play, named_latest, newest_beside_head};
+
+pub(super) use in_play::{failing, unsettled};
 
 /// What a rollback is to reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,35 +166,6 @@ pub fn rollback(
     })
 }
 
-/// The unproven upgrade in play: the pending image; one that failed since the last promotion and
-/// still has a container or serves; what `latest` names, if that is not proven; what was tried
-/// since the last promotion and still has a container; or what was deployed last, where the head
-/// does not do the work alone.
-fn in_play(subject: Subject<'_>, recalled: &Recalled) -> Option<(Version, ImageId)> {
-    let known = recalled.of(subject.name);
-    let memory = &known.memory;
-    let pending = memory.pending.as_ref();
-    let unproven = pending.filter(|p| memory.proven(&p.image).is_none());
-    if let Some(pending) = unproven {
-        return Some((pending.version.clone(), pending.image.clone()));
-    }
-    match failing(subject, known) {
-        Some(failed) => Some((failed.version.clone(), failed.image.clone())),
-        None => named_latest(subject, memory)
-            .or_else(|| tried(subject, memory))
-            .or_else(|| deployed_last(subject, known)),
-    }
-}
-
-/// What `latest` was moved to by hand, and what is proven by nothing: a local upgrade, whatever its
-/// container did. What a rollback goes back to is the head then.
-fn named_latest(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
-    let image = subject.own.latest?;
-    let is_upgrade =
-        is_undecided(subject, memory, &image.id) && subject.restorable(memory).is_some();
-    is_upgrade.then(|| (version::of_image(subject, memory, image), image.id.clone()))
-}
-
 /// What is to be rejected: the upgrade in play, or the head.
 fn choose(
     subject: Subject<'_>,
@@ -197,7 +174,7 @@ fn choose(
 ) -> Result<Choice, Refusal> {
     let memory = recalled.memory(subject.name);
     let upgrade = match what {
-        RollbackTarget::InPlay => in_play(subject, recalled),
+        RollbackTarget::InPlay => in_play(subject, recalled.of(subject.name)),
         RollbackTarget::Latest => named_latest(subject, memory),
     };
     if let Some((version, image)) = upgrade {
@@ -226,84 +203,6 @@ fn at_fault(subject: Subject<'_>, memory: &Memory) -> Result<(), Refusal> {
         rejected: version::of(subject, memory, image, Some(newest)),
         by_policy,
         head: head.version.clone(),
-    })
-}
-
-/// Where the head does not do the work alone: the head, the newest container that could, and its
-/// image.
-fn newest_beside_head<'a, 'm>(
-    subject: Subject<'a>,
-    memory: &'m Memory,
-) -> Option<(&'m LineageEntry, &'a Container, &'a ImageId)> {
-    let head = subject.head(memory)?;
-    let serving = serving::of(subject, memory);
-    let serves = serving.group().map(|group| group.image);
-    if serves == Some(&head.image) {
-        return None;
-    }
-    let newest = serving::newest(serving::could_serve(subject))?;
-    Some((head, newest, newest.image.as_ref()?))
-}
-
-/// In place of the head, which does not serve: the image of the newest container that could, if it
-/// could become latest and was not retired. No pass needs to have seen it run: it may be killed at
-/// once, not start at all, or run beside the head.
-fn deployed_last(subject: Subject<'_>, known: &WorkloadState) -> Option<(Version, ImageId)> {
-    let memory = &known.memory;
-    let (_, newest, image) = newest_beside_head(subject, memory)?;
-    let is_upgrade = memory.images.contains_key(image)
-        && is_undecided(subject, memory, image)
-        && !memory.retired.contains(image)
-        && !serving::is_dry_run(subject, memory, newest)
-        && !serving::idles_beside_local(subject, memory, newest);
-    is_upgrade.then(|| {
-        (
-            version::of(subject, memory, image, Some(newest)),
-            image.clone(),
-        )
-    })
-}
-
-/// An image that has arrived since the last promotion, was pending, and still has a container; of
-/// which there is no entry among the failures, because a single pass has seen it so. Of several,
-/// the one with the newest container.
-fn tried(subject: Subject<'_>, memory: &Memory) -> Option<(Version, ImageId)> {
-    let is_new = |record: &ImageRecord| {
-        let promoted_ms = memory.promoted_ms;
-        promoted_ms.is_none_or(|promoted_ms| record.first_seen_ms > promoted_ms)
-    };
-    let is_tried = |id: &ImageId| {
-        let record = memory.images.get(id);
-        record.is_some_and(|record| record.times_pending > 0 && is_new(record))
-            && is_undecided(subject, memory, id)
-    };
-    let tried = serving::could_serve(subject).filter(|c| c.image.as_ref().is_some_and(is_tried));
-    let newest = serving::newest(tried)?;
-    let image = newest.image.as_ref()?;
-    let version = version::of(subject, memory, image, Some(newest));
-    Some((version, image.clone()))
-}
-
-/// Whether an image is neither proven nor rejected.
-fn is_undecided(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> bool {
-    memory.proven(id).is_none() && !subject.is_rejected(memory, id)
-}
-
-/// The upgrade that failed since the last promotion and still has a container or serves.
-pub(super) fn failing<'k>(subject: Subject<'k>, known: &'k WorkloadState) -> Option<&'k Failure> {
-    let has_container = |id: &ImageId| serving::could_serve(subject).any(|c| c.uses(id));
-    unsettled(subject, known).find(|failure| has_container(&failure.image))
-}
-
-/// The upgrades that failed, to a fallback too, were not rejected for it, and after which nothing
-/// was promoted.
-pub(super) fn unsettled<'k>(
-    subject: Subject<'k>,
-    known: &'k WorkloadState,
-) -> impl Iterator<Item = &'k Failure> {
-    let memory = &known.memory;
-    known.failed_since_promotion().filter(move |failure| {
-        !subject.is_head(memory, &failure.image) && !subject.is_rejected(memory, &failure.image)
     })
 }
 
@@ -459,50 +358,4 @@ pub fn rollback_steps(
             return steps;
         }
     }
-}
-
-/// Lifts the rejections of a version, or of the image that it is the id of. What was proven and is
-/// still on the disk goes back into the lineage, behind the head. None if there is no such
-/// rejection.
-pub fn accept(
-    state: &State,
-    name: &WorkloadName,
-    wanted: &Version,
-    is_on_disk: impl Fn(&ImageId) -> bool,
-) -> Option<State> {
-    let mut accepted = state.clone();
-    let rejected = accepted.rejected.get_mut(name)?;
-    let before = rejected.len();
-    let mut proven = Vec::new();
-    rejected.retain(|image, rejection| {
-        let lifted = wanted.names(&rejection.version, image);
-        if lifted {
-            proven.extend(rejection.proven.clone());
-        }
-        !lifted
-    });
-    if rejected.len() == before {
-        return None;
-    }
-    if rejected.is_empty() {
-        accepted.rejected.remove(name);
-    }
-    if let Some(known) = accepted.workloads.get_mut(name) {
-        let still = accepted.rejected.get(name);
-        let is_lifted = |image: &mut ImageId| !still.is_some_and(|r| r.contains_key(image));
-        known.rejected_serves.take_if(is_lifted);
-        let memory = &mut known.memory;
-        for entry in proven {
-            if is_on_disk(&entry.image)
-                && !memory.lineage.is_empty()
-                && memory.proven(&entry.image).is_none()
-            {
-                memory.retired.remove(&entry.image);
-                // An entry that was lost from the disk is not the head.
-                let head = memory.lineage.iter().position(|p| is_on_disk(&p.image));
-                memory.lineage.insert(head.unwrap_or_default() + 1, entry);
-            }
-        }
-    }
-    Some(accepted)
 }

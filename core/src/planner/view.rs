@@ -2,19 +2,16 @@
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::serving::{Group, Serving, WhyNone};
-use super::{
-    Subject, actions, claimed, disk, each, eviction, names, ownership, pins, records, rollback,
-    rules, serving, shared, stale, subjects, upgrade, version,
-};
+use super::serving::Serving;
+use super::{Subject, notes, pins, rollback, serving, upgrade, version};
 use crate::Gather;
 use crate::model::{
     Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
-    Observation, Pending, PendingView, Plan, Policy, Reason, RefusedView, State, Verdict, Version,
-    Waits, WorkloadPlan, WorkloadState,
+    Pending, PendingView, Reason, RefusedView, Verdict, Version, Waits, WorkloadPlan,
+    WorkloadState,
 };
 
 /// What a workload's plan is put together from.
@@ -26,91 +23,11 @@ pub(super) struct Parts<'p, 'a> {
     pub(super) notes: Option<&'p Note>,
 }
 
-/// The records and observations, with the verdicts of a decision that nothing has made yet (design
-/// 7, `status`).
-///
-/// What is latest, proven, pending and failed is what the state says; no decision is made from it.
-pub fn status(policy: &Policy, state: &State, observed: &Observation) -> Plan {
-    as_saved(policy, state, observed, |recalled, advanced| {
-        // How long an image has been idle is an observation; whose it is to be is not.
-        let memory = Memory {
-            images: advanced.state.memory.images,
-            ..recalled.memory.clone()
-        };
-        let state = WorkloadState {
-            memory,
-            held_since_ms: advanced.state.held_since_ms,
-            held_at: advanced.state.held_at,
-            ..recalled.clone()
-        };
-        (state, advanced.notes)
-    })
-}
-
-/// The plan that follows from the state as it is saved: what to do while a later one cannot be
-/// saved. Names are kept as they are; what the saved state has retired, or knows to be idle, is
-/// removed.
-pub fn plan_as_saved(policy: &Policy, state: &State, observed: &Observation) -> Plan {
-    as_saved(policy, state, observed, |recalled, _| {
-        (recalled.clone(), Vec::new())
-    })
-}
-
-fn as_saved(
-    policy: &Policy,
-    state: &State,
-    observed: &Observation,
-    saved: impl Fn(&WorkloadState, upgrade::Upgrade<'_>) -> (WorkloadState, Vec<Note>),
-) -> Plan {
-    let recalled = disk::recall(policy, state, observed);
-    let inventory = ownership::assign(policy, &recalled, observed);
-    let subjects = subjects(policy, &recalled, &inventory);
-    let serving = each(&subjects, |s| serving::of(s, recalled.memory(s.name)));
-    let upgrades = each(&subjects, |s| {
-        let known = recalled.of(s.name);
-        let records = records::update(s, known);
-        let advanced = upgrade::advance(s, &records, known, &serving[s.name]);
-        let (state, notes) = saved(known, advanced);
-        upgrade::Upgrade {
-            state,
-            notes,
-            events: Vec::new(),
-            tags: Vec::new(),
-            stale: Vec::new(),
-        }
-    });
-    let verdicts = each(&subjects, |s| rules::judge(s, &upgrades[s.name]));
-    let evicted = eviction::apply(&subjects, verdicts, &upgrades, observed.disk.as_ref());
-    let resolved = shared::resolve(&subjects, evicted.verdicts, &upgrades);
-    let claimed = claimed(upgrades.values().map(|upgrade| &upgrade.state.memory));
-    let workloads = subjects.iter().map(|s| {
-        let upgrade = &upgrades[s.name];
-        let names = names::judge(*s, upgrade, &resolved.verdicts[s.name]);
-        let round = actions::Round {
-            claimed: &claimed,
-            deferred: &resolved.deferred,
-        };
-        let parts = Parts {
-            upgrade,
-            serving: &serving[s.name],
-            names: &names,
-            actions: actions::derive(*s, upgrade, &names, round),
-            notes: evicted.notes.get(s.name),
-        };
-        (s.name.clone(), of(*s, parts))
-    });
-    Plan {
-        workloads: workloads.gather(),
-        evicted: evicted.order,
-        ..Plan::default()
-    }
-}
-
 /// The workload's plan, once everything has been decided.
 pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
     let state = &parts.upgrade.state;
     let memory = &state.memory;
-    let notes = notes(subject, memory, &parts);
+    let notes = notes::of(subject, &parts);
     let (actions, held_actions) = match subject.held {
         None => (parts.actions, Vec::new()),
         Some(_) => (Vec::new(), parts.actions),
@@ -326,219 +243,4 @@ fn leaving(subject: Subject<'_>, names: &[NameVerdict]) -> BTreeSet<ImageId> {
         })
     });
     leaving
-}
-
-/// What a person would ask about at three in the morning.
-fn notes(subject: Subject<'_>, memory: &Memory, parts: &Parts<'_, '_>) -> Vec<Note> {
-    let mut notes: Vec<Note> = Vec::new();
-    notes.extend(subject.held.cloned().map(Note::Held));
-    if parts.upgrade.state.parked.is_some() {
-        notes.push(Note::OtherDisk);
-    }
-    notes.extend(foreign_stopped(subject));
-    notes.extend(serving_note(subject, memory, parts.serving));
-    notes.extend(waits_for_local(
-        subject,
-        &parts.upgrade.state,
-        parts.serving,
-    ));
-    notes.extend(latest_note(subject, memory));
-    notes.extend(head_note(subject, memory));
-    notes.extend(local_tags(subject, memory));
-    notes.extend(moved_tags(subject, memory));
-    notes.extend(lost(subject, memory));
-    notes.extend(pins::notes(subject, memory));
-    notes.extend(parts.upgrade.notes.iter().cloned());
-    notes.extend(parts.notes.cloned());
-    notes
-}
-
-/// Containers with the local name that are not running: reported, and never removed.
-fn foreign_stopped(subject: Subject<'_>) -> impl Iterator<Item = Note> {
-    let stopped = subject.own.foreign.iter().filter(|c| !c.is_running());
-    stopped.map(|c| foreign(c))
-}
-
-fn foreign(container: &Container) -> Note {
-    let image = || {
-        container
-            .image
-            .as_ref()
-            .map_or_else(String::new, ImageId::short)
-    };
-    let reference = container.reference.as_ref().map(ToString::to_string);
-    Note::ForeignLocal {
-        container: container.name().into_owned(),
-        runs: reference.unwrap_or_else(image),
-        state: container.state.clone(),
-    }
-}
-
-fn serving_note(subject: Subject<'_>, memory: &Memory, serving: &Serving<'_>) -> Option<Note> {
-    let named = |c: &Container| {
-        let version = c
-            .image
-            .as_ref()
-            .map(|i| version::of(subject, memory, i, Some(c)));
-        let unknown = || Version::new("unknown");
-        (c.name().into_owned(), version.unwrap_or_else(unknown))
-    };
-    match serving {
-        Serving::Local(group) | Serving::Orchestrated(group) => {
-            rejected_note(subject, memory, group)
-        }
-        Serving::None(why) => Some(match why {
-            WhyNone::NothingRuns => {
-                let mut looping = serving::could_serve(subject);
-                let looping = looping.find(|c| upgrade::loops(c));
-                looping.map_or(Note::NothingRuns, |c| {
-                    let (container, version) = named(c);
-                    Note::Loops { container, version }
-                })
-            }
-            WhyNone::OnlyDryRuns(idle) => {
-                let (container, version) = named(idle);
-                Note::OnlyDryRuns { container, version }
-            }
-            WhyNone::SeveralImages(one, other) => Note::SeveralImages {
-                one: named(one),
-                other: named(other),
-            },
-            WhyNone::LocalsDiffer(one, other) => Note::LocalsDiffer {
-                one: named(one),
-                other: named(other),
-            },
-            WhyNone::ForeignLocal(container) => foreign(container),
-            WhyNone::Nameless(container) => Note::NamelessContainer {
-                container: container.id.to_string(),
-            },
-        }),
-    }
-}
-
-/// An upgrade that runs beside the local containers, which do the work. Whether a container is a
-/// service, and no shell, an inspect tells, which a pass does not make here.
-fn waits_for_local(
-    subject: Subject<'_>,
-    state: &WorkloadState,
-    serving: &Serving<'_>,
-) -> Option<Note> {
-    let Serving::Local(group) = serving else {
-        return None;
-    };
-    let memory = &state.memory;
-    let mut awake = serving::awake(subject, memory).into_iter();
-    let (container, image) = awake.find_map(|c| {
-        let image = c.image.as_ref().filter(|image| *image != group.image)?;
-        let waits = serving::details(subject, c).is_some()
-            && upgrade::is_upgradable(subject, state, image)
-            && !serving::idles_beside_local(subject, memory, c);
-        waits.then_some((c, image))
-    })?;
-    Some(Note::WaitsForLocal {
-        container: container.name().into_owned(),
-        version: version::of(subject, memory, image, Some(container)),
-        locals: group
-            .members
-            .iter()
-            .map(|c| c.name().into_owned())
-            .collect(),
-    })
-}
-
-fn rejected_note(subject: Subject<'_>, memory: &Memory, group: &Group<'_>) -> Option<Note> {
-    subject
-        .is_rejected(memory, group.image)
-        .then(|| Note::RejectedServes {
-            version: version::of(subject, memory, group.image, group.newest()),
-            lifted_by: subject.rejection_lifted_by(memory, group.image),
-        })
-}
-
-fn latest_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
-    let repository = subject.policy.repository.clone();
-    let head = subject.head(memory);
-    let Some(latest) = subject.own.latest else {
-        return Some(Note::LatestMissing {
-            repository,
-            restored: subject.restorable(memory).is_some() && !subject.is_held(),
-        });
-    };
-    let head = head.filter(|head| head.image != latest.id)?;
-    let soaks = memory
-        .pending
-        .as_ref()
-        .is_some_and(|p| p.promoting || p.image == latest.id);
-    (!soaks && !subject.is_rejected(memory, &latest.id)).then(|| Note::LatestMoved {
-        repository,
-        version: version::of_image(subject, memory, latest),
-        proven: head.version.clone(),
-    })
-}
-
-fn head_note(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
-    let head = subject.head(memory)?;
-    let is_kept = !subject.is_rejected(memory, &head.image);
-    (is_kept && subject.is_named_by_policy(memory, &head.image)).then(|| Note::HeadNamedByPolicy {
-        version: head.version.clone(),
-    })
-}
-
-fn local_tags<'a>(subject: Subject<'a>, memory: &'a Memory) -> impl Iterator<Item = Note> + 'a {
-    subject.own.locals.iter().filter_map(move |container| {
-        Some(Note::LocalTag {
-            container: container.name().into_owned(),
-            reference: stale::other_name(subject, memory, container)?.clone(),
-        })
-    })
-}
-
-/// A dry run whose image is another build than the local container's, although both have one tag:
-/// by the rule of dry runs it would idle for ever, where the orchestrator does none.
-fn moved_tags(subject: Subject<'_>, memory: &Memory) -> Option<Note> {
-    if !subject.policy.dry_runs {
-        return None;
-    }
-    let idle = serving::services(subject)
-        .filter(|c| c.is_running())
-        .find(|c| {
-            let Some(image) = &c.image else { return false };
-            subject.own.locals.iter().any(|local| {
-                local.image != c.image
-                    && !local.is_running()
-                    && version::is_same(subject, memory, local, c)
-                    && !memory.dry_runs.contains(&c.id)
-                    && seen_after_local(memory, local, image)
-            })
-        })?;
-    Some(Note::TagMoved {
-        container: idle.name().into_owned(),
-        version: version::of(subject, memory, idle.image.as_ref()?, Some(idle)),
-    })
-}
-
-fn seen_after_local(memory: &Memory, local: &Container, image: &ImageId) -> bool {
-    let first_seen = |id: &ImageId| memory.images.get(id).map(|record| record.first_seen_ms);
-    let local_seen = local.image.as_ref().and_then(first_seen);
-    matches!((local_seen, first_seen(image)), (Some(local), Some(other)) if other > local)
-}
-
-/// What is in the lineage and not on the disk: tagkeeper removes none of that. Nothing where all of
-/// it is gone: then it is another disk.
-fn lost(subject: Subject<'_>, memory: &Memory) -> Vec<Note> {
-    let Some(head) = subject.head(memory) else {
-        return Vec::new();
-    };
-    let lost = memory.lineage.iter().enumerate();
-    let lost = lost.filter(|(_, p)| !subject.is_on_disk(&p.image));
-    lost.map(|(at, p)| {
-        let version = p.version.clone();
-        if at == 0 {
-            let now = head.version.clone();
-            Note::HeadLost { version, now }
-        } else {
-            Note::FallbackLost { version }
-        }
-    })
-    .collect()
 }
