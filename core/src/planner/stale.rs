@@ -68,46 +68,51 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
         if is_pending(memory, image) {
             continue;
         }
-        let details = serving::details(subject, container);
-        let started_at = details.map(|details| details.started_at.clone());
         let is_told = is_told(subject, memory, container);
-        let may_go = is_told && is_obsolete(subject, memory, image)
-            || match (memory.stopped.get(&container.id), &started_at) {
-                (Some(known), Some(started_at)) if known.started_at == *started_at => {
-                    found.stopped.insert(container.id.clone(), known.clone());
-                    subject.is_of_earlier_pass(known.since_ms)
-                        && subject.lasted_ms(known.since_ms) >= SECOND_LOOK_MS
-                }
-                (_, Some(started_at)) => {
-                    let seen = Stopped {
-                        started_at: started_at.clone(),
-                        since_ms: subject.until_ms(),
-                    };
-                    found.stopped.insert(container.id.clone(), seen);
-                    false
-                }
-                // Not inspected in this round: what is known of it stays known.
-                (known, None) => {
-                    let known = known.map(|known| (container.id.clone(), known.clone()));
-                    found.stopped.extend(known);
-                    false
-                }
-            };
+        let may_go = is_told && is_obsolete(subject, memory, image) || {
+            let stopped = stopped(subject, memory, container);
+            let seen_twice = stopped.as_ref().is_some_and(|s| was_seen_twice(subject, s));
+            found
+                .stopped
+                .extend(stopped.map(|s| (container.id.clone(), s)));
+            seen_twice && serving::details(subject, container).is_some()
+        };
         if !may_go {
             found.notes.push(Note::LocalStopped {
                 container: container.name().into_owned(),
                 version,
             });
         } else if !names_first {
+            let details = serving::details(subject, container);
             found.stale.push(Stale {
                 container,
                 image,
-                started_at,
+                started_at: details.map(|details| details.started_at.clone()),
             });
         }
     }
     found.stopped.extend(nameless_now(subject, memory));
     found
+}
+
+/// Since when this incarnation is known to be stopped: now, if it is another than before. Without an
+/// inspect, what was known of it.
+fn stopped(subject: Subject<'_>, memory: &Memory, container: &Container) -> Option<Stopped> {
+    let known = memory.stopped.get(&container.id);
+    let Some(details) = serving::details(subject, container) else {
+        return known.cloned();
+    };
+    let known = known.filter(|known| known.started_at == details.started_at);
+    Some(known.cloned().unwrap_or_else(|| Stopped {
+        started_at: details.started_at.clone(),
+        since_ms: subject.until_ms(),
+    }))
+}
+
+/// Whether an earlier pass, a minute or more ago, saw it stopped.
+fn was_seen_twice(subject: Subject<'_>, stopped: &Stopped) -> bool {
+    subject.is_of_earlier_pass(stopped.since_ms)
+        && subject.lasted_ms(stopped.since_ms) >= SECOND_LOOK_MS
 }
 
 /// What is known of containers that the engine lists without a name at this look: it changes
