@@ -27,7 +27,8 @@ class Command:
 
     def environment(self):
         bare = {name: os.environ[name] for name in ("HOME", "LANG") if name in os.environ}
-        return bare | {"PATH": PATH} | self.env
+        # A runtime directory that cannot be made: the machine has one of its own.
+        return bare | {"PATH": PATH, "RUNTIME_DIRECTORY": "/nonexistent/run"} | self.env
 
 
 @dataclass

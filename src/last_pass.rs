@@ -5,6 +5,8 @@
 //! decision reads it, and what cannot be written or read costs a line in `status` and nothing else.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -16,6 +18,8 @@ use crate::regular;
 const FILE: &str = "last-pass.json";
 /// Where it is when systemd does not say.
 const DEFAULT_DIR: &str = "/run/tagkeeper";
+/// Its mode, as the unit has it: `status` is a command for anyone.
+const DIR_MODE: u32 = 0o755;
 /// Largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
@@ -43,6 +47,12 @@ pub(crate) fn directory() -> PathBuf {
     PathBuf::from(dir.unwrap_or(DEFAULT_DIR))
 }
 
+/// Makes the runtime directory where the unit has not: a pass by hand is a pass. Best effort, as
+/// only root may, and before the pass is confined.
+pub(crate) fn make_directory() {
+    let _ = DirBuilder::new().mode(DIR_MODE).create(directory());
+}
+
 fn path() -> PathBuf {
     directory().join(FILE)
 }
@@ -64,8 +74,8 @@ fn read_all(path: &Path) -> Passes {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Notes how a pass over a state ended. Only where the runtime directory exists: the unit makes it,
-/// and a command by hand does not leave directories behind.
+/// Notes how a pass over a state ended; nowhere if there is no runtime directory, and none could be
+/// made.
 ///
 /// # Errors
 /// The file could not be written.

@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::host::Host;
+use crate::host::{Host, with_bare_environment};
 use crate::scene::{POLICY, RIPE, assert_promoted, soaking};
 
 #[test]
@@ -65,12 +65,12 @@ fn without_landlock_a_pass_does_its_work_and_check_says_so() {
 /// Runs the program under `strace`, which counts or changes its system calls.
 fn traced_run(host: &Host, trace: &Path, what: &str, arguments: &[&str]) -> Output {
     let command = host.command_on(&host.path("docker.sock"), RIPE, arguments);
-    let output = Command::new("strace")
+    let mut traced = Command::new("strace");
+    traced
         .args(["-f", "-e", what, "-o", &trace.display().to_string()])
         .arg(command.get_program())
-        .args(command.get_args())
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .args(command.get_args());
+    let output = with_bare_environment(&mut traced)
         .output()
         .unwrap_or_else(|e| panic!("strace: {e}; run `make test`"));
     assert!(output.status.success(), "{output:?}");

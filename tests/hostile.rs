@@ -18,6 +18,9 @@
     reason = "helpers of tests are tests"
 )]
 
+#[path = "support/beside.rs"]
+#[allow(dead_code, reason = "no test here is beside an engine")]
+mod beside;
 #[path = "support/host.rs"]
 #[allow(
     dead_code,

@@ -27,6 +27,7 @@ use crate::textfile;
 
 pub(super) fn reconcile(options: &Options, clocks: &Clocks) -> Result<Exit, CommandError> {
     let dir = state_dir(options);
+    last_pass::make_directory();
     let begun = load_policy(options).and_then(|settings| {
         let lock = dir.lock().map_err(|error| error_of_lock(&dir, error))?;
         Ok((settings, lock))

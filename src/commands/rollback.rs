@@ -111,10 +111,13 @@ fn roll_back(
         unobserved @ PassError::Unobserved(_) => CommandError::from(unobserved).unchanged(),
     });
     drop(lock);
+    if let Ok(Ok(done)) = &ended {
+        let page = terminal::page(options, &std::io::stdout());
+        tell(&report::text::rolled_back(&name, done, page));
+    }
+    // They may take a minute.
     sink.run_hooks(&dir, clocks);
     let done = ended?.map_err(|refusal| refused(&refusal, target))?;
-    let page = terminal::page(options, &std::io::stdout());
-    tell(&report::text::rolled_back(&name, &done, page));
     Ok(if done.is_as_meant && done.failed_actions == 0 {
         Exit::Done
     } else {

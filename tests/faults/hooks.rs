@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::host::Host;
+use crate::host::{Host, finish};
 use crate::scene::{POLICY, RIPE, assert_promoted, id, promoted, soaking};
 use crate::schema::assert_published;
 use in_memory_engine::{Fault, Route};
@@ -315,6 +315,21 @@ fn without_the_hook_nothing_waits_for_it() {
     assert_eq!(host.pass_at(RIPE + 130).expect_code(0).stderr, "");
     let state = fs::read_to_string(host.state_file()).expect("there is a state");
     assert!(!state.contains("undelivered"), "{state}");
+}
+
+/// A hook may take a minute, and a person wants to know at once.
+#[test]
+fn a_rollback_says_what_it_did_before_its_hook_runs() {
+    let host = promoted();
+    host.set_policy(&hooked(&host, "cp $1/screen $1/screen-of-the-hook"));
+    let screen = fs::File::create(host.path("screen")).expect("writable");
+    let args = ["rollback", "app", "--yes"];
+    let mut command = host.command_on(&host.path("docker.sock"), 1_000, &args);
+    finish(command.stdout(screen)).expect_code(0);
+    let seen = fs::read_to_string(host.path("screen-of-the-hook")).expect("it ran");
+    assert!(seen.contains("v2 is rejected"), "{seen}");
+    let whole = fs::read_to_string(host.path("screen")).expect("written");
+    assert_eq!(seen, whole);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::process::Command;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::executable;
-use crate::host::{Host, Outcome, finish};
+use crate::host::{Host, Outcome, finish, with_bare_environment};
 use crate::scene::{POLICY, impatient, promoted, upgrade};
 use in_memory_engine::{Fault, Route};
 
@@ -398,10 +398,8 @@ fn as_nobody(host: &Host, state: &Path, args: &[&str]) -> Outcome {
         .args(args)
         .args(["--policy", &host.path("policy.toml").display().to_string()])
         .args(["--socket", &host.path("docker.sock").display().to_string()])
-        .args(["--state-dir", &state.display().to_string()])
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    finish(&mut command)
+        .args(["--state-dir", &state.display().to_string()]);
+    finish(with_bare_environment(&mut command))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What people ask for: plan, hold, rollback, accept.
 
+use std::os::unix::fs::PermissionsExt;
 use std::thread::JoinHandle;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -824,6 +825,40 @@ fn what_allows_a_rejected_version_again_can_be_typed() {
         assert!(text.contains(said), "{args:?}: {text}");
     }
     host.run_at(1_080, &["accept", "app", "v2"]).expect_code(0);
+}
+
+/// The unit makes the directory. A pass by hand may come before its first.
+#[test]
+fn a_pass_by_hand_is_on_record_where_the_service_has_never_run() {
+    let host = soaking(POLICY);
+    let runtime = host.path("run");
+    let run = |secs: u64, args: &[&str]| {
+        let mut command = host.command_on(&host.path("docker.sock"), secs, args);
+        crate::host::finish(command.env("RUNTIME_DIRECTORY", &runtime))
+    };
+    run(5, &["status"]).expect_code(0);
+    assert!(!runtime.exists(), "who only looks makes nothing");
+    run(10, &["reconcile"]).expect_code(0);
+    let status = run(20, &["status"]).expect_code(0);
+    assert!(status.stdout.starts_with("last pass 1"), "{status:#?}");
+    let mode = std::fs::metadata(&runtime)
+        .expect("it is there")
+        .permissions();
+    assert_eq!(
+        mode.mode() & 0o777,
+        0o755,
+        "`status` may be anyone's command"
+    );
+
+    // A policy that is refused ends the pass before anything else.
+    std::fs::remove_dir_all(&runtime).expect("ours");
+    host.set_policy("nonsense");
+    run(30, &["reconcile"]).expect_code(78);
+    let refused = run(40, &["status"]).expect_code(78);
+    assert!(
+        refused.stdout.contains("FAILED, exit code 78"),
+        "{refused:#?}"
+    );
 }
 
 /// The file has one place: only the metrics file has another name to give it.

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::host::{Host, Outcome, finish, program};
+use crate::host::{Host, Outcome, finish, program, with_bare_environment};
 use crate::scene::{POLICY, RIPE, assert_promoted, id, soaking};
 
 /// A ready command that says yes while the file `ready` exists, and writes down that and for whom
@@ -214,10 +214,8 @@ fn limited_pass(host: &Host, secs: u64, processes: u32) -> Outcome {
         ])
         .args(["--inh-caps=-all", "--bounding-set=-all"])
         .args(["prlimit", &format!("--nproc={processes}")])
-        .args(from)
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    finish(&mut limited)
+        .args(from);
+    finish(with_bare_environment(&mut limited))
 }
 
 #[test]

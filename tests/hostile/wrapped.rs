@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::host::{Host, Outcome, finish, program_at};
+use crate::host::{Host, Outcome, finish, program_at, with_bare_environment};
 
 /// A command line that runs the program by way of `wrapper`, with the policy, the state and the
 /// socket of this host.
@@ -19,9 +19,7 @@ pub(crate) fn command(host: &Host, wrapper: &[&str], secs: u64, args: &[&str]) -
     ] {
         command.arg(option).arg(host.path(name));
     }
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    with_bare_environment(&mut command);
     command
 }
 

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::host::{Host, in_a_host_up_for};
+use crate::host::{Host, in_a_host_up_for, with_bare_environment};
 use in_memory_engine::Moment;
 
 /// System calls that make, write, sync, rename or remove a file, under their names on every
@@ -174,10 +174,8 @@ fn spawn(host: &Host, secs: u64, args: &[&str], strace: &[&str]) -> Child {
         words.extend([option.into(), path.into()]);
     }
     let mut command = Command::new(&words[0]);
-    command
+    with_bare_environment(&mut command)
         .args(&words[1..])
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());

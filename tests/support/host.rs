@@ -227,10 +227,17 @@ pub(crate) fn program_at(secs: u64) -> Command {
         .args(["--signal=KILL", HUNG_SECS])
         .args(in_a_host_up_for(secs))
         .arg(program())
+        .stdin(Stdio::null());
+    with_bare_environment(&mut command);
+    command
+}
+
+/// A bare environment, and a runtime directory that cannot be made: the machine has one of its own.
+pub(crate) fn with_bare_environment(command: &mut Command) -> &mut Command {
+    command
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin(Stdio::null());
-    command
+        .env("RUNTIME_DIRECTORY", "/nonexistent/run")
 }
 
 /// What starts a command in a time namespace where the host has been up for so many seconds more,

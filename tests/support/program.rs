@@ -51,6 +51,8 @@ impl Host {
         for variable in ["NOTIFY_SOCKET", "JOURNAL_STREAM", "STATE_DIRECTORY"] {
             command.env_remove(variable);
         }
+        // One that cannot be made: the machine has one of its own.
+        command.env("RUNTIME_DIRECTORY", "/nonexistent/run");
         Ok(command)
     }
 

@@ -95,8 +95,8 @@ pub(super) fn find<'a>(subject: Subject<'a>, memory: &Memory, names_first: bool)
     found
 }
 
-/// Since when this incarnation is known to be stopped: now, if it is another than before. Without an
-/// inspect, what was known of it.
+/// Since when this incarnation is known to be stopped: now, if it is another than before. Without
+/// an inspect, what was known of it.
 fn stopped(subject: Subject<'_>, memory: &Memory, container: &Container) -> Option<Stopped> {
     let known = memory.stopped.get(&container.id);
     let Some(details) = serving::details(subject, container) else {
