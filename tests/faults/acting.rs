@@ -526,6 +526,32 @@ fn the_promoted_image_that_vanished_at_the_last_moment_promotes_nothing() {
     );
 }
 
+#[test]
+fn what_somebody_did_between_look_and_act_is_success_and_not_done_again() {
+    let host = soaking(POLICY);
+    host.engine().after_lists(|e| {
+        e.docker.take_name("app:latest");
+        e.docker.name_image(&id("v2"), "app:latest");
+    });
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_eq!(outcome.count(Route::Tag), 0, "{outcome:#?}");
+    assert!(!outcome.stderr.contains("did not"), "{outcome:#?}");
+    assert_promoted(&host);
+
+    let host = before_the_removals();
+    host.engine().after_lists(|e| {
+        e.docker.images.remove(&id("a"));
+        e.docker.images.remove(&id("b"));
+        e.docker.drop_container("app");
+    });
+    let outcome = host.pass_at(RIPE + 5).expect_code(0);
+    assert_eq!(
+        (outcome.mutations(), outcome.stderr),
+        (vec![], String::new())
+    );
+    assert_promoted(&host);
+}
+
 /// R4 takes a name only from an image that is removed.
 #[test]
 fn adopt_takes_no_name_from_an_image_that_another_workload_keeps() {

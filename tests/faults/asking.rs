@@ -6,7 +6,7 @@ use crate::host::Host;
 use crate::scene::{RIPE, id, promoted};
 use crate::shared::deploy_v3;
 use crate::terminal::{CTRL_C, Terminal};
-use in_memory_engine::Route;
+use in_memory_engine::{Docker, Route};
 
 const QUESTION: &str = "Roll app back? [y/N] ";
 /// What a terminal sends for the end of the input.
@@ -135,6 +135,37 @@ fn a_pass_may_come_in_between_and_what_has_changed_is_not_done() {
     assert_eq!(again.ends().0, 0);
     host.pass_at(1_010 + 2 * RIPE).expect_code(0);
     assert_eq!(host.id_of("app:latest"), id("v2"), "v3 is rejected");
+}
+
+/// The version is the same, and another image; or all is the same, and a container would go too.
+#[test]
+fn a_change_in_one_point_is_a_change() {
+    type Change = fn(&mut Docker);
+    let rebuild: Change = |docker| {
+        docker.take_name("reg.example/app:v3");
+        docker.image("v3 once more", &["reg.example/app:v3"]);
+        docker.drop_container("k8s_app_3");
+        docker.run("k8s_app_4", "reg.example/app:v3");
+    };
+    let local: Change = |docker| {
+        docker.create("app", "app:latest");
+    };
+    for (is_upgraded, change) in [(true, rebuild), (false, local)] {
+        let host = promoted();
+        if is_upgraded {
+            deploy_v3(&mut host.engine().docker);
+            host.pass_at(1_000).expect_code(0);
+        }
+        let mut terminal = rollback(&host, &[]);
+        terminal.sees(QUESTION);
+        change(&mut host.engine().docker);
+        let (state, names) = (host.state_bytes(), host.names());
+        terminal.types("y\n");
+        let (code, rest) = terminal.ends();
+        assert_eq!(code, 1, "{rest}");
+        assert!(rest.contains("has changed since you were asked"), "{rest}");
+        assert_eq!((host.state_bytes(), host.names()), (state, names));
+    }
 }
 
 /// Half a terminal is none: where the question is not seen, or cannot be answered, nothing is asked

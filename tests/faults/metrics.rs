@@ -204,6 +204,31 @@ fn a_failed_action_is_a_failed_pass_that_knows_how_things_stand() {
 }
 
 #[test]
+fn why_there_is_no_fallback_is_a_label() {
+    let missing =
+        |why: &str| format!("tagkeeper_fallback_missing{{workload=\"app\",reason=\"{why}\"}}");
+    let fresh = soaking(POLICY);
+    fresh.set_policy(&measured(&fresh));
+    fresh.pass_at(60).expect_code(0);
+    assert_samples(&fresh, &[(&missing("first"), Some(1.0))]);
+
+    let host = promoted();
+    host.set_policy(&measured(&host));
+    host.pass_at(1_000).expect_code(0);
+    assert_eq!(count_of(&host, "tagkeeper_fallback_missing"), 0);
+    host.engine().docker.images.remove(&id("v1"));
+    host.pass_at(1_060).expect_code(0);
+    assert_samples(&host, &[(&missing("lost"), Some(1.0))]);
+
+    let host = promoted();
+    host.run_at(1_000, &["rollback", "app", "--yes"])
+        .expect_code(0);
+    host.set_policy(&measured(&host));
+    host.pass_at(1_060).expect_code(0);
+    assert_samples(&host, &[(&missing("rejected"), Some(1.0))]);
+}
+
+#[test]
 fn a_latest_that_was_moved_by_hand_is_a_drift() {
     let host = promoted();
     host.set_policy(&measured(&host));

@@ -66,14 +66,7 @@ impl Clock {
     /// look: a pass may have saved a later one in between, and then no time has passed.
     pub fn at_most(self, reading: &Reading) -> Now {
         let passed_ms = reading.monotonic_ms.saturating_sub(self.monotonic_ms);
-        let now = self.passed(passed_ms, reading);
-        Now {
-            clock: Self {
-                monotonic_ms: reading.monotonic_ms.max(self.monotonic_ms),
-                ..now.clock
-            },
-            ..now
-        }
+        self.passed(passed_ms, reading)
     }
 
     fn passed(self, passed_ms: u64, reading: &Reading) -> Now {
