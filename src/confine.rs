@@ -84,15 +84,29 @@ pub fn is_possible() -> bool {
         .is_ok()
 }
 
+/// Why a program was not started.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// As [`Command::spawn`] says; `TimedOut` if it did not start in time.
+    Failed(io::Error),
+    /// It was not tried: an earlier one did not start all that time.
+    Waited,
+}
+
+impl From<io::Error> for NotStarted {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
 /// Starts a program outside of the confinement, within a time: one on a network disk that is away
 /// starts when that is back, and the next ones behind it.
 ///
 /// # Errors
-/// As those of [`Command::spawn`]; `TimedOut` if it has not started in time, and one that
-/// [`never_began`] tells if an earlier one has not started yet.
-pub fn spawn(mut command: Command, within: Duration) -> io::Result<Child> {
+/// It was not started.
+pub fn spawn(mut command: Command, within: Duration) -> Result<Child, NotStarted> {
     let Some(launcher) = LAUNCHER.get() else {
-        return command.spawn();
+        return Ok(command.spawn()?);
     };
     let (answer, answered) = mpsc::sync_channel(1);
     let is_decided = Arc::new(AtomicBool::new(false));
@@ -102,19 +116,12 @@ pub fn spawn(mut command: Command, within: Duration) -> io::Result<Child> {
         is_decided: Arc::clone(&is_decided),
     };
     launcher.send(launch).map_err(io::Error::other)?;
-    answered.recv_timeout(within).map_err(|_| {
-        if is_decided.swap(true, Ordering::Relaxed) {
-            io::Error::new(io::ErrorKind::TimedOut, "it did not start in time")
-        } else {
-            io::Error::new(io::ErrorKind::WouldBlock, "another one does not start")
-        }
-    })?
-}
-
-/// Whether a program was not started because it waited for an earlier one all the time. A system
-/// that has no process left for it says `WouldBlock` too, with an error number.
-pub fn never_began(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock && error.raw_os_error().is_none()
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "it did not start in time");
+    match answered.recv_timeout(within) {
+        Ok(started) => Ok(started?),
+        Err(_) if is_decided.swap(true, Ordering::Relaxed) => Err(late().into()),
+        Err(_) => Err(NotStarted::Waited),
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +132,7 @@ mod tests {
 
     /// The launcher waits, as it does in the start of a program on a disk that is away.
     #[test]
-    fn who_waits_behind_a_program_that_does_not_start_never_began() {
+    fn who_waits_behind_a_program_that_does_not_start_is_not_tried() {
         let confined = thread::spawn(|| to_writing_below(&[], true));
         confined.join().unwrap().unwrap();
         let (answer, stuck) = mpsc::sync_channel(0);
@@ -139,7 +146,7 @@ mod tests {
         let mut touch = Command::new("touch");
         touch.arg(temp.path().join("late"));
         let error = spawn(touch, Duration::from_millis(50)).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert!(matches!(error, NotStarted::Waited), "{error:?}");
 
         stuck.recv().unwrap().unwrap().wait().unwrap();
         let mut next = spawn(Command::new("true"), Duration::from_secs(60)).unwrap();

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use crate::confine;
+use crate::confine::{self, NotStarted};
 use crate::deadline::Deadline;
 use crate::duration as span;
 use crate::text::is_hidden;
@@ -141,16 +141,16 @@ fn run_watched(
             match Running::start(index, &invocations[index], deadline, watch) {
                 Ok(started) => running.push(started),
                 // No more processes for this user or unit: wait for one of ours to end.
-                Err(error) if is_shortage(&error) && !running.is_empty() => {
+                Err(NotStarted::Failed(error)) if is_shortage(&error) && !running.is_empty() => {
                     queue.push_front(index);
                     break;
                 }
-                // It waited behind another one that does not start: it has not been asked.
-                Err(error) if confine::never_began(&error) => {
-                    finished[index] = Some(Finished::without_output(Ending::OutOfTime));
-                }
-                Err(error) => {
-                    finished[index] = Some(Finished::without_output(Ending::Failed(error)));
+                Err(not_started) => {
+                    let ending = match not_started {
+                        NotStarted::Failed(error) => Ending::Failed(error),
+                        NotStarted::Waited => Ending::OutOfTime,
+                    };
+                    finished[index] = Some(Finished::without_output(ending));
                 }
             }
         }
@@ -254,9 +254,9 @@ impl<'c> Running<'c> {
         invocation: &Invocation<'_>,
         deadline: Deadline<'c>,
         watch: Watch,
-    ) -> io::Result<Self> {
+    ) -> Result<Self, NotStarted> {
         let Some((program, arguments)) = invocation.command.split_first() else {
-            return Err(io::ErrorKind::InvalidInput.into());
+            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         };
         let mut command = Command::new(program);
         command.args(arguments);
