@@ -4,8 +4,10 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::pins;
 use super::stale::Stale;
-use super::{Subject, pins, upgrade::Upgrade};
+use super::subject::Subject;
+use super::upgrade::Upgrade;
 use crate::model::{
     Action, ActionKind, Detail, Guard, ImageId, NameVerdict, Reason, Reference, TagPurpose, Verdict,
 };

@@ -4,15 +4,42 @@
 //! on record is there; it is parked whole, and the workload starts as on a fresh host.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::Gather;
 use crate::model::{
-    DEFAULT_GRACE_MS, EventKind, Image, ImageId, Memory, Observation, Policy, State, Workload,
-    WorkloadName, WorkloadState,
+    DEFAULT_GRACE_MS, EventKind, HeldBy, Image, ImageId, Memory, Observation, Policy, Rejected,
+    State, Workload, WorkloadName, WorkloadState,
 };
 
-use super::{Recalled, Rejections, hold, records};
+use super::{hold, records};
+
+/// What `rollback` rejected, by workload and image.
+pub(super) type Rejections = BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>;
+
+/// What is remembered, as far as it concerns the disk that the engine shows (design 4.6), and what
+/// is on hold.
+pub(super) struct Recalled {
+    pub(super) instance: String,
+    pub(super) workloads: BTreeMap<WorkloadName, WorkloadState>,
+    pub(super) rejected: Rejections,
+    pub(super) held: BTreeMap<WorkloadName, HeldBy>,
+    pub(super) holds: BTreeMap<String, u64>,
+    /// What is known of a workload that no pass has seen.
+    nothing: WorkloadState,
+}
+
+impl Recalled {
+    pub(super) fn of(&self, name: &WorkloadName) -> &WorkloadState {
+        self.workloads.get(name).unwrap_or(&self.nothing)
+    }
+
+    pub(super) fn memory(&self, name: &WorkloadName) -> &Memory {
+        &self.of(name).memory
+    }
+}
 
 /// What is remembered of this disk, by workload of the policy.
 pub(super) fn recall(policy: &Policy, state: &State, observed: &Observation) -> Recalled {

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::rules::{ImageVerdict, idle_ms};
-use super::{Subject, upgrade::Upgrade};
+use super::subject::Subject;
+use super::upgrade::Upgrade;
 use crate::Gather;
 use crate::model::{Detail, Disk, Image, ImageId, Note, Reason, Verdict, WorkloadName};
 

@@ -6,7 +6,8 @@ use crate::model::{
     WorkloadState,
 };
 
-use super::{Subject, version};
+use super::subject::Subject;
+use super::version;
 
 fn note(
     subject: Subject<'_>,

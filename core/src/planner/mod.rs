@@ -52,14 +52,14 @@ mod rollback;
 mod saved;
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 
 use crate::Gather;
 use crate::model::{
-    Disk, Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, Rejected, State,
-    WorkloadName, WorkloadPlan, WorkloadState,
+    Disk, Event, HeldBy, ImageId, Memory, Observation, Plan, Policy, Reason, State, WorkloadName,
+    WorkloadPlan,
 };
 
+use disk::Recalled;
 use subject::{Subject, subjects};
 
 pub use accept::accept;
@@ -70,9 +70,7 @@ pub use rollback::{
     Refusal, RollbackPlan, RollbackTarget, rollback, rollback_actions, rollback_steps,
 };
 pub use saved::{plan_as_saved, status};
-
-/// Failures that are remembered of one workload: the last few images (design 4.3).
-pub const FAILURES_KEPT: usize = 5;
+pub use upgrade::FAILURES_KEPT;
 
 /// How often the clock alone is saved while an image is in grace, an event waits for its hook or a
 /// hold is to end, so that their age survives reboots (design 5.1).
@@ -90,21 +88,6 @@ pub struct Decision {
     pub plan: Plan,
     /// What changed between the old state and the new one, for the log.
     pub events: alloc::vec::Vec<Event>,
-}
-
-/// What `rollback` rejected, by workload and image.
-type Rejections = BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>;
-
-/// What is remembered, as far as it concerns the disk that the engine shows (design 4.6), and what
-/// is on hold.
-struct Recalled {
-    instance: String,
-    workloads: BTreeMap<WorkloadName, WorkloadState>,
-    rejected: Rejections,
-    held: BTreeMap<WorkloadName, HeldBy>,
-    holds: BTreeMap<String, u64>,
-    /// What is known of a workload that no pass has seen.
-    nothing: WorkloadState,
 }
 
 /// Decides the next round.
@@ -171,12 +154,13 @@ fn follow<'a>(
     });
 
     let shown = |s: &Subject<'_>| {
+        let (upgrade, serving) = (&upgrades[s.name], &serving[s.name]);
         let parts = view::Parts {
-            upgrade: &upgrades[s.name],
-            serving: &serving[s.name],
+            upgrade,
+            serving,
             names: &names[s.name],
             actions: actions.remove(s.name).unwrap_or_default(),
-            notes: evicted.notes.get(s.name),
+            notes: notes::of(*s, upgrade, serving, evicted.notes.get(s.name)),
         };
         (s.name.clone(), view::of(*s, parts))
     };
@@ -238,14 +222,4 @@ fn ages(plan: &Plan, state: &State) -> bool {
             || verdicts.any(|verdict| verdict.reason == Reason::Grace)
     };
     !state.undelivered.is_empty() || plan.workloads.values().any(of_workload)
-}
-
-impl Recalled {
-    fn of(&self, name: &WorkloadName) -> &WorkloadState {
-        self.workloads.get(name).unwrap_or(&self.nothing)
-    }
-
-    fn memory(&self, name: &WorkloadName) -> &Memory {
-        &self.of(name).memory
-    }
 }

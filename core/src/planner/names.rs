@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use super::ownership::{OwnedImage, OwnedRef};
 use super::rules::ImageVerdict;
-use super::{Subject, stale, upgrade::Upgrade};
+use super::stale;
+use super::subject::Subject;
+use super::upgrade::Upgrade;
 use crate::model::{Detail, ImageId, LineageEntry, NameVerdict, Reason, Reference, Verdict};
 
 /// The verdict on each name of the workload's images, and on each nameless image.

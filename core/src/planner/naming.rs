@@ -8,7 +8,8 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Subject, version};
+use super::subject::Subject;
+use super::version;
 use crate::model::{
     Action, ActionKind, Guard, Image, ImageId, LATEST, Memory, Reference, TagPurpose, Version,
 };

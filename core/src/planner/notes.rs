@@ -4,13 +4,18 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
-use super::view::Parts;
-use super::{Subject, pins, serving, stale, upgrade, version};
+use super::subject::Subject;
+use super::{pins, serving, stale, upgrade, version};
 use crate::model::{Container, ImageId, Memory, Note, Version, WorkloadState};
 
 /// What a person would ask about at three in the morning.
-pub(super) fn of(subject: Subject<'_>, parts: &Parts<'_, '_>) -> Vec<Note> {
-    let state = &parts.upgrade.state;
+pub(super) fn of(
+    subject: Subject<'_>,
+    upgrade: &upgrade::Upgrade<'_>,
+    serving: &Serving<'_>,
+    of_the_disk: Option<&Note>,
+) -> Vec<Note> {
+    let state = &upgrade.state;
     let memory = &state.memory;
     let mut notes: Vec<Note> = Vec::new();
     notes.extend(subject.held.cloned().map(Note::Held));
@@ -18,16 +23,16 @@ pub(super) fn of(subject: Subject<'_>, parts: &Parts<'_, '_>) -> Vec<Note> {
         notes.push(Note::OtherDisk);
     }
     notes.extend(foreign_stopped(subject));
-    notes.extend(serving_note(subject, memory, parts.serving));
-    notes.extend(waits_for_local(subject, state, parts.serving));
+    notes.extend(serving_note(subject, memory, serving));
+    notes.extend(waits_for_local(subject, state, serving));
     notes.extend(latest_note(subject, memory));
     notes.extend(head_note(subject, memory));
     notes.extend(local_tags(subject, memory));
     notes.extend(moved_tags(subject, memory));
     notes.extend(lost(subject, memory));
     notes.extend(pins::notes(subject, memory));
-    notes.extend(parts.upgrade.notes.iter().cloned());
-    notes.extend(parts.notes.cloned());
+    notes.extend(upgrade.notes.iter().cloned());
+    notes.extend(of_the_disk.cloned());
     notes
 }
 

@@ -12,7 +12,7 @@ use core::ops::Range;
 
 use hashbrown::HashMap;
 
-use super::Recalled;
+use super::disk::Recalled;
 use crate::Gather;
 use crate::model::{
     Container, ContainerState, Image, ImageId, LATEST, Memory, Observation, Policy, Reference,

@@ -9,8 +9,8 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use super::Subject;
 use super::ownership::Inventory;
+use super::subject::Subject;
 use crate::Gather;
 use crate::model::{
     Action, ActionKind, Container, Guard, ImageId, Memory, Note, PinLabel, Policy, State,

@@ -4,7 +4,8 @@
 use alloc::vec::Vec;
 
 use super::ownership::OwnedImage;
-use super::{Subject, history, records};
+use super::subject::Subject;
+use super::{history, records};
 use crate::model::{
     EventKind, ImageId, LineageEntry, LocalFallback, Memory, NoFallback, Pending, Version,
     WorkloadState,

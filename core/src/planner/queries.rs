@@ -7,10 +7,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::serving::{Serving, WhyNone};
-use super::{
-    Subject, disk, each, eviction, ownership, records, rules, serving, stale, subjects, upgrade,
-    version,
-};
+use super::subject::{Subject, subjects};
+use super::{disk, each, eviction, ownership, records, rules, serving, stale, upgrade, version};
 use crate::model::{
     Container, ContainerId, ImageId, Memory, Observation, Policy, State, Version, WorkloadName,
     WorkloadState,

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use super::history;
 use super::ownership::OwnedImage;
-use super::{Subject, serving, stale, version};
+use super::subject::Subject;
+use super::{serving, stale, version};
 use crate::Gather;
 use crate::model::{
     Container, ContainerId, Image, ImageId, ImageRecord, Memory, Reference, Version, WorkloadState,

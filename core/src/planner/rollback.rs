@@ -7,9 +7,9 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{
-    Recalled, Subject, actions, disk, history, naming, ownership, preview, stale, subjects, version,
-};
+use super::disk::Recalled;
+use super::subject::{Subject, subjects};
+use super::{actions, disk, history, naming, ownership, preview, stale, version};
 use crate::Gather;
 use crate::model::{
     Action, Container, ContainerState, Event, EventKind, Image, ImageId, Memory, NoFallback,

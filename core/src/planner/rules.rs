@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 
 use super::ownership::OwnedImage;
 use super::promotion::has_tag;
-use super::{Subject, stale, upgrade::Upgrade};
+use super::stale;
+use super::subject::Subject;
+use super::upgrade::Upgrade;
 use crate::model::{
     Container, Detail, Image, ImageId, ImageRecord, Memory, Reason, Version, WorkloadState,
 };

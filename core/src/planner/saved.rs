@@ -3,7 +3,8 @@
 
 use alloc::vec::Vec;
 
-use super::{disk, each, follow, ownership, records, serving, subjects, upgrade};
+use super::subject::subjects;
+use super::{disk, each, follow, ownership, records, serving, upgrade};
 use crate::model::{Memory, Note, Observation, Plan, Policy, State, WorkloadState};
 
 /// The records and observations, with the verdicts of a decision that nothing has made yet (design

@@ -4,7 +4,8 @@
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use super::{Subject, version};
+use super::subject::Subject;
+use super::version;
 use crate::model::{Container, ContainerState, Details, ImageId, Memory, Readiness};
 
 /// What serves.

@@ -8,8 +8,8 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::Subject;
 use super::eviction::{Upgrades, Verdicts};
+use super::subject::Subject;
 use crate::model::{Detail, ImageId, Reason, Verdict, WorkloadName};
 
 /// The verdicts that all workloads agree on.

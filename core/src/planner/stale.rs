@@ -4,7 +4,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::{Subject, serving, version};
+use super::subject::Subject;
+use super::{serving, version};
 use crate::Gather;
 use crate::model::{
     Container, ContainerId, EventKind, ImageId, Memory, Note, Reference, Stopped, Version,

@@ -4,8 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::disk::Recalled;
 use super::ownership::{Inventory, WorkloadInventory};
-use super::{Recalled, version};
+use super::version;
 use crate::model::{
     Container, HeldBy, ImageId, LineageEntry, Memory, Observation, Pending, Policy, Readiness,
     Reference, Rejected, Rejection, Version, Workload, WorkloadName,

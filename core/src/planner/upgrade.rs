@@ -14,8 +14,11 @@ use alloc::vec::Vec;
 
 use super::serving::{Group, Serving, WhyNone};
 use super::stale::{self, Stale};
-use super::{Subject, naming, promotion, serving, version};
+use super::subject::Subject;
+use super::{naming, promotion, serving, version};
 use crate::model::{Action, EventKind, ImageId, Note, Pending, SoakTrouble, WorkloadState};
+
+pub use ending::FAILURES_KEPT;
 
 pub(super) use ended::{ended_to_inspect, loops, possible_crash};
 

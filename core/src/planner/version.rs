@@ -1,7 +1,7 @@
 //! The version of an image or a container (design 4.2): a label for people and for finding twins,
 //! never an identity.
 
-use super::Subject;
+use super::subject::Subject;
 use crate::model::{
     Container, Image, ImageId, LATEST, Memory, Reference, Repository, TAG_MAX_BYTES, Version,
     WorkloadState,

@@ -6,7 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::serving::Serving;
-use super::{Subject, notes, pins, rollback, serving, upgrade, version};
+use super::subject::Subject;
+use super::{pins, rollback, serving, upgrade, version};
 use crate::Gather;
 use crate::model::{
     Action, Container, ContainerId, ImageId, Latest, Member, Memory, NameVerdict, NoFallback, Note,
@@ -20,14 +21,13 @@ pub(super) struct Parts<'p, 'a> {
     pub(super) serving: &'p Serving<'a>,
     pub(super) names: &'p [NameVerdict],
     pub(super) actions: Vec<Action>,
-    pub(super) notes: Option<&'p Note>,
+    pub(super) notes: Vec<Note>,
 }
 
 /// The workload's plan, once everything has been decided.
 pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
     let state = &parts.upgrade.state;
     let memory = &state.memory;
-    let notes = notes::of(subject, &parts);
     let (actions, held_actions) = match subject.held {
         None => (parts.actions, Vec::new()),
         Some(_) => (Vec::new(), parts.actions),
@@ -48,7 +48,7 @@ pub(super) fn of(subject: Subject<'_>, parts: Parts<'_, '_>) -> WorkloadPlan {
                 version: version::of(subject, memory, group.image, group.newest()),
                 local: !parts.serving.is_orchestrated(),
             }),
-        notes,
+        notes: parts.notes,
         pending: pending(subject, memory, &parts.upgrade.notes),
         failures: state.failures.clone(),
         failing_in: failing.map_or_else(Vec::new, |failure| containers(subject, &failure.image)),

@@ -4,7 +4,8 @@ use crate::model::{
     Container, Failure, ImageId, ImageRecord, LineageEntry, Memory, Version, WorkloadState,
 };
 
-use super::super::{Subject, serving, version};
+use crate::planner::subject::Subject;
+use crate::planner::{serving, version};
 
 /// What a rollback rejects, and its version.
 type InPlay = (Version, ImageId);

@@ -7,8 +7,9 @@ use core::cmp::Ordering;
 use super::is_upgradable;
 use crate::Gather;
 use crate::model::{Container, ContainerId, ContainerState, End, ImageId, Pending, WorkloadState};
+use crate::planner::serving;
 use crate::planner::serving::Serving;
-use crate::planner::{Subject, serving};
+use crate::planner::subject::Subject;
 
 /// Exit codes of a container that was told to stop: none at all, SIGKILL, SIGTERM, and what a
 /// restart of the engine leaves.

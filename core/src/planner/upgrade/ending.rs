@@ -6,7 +6,10 @@ use super::ended::{containers_of, ended_since, own_end};
 use super::soak::is_later_pass;
 use crate::model::{Container, End, EndedBy, EventKind, Failure, Outcome, Pending, WorkloadState};
 use crate::planner::serving::{Serving, WhyNone};
-use crate::planner::{FAILURES_KEPT, Subject};
+use crate::planner::subject::Subject;
+
+/// Failures that are remembered of one workload: the last few images (design 4.3).
+pub const FAILURES_KEPT: usize = 5;
 
 /// The pending upgrade's image is no candidate any more.
 pub(super) fn end(

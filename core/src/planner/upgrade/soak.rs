@@ -14,7 +14,8 @@ use crate::model::{
     Pending, Readiness, SoakTrouble, WorkloadState,
 };
 use crate::planner::serving::{self, Group, Serving, WhyNone};
-use crate::planner::{Subject, history, version};
+use crate::planner::subject::Subject;
+use crate::planner::{history, version};
 
 /// What the record of an upgrade begins with.
 struct Beginning<'a> {
