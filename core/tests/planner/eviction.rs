@@ -59,7 +59,7 @@ fn passes_twice_over(host: &mut Host) {
     host.untag("local:latest");
     host.sized_image('c', 100, &["remote:v3"]);
     fill(host, 990);
-    host.meanwhile = Some(|host| host.uptime_ms += 1000);
+    host.meanwhile(|host| host.uptime_ms += 1000);
     host.pass();
     assert_eq!(
         host.acted,

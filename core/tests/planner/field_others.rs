@@ -129,7 +129,7 @@ fn r2_second_look_is_another_pass() {
     host.image('d', &["local:d"]);
     host.create("telemetry", "remote:v3");
     host.retire('d');
-    host.meanwhile = Some(|host| host.uptime_ms += 2 * MINUTE_MS);
+    host.meanwhile(|host| host.uptime_ms += 2 * MINUTE_MS);
     host.pass();
     assert_eq!(host.acted, ["rmi local:d"], "and a second round");
     assert!(host.has_container("telemetry"));

@@ -13,7 +13,7 @@ fn case_59_what_starts_behind_a_slow_removal_soaks_from_then_on() {
     host.retire('9');
     host.action_ms = 4_000;
     host.later(1);
-    host.meanwhile = Some(|host| host.deploy('c', "v3"));
+    host.meanwhile(|host| host.deploy('c', "v3"));
     let began = host.uptime_ms;
     host.pass();
     assert_eq!(host.acted, ["rmi remote:v0"]);
@@ -82,7 +82,7 @@ fn case_60_what_ends_between_the_decision_and_the_act_is_not_promoted() {
         let mut host = Host::with_head();
         host.deploy('b', "v2");
         host.minutes(10);
-        host.meanwhile = Some(change);
+        host.meanwhile(change);
         host.pass();
         assert_eq!(host.dropped[0], "tag b local:latest", "{case}");
         assert_ne!(host.latest(), Some('b'), "{case}");
@@ -113,7 +113,7 @@ fn case_60_what_changes_between_the_decision_and_a_removal_drops_it() {
         host.image('9', &["remote:v0"]);
         host.pass();
         host.retire('9');
-        host.meanwhile = Some(change);
+        host.meanwhile(change);
         host.later(1);
         host.pass();
         let meant = host.meaning("remote:v0");
@@ -142,7 +142,7 @@ fn case_60_a_stale_container_that_is_started_in_between_stays() {
     host.minutes(10);
     host.pass_killed_after(1);
     assert_eq!(host.latest(), Some('b'));
-    host.meanwhile = Some(|host| host.start("telemetry"));
+    host.meanwhile(|host| host.start("telemetry"));
     host.later(1);
     host.pass();
     assert_eq!(host.dropped[0], "rm telemetry");

@@ -100,6 +100,9 @@ pub(crate) fn every_state() -> [ContainerState; 9] {
     ]
 }
 
+/// Something that befalls a host.
+type Change = dyn Fn(&mut Host) + Send + Sync;
+
 /// The host.
 #[derive(Clone)]
 pub(crate) struct Host {
@@ -135,7 +138,7 @@ pub(crate) struct Host {
     /// Removals that the engine answers with 500.
     pub(crate) fails: BTreeSet<String>,
     /// What happens on the host between the next save and the actions.
-    pub(crate) meanwhile: Option<fn(&mut Host)>,
+    pub(crate) comes_between: Option<Arc<Change>>,
     /// Of the last pass: events, queries, actions by what came of them.
     pub(crate) events: Vec<Event>,
     pub(crate) asked: Vec<Query>,
@@ -176,7 +179,7 @@ impl Host {
             refuses_tags: false,
             refuses: BTreeMap::new(),
             fails: BTreeSet::new(),
-            meanwhile: None,
+            comes_between: None,
             events: Vec::new(),
             asked: Vec::new(),
             acted: Vec::new(),
@@ -443,6 +446,11 @@ impl Host {
         decide(&self.policy, &self.state, &observed)
     }
 
+    /// This happens in the next pass that acts, between its first save and the actions.
+    pub(crate) fn meanwhile(&mut self, change: impl Fn(&mut Self) + Send + Sync + 'static) {
+        self.comes_between = Some(Arc::new(change));
+    }
+
     /// One pass at the present moment: rounds until nothing is left to do.
     pub(crate) fn pass(&mut self) {
         self.pass_killed_after(usize::MAX);
@@ -491,8 +499,8 @@ impl Host {
                 self.judge_names_at_rest();
                 return;
             }
-            if let Some(meanwhile) = self.meanwhile.take() {
-                meanwhile(self);
+            if let Some(change) = self.comes_between.take() {
+                change(self);
             }
             for (workload, action) in &actions {
                 if self.acted.len() >= changes {

@@ -32,9 +32,12 @@ impl Host {
                 reference, image, ..
             } if *name == telemetry() => {
                 let found = self.images().iter().find(|found| found.id == *image);
-                let mut left = found.unwrap().clone();
+                let Some(found) = found else {
+                    return; // Somebody else has removed it.
+                };
+                let mut left = found.clone();
                 left.references.retain(|r| Some(r) != reference.as_ref());
-                self.judge_removal(workload, found.unwrap(), &left);
+                self.judge_removal(workload, found, &left);
             }
             _ => {}
         }
@@ -216,6 +219,7 @@ impl Host {
         self.refuses.clear();
         self.refuses_tags = false;
         self.look_ms = 0;
+        self.comes_between = None;
         let graces_ms = self.policy.workloads.values().map(|w| w.grace_ms);
         let grace_minutes = graces_ms.max().unwrap_or_default() / MINUTE_MS + 1;
         for minutes in [1, grace_minutes, DAY_MINUTES, 1] {

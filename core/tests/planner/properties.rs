@@ -118,15 +118,22 @@ enum Happening {
     PruneImages,
     /// The state is lost, rejections aside.
     LoseState,
+    /// It happens in the next pass that acts, between its first save and the actions.
+    Meanwhile(Box<Happening>),
+}
+
+fn meanwhile(happening: Happening) -> Happening {
+    Happening::Meanwhile(Box::new(happening))
 }
 
 fn pick<T: Clone + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
     prop::sample::select(all)
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+/// What happens all day on any host.
+fn often() -> impl Strategy<Value = Happening> {
     use Happening as H;
-    let often = prop_oneof![
+    prop_oneof![
         (pick(&DIGITS), pick(&NAMES)).prop_map(|(d, n)| H::Tag(d, n)),
         (pick(&DIGITS), pick(&NAMES)).prop_map(|(d, n)| H::Pull(d, n)),
         (pick(&CONTAINERS), pick(&NAMES)).prop_map(|(c, n)| H::Run(c, n)),
@@ -135,7 +142,11 @@ fn happening() -> impl Strategy<Value = Happening> {
         pick(&CONTAINERS).prop_map(H::Start),
         pick(&CONTAINERS).prop_map(H::Remove),
         pick(&WAITS).prop_map(H::Wait),
-    ];
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening as H;
     let sometimes = prop_oneof![
         pick(&NAMES).prop_map(H::Untag),
         pick(&DIGITS).prop_map(H::Lose),
@@ -184,7 +195,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(H::Mount),
         Just(H::LoseState),
     ];
-    prop_oneof![6 => often, 2 => sometimes, 1 => seldom]
+    let between_passes = prop_oneof![6 => often(), 2 => sometimes, 1 => seldom];
+    let within = often().prop_map(meanwhile);
+    prop_oneof![8 => between_passes, 1 => within]
 }
 
 /// v2 over v1, which ran locally, and a dry-run image of v1.
@@ -238,11 +251,16 @@ impl History {
         use Happening as H;
         let host = &mut self.host;
         match happening {
-            H::Tag(digit, text) => host.tag(*digit, text),
-            H::Pull(digit, text) => {
-                host.image(*digit, &[text]);
-                let repository = name(text).repository().to_string();
-                host.tag(*digit, &format!("{repository}@{digit}"));
+            H::Tag(..) | H::Pull(..) => happen_to_names(host, happening),
+            H::Meanwhile(happening) => {
+                let happening = happening.clone();
+                host.meanwhile(move |host| {
+                    if let H::Wait(minutes) = *happening {
+                        host.uptime_ms += minutes * MINUTE_MS;
+                    }
+                    happen_to_names(host, &happening);
+                    happen_to_containers(host, &happening);
+                });
             }
             H::Untag(text) => host.untag(text),
             H::Lose(digit) => host.lose_image(*digit),
@@ -414,6 +432,18 @@ pub(crate) fn roll_back_if_it_may(host: &mut Host, latest: bool) {
     }
 }
 
+fn happen_to_names(host: &mut Host, happening: &Happening) {
+    match happening {
+        Happening::Tag(digit, text) => host.tag(*digit, text),
+        Happening::Pull(digit, text) => {
+            host.image(*digit, &[text]);
+            let repository = name(text).repository().to_string();
+            host.tag(*digit, &format!("{repository}@{digit}"));
+        }
+        _ => {}
+    }
+}
+
 fn happen_to_containers(host: &mut Host, happening: &Happening) {
     use Happening as H;
     let run = |host: &mut Host, container: &str, text: &str| {
@@ -576,9 +606,11 @@ fn play(beginning: usize, happenings: &[(Happening, bool)]) -> Result<(), TestCa
         if *pass {
             history.host.later(1);
             let (foreseen, asked) = check_preview(&history.host);
+            let comes_between = history.host.comes_between.is_some();
             history.host.pass();
             let host = &history.host;
             let as_foreseen = host.look_ms == 0
+                && !comes_between
                 && host.refuses.is_empty()
                 && !host.refuses_tags
                 && !(host.docker.moves_digests && host.acted.iter().any(|a| a.starts_with("tag ")));
@@ -964,6 +996,42 @@ fn what_ends_under_a_foreign_name_on_another_disk_settles() {
         (H::Exit("debug", 0), false),
     ];
     play(5, &happenings).unwrap();
+}
+
+/// Found by a random history: an image gets a rejected version's name right before it becomes
+/// latest.
+#[test]
+fn what_is_rejected_while_it_becomes_latest_is_not_recorded() {
+    use Happening as H;
+    let happenings = [
+        (H::Reject(Some("stable")), false),
+        (H::Pull('d', "remote:latest"), true),
+        (H::Run("telemetry", "remote:latest"), false),
+        (meanwhile(H::Pull('d', "remote:stable")), true),
+        (H::Tag('a', "local:v2"), true),
+        (H::Tag('a', "local:latest"), true),
+        (H::Remove("telemetry"), false),
+    ];
+    play(2, &happenings).unwrap();
+}
+
+/// Found by a random history: an image of the disk that was here before comes back right before
+/// another one becomes latest. What was known there is known again, and what has just become latest
+/// soaks anew.
+#[test]
+fn a_disk_may_come_back_while_latest_moves() {
+    use Happening as H;
+    let happenings = [
+        (H::Tag('a', "local:latest"), true),
+        (H::RunByDigest("k8s_2", 'a', "v1"), false),
+        (H::Tag('a', "local:latest"), true),
+        (H::Unmount, false),
+        (meanwhile(H::Pull('a', "local:v1")), false),
+        (H::RunByDigest("telemetry", 'c', "v1"), false),
+        (H::Tag('a', "local:latest"), true),
+        (H::Run("telemetry", "local:latest"), true),
+    ];
+    play(7, &happenings).unwrap();
 }
 
 proptest! {

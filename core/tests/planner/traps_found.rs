@@ -87,7 +87,7 @@ fn trap_it_died_while_the_other_ready_commands_ran() {
     let action = host.look().plan.actions()[0].1.clone();
     let is_running = |g: &Guard| matches!(g, Guard::Running { .. });
     assert!(action.guards.iter().any(is_running));
-    host.meanwhile = Some(|host| host.set_state("k8s_v2", ContainerState::Dead));
+    host.meanwhile(|host| host.set_state("k8s_v2", ContainerState::Dead));
     host.pass();
     assert_eq!(host.latest(), Some('a'));
 }

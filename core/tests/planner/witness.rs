@@ -58,6 +58,10 @@ pub(crate) struct Witness {
     service: Option<Since<Service>>,
     /// Containers that ran beside a running local one: they may be dry runs.
     beside_local: BTreeSet<ContainerId>,
+    /// Whether something has come back that no pass has seen yet: what the current one promotes may
+    /// be forgotten for what is known of that.
+    #[serde(skip)]
+    has_come_back: bool,
     /// Whether a person has rejected something.
     pub(crate) has_rejections: bool,
     /// Whether a pass found the disk fuller than some workload wants it.
@@ -187,6 +191,7 @@ impl Host {
                 || self.witness.away.contains_key(&image.id);
             if is_back && !self.witness.lives.contains_key(&image.id) {
                 self.witness.doubt();
+                self.witness.has_come_back = true;
             }
             let away = self.witness.away.get(&image.id).cloned();
             let life = self.witness.lives.entry(image.id.clone());
@@ -214,6 +219,7 @@ impl Host {
     /// What a pass has just seen, and saved.
     pub(crate) fn witness_pass(&mut self) {
         self.witness_look();
+        self.witness.has_come_back = false;
         // What left the disk and came back between two passes never left it, for all that the
         // planner may know.
         let seen = Arc::clone(self.seen());
@@ -321,8 +327,12 @@ impl Host {
             .latest_image(&telemetry())
             .map(|image| image.id.clone());
         let may_be_held = workload.hold || !self.policy.holds.is_empty();
+        let front = self.witness.proven.first();
+        let is_lost = front.is_some_and(|front| {
+            Some(&front.image) != latest.as_ref() || self.is_rejected_by_a_name(&front.image)
+        });
         if let Some(front) = self.witness.proven.first_mut() {
-            if front.certainty == Certainty::Moved && Some(&front.image) != latest.as_ref() {
+            if front.certainty == Certainty::Moved && is_lost {
                 front.certainty = Certainty::Possible;
             } else if front.certainty == Certainty::Moved && !may_be_held {
                 front.certainty = Certainty::Certain;
@@ -332,6 +342,17 @@ impl Host {
         let service = self.service(workload);
         self.witness_service(workload, service, latest.as_ref(), may_be_held);
         self.cut_proofs(workload);
+    }
+
+    /// Whether the policy rejects an image by a name that it has. One that came while `latest` was
+    /// being moved takes that back.
+    fn is_rejected_by_a_name(&self, id: &ImageId) -> bool {
+        let images = self.images().iter().filter(|image| image.id == *id);
+        let mut versions = images
+            .flat_map(Image::tags)
+            .filter_map(Reference::version_tag);
+        let rejections = || self.policy.rejections.values().flatten();
+        versions.any(|version| rejections().any(|rejection| rejection.is_version(version)))
     }
 
     fn witness_service(
@@ -480,7 +501,12 @@ impl Witness {
             self.put_first(before, certainty);
         }
         self.strike(workload);
-        self.put_first(image, Certainty::Moved);
+        let certainty = if self.has_come_back {
+            Certainty::Possible
+        } else {
+            Certainty::Moved
+        };
+        self.put_first(image, certainty);
     }
 
     /// R5 may strike what the orchestrator never deployed.
