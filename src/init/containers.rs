@@ -5,12 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tagkeeper_core::Gather;
 use tagkeeper_core::model::{Container, Image, Observation, Pattern, Repository};
 
-use super::candidate::{Candidate, ImagesByRepository, Names, Remote, short_name};
+use super::candidate::{Candidate, ImagesByRepository, Names, Remote, name_in_pod, short_name};
 use super::text::listed;
 use crate::policy_file::{KUBERNETES, is_name, is_of_a_pod, moving_tag};
-
-/// The container of each pod that only holds its network.
-const POD_SANDBOX: &str = "POD";
 
 /// A name that a policy can have.
 fn valid_name(container: &Container) -> Option<&str> {
@@ -283,15 +280,4 @@ fn unlikeliness<'c>(container: &'c Container, repository: &Repository) -> (bool,
         .strip_suffix(name)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
     (!from_latest, !named_so, name)
-}
-
-/// `telemetry` of `k8s_telemetry_pod_namespace_uid_0`.
-pub(super) fn name_in_pod(container: &Container) -> Option<&str> {
-    let plain = |name: &&str| is_name(name) && *name != POD_SANDBOX && !name.contains('_');
-    container
-        .names
-        .iter()
-        .find_map(|name| name.strip_prefix(KUBERNETES)?.split_once('_'))
-        .map(|(name, _)| name)
-        .filter(plain)
 }

@@ -1,7 +1,7 @@
 //! A starter policy for a host that has none: what its engine shows, made into commented TOML for a
 //! person to edit.
 //!
-//! Pure: `candidate` reads an [`Observation`] and says which workloads there seem to be and what is
+//! Pure: `find` reads an [`Observation`] and says which workloads there seem to be and what is
 //! unsure about each, `containers` says who runs them, and `text` writes that down; `sonic` does
 //! for the features of a switch. What is printed is a valid policy, whatever the host (a property
 //! test), and where a guess could cost an image, it is on hold or commented out: a person decides.
@@ -12,6 +12,7 @@ use tagkeeper_core::model::Observation;
 
 mod candidate;
 mod containers;
+mod find;
 mod sonic;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ pub struct StarterPolicy {
 /// is where its engine was found; the policy names it if it is not the default.
 pub fn starter_policy(seen: &Observation, socket: &Path) -> StarterPolicy {
     let seen = of_services(seen);
-    let candidates = candidate::find(&seen);
+    let candidates = find::candidates(&seen);
     StarterPolicy {
         text: text::write(&candidates, &seen, socket),
         workloads: candidates.workloads.len(),

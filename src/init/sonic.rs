@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tagkeeper_core::model::{Observation, Pattern};
 
-use super::candidate::{self, Candidate, Candidates, short_name};
+use super::candidate::{Candidate, Candidates, short_name};
 use super::containers::numbered;
 use super::text::{beside, list, listed};
 use super::{StarterPolicy, of_services};
@@ -41,7 +41,7 @@ const REPOSITORIES: [(&str, &str); 4] = [
 /// The drop-ins of a switch. `socket` is where its engine was found.
 pub fn sonic_policy(seen: &Observation, features: &[Feature], socket: &Path) -> StarterPolicy {
     let seen = of_services(seen);
-    let candidates = candidate::find(&seen);
+    let candidates = super::find::candidates(&seen);
     let is_owned = |f: &&Feature| f.set_owner.eq_ignore_ascii_case("kube");
     let (owned, others): (Vec<&Feature>, Vec<&Feature>) = features.iter().partition(is_owned);
     let mut out = format!(

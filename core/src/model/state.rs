@@ -228,6 +228,21 @@ pub fn growing_wait_ms(first_ms: u64, failures: u32, longest_ms: u64) -> u64 {
 }
 
 impl Memory {
+    /// Moves the idle times by what does not count: the time from one moment to another, on the
+    /// clock.
+    pub(crate) fn move_idle(&mut self, since_ms: u64, until_ms: u64) {
+        let mut records = self.images.values();
+        if records.all(|record| record.idle_since_ms.is_none()) {
+            return;
+        }
+        for record in self.images.values_mut() {
+            if let Some(idle_since_ms) = &mut record.idle_since_ms {
+                let uncounted_ms = until_ms.saturating_sub(since_ms.max(*idle_since_ms));
+                *idle_since_ms = idle_since_ms.saturating_add(uncounted_ms);
+            }
+        }
+    }
+
     /// Writes down that the engine refused a removal, and until when it is not tried again (design
     /// 4.7).
     pub fn note_refused(&mut self, target: String, reason: String, now: &Now) {

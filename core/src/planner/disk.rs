@@ -14,7 +14,7 @@ use crate::model::{
     State, Workload, WorkloadName, WorkloadState,
 };
 
-use super::{hold, records};
+use super::hold;
 
 /// What `rollback` rejected, by workload and image.
 pub(super) type Rejections = BTreeMap<WorkloadName, BTreeMap<ImageId, Rejected>>;
@@ -89,7 +89,7 @@ fn rejected_here(state: &State, observed: &Observation) -> Rejections {
 /// looked at.
 fn back_in_policy(mut known: WorkloadState, until_ms: u64) -> WorkloadState {
     if let Some(left_ms) = known.left_ms.take() {
-        known.memory = records::idle_moved(known.memory, left_ms, until_ms);
+        known.memory.move_idle(left_ms, until_ms);
     }
     known
 }

@@ -42,26 +42,12 @@ fn hold_noted(subject: Subject<'_>, mut state: WorkloadState) -> WorkloadState {
             state.held_at = Some(subject.wall());
         }
         (false, Some(since_ms)) => {
-            state.memory = idle_moved(state.memory, since_ms, subject.until_ms());
+            state.memory.move_idle(since_ms, subject.until_ms());
             (state.held_since_ms, state.held_at) = (None, None);
         }
         (true, Some(_)) | (false, None) => {}
     }
     state
-}
-
-/// The memory with its idle times moved by what does not count: the time from one moment to
-/// another.
-pub(super) fn idle_moved(mut memory: Memory, since_ms: u64, until_ms: u64) -> Memory {
-    if memory.images.values().any(|r| r.idle_since_ms.is_some()) {
-        for record in memory.images.values_mut() {
-            if let Some(idle_since_ms) = &mut record.idle_since_ms {
-                let uncounted_ms = until_ms.saturating_sub(since_ms.max(*idle_since_ms));
-                *idle_since_ms = idle_since_ms.saturating_add(uncounted_ms);
-            }
-        }
-    }
-    memory
 }
 
 /// The first look at a workload, or at another disk, cannot tell when a container ended: that is no
