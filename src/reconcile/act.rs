@@ -251,11 +251,17 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
                 (means != *image).then(|| WhyDropped::Moved(reference.clone()))
             }
             Guard::KeepsTag { image, without } => {
-                let is_last = self.is_last_name(image, without, found)?;
-                is_last.then(|| WhyDropped::LastName(without.clone()))
+                let losing = self.losing(image, without, found)?;
+                let keeps = |tag: &Reference| tag != without && tag.version_tag().is_some();
+                let is_kept = losing.is_some_and(|image| image.tags().any(keeps));
+                (!is_kept).then(|| WhyDropped::LastName(without.clone()))
             }
             Guard::UnusedIfLast { image, without } => {
-                if self.is_last_name(image, without, found)? {
+                let losing = self.losing(image, without, found)?;
+                let is_last = losing.is_none_or(|image| {
+                    image.unparsed_names == 0 && !image.tags().any(|tag| tag != without)
+                });
+                if is_last {
                     self.user_of(image, instance)?
                 } else {
                     None
@@ -285,22 +291,19 @@ impl<E: Engine, S: Store, W: EventSink> Pass<'_, E, S, W> {
         Ok(image)
     }
 
-    /// Whether no other tag is left to an image without this name. A digest is not relied on: in a
-    /// repository it is removed with the last tag.
-    fn is_last_name(
+    /// The image that is to lose a name, as it is now. Of its other names, tags count: in a
+    /// repository a digest is removed with the last tag.
+    fn losing(
         &mut self,
         image: &ImageId,
-        without: &Reference,
+        name: &Reference,
         found: &mut Found,
-    ) -> anyhow::Result<bool> {
-        let named = self.find(&ImageName::Reference(without.clone()), found)?;
-        let image = match named.filter(|named| named.id == *image) {
-            Some(named) => Some(named),
-            None => self.find(&ImageName::Id(image.clone()), found)?,
-        };
-        Ok(image.is_none_or(|image| {
-            image.unparsed_names == 0 && !image.tags().any(|tag| tag != without)
-        }))
+    ) -> anyhow::Result<Option<Image>> {
+        let named = self.find(&ImageName::Reference(name.clone()), found)?;
+        match named.filter(|named| named.id == *image) {
+            Some(named) => Ok(Some(named)),
+            None => self.find(&ImageName::Id(image.clone()), found),
+        }
     }
 
     fn user_of(&mut self, image: &ImageId, instance: &str) -> anyhow::Result<Option<WhyDropped>> {

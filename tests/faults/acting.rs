@@ -526,6 +526,27 @@ fn the_promoted_image_that_vanished_at_the_last_moment_promotes_nothing() {
     );
 }
 
+/// R4 takes the fallback's local name, because the remote's name of that version is there. A
+/// remote's `latest` is no substitute: that moves on with the next pull.
+#[test]
+fn a_fallback_keeps_its_local_name_if_the_remote_one_moved_between_look_and_act() {
+    let host = promoted();
+    {
+        let docker = &mut host.engine().docker;
+        docker.name_image(&id("v1"), "app:v1");
+        docker.name_image(&id("v1"), "reg.example/app:latest");
+    }
+    host.engine().after_lists(|e| {
+        e.docker.take_name("reg.example/app:v1");
+        e.docker.image("rebuilt", &["reg.example/app:v1"]);
+    });
+    let outcome = host.pass_at(1_000).expect_code(0);
+    assert_eq!(outcome.mutations(), [""; 0], "{outcome:#?}");
+    let said = "did not remove image app:v1: reg.example/app:v1 now means another image";
+    assert!(outcome.stderr.contains(said), "{outcome:#?}");
+    assert_eq!(host.id_of("app:v1"), id("v1"));
+}
+
 #[test]
 fn what_somebody_did_between_look_and_act_is_success_and_not_done_again() {
     let host = soaking(POLICY);

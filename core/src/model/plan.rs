@@ -462,7 +462,7 @@ pub enum Guard {
         /// The image; none if nothing has the name.
         image: Option<ImageId>,
     },
-    /// The image would keep a tag without this name.
+    /// The image would keep a tag without this name, and one that does not move: not `latest`.
     KeepsTag {
         /// The image.
         image: ImageId,

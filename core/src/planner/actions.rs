@@ -45,7 +45,7 @@ pub(super) fn derive(
     let actions = adoptions
         .chain(pins::actions(subject, &upgrade.state.memory))
         .chain(stale_locals(&upgrade.stale))
-        .chain(removals.map(|name| removal(name, round.claimed)));
+        .chain(removals.filter_map(|name| removal(subject, name, round.claimed)));
     actions
         .filter(|action| !is_put_off(subject, upgrade, &action.kind))
         .collect()
@@ -95,7 +95,11 @@ pub(super) fn stale_locals<'u>(stale: &'u [Stale<'_>]) -> impl Iterator<Item = A
     })
 }
 
-fn removal(name: &NameVerdict, claimed: &BTreeSet<ImageId>) -> Action {
+fn removal(
+    subject: Subject<'_>,
+    name: &NameVerdict,
+    claimed: &BTreeSet<ImageId>,
+) -> Option<Action> {
     let image = name.image.clone();
     let reason = name.reason;
     let kind = ActionKind::RemoveImage {
@@ -115,28 +119,33 @@ fn removal(name: &NameVerdict, claimed: &BTreeSet<ImageId>) -> Action {
                 reference: reference.clone(),
                 image: Some(image.clone()),
             },
-            last_name_guard(image, reference, reason, claimed),
+            match reason {
+                Reason::Renamed => Guard::Means {
+                    reference: new_name(subject, &image, reference)?,
+                    image: Some(image),
+                },
+                _ => last_name_guard(image, reference, claimed),
+            },
         ],
     };
-    Action { kind, guards }
+    Some(Action { kind, guards })
+}
+
+/// R4: the remote name for which an image gives up the local one.
+fn new_name(subject: Subject<'_>, image: &ImageId, local: &Reference) -> Option<Reference> {
+    let remotes = &subject.policy.remotes;
+    let mut tags = subject.inventory.image(image)?.tags();
+    let name = tags.find(|tag| remotes.contains(tag.repository()) && tag.tag() == local.tag())?;
+    Some(name.clone())
 }
 
 /// An image that is needed by its id never loses its last tag; another one leaves the disk only
 /// while nothing uses it.
-fn last_name_guard(
-    image: ImageId,
-    reference: &Reference,
-    reason: Reason,
-    claimed: &BTreeSet<ImageId>,
-) -> Guard {
-    if claimed.contains(&image) || reason == Reason::Renamed {
-        return Guard::KeepsTag {
-            image,
-            without: reference.clone(),
-        };
-    }
-    Guard::UnusedIfLast {
-        image,
-        without: reference.clone(),
+fn last_name_guard(image: ImageId, reference: &Reference, claimed: &BTreeSet<ImageId>) -> Guard {
+    let without = reference.clone();
+    if claimed.contains(&image) {
+        Guard::KeepsTag { image, without }
+    } else {
+        Guard::UnusedIfLast { image, without }
     }
 }

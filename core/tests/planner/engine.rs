@@ -404,7 +404,10 @@ impl Host {
         };
         match guard {
             Guard::Means { reference, image } => self.named(reference) == *image,
-            Guard::KeepsTag { image, without } => has_other_tag(image, without),
+            Guard::KeepsTag { image: id, without } => image(id).is_some_and(|image| {
+                let mut others = image.tags().filter(|tag| *tag != without);
+                others.any(|tag| tag.version_tag().is_some())
+            }),
             Guard::UnusedIfLast { image, without } => {
                 !self.is_used(image) || has_other_tag(image, without)
             }

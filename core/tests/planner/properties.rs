@@ -1034,6 +1034,19 @@ fn a_disk_may_come_back_while_latest_moves() {
     play(7, &happenings).unwrap();
 }
 
+/// Found by a random history: the local name of the fallback goes because the remote has that
+/// version too; right before it does, the remote's name moves to another image.
+#[test]
+fn a_fallback_keeps_its_local_name_when_the_remote_one_moves_away() {
+    use Happening as H;
+    let happenings = [
+        (H::Tag('a', "remote:latest"), true),
+        (meanwhile(H::Pull('b', "remote:v1")), false),
+        (H::Pull('a', "local:v1"), false),
+    ];
+    play(10, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -248,6 +248,11 @@ impl View<'_> {
                     _ => false,
                 };
                 let guards_use = |g: &Guard| match g {
+                    // Another name of it.
+                    Guard::Means {
+                        reference: r,
+                        image: i,
+                    } => Some(r) != reference.as_ref() && i.as_ref() == Some(image),
                     Guard::KeepsTag { image: i, .. }
                     | Guard::UnusedIfLast { image: i, .. }
                     | Guard::Unused { image: i } => i == image,
