@@ -14,6 +14,9 @@
 //! | 5 `rules::judge` | upgrades | a verdict and a reason for each image |
 //! | 6 `eviction::apply`, `shared::resolve`, `names::judge` | verdicts | the same for a full disk, for images of several workloads, and for each name |
 //! | 7 `actions::derive` | upgrades, verdicts | the round's actions with their guards |
+//!
+//! Stages 5 to 7 are one function, `follow`: `status`, and a state that cannot be saved, are judged
+//! by them too.
 
 // The stages.
 mod actions;
