@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::names::remote_name;
 use super::pins;
 use super::stale::Stale;
 use super::subject::Subject;
@@ -107,6 +108,10 @@ fn removal(
         image: image.clone(),
         reason,
     };
+    let new_name = |local: &Reference| {
+        let listed = subject.inventory.image(&image)?;
+        remote_name(subject, listed, local.tag()?)
+    };
     let guards = match &name.reference {
         None => vec![
             Guard::Nameless {
@@ -121,7 +126,7 @@ fn removal(
             },
             match reason {
                 Reason::Renamed => Guard::Means {
-                    reference: new_name(subject, &image, reference)?,
+                    reference: new_name(reference)?.clone(),
                     image: Some(image),
                 },
                 _ => last_name_guard(image, reference, claimed),
@@ -129,14 +134,6 @@ fn removal(
         ],
     };
     Some(Action { kind, guards })
-}
-
-/// R4: the remote name for which an image gives up the local one.
-fn new_name(subject: Subject<'_>, image: &ImageId, local: &Reference) -> Option<Reference> {
-    let remotes = &subject.policy.remotes;
-    let mut tags = subject.inventory.image(image)?.tags();
-    let name = tags.find(|tag| remotes.contains(tag.repository()) && tag.tag() == local.tag())?;
-    Some(name.clone())
 }
 
 /// An image that is needed by its id never loses its last tag; another one leaves the disk only

@@ -8,7 +8,7 @@ use super::rules::ImageVerdict;
 use super::stale;
 use super::subject::Subject;
 use super::upgrade::Upgrade;
-use crate::model::{Detail, ImageId, LineageEntry, NameVerdict, Reason, Reference, Verdict};
+use crate::model::{Detail, Image, ImageId, LineageEntry, NameVerdict, Reason, Reference, Verdict};
 
 /// The verdict on each name of the workload's images, and on each nameless image.
 pub(super) fn judge(
@@ -114,12 +114,20 @@ fn is_renamed(
         let mut started = locals.filter_map(|c| stale::created_from(subject, memory, c));
         started.any(|reference| reference.names_as(name))
     };
-    let mut others = subject.own.refs(own).iter();
-    let is_version_of_fallback = is_fallback(subject, upgrade, &own.image.id, tag);
-    is_version_of_fallback
-        && others
-            .any(|o| o.is_remote() && !o.reference.is_digest() && o.reference.tag() == Some(tag))
+    is_fallback(subject, upgrade, &own.image.id, tag)
+        && remote_name(subject, own.image, tag).is_some()
         && !is_started(name.reference)
+}
+
+/// The remote name of an image with this tag, for which it gives up the local one.
+pub(super) fn remote_name<'a>(
+    subject: Subject<'_>,
+    image: &'a Image,
+    tag: &str,
+) -> Option<&'a Reference> {
+    let remotes = &subject.policy.remotes;
+    let mut tags = image.tags().filter(|name| name.tag() == Some(tag));
+    tags.find(|name| remotes.contains(name.repository()))
 }
 
 fn is_fallback(subject: Subject<'_>, upgrade: &Upgrade<'_>, id: &ImageId, version: &str) -> bool {

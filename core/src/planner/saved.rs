@@ -37,7 +37,7 @@ pub fn plan_as_saved(policy: &Policy, state: &State, observed: &Observation) -> 
 }
 
 /// The column of a decision, but for what it would change: `saved` gives the state that is gone by
-/// in place of the one that stage 4 comes to.
+/// instead of the one that stage 4 gives.
 fn as_saved(
     policy: &Policy,
     state: &State,
