@@ -137,8 +137,10 @@ pub(crate) struct Host {
     pub(crate) refuses: BTreeMap<String, String>,
     /// Removals that the engine answers with 500.
     pub(crate) fails: BTreeSet<String>,
-    /// What happens on the host between the next save and the actions.
-    pub(crate) comes_between: Option<Arc<Change>>,
+    /// What happens on the host in the next pass that acts, and before which of its actions.
+    pub(crate) comes_between: Option<(usize, Arc<Change>)>,
+    /// Whether it has happened behind an action of the last pass, which cannot do that one again.
+    pub(crate) is_disturbed: bool,
     /// Of the last pass: events, queries, actions by what came of them.
     pub(crate) events: Vec<Event>,
     pub(crate) asked: Vec<Query>,
@@ -180,6 +182,7 @@ impl Host {
             refuses: BTreeMap::new(),
             fails: BTreeSet::new(),
             comes_between: None,
+            is_disturbed: false,
             events: Vec::new(),
             asked: Vec::new(),
             acted: Vec::new(),
@@ -448,7 +451,16 @@ impl Host {
 
     /// This happens in the next pass that acts, between its first save and the actions.
     pub(crate) fn meanwhile(&mut self, change: impl Fn(&mut Self) + Send + Sync + 'static) {
-        self.comes_between = Some(Arc::new(change));
+        self.meanwhile_after(0, change);
+    }
+
+    /// This happens in the next pass that acts so often, right before its next action.
+    pub(crate) fn meanwhile_after(
+        &mut self,
+        actions: usize,
+        change: impl Fn(&mut Self) + Send + Sync + 'static,
+    ) {
+        self.comes_between = Some((actions, Arc::new(change)));
     }
 
     /// One pass at the present moment: rounds until nothing is left to do.
@@ -470,6 +482,7 @@ impl Host {
             log.clear();
         }
         self.measures = true;
+        self.is_disturbed = false;
         self.witness.is_pressed = false;
         let pass_ms = self.begin();
         self.witness();
@@ -499,12 +512,14 @@ impl Host {
                 self.judge_names_at_rest();
                 return;
             }
-            if let Some(change) = self.comes_between.take() {
-                change(self);
-            }
             for (workload, action) in &actions {
                 if self.acted.len() >= changes {
                     return;
+                }
+                let in_turn = |(after, _): &mut (usize, _)| self.acted.len() >= *after;
+                if let Some((_, change)) = self.comes_between.take_if(in_turn) {
+                    self.is_disturbed = !self.acted.is_empty();
+                    change(self);
                 }
                 self.act(workload, action);
             }

@@ -190,6 +190,7 @@ impl Host {
             || !self.policy.holds.is_empty()
             || self.refuses_tags
             || !self.dropped.is_empty()
+            || self.is_disturbed
             || self.policy.workloads.len() > 1;
         if is_hindered {
             return;

@@ -118,12 +118,12 @@ enum Happening {
     PruneImages,
     /// The state is lost, rejections aside.
     LoseState,
-    /// It happens in the next pass that acts, between its first save and the actions.
-    Meanwhile(Box<Happening>),
+    /// It happens in the next pass that acts, before this one of its actions.
+    Meanwhile(usize, Box<Happening>),
 }
 
 fn meanwhile(happening: Happening) -> Happening {
-    Happening::Meanwhile(Box::new(happening))
+    Happening::Meanwhile(0, Box::new(happening))
 }
 
 fn pick<T: Clone + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<Value = T> {
@@ -145,9 +145,10 @@ fn often() -> impl Strategy<Value = Happening> {
     ]
 }
 
-fn happening() -> impl Strategy<Value = Happening> {
+/// What people and other tools do to images and containers now and then.
+fn now_and_then() -> impl Strategy<Value = Happening> {
     use Happening as H;
-    let sometimes = prop_oneof![
+    prop_oneof![
         pick(&NAMES).prop_map(H::Untag),
         pick(&DIGITS).prop_map(H::Lose),
         (
@@ -159,6 +160,13 @@ fn happening() -> impl Strategy<Value = Happening> {
         pick(&NAMES).prop_map(H::Shell),
         pick(&NAMES).prop_map(H::OneOff),
         (pick(&CONTAINERS), any::<bool>()).prop_map(|(c, h)| H::Health(c, h)),
+        Just(H::PruneImages),
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    use Happening as H;
+    let sometimes = prop_oneof![
         any::<bool>().prop_map(H::Ready),
         any::<bool>().prop_map(H::Hold),
         (0..3_usize).prop_map(H::Fallbacks),
@@ -166,7 +174,6 @@ fn happening() -> impl Strategy<Value = Happening> {
         any::<bool>().prop_map(H::DryRuns),
         prop_oneof![Just(0), 845..860_u64, Just(1000)].prop_map(H::Fill),
         (0..4_usize).prop_map(H::PassKilledAfter),
-        Just(H::PruneImages),
         Just(H::Reboot),
     ];
     let seldom = prop_oneof![
@@ -195,8 +202,10 @@ fn happening() -> impl Strategy<Value = Happening> {
         Just(H::Mount),
         Just(H::LoseState),
     ];
-    let between_passes = prop_oneof![6 => often(), 2 => sometimes, 1 => seldom];
-    let within = often().prop_map(meanwhile);
+    let between_passes =
+        prop_oneof![6 => often(), 1 => now_and_then(), 1 => sometimes, 1 => seldom];
+    let within = (0..3_usize, prop_oneof![2 => often(), 1 => now_and_then()])
+        .prop_map(|(actions, happening)| H::Meanwhile(actions, Box::new(happening)));
     prop_oneof![8 => between_passes, 1 => within]
 }
 
@@ -251,20 +260,19 @@ impl History {
         use Happening as H;
         let host = &mut self.host;
         match happening {
-            H::Tag(..) | H::Pull(..) => happen_to_names(host, happening),
-            H::Meanwhile(happening) => {
+            H::Tag(..) | H::Pull(..) | H::Untag(_) | H::Lose(_) | H::PruneImages => {
+                happen_to_images(host, happening);
+            }
+            H::Meanwhile(actions, happening) => {
                 let happening = happening.clone();
-                host.meanwhile(move |host| {
+                host.meanwhile_after(*actions, move |host| {
                     if let H::Wait(minutes) = *happening {
                         host.uptime_ms += minutes * MINUTE_MS;
                     }
-                    happen_to_names(host, &happening);
+                    happen_to_images(host, &happening);
                     happen_to_containers(host, &happening);
                 });
             }
-            H::Untag(text) => host.untag(text),
-            H::Lose(digit) => host.lose_image(*digit),
-            H::PruneImages => host.prune_images(),
             H::Wait(minutes) => host.later(*minutes),
             H::PassKilledAfter(changes) => host.pass_killed_after(*changes),
             H::Slow(ms) => host.look_ms = *ms,
@@ -432,10 +440,14 @@ pub(crate) fn roll_back_if_it_may(host: &mut Host, latest: bool) {
     }
 }
 
-fn happen_to_names(host: &mut Host, happening: &Happening) {
+fn happen_to_images(host: &mut Host, happening: &Happening) {
+    use Happening as H;
     match happening {
-        Happening::Tag(digit, text) => host.tag(*digit, text),
-        Happening::Pull(digit, text) => {
+        H::Untag(text) => host.untag(text),
+        H::Lose(digit) => host.lose_image(*digit),
+        H::PruneImages => host.prune_images(),
+        H::Tag(digit, text) => host.tag(*digit, text),
+        H::Pull(digit, text) => {
             host.image(*digit, &[text]);
             let repository = name(text).repository().to_string();
             host.tag(*digit, &format!("{repository}@{digit}"));
@@ -1045,6 +1057,21 @@ fn a_fallback_keeps_its_local_name_when_the_remote_one_moves_away() {
         (H::Pull('a', "local:v1"), false),
     ];
     play(10, &happenings).unwrap();
+}
+
+/// Found by a random history: a version deployed by its digest gets a local name and becomes
+/// latest; somebody takes that name away in the same pass, which does nothing twice. The next one
+/// gives it again.
+#[test]
+fn a_name_that_is_taken_away_in_a_pass_comes_back_in_the_next() {
+    use Happening as H;
+    let untag = Box::new(H::Untag("local:v3"));
+    let happenings = [
+        (H::Meanwhile(2, untag), false),
+        (H::RunByDigest("telemetry", 'c', "v3"), true),
+        (H::Tag('a', "remote:v1"), true),
+    ];
+    play(5, &happenings).unwrap();
 }
 
 proptest! {
