@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Display, Write};
 
+use unicode_width::UnicodeWidthChar;
+
 /// The most characters of one text from outside that are printed.
 pub const MAX_CHARS: usize = 400;
 
@@ -14,6 +16,28 @@ pub fn clean(text: impl Display) -> String {
     // The one error is that the line is full.
     let _ = write!(line, "{text}");
     line.text
+}
+
+/// The text in one line and with nothing in it that a terminal would act on: names of containers
+/// and words of `ready` commands come from outside.
+pub(crate) fn one_line(text: &str) -> String {
+    let words: Vec<String> = text.split_whitespace().map(harmless).collect();
+    words.join(" ")
+}
+
+/// Control characters, and those that turn the direction of writing, become the replacement
+/// character.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(printable).collect()
+}
+
+/// Columns that a text takes on a terminal; most characters take one, some none, some two.
+pub(crate) fn columns(text: &str) -> usize {
+    text.chars().map(columns_of).sum()
+}
+
+pub(crate) fn columns_of(c: char) -> usize {
+    c.width().unwrap_or(0)
 }
 
 /// The character, or the replacement character for one that is not to be printed.

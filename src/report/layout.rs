@@ -6,8 +6,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::words::{columns, columns_of};
-use crate::text::printable;
+use crate::text::{columns, columns_of, printable};
 
 /// Columns that a line may take where there is no terminal.
 pub(crate) const WIDTH: usize = 80;
@@ -295,7 +294,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::words::one_line;
+    use crate::text::one_line;
 
     fn paragraph(lead: &str, indent: usize, text: &str) -> String {
         Page::default().paragraph(lead, indent, text)

@@ -18,6 +18,7 @@ use tracing_subscriber::registry::Registry;
 
 use super::words;
 use crate::policy_file::{Diagnostic, Refused};
+use crate::text::{harmless, one_line};
 use tagkeeper_core::model::{ActionKind, Event, EventKind, ImageId, WorkloadName};
 
 /// `SYSLOG_IDENTIFIER=`, whatever the file is called that was started: what `journalctl -t` takes.
@@ -59,7 +60,7 @@ pub fn log_event(event: &Event) {
     let Some(message) = words::event(event) else {
         return;
     };
-    let message = words::one_line(&message);
+    let message = one_line(&message);
     let workload = event.workload.as_str();
     let kind = words::event_word(&event.kind);
     let (version, image) = concerned(&event.kind);
@@ -124,13 +125,13 @@ pub fn log_error(workload: Option<&WorkloadName>, error: &anyhow::Error) {
 
 /// Logs what a person who waits should know.
 pub fn log_note(message: &str) {
-    tracing::info!("{}", words::one_line(message));
+    tracing::info!("{}", one_line(message));
 }
 
 /// Logs what a person should know of and what stopped nothing. `workload` is none where it concerns
 /// them all.
 pub fn log_warning(workload: Option<&WorkloadName>, message: &str) {
-    let message = words::one_line(message);
+    let message = one_line(message);
     if let Some(workload) = workload.map(WorkloadName::as_str) {
         tracing::warn!(workload, "{workload}: {message}");
     } else {
@@ -219,7 +220,7 @@ impl<S: Subscriber, W: Fn(&str) + 'static> Layer<S> for Lines<W> {
             _ => "",
         };
         // Errors may have several lines, such as the commands to type; each is cleaned by itself.
-        let lines: Vec<String> = message.0.trim_end().lines().map(words::clean).collect();
+        let lines: Vec<String> = message.0.trim_end().lines().map(harmless).collect();
         (self.0)(&format!("{level}{}\n", lines.join("\n")));
     }
 }

@@ -75,7 +75,7 @@ impl Preface {
     /// How long ago a time was; none if that cannot be told, because the wall clock was set back or
     /// is not known.
     pub(crate) fn ago(&self, at: &str) -> Option<String> {
-        words::ago(at, self.wall.as_deref()?)
+        crate::duration::ago(at, self.wall.as_deref()?)
     }
 
     /// A time with how long ago it was: `2026-11-22T23:10:00Z (5 days ago)`.

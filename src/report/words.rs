@@ -2,7 +2,7 @@
 //! become sentences.
 //!
 //! Text, JSON, journal, hooks, the man page and the schemas read it. Also sizes, counts and names
-//! as people read them, and texts from outside made harmless. Pure.
+//! as people read them. Pure.
 
 use tagkeeper_core::model::{
     ActionKind, ContainerState, Detail, End, EndedBy, Event, EventKind, Failure, HeldBy, ImageId,
@@ -10,10 +10,8 @@ use tagkeeper_core::model::{
     Verdict, Version, Waits, WhyDropped, WorkloadName,
 };
 use tagkeeper_core::planner::{Refusal, RollbackTarget};
-use unicode_width::UnicodeWidthChar;
 
-use crate::duration::compact;
-use crate::text::printable;
+use crate::duration::{compact, left};
 
 /// Digits of a digest that are shown to people, as many as of an image id.
 const DIGEST_DIGITS: usize = 12;
@@ -54,19 +52,6 @@ pub(crate) fn count(number: impl std::fmt::Display, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
-/// A duration in one unit, as people say it: `12 s`, `6 min`, `3 h`, `2 days`.
-pub(crate) fn span(secs: u64) -> String {
-    const MINUTE: u64 = 60;
-    const HOUR: u64 = 60 * MINUTE;
-    const DAY: u64 = 24 * HOUR;
-    match secs {
-        ..MINUTE => format!("{secs} s"),
-        MINUTE..HOUR => format!("{} min", secs / MINUTE),
-        HOUR..=172_799 => format!("{} h", secs / HOUR),
-        _ => count(secs / DAY, "day"),
-    }
-}
-
 /// That a local container is in the way of its own removal (R2).
 fn local_runs(container: &str, state: &ContainerState, version: &Version) -> String {
     format!(
@@ -85,30 +70,6 @@ pub(crate) fn refused(removal: &RefusedView) -> String {
     )
 }
 
-/// What is left of a duration in milliseconds: rounded up, so that it says nothing is left only
-/// once nothing is.
-pub(crate) fn left(ms: u64) -> String {
-    let secs = ms.div_ceil(1000);
-    if secs < 60 {
-        return format!("{secs} s");
-    }
-    let unit_secs = match secs {
-        ..=3_600 => 60,
-        3_601..=172_800 => 3_600,
-        _ => 86_400,
-    };
-    span(secs.div_ceil(unit_secs) * unit_secs)
-}
-
-/// How long before `now` a time was, both RFC 3339; none where one cannot be read, or it was not
-/// before.
-pub(crate) fn ago(at: &str, now: &str) -> Option<String> {
-    let read = |text| chrono::DateTime::parse_from_rfc3339(text).ok();
-    let passed = read(now)?.signed_duration_since(read(at)?);
-    let secs = u64::try_from(passed.num_seconds()).ok()?;
-    Some(span(secs))
-}
-
 /// A name for people; a digest is shortened, JSON has the whole of it.
 pub(crate) fn name(reference: Option<&Reference>) -> String {
     let Some(reference) = reference else {
@@ -123,28 +84,6 @@ pub(crate) fn name(reference: Option<&Reference>) -> String {
         }
         _ => whole,
     }
-}
-
-/// The text in one line and with nothing in it that a terminal would act on: names of containers
-/// and words of `ready` commands come from outside.
-pub(crate) fn one_line(text: &str) -> String {
-    let words: Vec<String> = text.split_whitespace().map(clean).collect();
-    words.join(" ")
-}
-
-/// Control characters, and those that turn the direction of writing, become the replacement
-/// character.
-pub(crate) fn clean(text: &str) -> String {
-    text.chars().map(printable).collect()
-}
-
-/// Columns that a text takes on a terminal; most characters take one, some none, some two.
-pub(crate) fn columns(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
-}
-
-pub(super) fn columns_of(c: char) -> usize {
-    c.width().unwrap_or(0)
 }
 
 /// The word for a verdict in text, JSON and logs.
@@ -933,47 +872,6 @@ mod tests {
             (u64::MAX, "18 EB"),
         ] {
             assert_eq!(size(bytes), shown, "{bytes}");
-        }
-    }
-
-    #[test]
-    fn spans() {
-        for (secs, said) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (60, "1 min"),
-            (3_599, "59 min"),
-            (3_600, "1 h"),
-            (172_799, "47 h"),
-            (172_800, "2 days"),
-            (40 * 86_400, "40 days"),
-        ] {
-            assert_eq!(span(secs), said);
-        }
-        for (ms, said) in [
-            (1, "1 s"),
-            (59_000, "59 s"),
-            (60_001, "2 min"),
-            (3_600_000, "1 h"),
-            (7_140_000, "2 h"),
-            (172_800_001, "3 days"),
-            (360_000, "6 min"),
-        ] {
-            assert_eq!(left(ms), said);
-        }
-    }
-
-    #[test]
-    fn a_time_that_cannot_be_read_or_lies_ahead_is_not_ago() {
-        let now = "2026-11-28T12:00:00Z";
-        for (at, said) in [
-            ("2026-11-28T11:59:48Z", Some("12 s")),
-            ("2026-11-28T13:59:48+02:00", Some("12 s")),
-            ("2026-11-26T11:00:00Z", Some("2 days")),
-            ("2026-11-28T12:00:01Z", None),
-            ("yesterday", None),
-        ] {
-            assert_eq!(ago(at, now).as_deref(), said, "{at}");
         }
     }
 

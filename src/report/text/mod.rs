@@ -14,6 +14,7 @@ use super::Preface;
 use super::layout::{Page, Text, Tone};
 use super::words;
 use crate::reconcile::{RollbackPreview, RolledBack};
+use crate::text::{columns, harmless, one_line};
 
 mod diff;
 mod image;
@@ -180,18 +181,16 @@ pub fn rolled_back(name: &WorkloadName, done: &RolledBack, page: Page) -> String
 }
 
 fn keeps_running(container: &str, rejected: &Version, page: Page) -> String {
-    let said = Text::default()
-        .and(Tone::Name, words::one_line(container))
-        .and(
-            Tone::Plain,
-            format!(" still runs {rejected}; tagkeeper never stops containers."),
-        );
+    let said = Text::default().and(Tone::Name, one_line(container)).and(
+        Tone::Plain,
+        format!(" still runs {rejected}; tagkeeper never stops containers."),
+    );
     page.paragraph("", 0, said)
 }
 
 /// A text in which a terminal acts on nothing but the ends of lines.
 pub fn cleaned(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(words::clean).collect();
+    let lines: Vec<String> = text.lines().map(harmless).collect();
     lines.join("\n")
 }
 
@@ -206,7 +205,7 @@ fn no_workload(preface: &Preface) -> String {
     format!(
         "no workload in the policy: nothing is watched, nothing to do\nadd one in {}:\n  [workload.telemetry]\n  repository = \"docker-sonic-telemetry\"\n\
          `tagkeeper init` prints a starter policy from what the engine has\n",
-        words::one_line(&file)
+        one_line(&file)
     )
 }
 
@@ -257,7 +256,7 @@ impl Row<'_> {
         let lead = Text::default().and(self.tone, verdict);
         let name = Text::default().and(Tone::Strong, self.name);
         // A name that can stand in one piece does: people copy it.
-        let columns = words::columns(self.name);
+        let columns = columns(self.name);
         let fits_behind = |column: usize| columns <= page.width().saturating_sub(column);
         let is_long = !fits_behind(NAME_COLUMN) && fits_behind(LONG_NAME_COLUMN);
         let named = if is_long {

@@ -4,9 +4,11 @@
 use tagkeeper_core::model::{Failure, Latest, Note, PendingView, Plan, WorkloadName, WorkloadPlan};
 
 use super::is_failing;
+use crate::duration;
 use crate::report::Preface;
 use crate::report::layout::{Page, Text, Tone};
 use crate::report::words;
+use crate::text::{columns, one_line};
 
 /// After so many seconds without a pass the passes have stopped: the timer starts one a minute.
 const SILENT_SECS: u64 = 5 * 60;
@@ -38,7 +40,7 @@ fn last_pass(preface: &Preface) -> (Tone, String) {
         (Some(_), Some(true)) => ", timer active".to_owned(),
         (Some(word), _) => format!(
             "; {TIMER} is {}, so no pass follows: systemctl enable --now {TIMER}",
-            words::one_line(word)
+            one_line(word)
         ),
     };
     let Some(view) = &preface.last_pass else {
@@ -52,10 +54,10 @@ fn last_pass(preface: &Preface) -> (Tone, String) {
             format!("no pass on record since the host booted{timer}"),
         );
     };
-    let ago = words::span(view.seconds_ago);
+    let ago = duration::span(view.seconds_ago);
     let code = view.pass.exit_code;
     if code != 0 {
-        let why = view.pass.error.as_deref().map(words::one_line);
+        let why = view.pass.error.as_deref().map(one_line);
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
         // A remedy comes last, to be copied.
         let said = if is_active == Some(false) {
@@ -134,17 +136,17 @@ pub(super) fn table(plan: &Plan, preface: &Preface, page: Page) -> String {
         .collect();
     let heads = ["WORKLOAD", "LATEST", "FALLBACK", "RUNNING"];
     let width = |at: usize| {
-        let cells = rows.iter().map(|row| words::columns(&row.cells[at]));
+        let cells = rows.iter().map(|row| columns(&row.cells[at]));
         cells.chain([heads[at].len()]).max().unwrap_or_default()
     };
     let mut widths: [usize; 4] = std::array::from_fn(width);
     let others = GAP + widths[..3].iter().sum::<usize>() + 4 * GAP;
     let room = page.width().saturating_sub(others + STATE_MIN);
-    let fits = |row: &Row| words::columns(&running_with_containers(row)) <= room;
+    let fits = |row: &Row| columns(&running_with_containers(row)) <= room;
     for row in rows.iter().filter(|row| fits(row)) {
-        widths[3] = widths[3].max(words::columns(&running_with_containers(row)));
+        widths[3] = widths[3].max(columns(&running_with_containers(row)));
     }
-    let word_width = rows.iter().map(|row| words::columns(&row.word)).max();
+    let word_width = rows.iter().map(|row| columns(&row.word)).max();
     let word_width = word_width.unwrap_or_default();
     let state_column = others + widths[3];
     let hanging = (state_column + word_width + GAP).min(page.width() * 3 / 4);
@@ -201,7 +203,7 @@ fn padded(cells: &[String; 4], widths: &[usize; 4]) -> String {
     let mut out = String::new();
     for (cell, width) in cells.iter().zip(widths) {
         out.push_str(cell);
-        let pad = width.saturating_sub(words::columns(cell)) + GAP;
+        let pad = width.saturating_sub(columns(cell)) + GAP;
         out.extend(std::iter::repeat_n(' ', pad));
     }
     out
@@ -211,7 +213,7 @@ fn row(name: &WorkloadName, plan: &WorkloadPlan, preface: &Preface) -> Row {
     let latest = plan
         .latest
         .as_ref()
-        .map_or("none".to_owned(), |l| words::one_line(l.version.as_str()));
+        .map_or("none".to_owned(), |l| one_line(l.version.as_str()));
     let lost = plan.notes.iter().find_map(|note| match note {
         Note::FallbackLost { version } => Some(format!("{version} lost")),
         _ => None,
@@ -223,18 +225,18 @@ fn row(name: &WorkloadName, plan: &WorkloadPlan, preface: &Preface) -> Row {
         } else {
             ""
         };
-        format!("{}{pin}", words::one_line(f.version.as_str()))
+        format!("{}{pin}", one_line(f.version.as_str()))
     });
     let (running, containers) = running(plan);
     let (tone, word, detail) = state(plan, preface);
     Row {
         cells: [
-            words::one_line(name.as_str()),
+            one_line(name.as_str()),
             latest,
             fallback,
-            words::one_line(&running),
+            one_line(&running),
         ],
-        containers: words::one_line(&containers),
+        containers: one_line(&containers),
         tone,
         is_failing: is_failing(plan),
         word: word.to_owned(),
@@ -369,10 +371,10 @@ fn soaking(pending: &PendingView, is_held: bool) -> String {
         .checked_div(pending.soak_ms);
     let percent = percent.unwrap_or(100).min(100);
     match (&pending.waits, left_ms) {
-        (Some(waits), _) => words::one_line(&words::waits(&pending.version, waits)),
+        (Some(waits), _) => one_line(&words::waits(&pending.version, waits)),
         (None, 0) if is_held => "100 %".to_owned(),
         (None, 0) => format!("100 %, {} awaits the next pass", pending.version),
-        (None, left_ms) => format!("{percent} %, {} left", words::left(left_ms)),
+        (None, left_ms) => format!("{percent} %, {} left", duration::left(left_ms)),
     }
 }
 

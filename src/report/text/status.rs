@@ -6,11 +6,12 @@ use tagkeeper_core::model::{
 };
 
 use super::{Shown, image_row, overview};
-use crate::duration::compact;
+use crate::duration::{compact, left};
 use crate::report::Preface;
 use crate::report::layout::{Page, Text, Tone};
 use crate::report::status_line::progress;
 use crate::report::words;
+use crate::text::one_line;
 
 /// Column at which values begin.
 const VALUE_COLUMN: usize = 13;
@@ -212,7 +213,7 @@ impl Block<'_> {
             (Some(waits), _) => format!("; {}", words::waits(&pending.version, waits)),
             (None, 0) if self.plan.held.is_some() => ", awaits the end of the hold".to_owned(),
             (None, 0) => ", awaits the next pass".to_owned(),
-            (None, left_ms) => format!(", {} left", words::left(left_ms)),
+            (None, left_ms) => format!(", {} left", left(left_ms)),
         };
         let how_far = Text::default()
             .and(Tone::Good, bar(pending))
@@ -315,7 +316,7 @@ fn containers(members: &[Member]) -> Text {
         let gap = if at == 0 { "" } else { ", " };
         text = text
             .and(Tone::Plain, gap)
-            .and(Tone::Name, words::one_line(&member.container));
+            .and(Tone::Name, one_line(&member.container));
     }
     text
 }

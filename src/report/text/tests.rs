@@ -64,17 +64,17 @@ fn first_line(preface: &Preface) -> String {
 
 #[test]
 fn screens_of_six_mixed_workloads_at_every_width() {
-    for columns in [60, 80, 160] {
-        let page = Page::new(false, columns);
+    for width in [60, 80, 160] {
+        let page = Page::new(false, width);
         let overview = status(&mixed(), &preface(), Shown::default(), page);
-        assert_screen(&format!("status-mixed-{columns}.txt"), &overview);
+        assert_screen(&format!("status-mixed-{width}.txt"), &overview);
         let planned = plan(&mixed(), &later(), &preface(), page);
-        assert_screen(&format!("plan-mixed-{columns}.txt"), &planned);
+        assert_screen(&format!("plan-mixed-{width}.txt"), &planned);
         // Names are in one piece, whatever the width.
         let container =
             "k8s_telemetry_telemetry-7d9fbc_default_a5a0e3f2-64e1-4c2c-9b6f-5a2d8c7e1f00_0";
         assert!(overview.contains(container), "{overview}");
-        let is_wide = |line: &&str| words::columns(line) > columns && !line.contains(container);
+        let is_wide = |line: &&str| columns(line) > width && !line.contains(container);
         assert_eq!(overview.lines().chain(planned.lines()).find(is_wide), None);
     }
 }
@@ -140,7 +140,7 @@ fn status_says_what_a_soak_waits_for() {
         if let Some(pending) = &mut workload.pending {
             pending.waits = Some(waits);
         }
-        let one_line = |text: String| words::one_line(&text);
+        let one_line = |text: String| one_line(&text);
         let shown = one_line(status(
             &one(workload.clone()),
             &preface(),
@@ -162,7 +162,7 @@ fn an_attempt_that_lasts_is_shown_beside_those_that_failed() {
         if let Some(pending) = &mut workload.pending {
             pending.image = id(image);
         }
-        words::one_line(&status(
+        one_line(&status(
             &one(workload),
             &preface(),
             Shown::default(),
