@@ -102,9 +102,7 @@ pub(super) fn crash<'a>(
 }
 
 /// Of what does not serve and could become latest, the newest container that is the last attempt of
-/// its image and has ended. What failed since the last promotion has had its turn, and so have
-/// spent containers and what was proven, unless they loop; what the list itself says was stopped is
-/// not worth a question. The head fails no upgrade.
+/// its image and has ended by itself, as far as the list says. The head fails no upgrade.
 pub(in crate::planner) fn possible_crash<'a>(
     subject: Subject<'a>,
     known: &WorkloadState,
@@ -112,15 +110,10 @@ pub(in crate::planner) fn possible_crash<'a>(
 ) -> Option<&'a Container> {
     let memory = &known.memory;
     let serving_image = serving.group().map(|group| group.image);
-    let has_turn = |container: &Container, image: &ImageId| {
-        let was_proven = memory.retired.contains(image) || memory.proven(image).is_some();
-        // A local one that loops with what was proven before is stale.
-        let is_deployed = || loops(container) && !subject.own.is_local(container);
-        is_upgradable(subject, known, image)
+    let could_become_latest = |image: &ImageId| {
+        Some(image) != serving_image
+            && is_upgradable(subject, known, image)
             && !subject.is_head(memory, image)
-            && (!memory.spent.contains(&container.id) || loops(container))
-            && (!was_proven || is_deployed())
-            && !known.failed_since_promotion().any(|f| f.image == *image)
     };
     let is_last_attempt = |container: &Container, image: &'a ImageId| {
         containers_of(subject, image)
@@ -129,11 +122,30 @@ pub(in crate::planner) fn possible_crash<'a>(
     let ended = serving::could_serve(subject).filter(|c| c.state.has_ended() && !was_stopped(c));
     let crashed = ended.filter(|c| {
         c.image.as_ref().is_some_and(|image| {
-            Some(image) != serving_image && has_turn(c, image) && is_last_attempt(c, image)
+            could_become_latest(image)
+                && !has_had_its_turn(subject, known, c, image)
+                && is_last_attempt(c, image)
         }) && !serving::is_dry_run(subject, memory, c)
             && !serving::idles_beside_local(subject, memory, c)
     });
     serving::newest(crashed)
+}
+
+/// Whether nothing new is to be told of a container that ended: its image has failed since the last
+/// promotion; or it is spent, or its image was proven before. A loop tells something new of the last
+/// two, unless a local container loops with what was proven before: that one is stale.
+fn has_had_its_turn(
+    subject: Subject<'_>,
+    known: &WorkloadState,
+    container: &Container,
+    image: &ImageId,
+) -> bool {
+    let memory = &known.memory;
+    let has_failed = known.failed_since_promotion().any(|f| f.image == *image);
+    let is_spent = memory.spent.contains(&container.id);
+    let was_proven = memory.retired.contains(image) || memory.proven(image).is_some();
+    let loops_deployed = loops(container) && !subject.own.is_local(container);
+    has_failed || (is_spent && !loops(container)) || (was_proven && !loops_deployed)
 }
 
 /// Whether a container was told to stop, as far as the list says.
