@@ -139,6 +139,13 @@ mod tests {
                 json!({"l": [{"id": 2, "new": 3}, {"id": 1, "new": 1}, {"id": 1, "new": 2}]}),
             ),
             (
+                "a list that was read in part has no places",
+                json!({"l": [{"image": "a", "new": 1}, {"image": "b"}]}),
+                json!({"l": [{"image": "b"}]}),
+                json!({"l": [{"image": "b"}]}),
+                json!({"l": [{"image": "b"}]}),
+            ),
+            (
                 "an upgrade to another image is another upgrade",
                 json!({"pending": {"image": "a", "new": 1}}),
                 json!({"pending": {"image": "a"}}),

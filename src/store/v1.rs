@@ -215,6 +215,7 @@ impl FailureV1 {
             ended_by: match self.reason.as_str() {
                 "removed" => EndedBy::Removed,
                 "replaced" => EndedBy::Replaced,
+                "several images at once" => EndedBy::NotAlone,
                 _ => EndedBy::Stopped,
             },
             up_secs: self.up_secs,

@@ -72,6 +72,7 @@ fn a_container_that_is_gone_already_is_removed() {
     });
     let outcome = host.pass_at(RIPE).expect_code(0);
     assert_eq!(outcome.count(Route::RemoveContainer), 1);
+    assert!(!outcome.stderr.contains("did not"), "{outcome:#?}");
     assert_promoted(&host);
 }
 
@@ -197,6 +198,26 @@ fn without_the_tag_nothing_is_retired() {
     assert_eq!(outcome.mutations().len(), 1, "the tag, once: {outcome:#?}");
     assert_eq!(host.names(), names);
     assert!(host.has_container("app"));
+    host.engine().heal();
+    host.pass_at(RIPE + 5).expect_code(0);
+    assert_promoted(&host);
+}
+
+/// A refused tag is no failure: something else is being done with the image, and the next pass asks
+/// again.
+#[test]
+fn a_tag_that_the_engine_refuses_is_given_in_the_next_pass() {
+    let host = soaking(POLICY);
+    let names = host.names();
+    let busy = Fault::Status(409, "the image is being pulled");
+    host.engine().fail(Route::Tag, busy);
+    let outcome = host.pass_at(RIPE).expect_code(0);
+    assert_eq!(outcome.mutations().len(), 1, "the tag, once: {outcome:#?}");
+    assert!(
+        outcome.stderr.contains("did not tag"),
+        "deferred, and not refused for minutes: {outcome:#?}"
+    );
+    assert_eq!(host.names(), names);
     host.engine().heal();
     host.pass_at(RIPE + 5).expect_code(0);
     assert_promoted(&host);

@@ -94,13 +94,13 @@ fn images_of_v1() -> ImageRecords {
 }
 
 fn failures_of_v1() -> Vec<Failure> {
-    let failure = |version: &str, digit, outcome, own_end, up_secs| Failure {
+    let failure = |version: &str, digit, outcome, own_end, ended_by, up_secs| Failure {
         version: Version::new(version),
         image: image(digit),
         outcome,
         attempts: 4,
         own_end,
-        ended_by: EndedBy::Stopped,
+        ended_by,
         up_secs,
         ended_ms: 0,
         at: "2026-11-22T12:00:00Z".to_owned(),
@@ -110,8 +110,8 @@ fn failures_of_v1() -> Vec<Failure> {
         ran_secs: 31,
     };
     vec![
-        failure("v6", '6', Outcome::Failed, Some(end), 31),
-        failure("v7", '7', Outcome::Withdrawn, None, 40),
+        failure("v6", '6', Outcome::Failed, Some(end), EndedBy::Stopped, 31),
+        failure("v7", '7', Outcome::Withdrawn, None, EndedBy::NotAlone, 40),
     ]
 }
 
@@ -241,6 +241,23 @@ fn format_1_is_carried_over() {
     let first = saved(&dir).workloads.remove(&telemetry()).unwrap();
     assert_eq!(first.failures, telemetry_of_v1().failures[..1]);
     assert_eq!(first.history, []);
+}
+
+/// Edition 1 had a sentence for what ended an upgrade.
+#[test]
+fn what_ended_an_upgrade_is_carried_over() {
+    for (reason, ended_by) in [
+        ("removed", EndedBy::Removed),
+        ("replaced", EndedBy::Replaced),
+        ("several images at once", EndedBy::NotAlone),
+        ("paused", EndedBy::Stopped),
+    ] {
+        let text = FIXTURE_V1_HISTORY.replace("several images at once", reason);
+        let state = tagkeeper::store::parse_state(text.as_bytes()).unwrap();
+        let withdrawn = &state.workloads[&telemetry()].failures[1];
+        assert_eq!(withdrawn.outcome, Outcome::Withdrawn, "{reason}");
+        assert_eq!(withdrawn.ended_by, ended_by, "{reason}");
+    }
 }
 
 #[test]
@@ -387,6 +404,7 @@ fn full() -> State {
     workload.rejected_serves = Some(image('5'));
     workload.failures[0].ended_ms = 80_000_000;
     workload.failures[1].outcome = Outcome::Superseded;
+    workload.failures[1].ended_by = EndedBy::Stopped;
     fill(&mut workload.memory);
     State {
         instance: "0123456789abcdef".to_owned(),
