@@ -139,13 +139,6 @@ mod tests {
                 json!({"l": [{"id": 2, "new": 3}, {"id": 1, "new": 1}, {"id": 1, "new": 2}]}),
             ),
             (
-                "a list that was read in part has no places",
-                json!({"l": [{"image": "a", "new": 1}, {"image": "b"}]}),
-                json!({"l": [{"image": "b"}]}),
-                json!({"l": [{"image": "b"}]}),
-                json!({"l": [{"image": "b"}]}),
-            ),
-            (
                 "an upgrade to another image is another upgrade",
                 json!({"pending": {"image": "a", "new": 1}}),
                 json!({"pending": {"image": "a"}}),
@@ -170,6 +163,13 @@ mod tests {
         for (name, file, read_as, new, expected) in table {
             assert_eq!(rewritten(&file, &read_as, &new), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_list_that_was_read_in_part_has_no_places() {
+        let file = json!({"l": [{"image": "a", "new": 1}, {"image": "b"}]});
+        let known = json!({"l": [{"image": "b"}]});
+        assert_eq!(rewritten(&file, &known, &known), known);
     }
 
     #[test]
