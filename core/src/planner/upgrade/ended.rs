@@ -132,8 +132,8 @@ pub(in crate::planner) fn possible_crash<'a>(
 }
 
 /// Whether nothing new is to be told of a container that ended: its image has failed since the last
-/// promotion; or it is spent, or its image was proven before. A loop tells something new of the last
-/// two, unless a local container loops with what was proven before: that one is stale.
+/// promotion, or it is spent, or its image was proven before. Of the last two a loop tells
+/// something new, unless a local container loops with what was proven before: that one is stale.
 fn has_had_its_turn(
     subject: Subject<'_>,
     known: &WorkloadState,
