@@ -179,8 +179,14 @@ pub(super) fn event(before: Option<&WorkloadState>, recalled: &WorkloadState) ->
     }
 }
 
-/// The workloads that are not in the policy: they keep everything for the grace period, so that a
-/// drop-in that is missing for one pass costs nothing, and after that their lineage (design 4.5).
+/// Whether a workload that is not in the policy still keeps everything, pins too: for the grace
+/// period, so that a drop-in that is missing for one pass costs nothing (design 4.5).
+pub(super) fn keeps_everything(known: &WorkloadState, now_ms: u64) -> bool {
+    let left_ms = known.left_ms.unwrap_or(now_ms);
+    now_ms.saturating_sub(left_ms) < DEFAULT_GRACE_MS
+}
+
+/// The workloads that are not in the policy. After the grace period they keep their lineage.
 pub(super) fn departed<'a>(
     policy: &'a Policy,
     state: &'a State,
@@ -191,9 +197,7 @@ pub(super) fn departed<'a>(
         .iter()
         .filter(|(name, _)| !policy.workloads.contains_key(*name));
     let kept = gone.map(move |(name, known)| {
-        let left_ms = known.left_ms.unwrap_or(now_ms);
-        let whole = now_ms.saturating_sub(left_ms) < DEFAULT_GRACE_MS;
-        let kept = if whole {
+        let kept = if keeps_everything(known, now_ms) {
             known.clone()
         } else {
             // Where its disk is away, the lineage is parked.
@@ -211,7 +215,7 @@ pub(super) fn departed<'a>(
                 ..WorkloadState::default()
             }
         };
-        let left_ms = Some(left_ms);
+        let left_ms = Some(known.left_ms.unwrap_or(now_ms));
         (name.clone(), WorkloadState { left_ms, ..kept })
     });
     kept.filter(|(_, kept)| {

@@ -75,8 +75,8 @@ pub use rollback::{
 pub use saved::{plan_as_saved, status};
 pub use upgrade::FAILURES_KEPT;
 
-/// How often the clock alone is saved while an image is in grace, an event waits for its hook or a
-/// hold is to end, so that their age survives reboots (design 5.1).
+/// How often the clock alone is saved while something ages by it, so that its age survives reboots
+/// (design 5.1).
 const CLOCK_SAVE_INTERVAL_MS: u64 = 60 * 60 * 1000;
 
 /// What a decision gives.
@@ -125,7 +125,7 @@ pub fn decide(policy: &Policy, state: &State, observed: &Observation) -> Decisio
         rejected: state.rejected.clone(),
     };
     let elapsed_ms = observed.until.ms().saturating_sub(state.clock.clock_ms);
-    let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages(&plan, state);
+    let clock_due = elapsed_ms >= CLOCK_SAVE_INTERVAL_MS && ages(&plan, &decided);
     Decision {
         save: decided.differs_from(state) || clock_due,
         events: events(state, &recalled, upgrades),
@@ -207,8 +207,8 @@ fn claimed<'m>(memories: impl Iterator<Item = &'m Memory>) -> BTreeSet<ImageId> 
     memories.flat_map(Memory::claimed).cloned().gather()
 }
 
-/// Whether something grows old by the clock: an image in grace, an event that waits for its hook, a
-/// hold that is to end.
+/// Whether something grows old by the clock: an image in grace, what is kept of a workload that
+/// left the policy, an event that waits for its hook, a hold that is to end.
 fn ages(plan: &Plan, state: &State) -> bool {
     let is_timed = |by: &HeldBy| {
         matches!(
@@ -224,5 +224,10 @@ fn ages(plan: &Plan, state: &State) -> bool {
         workload.held.as_ref().is_some_and(is_timed)
             || verdicts.any(|verdict| verdict.reason == Reason::Grace)
     };
-    !state.undelivered.is_empty() || plan.workloads.values().any(of_workload)
+    let mut known = state.workloads.values();
+    !state.undelivered.is_empty()
+        || plan.workloads.values().any(of_workload)
+        || known.any(|known| {
+            known.left_ms.is_some() && disk::keeps_everything(known, state.clock.clock_ms)
+        })
 }

@@ -9,6 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use super::disk;
 use super::ownership::Inventory;
 use super::subject::Subject;
 use crate::Gather;
@@ -33,7 +34,7 @@ fn removal(pin: &Container, workload: &str) -> Option<Action> {
     })
 }
 
-/// The pins of workloads that the policy does not name any more. They would hold their images for
+/// The pins of workloads that left the policy a grace period ago. They would hold their images for
 /// ever.
 pub(super) fn of_departed(
     policy: &Policy,
@@ -48,6 +49,9 @@ pub(super) fn of_departed(
             continue;
         }
         let known = state.workloads.get(&name);
+        if known.is_some_and(|known| disk::keeps_everything(known, now_ms)) {
+            continue;
+        }
         let is_put_off = |pin: &Container| {
             known.is_some_and(|known| known.memory.is_put_off(&pin.id.to_string(), now_ms))
         };

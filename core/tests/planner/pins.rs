@@ -21,6 +21,12 @@ fn pinned() -> Host {
     host
 }
 
+/// The workload leaves the policy, and another one is there.
+fn leave(host: &mut Host) {
+    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    host.policy.workloads.remove("telemetry");
+}
+
 /// The images that pins hold.
 fn held(host: &Host) -> Vec<char> {
     let pins = host.containers().iter();
@@ -109,36 +115,76 @@ fn switched_off_the_pin_goes() {
     assert_eq!(host.reason("remote:v1"), Reason::Fallback);
 }
 
+/// A drop-in may be missing for a pass; after the grace period nothing calls for the pin any more.
 #[test]
-fn the_pin_of_a_workload_that_left_the_policy_goes_and_its_images_stay() {
+fn the_pin_of_a_workload_that_left_the_policy_goes_after_a_day_and_its_images_stay() {
     let mut host = pinned();
-    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
+    leave(&mut host);
     let disk = host.disk();
-    host.policy.workloads.remove("telemetry");
+    host.pass();
+    for _ in 0..DAY_MINUTES / 60 - 1 {
+        host.later(60);
+        host.pass();
+        assert_eq!(host.acted, [""; 0]);
+    }
+    host.later(60);
+    host.pass();
     assert_eq!(
-        host.actions(),
+        host.acted,
         [format!("unpin {}", pin_name("telemetry", 'a'))]
     );
-    host.pass();
     assert_eq!(held(&host), [' '; 0]);
     assert_eq!(host.disk(), disk);
+}
+
+#[test]
+fn a_drop_in_that_is_missing_for_a_pass_costs_no_pin() {
+    let mut host = pinned();
+    let there = host.policy.clone();
+    leave(&mut host);
+    host.minutes(1);
+    host.policy = there;
+    host.minutes(1);
+    assert_eq!(host.acted, [""; 0]);
+    assert_eq!(held(&host), ['a']);
+}
+
+/// A host that reboots each morning gets to the end of that day too.
+#[test]
+fn what_is_kept_of_a_workload_that_left_ages_over_reboots() {
+    let mut host = pinned();
+    leave(&mut host);
+    host.minutes(1);
+    for _ in 0..3 {
+        for _ in 0..12 {
+            host.later(60);
+            host.pass();
+        }
+        host.reboot();
+    }
+    assert_eq!(held(&host), [' '; 0]);
+    let saves = host.saves;
+    host.later(10 * DAY_MINUTES);
+    host.pass();
+    assert_eq!(host.saves, saves, "nothing ages any more");
 }
 
 /// A removal that is refused waits, as it does for a workload of the policy.
 #[test]
 fn a_refused_removal_of_such_a_pin_is_tried_ever_more_seldom() {
     let mut host = pinned();
-    host.add_workload("gnmi", "docker-gnmi", "registry.example:5000/docker-gnmi");
-    host.policy.workloads.remove("telemetry");
+    leave(&mut host);
+    host.pass();
+    host.later(DAY_MINUTES);
     let pin = host.container(&pin_name("telemetry", 'a')).id.clone();
     host.refuses.insert(pin, "busy".to_owned());
     let mut tries = Vec::new();
-    for _ in 0..150 {
+    for pass in 0..150 {
         host.pass();
         if !host.refused.is_empty() {
             tries.push(host.minute());
         }
-        host.later(if host.minute() < 100 { 1 } else { 60 });
+        host.later(if pass < 100 { 1 } else { 60 });
     }
     let waits: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(waits[..4], [1, 2, 4, 8], "{tries:?}");
