@@ -221,8 +221,9 @@ impl Host {
         self.refuses_tags = false;
         self.look_ms = 0;
         self.comes_between = None;
+        // What is kept of a workload that left the policy has a day.
         let graces_ms = self.policy.workloads.values().map(|w| w.grace_ms);
-        let grace_minutes = graces_ms.max().unwrap_or_default() / MINUTE_MS + 1;
+        let grace_minutes = DAY_MINUTES.max(graces_ms.max().unwrap_or_default() / MINUTE_MS) + 1;
         for minutes in [1, grace_minutes, DAY_MINUTES, 1] {
             self.pass();
             self.later(minutes);
