@@ -27,22 +27,49 @@ use serde_json::Value;
 use tagkeeper_core::model::State;
 
 use super::document::{self, Problem};
-use super::file::{self, Files, LoadError};
-use super::lock::Lock;
+use super::file::{self, Files, LoadError, StateDir};
+use super::lock::{LockError, LockedDir};
 use super::read::read_regular;
 use super::rejected::{self, Content, Rejections};
 use super::save::{REJECTED, STATE};
 use super::unknown::with_unknown;
 use super::validate::{Dropped, enforce_rejections, validate};
 use super::{FORMAT_VERSION, Store, failed_to};
+use crate::deadline::Deadline;
 use crate::random;
 
 /// Bytes of the id of a memory.
 const INSTANCE_BYTES: usize = 8;
 
+/// The right to write the state; ends when it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    locked: LockedDir,
+    /// What it knows of the files that it may replace; none until they are loaded.
+    held: Option<Held>,
+}
+
+impl StateDir {
+    /// Takes the lock, or says at once that it is held. Makes the directory when it is absent.
+    pub fn lock(&self) -> Result<Lock, LockError> {
+        LockedDir::lock(self).map(Lock::new)
+    }
+
+    /// Takes the lock, waiting until the deadline while another pass has it. Calls `on_wait` once
+    /// if it has to wait. Makes the directory when it is absent. The clock must be read after this
+    /// has returned, and never before.
+    pub fn lock_within(
+        &self,
+        deadline: Deadline<'_>,
+        on_wait: &dyn Fn(),
+    ) -> Result<Lock, LockError> {
+        LockedDir::lock_within(self, deadline, on_wait).map(Lock::new)
+    }
+}
+
 /// What the lock holder knows of the files.
 #[derive(Debug)]
-pub(super) struct Held {
+struct Held {
     /// Which memory this is; empty until one is loaded or made.
     instance: String,
     /// `state.json` as it was last loaded or saved, for its unknown fields; empty if there can be
@@ -59,14 +86,22 @@ pub(super) struct Held {
 }
 
 impl Lock {
+    fn new(locked: LockedDir) -> Self {
+        Self { locked, held: None }
+    }
+
     /// Reads the state and the rejections, and remembers what a save has to keep of them. Changes
     /// nothing on the disk.
     pub fn load(&mut self) -> Result<Option<State>, LoadError> {
         self.held = None;
-        let read = |name: &str| read_regular(self.dir_fd.as_fd(), Path::new(name));
-        let mut files = Files::read(&self.dir, read)?;
+        let mut files = self.read()?;
         self.held = Some(Held::of(&mut files));
         Ok(files.loaded())
+    }
+
+    fn read(&self) -> Result<Files, LoadError> {
+        let read = |name: &str| read_regular(self.locked.dir_fd.as_fd(), Path::new(name));
+        Files::read(&self.locked.dir, read)
     }
 
     /// Moves the state file out of the way as `state.json.corrupt-<time>`, and returns its new
@@ -74,7 +109,7 @@ impl Lock {
     /// time as RFC 3339. What is left is to be loaded again: there may be rejections.
     pub fn set_aside(&mut self, wall: &str) -> anyhow::Result<PathBuf> {
         self.held = None;
-        self.move_aside(wall)
+        self.locked.move_aside(wall)
     }
 
     /// Which memory this is: 16 hexadecimal digits. Those of the loaded state, or fresh ones, which
@@ -103,18 +138,19 @@ impl Lock {
         let parse = |bytes: &[u8]| rejected::parse(bytes).map(|said| Content::new(&said));
         let kept = &self.held()?.rejected;
         let document = sealed(rejected::FORMAT.current, &content, kept, parse)?;
-        self.write(REJECTED, &document)?;
+        self.locked.write(REJECTED, &document)?;
         let held = self.held()?;
         (held.rejected, held.carries_rejections) = (document, false);
         Ok(())
     }
 
+    /// What is known of the files, which are loaded if they were not.
     fn held(&mut self) -> anyhow::Result<&mut Held> {
-        if self.held.is_none() {
-            self.load()?;
-        }
-        let held = self.held.as_mut();
-        held.ok_or_else(|| refused("nothing was loaded"))
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => Held::of(&mut self.read()?),
+        };
+        Ok(self.held.insert(held))
     }
 }
 
@@ -137,7 +173,7 @@ impl Store for Lock {
         if let Some(rejected) = rejected {
             self.write_rejected(&rejected)?;
         }
-        self.write(STATE, &document)?;
+        self.locked.write(STATE, &document)?;
         let held = self.held()?;
         held.state = document;
         held.v1 = None;

@@ -1,5 +1,5 @@
-//! The lock on the state directory. Who holds the [`Lock`] may write; nobody else has the means to
-//! (design 5.1).
+//! The lock on the state directory. Who has the [`LockedDir`] may write; nobody else has the means
+//! to (design 5.1).
 //!
 //! An exclusive flock on the file `lock`, which is made once and never written, renamed or removed:
 //! the lock is the kernel's and ends with the process, so a killed pass leaves nothing to clean up.
@@ -19,7 +19,6 @@ use crate::deadline::Deadline;
 
 use super::failed_to;
 use super::file::StateDir;
-use super::holder::Held;
 
 /// The file that is locked, within the state directory.
 const LOCK_FILE: &str = "lock";
@@ -33,9 +32,9 @@ const DIR_MODE: u32 = 0o755;
 /// Between two tries to take a lock that is held, in milliseconds.
 const RETRY_MS: u64 = 50;
 
-/// The right to write the state; ends when it is dropped.
+/// The state directory, locked until this is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub(super) struct LockedDir {
     pub(super) dir: StateDir,
     /// The directory itself: all writing is relative to what was locked, whatever happens to the
     /// path.
@@ -43,8 +42,6 @@ pub struct Lock {
     /// Whether the renames in the directory are known to be on the disk: those of a pass that was
     /// killed are not.
     pub(super) renames_are_synced: bool,
-    /// What it knows of the files that it may replace.
-    pub(super) held: Option<Held>,
     _lock_file: File,
 }
 
@@ -57,24 +54,24 @@ pub enum LockError {
     Io(anyhow::Error),
 }
 
-impl StateDir {
+impl LockedDir {
     /// Takes the lock, or says at once that it is held. Makes the directory when it is absent.
-    pub fn lock(&self) -> Result<Lock, LockError> {
-        self.lock_or(&mut || false)
+    pub(super) fn lock(dir: &StateDir) -> Result<Self, LockError> {
+        Self::lock_or(dir, &mut || false)
     }
 
     /// Takes the lock, waiting until the deadline while another pass has it. Calls `on_wait` once
     /// if it has to wait. Makes the directory when it is absent.
     ///
     /// It tries again and again: a flock that blocks could be ended in time by a signal or a thread
-    /// alone. So the clock must be read after this has returned, and never before.
-    pub fn lock_within(
-        &self,
+    /// alone.
+    pub(super) fn lock_within(
+        dir: &StateDir,
         deadline: Deadline<'_>,
         on_wait: &dyn Fn(),
-    ) -> Result<Lock, LockError> {
+    ) -> Result<Self, LockError> {
         let mut is_told = false;
-        self.lock_or(&mut || {
+        Self::lock_or(dir, &mut || {
             if !is_told {
                 on_wait();
                 is_told = true;
@@ -87,30 +84,28 @@ impl StateDir {
 
     /// Takes the lock; `retry` says, after each try that found it held, whether there is another
     /// one.
-    fn lock_or(&self, retry: &mut dyn FnMut() -> bool) -> Result<Lock, LockError> {
-        let dir_fd = open_or_make_dir(self.path())?;
-        let lock_file = open_lock_file(&dir_fd).map_err(|e| self.failed("open", e))?;
+    fn lock_or(dir: &StateDir, retry: &mut dyn FnMut() -> bool) -> Result<Self, LockError> {
+        let failed = |doing: &str, error: io::Error| {
+            LockError::Io(failed_to(doing, &dir.path().join(LOCK_FILE), error))
+        };
+        let dir_fd = open_or_make_dir(dir.path())?;
+        let lock_file = open_lock_file(&dir_fd).map_err(|e| failed("open", e))?;
         let exclusive = FlockOperation::NonBlockingLockExclusive;
         loop {
             match rustix::io::retry_on_intr(|| rustix::fs::flock(&lock_file, exclusive)) {
                 Ok(()) => {
-                    return Ok(Lock {
-                        dir: self.clone(),
+                    return Ok(Self {
+                        dir: dir.clone(),
                         dir_fd,
                         renames_are_synced: false,
-                        held: None,
                         _lock_file: lock_file,
                     });
                 }
                 Err(Errno::WOULDBLOCK) if retry() => {}
                 Err(Errno::WOULDBLOCK) => return Err(LockError::Held),
-                Err(e) => return Err(self.failed("lock", e.into())),
+                Err(e) => return Err(failed("lock", e.into())),
             }
         }
-    }
-
-    fn failed(&self, doing: &str, error: io::Error) -> LockError {
-        LockError::Io(failed_to(doing, &self.path().join(LOCK_FILE), error))
     }
 }
 

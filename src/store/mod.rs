@@ -49,8 +49,8 @@ use std::path::Path;
 use tagkeeper_core::model::State;
 
 pub use file::{LoadError, StateDir, parse_state};
-pub use holder::state_document;
-pub use lock::{Lock, LockError};
+pub use holder::{Lock, state_document};
+pub use lock::LockError;
 pub use rejected::Rejections;
 pub use validate::Dropped;
 

@@ -44,7 +44,7 @@ use rustix::io::Errno;
 
 use super::failed_to;
 use super::file::{REJECTED_FILE, STATE_FILE};
-use super::lock::{FILE_MODE, Lock, adopt};
+use super::lock::{FILE_MODE, LockedDir, adopt};
 use crate::regular::other_kind;
 
 /// Slack is reserved in multiples of this; the block size of nearly every file system.
@@ -69,7 +69,7 @@ pub(super) const REJECTED: Target = Target {
     spare: "rejected.json.spare",
 };
 
-impl Lock {
+impl LockedDir {
     /// Writes a file durably: when this returns `Ok`, a power cut cannot take it back. On an error
     /// the file on the disk is whole, and nearly always the old one (see the module's words on step
     /// 9).
