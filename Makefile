@@ -65,6 +65,10 @@ linker := $(zig)/bin/cargo-zigbuild
 endif
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
 export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER ?= rust-lld
+# Checked only, so libFuzzer and its C++ compiler are not needed: it is said to be elsewhere.
+lint_fuzz_targets := CUSTOM_LIBFUZZER_PATH=/elsewhere/libfuzzer.a \
+	$(CARGO) clippy --locked --manifest-path fuzz/Cargo.toml \
+	--target-dir $(or $(CARGO_TARGET_DIR),target) -- -D warnings
 soak_build := $(CARGO) test --locked --profile soak --package tagkeeper-core --test planner
 policy := $(DESTDIR)$(SYSCONFDIR)/tagkeeper/policy.toml
 
@@ -130,8 +134,10 @@ manual: check-toolchain
 test: root toolchain
 	scripts/install-test-packages
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --test other_orchestrators -- -D warnings
+	$(lint_fuzz_targets)
 	$(CARGO) test --locked --workspace --no-run
 	$(MAKE) tools
 	scripts/boot-root >/dev/null

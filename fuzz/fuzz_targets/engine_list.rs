@@ -40,7 +40,9 @@ fn observation(bytes: &[u8]) -> Option<Observation> {
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some(mut observed) = observation(bytes) else { return };
+    let Some(mut observed) = observation(bytes) else {
+        return;
+    };
     let policy = policy();
     let latest = policy.workloads["telemetry"].repository.latest();
     let mut state = State::default();
@@ -56,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
         observed.until = now;
         let _ = planner::queries(&policy, &state, &observed);
         let _ = planner::status(&policy, &state, &observed);
-        let (decision, _) = planner::rounds(&policy, &state, &observed);
+        let decision = planner::rounds(&policy, &state, &observed).first;
         for (_, action) in decision.plan.actions() {
             if let ActionKind::RemoveImage { reference, .. } = &action.kind {
                 assert_ne!(reference.as_ref(), Some(&latest), "{action:?}");
