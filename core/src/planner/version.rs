@@ -78,19 +78,19 @@ pub(super) fn label<'a>(subject: Subject<'a>, image: &'a Image) -> Option<&'a st
     is_word.then_some(label.as_str())
 }
 
-/// The version that was written down; it is not guessed again.
+/// The version that was written down. What is proven or rejected is not guessed again. Of a pending
+/// upgrade and its provisional fallback a digest in short form is no version: a tag that came later
+/// is one, and so is that of a container, for whoever asks.
 fn recorded(subject: Subject<'_>, memory: &Memory, id: &ImageId) -> Option<Version> {
+    let proven = memory.proven(id).map(|proven| &proven.version);
     let pending = memory.pending.as_ref();
     let provisional = pending.and_then(|p| p.provisional_fallback.as_ref());
-    let proven = memory.proven(id).or(provisional.filter(|p| p.image == *id));
-    // A digest in short form is no version: a tag that came later is one, for whoever asks.
-    let pending = pending.filter(|p| p.image == *id && !p.version.is_unknown());
+    let provisional = provisional.filter(|p| p.image == *id).map(|p| &p.version);
+    let pending = pending.filter(|p| p.image == *id).map(|p| &p.version);
+    let unproven = provisional.or(pending).filter(|v| !v.is_unknown());
     let rejected = subject.rejected.and_then(|rejected| rejected.get(id));
-    proven
-        .map(|p| &p.version)
-        .or(pending.map(|p| &p.version))
-        .or(rejected.map(|r| &r.version))
-        .cloned()
+    let rejected = rejected.map(|rejected| &rejected.version);
+    proven.or(unproven).or(rejected).cloned()
 }
 
 /// Whether two containers run one version. One image is one version, whichever of its tags each was

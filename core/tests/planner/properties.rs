@@ -1074,6 +1074,27 @@ fn a_name_that_is_taken_away_in_a_pass_comes_back_in_the_next() {
     play(5, &happenings).unwrap();
 }
 
+/// Found by a random history: what is latest has no tag of its own, and a container that was
+/// deployed by `v1` and a digest tells its version. It tells it too once that image is the
+/// provisional fallback of another build of `v1`; otherwise the container is a dry run in one pass
+/// and no dry run in the next.
+#[test]
+fn a_container_tells_the_version_of_a_provisional_fallback() {
+    use Happening as H;
+    let happenings = [
+        (H::Ready(false), false),
+        (H::LoseState, false),
+        (H::Pull('b', "local:latest"), false),
+        (H::RunByDigest("telemetry0", 'b', "v1"), false),
+        (H::Run("telemetry", "local:latest"), false),
+        (H::Start("telemetry"), true),
+        (H::Exit("telemetry", 0), false),
+        (H::Ready(true), false),
+        (H::Wait(1), false),
+    ];
+    play(1, &happenings).unwrap();
+}
+
 proptest! {
     #![proptest_config(config())]
 
