@@ -1,5 +1,6 @@
-//! Text from outside (the engine, commands, names of containers) as it may be printed: one line,
-//! nothing that a terminal acts on, and no more of it than a person reads. Pure.
+//! Text from outside (the engine, commands, names of containers) as it may be printed: nothing that
+//! a terminal acts on (`harmless`), in one line (`one_line`), and no more of it than a person
+//! reads (`clean`); and how wide it is there. Pure.
 
 use std::fmt::{self, Display, Write};
 

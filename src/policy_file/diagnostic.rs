@@ -283,8 +283,8 @@ fn tame(written: &str) -> String {
 
 /// The text with nothing in it that a terminal would act on: tabs become spaces, what steers the
 /// replacement character.
-pub(crate) fn printable(text: &str) -> String {
-    tame(text).replace('\t', "    ")
+pub(crate) fn printable(written: &str) -> String {
+    text::harmless(&written.replace('\t', "    "))
 }
 
 /// How many errors are kept to be shown. A person reads no more at once, and thousands would only

@@ -11,6 +11,7 @@ use crate::report::words;
 /// How long a failure from before the wait counts for nothing, in milliseconds: two passes look at
 /// what was deployed since.
 const OLD_FAILURE_MS: u64 = 150 * 1000;
+
 /// What has become of what is waited for.
 pub(super) enum Progress {
     Proven(Version),
